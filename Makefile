@@ -1,0 +1,65 @@
+# Dropcast's chores. `make help` lists them.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check check-long lint types coverage bench lock generated clean
+
+help:  ## list these targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	  || { echo "Python 3.11, 3.12 or 3.13 is needed; name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "Installing Dropcast into $(VENV) (once; some minutes on a slow line) ..."
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+install: $(VENV)/.installed  ## set up the virtual environment
+
+demo: $(VENV)/.installed  ## make sample files, forecast them, query and draw the forecasts
+	@$(BIN)/python demo/run.py
+
+test: $(VENV)/.installed-dev  ## the tests, in a few minutes
+	$(BIN)/python -m pytest -m "not long" -n 2
+
+lint: $(VENV)/.installed-dev  ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev  ## types
+	$(BIN)/mypy
+
+check: lint types test  ## what .ci/run runs
+
+check-long: check coverage  ## the tests that take long, too
+	$(BIN)/python -m pytest -m long
+
+coverage: $(VENV)/.installed-dev  ## the tests, and how much of the code they reach
+	$(BIN)/python -m pytest -m "not long" -n 2 --cov --cov-report=term
+
+bench: $(VENV)/.installed  ## benchmarks: ratios measured side by side
+	$(BIN)/python benchmarks/overhead.py
+
+generated: $(VENV)/.installed-dev  ## rewrite the files that are generated: manifest schema, docs' tables, graph snapshot
+	$(BIN)/python -m tests.contracts.generated
+
+lock:  ## resolve the dependencies anew (needs uv)
+	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
+	  pyproject.toml -o requirements.lock
+	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
+	  pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
+
+clean:  ## remove what make made
+	rm -rf $(VENV) build dist *.egg-info demo/files demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,67 @@
+"""dropcast: the command line, a thin skin over the library."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from pipeline import __version__
+
+COMMANDS = {
+    "forecast": "forecast CSV files on this machine, without Beam",
+    "check": "say what would be done with a CSV; fit nothing",
+    "plot": "draw history, forecast and interval",
+    "query": "ask the tables in SQL",
+    "run": "run the Beam pipeline",
+}
+
+_LISTED = "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())
+
+HELP = """usage: dropcast COMMAND [OPTION ...]
+
+Drop a CSV of time series, get forecasts with intervals back.
+
+commands:
+{commands}
+
+`dropcast COMMAND --help` lists a command's options.
+
+examples:
+  dropcast forecast sales.csv                   writes forecasts/sales.csv
+  dropcast forecast sales.csv --horizon=12 --level=80,95
+  dropcast check sales.csv
+  dropcast plot sales.csv --save=sales.png
+  dropcast query "SELECT * FROM latest_forecasts LIMIT 5"
+
+exit codes: 0 all is forecast; 3 done, but something could not be forecast; 2 the command was wrong;
+1 anything else
+""".replace("{commands}", _LISTED)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; return its exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        print(f"dropcast {__version__}")
+        return 0
+    if argv[0] not in COMMANDS:
+        print(f"dropcast: there is no command {argv[0]!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    command = importlib.import_module(f"pipeline.commands.{argv[0]}")
+    try:
+        code: int = command.main(argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        sys.stderr.close()
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 1
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

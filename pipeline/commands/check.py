@@ -1,0 +1,160 @@
+"""dropcast check: what would be done with a CSV. Fits nothing."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
+from pipeline.commands.forecast import standard_input
+from pipeline.core.calendars import format_date
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
+from pipeline.core.load_series import LoadedCsv, load_csv
+from pipeline.core.series_batch import lists_of
+from pipeline.core.text_chunks import open_source
+from pipeline.errors import RecordError
+from pipeline.options import spec_from
+
+SHOWN = 10
+
+
+def main(argv: list[str]) -> int:
+    """Run the command."""
+    parser = parser_for(
+        "check",
+        "Say what would be done with a CSV: columns, frequency, series, problems.",
+        "dropcast check sales.csv --value_column=units",
+        "FILE [OPTION ...]",
+    )
+    parser.add_argument("file", nargs="?", metavar="FILE", help="CSV; - for standard input")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    add_model_arguments(parser, ForecastSpec)
+    add_model_arguments(parser, Limits)
+    try:
+        arguments = parsed(parser, argv)
+        spec, limits, problems = spec_from(arguments)
+        if arguments["file"] is None:
+            problems.append("FILE: is missing; name a CSV")
+        if problems:
+            raise OptionsError(problems)
+    except OptionsError as error:
+        return refuse(error)
+    with tempfile.TemporaryDirectory(prefix="dropcast-") as scratch:
+        path = Path(standard_input(Path(scratch)) if arguments["file"] == "-" else arguments["file"])
+        findings = check_csv(path, spec, limits, Path(scratch) / "work")
+    findings["file"] = arguments["file"]
+    print(json.dumps(findings, indent=2) if arguments["json"] else _described(findings))
+    return 3 if findings["problems"] else 0
+
+
+def check_csv(path: Path, spec: ForecastSpec, limits: Limits, work: Path) -> dict[str, Any]:
+    """Return what would be done with a CSV.
+
+    Args:
+        path: a local file.
+        spec: how it is to be read.
+        limits: what it may cost.
+        work: folder for the work files of a large file.
+    """
+    try:
+        with open_source(path) as file:
+            loaded = load_csv(file, spec, limits, work)
+    except RecordError as error:
+        return {"problems": 1, "first_problems": [_problem("", error)]}
+    return _findings(loaded)
+
+
+def _findings(loaded: LoadedCsv) -> dict[str, Any]:
+    frequencies: Counter[str] = Counter()
+    problems: list[dict[str, Any]] = []
+    codes: Counter[str] = Counter()
+    first, last, lengths, ahead = [], [], [], []
+    for batch in loaded.batches():
+        frequencies.update(name for name in batch.column("frequency").to_pylist() if name is not None)
+        for dates, future in zip(lists_of(batch, "ds"), lists_of(batch, "future"), strict=True):
+            if len(dates):
+                first.append(int(dates[0]))
+                last.append(int(dates[-1]))
+                lengths.append(len(dates))
+                ahead.append((int(future[0]), int(future[-1])))
+        for name, fault in zip(batch.column("series_id").to_pylist(), batch.column("fault").to_pylist(), strict=True):
+            if fault is not None:
+                error = RecordError.from_json(fault)
+                codes[error.code] += 1
+                if len(problems) < SHOWN:
+                    problems.append(_problem(name, error))
+    layout = loaded.layout
+    findings: dict[str, Any] = {
+        "columns": {"date": loaded.date_column, "value": list(loaded.value_columns), "id": list(layout.id_columns),
+                    "extra": list(layout.extras), "unused": list(loaded.unused)},
+        "rows": loaded.rows,
+        "series": len(loaded.ids),
+        "frequencies": dict(frequencies.most_common()),
+        "notes": list(layout.notes),
+        "problems": sum(codes.values()),
+        "problems_by_code": dict(codes.most_common()),
+        "first_problems": problems,
+    }  # fmt: skip
+    if first:
+        findings |= {
+            "first_date": format_date(min(first)), "last_date": format_date(max(last)),
+            "values_per_series": {"least": min(lengths), "median": float(np.median(lengths)), "most": max(lengths)},
+            "would_forecast": layout.style.write(np.array([min(ahead)[0], max(end for _, end in ahead)])).to_pylist(),
+        }  # fmt: skip
+    return findings
+
+
+def _problem(series: str, error: RecordError) -> dict[str, Any]:
+    return {
+        "series": series,
+        "code": error.code,
+        "message": str(error),
+        "hint": error.hint,
+        "line": error.line,
+        "column": error.column,
+        "found": error.found,
+    }
+
+
+def _described(findings: dict[str, Any]) -> str:
+    lines = [str(findings["file"])]
+    if "columns" in findings:
+        columns = findings["columns"]
+        named = [
+            ("date", [columns["date"]]),
+            *((role, columns[role]) for role in ("value", "id", "extra", "unused")),
+        ]
+        lines += [
+            f"  {role + ' column' + ('s' if len(names) > 1 else ''):<16}{', '.join(names)}"
+            for role, names in named
+            if names
+        ]
+        shown = ", ".join(f"{name} ({count:,} series)" for name, count in findings["frequencies"].items())
+        lines += [
+            f"  {'rows':<16}{findings['rows']:,}",
+            f"  {'series':<16}{findings['series']:,}",
+            f"  {'frequency':<16}{shown or 'none'}",
+        ]
+        if "first_date" in findings:
+            sizes = findings["values_per_series"]
+            lines += [
+                f"  {'history':<16}{findings['first_date']} to {findings['last_date']}; values a series: "
+                f"{sizes['least']:,} to {sizes['most']:,}, median {sizes['median']:,.0f}",
+                f"  {'would forecast':<16}{' to '.join(findings['would_forecast'])}",
+            ]
+        lines += [f"  note: {note}" for note in findings["notes"]]
+    if not findings["problems"]:
+        return "\n".join([*lines, "  no problems"])
+    lines.append(f"  {findings['problems']:,} problem{'s' if findings['problems'] > 1 else ''}:")
+    for problem in findings["first_problems"]:
+        about = f"series {problem['series']!r}: " if problem["series"] else ""
+        lines += [f"    {problem['code']}  {about}{problem['message']}", f"        {problem['hint']}"]
+    if findings["problems"] > len(findings["first_problems"]):
+        lines.append(f"    ... and {findings['problems'] - len(findings['first_problems']):,} more")
+    return "\n".join(lines)

@@ -1,0 +1,350 @@
+"""Calendars: how the dates of a series go on.
+
+A calendar is inferred from dates alone, survives gaps, and is refused where it is unclear: a wrong
+inference is worse than a question. Dates are int64 microseconds since 1970 in the series' own wall clock.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Dates = npt.NDArray[np.int64]
+
+SECOND = 1_000_000
+MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
+WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+BUSINESS_WEEK = "1111100"
+
+# A calendar is believed if at least this share of its slots between first and last date is filled.
+LEAST_DENSITY = 0.2
+# An unseen weekday is believed to be closed if it would be missing by chance with less than this probability.
+CHANCE_OF_CLOSED = 0.01
+
+EXAMPLES = "D (days), B (Monday to Friday), W (weeks), MS or ME (month starts or ends), QS, QE, YS, YE, h, 15min"
+
+
+class FrequencyUnclearError(Exception):
+    """The dates do not say how they go on; the message says why, `options` what would settle it."""
+
+    def __init__(self, reason: str, options: tuple[str, ...] = ()) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.options = options
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """How dates go on.
+
+    Attributes:
+        name: pandas' word for it where there is one (D, 15min, W-SUN, MS, QE-DEC, B), else in the same
+            spirit: M-15 for the 15th of each month, C-MON-TUE-SAT for a set of weekdays.
+        kind: "fixed" (a number of microseconds), "months", or "weekdays".
+        step: microseconds between dates, or months.
+        anchor: for "fixed" the weekday that weeks fall on, or ""; for "months" start, end, business_start,
+            business_end or a day of the month; for "weekdays" a mask of seven 0s and 1s from Monday.
+        phase: for "months" the month, from 0, that the steps count from; -1 to count from the last date.
+    """
+
+    name: str
+    kind: str
+    step: int
+    anchor: str = ""
+    phase: int = -1
+
+    def after(self, last: int, count: int) -> Dates:
+        """Return the first `count` dates of this calendar after `last`, shape (count,)."""
+        if self.kind == "fixed":
+            first = last + self.step
+            if self.anchor:
+                first = last + (_days_to_weekday(last, WEEKDAYS.index(self.anchor)) or self.step // DAY) * DAY
+            return first + self.step * np.arange(count, dtype=np.int64)
+        day, time = divmod(last, DAY)
+        if self.kind == "weekdays":
+            ahead = np.busday_offset(
+                np.datetime64(day, "D"), np.arange(1, count + 1), roll="backward", weekmask=self.anchor
+            )
+            return ahead.astype(np.int64) * DAY + time
+        month = int(np.datetime64(day, "D").astype("datetime64[M]").astype(np.int64))
+        if self.phase >= 0:
+            month -= (month - self.phase) % self.step
+        days = _month_days(month + self.step * np.arange(count + 2, dtype=np.int64), self.anchor)
+        return days[days > day][:count] * DAY + time
+
+
+def _days_to_weekday(date: int, weekday: int) -> int:
+    return (weekday - int(weekdays_of(np.array([date]))[0])) % 7
+
+
+def weekdays_of(dates: Dates) -> npt.NDArray[np.int64]:
+    """Return the weekday of each date, Monday as 0; 1970-01-01 was a Thursday."""
+    result: npt.NDArray[np.int64] = (dates // DAY + 3) % 7
+    return result
+
+
+def _month_days(months: Dates, anchor: str) -> Dates:
+    """Return the day, counted from 1970, on which `anchor` falls in each month counted from 1970-01."""
+    starts = months.astype("datetime64[M]").astype("datetime64[D]")
+    next_starts = (months + 1).astype("datetime64[M]").astype("datetime64[D]")
+    if anchor == "start":
+        days = starts
+    elif anchor == "end":
+        days = next_starts - 1
+    elif anchor == "business_start":
+        days = np.busday_offset(starts, 0, roll="forward")
+    elif anchor == "business_end":
+        days = np.busday_offset(next_starts, -1, roll="forward")
+    else:
+        days = np.minimum(starts + (int(anchor) - 1), next_starts - 1)
+    result: Dates = days.astype(np.int64)
+    return result
+
+
+# ---------------------------------------------------------------------------------------------- names
+
+_FIXED_UNITS = {
+    "s": SECOND,
+    "sec": SECOND,
+    "min": MINUTE,
+    "t": MINUTE,
+    "h": HOUR,
+    "d": DAY,
+    "w": 7 * DAY,
+}
+_MONTH_UNITS = {
+    "ms": (1, "start"), "me": (1, "end"), "m": (1, "end"), "bms": (1, "business_start"),
+    "bme": (1, "business_end"), "bm": (1, "business_end"), "qs": (3, "start"), "qe": (3, "end"),
+    "q": (3, "end"), "bqs": (3, "business_start"), "bqe": (3, "business_end"), "ys": (12, "start"),
+    "as": (12, "start"), "ye": (12, "end"), "y": (12, "end"), "a": (12, "end"),
+    "bys": (12, "business_start"), "bye": (12, "business_end"),
+}  # fmt: skip
+_ANCHOR_LETTERS = {"start": "S", "end": "E", "business_start": "S", "business_end": "E"}
+
+
+def parse_frequency(text: str) -> Calendar:
+    """Return the calendar that a frequency names.
+
+    `W` without a weekday, and `QS`, `QE`, `YS`, `YE` without a month, take it from the series' last date.
+
+    Raises:
+        ValueError: if there is no such frequency.
+    """
+    match = re.fullmatch(r"(\d{0,6})([A-Za-z]+)(?:-([A-Za-z0-9-]+))?", text.strip())
+    unknown = ValueError(f"{text!r} is not a frequency; examples: {EXAMPLES}")
+    if match is None:
+        raise unknown
+    times, unit, anchor = int(match[1] or 1), match[2].lower(), (match[3] or "").upper()
+    if times < 1:
+        raise unknown
+    if unit == "b" and times == 1 and not anchor:
+        return weekday_calendar(BUSINESS_WEEK)
+    if unit == "c" and times == 1 and anchor and set(anchor.split("-")) <= set(WEEKDAYS):
+        return weekday_calendar("".join("01"[day in anchor.split("-")] for day in WEEKDAYS))
+    if unit == "m" and anchor.isdigit() and 1 <= int(anchor) <= 31:
+        return month_calendar(times, str(int(anchor)))
+    if unit in _FIXED_UNITS and (not anchor or (unit == "w" and anchor in WEEKDAYS)):
+        return fixed_calendar(times * _FIXED_UNITS[unit], anchor)
+    if unit in _MONTH_UNITS and (not anchor or anchor in MONTHS):
+        months, where = _MONTH_UNITS[unit]
+        if not anchor or (months * times) % 12 == 0 or months * times == 3:
+            return month_calendar(months * times, where, MONTHS.index(anchor) if anchor else -1)
+    raise unknown
+
+
+def fixed_calendar(step: int, weekday: str = "") -> Calendar:
+    """Return the calendar of a fixed step in microseconds; `weekday` (MON, ...) anchors whole weeks."""
+    for unit, letters in ((7 * DAY, "W"), (DAY, "D"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"), (1, "us")):
+        if step % unit == 0:
+            times = step // unit
+            name = f"{times if times > 1 else ''}{letters}" + (f"-{weekday}" if weekday else "")
+            return Calendar(name, "fixed", step, weekday)
+    raise AssertionError("unreachable: every step is a whole number of microseconds")
+
+
+def month_calendar(step: int, anchor: str, phase: int = -1) -> Calendar:
+    """Return the calendar of a step in months; `phase` is a month from 0 that the steps count from."""
+    if anchor.isdigit():
+        return Calendar(f"{step if step > 1 else ''}M-{anchor}", "months", step, anchor, phase)
+    unit, times = ("Y", step // 12) if step % 12 == 0 else ("Q", 1) if step == 3 else ("M", step)
+    name = f"{times if times > 1 else ''}{'B' if 'business' in anchor else ''}{unit}{_ANCHOR_LETTERS[anchor]}"
+    if phase >= 0:
+        name += f"-{MONTHS[phase]}"
+        phase %= step
+    return Calendar(name, "months", step, anchor, phase)
+
+
+def weekday_calendar(mask: str) -> Calendar:
+    """Return the calendar of the weekdays that `mask` (seven 0s and 1s from Monday) has."""
+    if mask == BUSINESS_WEEK:
+        return Calendar("B", "weekdays", 1, mask)
+    days = "-".join(day for day, open_ in zip(WEEKDAYS, mask, strict=True) if open_ == "1")
+    return Calendar(f"C-{days}", "weekdays", 1, mask)
+
+
+# ------------------------------------------------------------------------------------------ inference
+
+
+def infer_calendar(dates: Dates) -> Calendar:
+    """Return the calendar of sorted, distinct dates.
+
+    Of the calendars that every date lies on, the one with the fewest empty slots wins; it is believed
+    only if it is well filled and nothing contradicts it.
+
+    Args:
+        dates: microseconds, shape (n,).
+
+    Raises:
+        FrequencyUnclearError: if they do not say how they go on.
+    """
+    if len(dates) < 3:
+        raise FrequencyUnclearError(f"{len(dates)} dates are too few to tell the frequency from")
+    steps = np.diff(dates)
+    base = int(np.gcd.reduce(steps))
+    if base % DAY:
+        return _infer_within_days(dates, steps, base)
+    return _infer_months(dates) or _infer_days(dates, steps, base)
+
+
+def _infer_within_days(dates: Dates, steps: Dates, base: int) -> Calendar:
+    _require_even_steps(dates, steps, base)
+    per_day, uneven = divmod(DAY, base)
+    days = (dates[-1] - dates[0]) / DAY
+    if uneven == 0 and days >= 3:
+        slots_seen = len(np.unique(dates % DAY))
+        if slots_seen < 0.9 * per_day:
+            step = fixed_calendar(base).name
+            raise FrequencyUnclearError(
+                f"the dates are {step} apart but never fall between certain hours; {step} would also "
+                "forecast those hours",
+                (step,),
+            )
+    if days >= 14 and len(np.unique(weekdays_of(dates))) < 7:
+        step = fixed_calendar(base).name
+        raise FrequencyUnclearError(
+            f"the dates are {step} apart but never fall on certain weekdays; {step} would also forecast those days",
+            (step,),
+        )
+    return fixed_calendar(base)
+
+
+def _infer_months(dates: Dates) -> Calendar | None:
+    """Return the calendar of months that all dates lie on, or None."""
+    days = dates // DAY
+    months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+    steps = np.diff(months)
+    if steps.min() < 1:
+        return None
+    step = int(np.gcd.reduce(steps))
+    if len(dates) / ((months[-1] - months[0]) / step + 1) < LEAST_DENSITY:
+        return None
+    day_of_month = days - _month_days(months, "start") + 1
+    anchors = ("start", "end", str(int(day_of_month.max())), "business_start", "business_end")
+    for anchor in anchors:
+        if np.array_equal(_month_days(months, anchor), days):
+            phase = -1 if anchor.isdigit() or step not in (3, 12) else int(months[-1] % 12)
+            if step == 3 and phase >= 0:  # pandas names quarters after the first month, or the year's last
+                phase = phase % 3 if "start" in anchor else 9 + phase % 3
+            return month_calendar(step, anchor, phase)
+    return None
+
+
+def _infer_days(dates: Dates, steps: Dates, base: int) -> Calendar:
+    if base > DAY:
+        _require_even_steps(dates, steps, base)
+        if base % (7 * DAY) == 0:
+            return fixed_calendar(base, WEEKDAYS[int(weekdays_of(dates[-1:])[0])])
+        if len(dates) < 10 and (steps != base).any():
+            raise FrequencyUnclearError(
+                f"the dates are multiples of {describe_step(base)} apart, but too few to be sure of that",
+                ("D", fixed_calendar(base).name),
+            )
+        return fixed_calendar(base)
+    weekdays = weekdays_of(dates)
+    seen = np.bincount(weekdays, minlength=7) > 0
+    if seen.all():
+        _require_even_steps(dates, steps, base)
+        return fixed_calendar(DAY)
+    return _infer_open_weekdays(dates, steps, seen)
+
+
+def _infer_open_weekdays(dates: Dates, steps: Dates, seen: npt.NDArray[np.bool_]) -> Calendar:
+    """Decide between days and a set of weekdays for daily dates that lack at least one weekday."""
+    mask = "".join("01"[int(day)] for day in seen)
+    first, last = np.datetime64(int(dates[0] // DAY), "D"), np.datetime64(int(dates[-1] // DAY), "D")
+    slots = int(np.busday_count(first, last + 1, weekmask=mask))
+    closed_slots = int((last - first).astype(np.int64)) + 1 - slots
+    calendar = weekday_calendar(mask)
+    if closed_slots == 0:
+        if set(np.flatnonzero(seen)) <= {0, 1, 2, 3, 4}:
+            raise FrequencyUnclearError(
+                "the dates do not span a weekend, so that every day and Monday to Friday both fit", ("D", "B")
+            )
+        _require_even_steps(dates, steps, DAY)
+        return fixed_calendar(DAY)
+    filled = len(dates) / (slots + 1)  # +1: the estimate must not be certain
+    if slots and len(dates) / slots >= LEAST_DENSITY and (1 - filled) ** closed_slots < CHANCE_OF_CLOSED:
+        return calendar
+    absent = ", ".join(day.title() for day, open_ in zip(WEEKDAYS, seen, strict=True) if not open_)
+    raise FrequencyUnclearError(
+        f"no date falls on {absent}, but there are too few dates to tell whether any would",
+        ("D", calendar.name),
+    )
+
+
+def _require_even_steps(dates: Dates, steps: Dates, base: int) -> None:
+    """Raise if `base` is not the commonest step, or too few of its slots are filled."""
+    sizes, counts = np.unique(steps, return_counts=True)
+    commonest = int(sizes[counts.argmax()])
+    slots = (int(dates[-1]) - int(dates[0])) // base + 1
+    if commonest != base and not (sizes == base).any():
+        raise FrequencyUnclearError(
+            f"most dates are {describe_step(commonest)} apart, but not all are a multiple of that",
+            _names(commonest),
+        )
+    if commonest != base and counts[sizes == base][0] < 0.25 * counts.max():
+        odd = int(np.flatnonzero(steps % commonest)[0]) + 1
+        raise FrequencyUnclearError(
+            f"most dates are {describe_step(commonest)} apart, but {format_date(int(dates[odd]))} follows "
+            f"{format_date(int(dates[odd - 1]))}",
+            _names(commonest),
+        )
+    if len(dates) / slots < LEAST_DENSITY:
+        raise FrequencyUnclearError(
+            f"the smallest step is {describe_step(base)}, but most of the dates that it would give are absent",
+            _names(base),
+        )
+
+
+def _names(step: int) -> tuple[str, ...]:
+    if 28 * DAY <= step <= 31 * DAY:
+        return ("MS", "ME")
+    return (fixed_calendar(step).name,)
+
+
+def describe_step(step: int) -> str:
+    """Return a number of microseconds in words."""
+    units: tuple[tuple[int, str], ...] = (
+        (DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"), (SECOND, "second"), (1, "microsecond"),
+    )  # fmt: skip
+    size, word = next((size, word) for size, word in units if step % size == 0)
+    return f"{step // size} {word}{'s' if step > size else ''}"
+
+
+def format_date(date: int) -> str:
+    """Return a date for a message: without a time if that is midnight."""
+    text = str(np.datetime64(date, "us").astype("datetime64[s]")).replace("T", " ")
+    return text.removesuffix(" 00:00:00")
+
+
+def calendar_of(frequency: str | None) -> Callable[[Dates], Calendar]:
+    """Return what finds a series' calendar: the stated frequency, or inference."""
+    if frequency is None:
+        return infer_calendar
+    calendar = parse_frequency(frequency)
+    return lambda dates: calendar

@@ -1,0 +1,255 @@
+"""Which column is what: found by name, else by content, else named by option; never guessed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pipeline.core.date_style import looks_like_dates
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.errors import RecordError
+
+DATE_NAMES = (
+    "ds",
+    "date",
+    "datetime",
+    "timestamp",
+    "time",
+    "day",
+    "week",
+    "month",
+    "year",
+    "period",
+    "date_time",
+    "datum",
+    "fecha",
+)
+VALUE_NAMES = (
+    "y",
+    "value",
+    "values",
+    "target",
+    "sales",
+    "quantity",
+    "qty",
+    "demand",
+    "amount",
+    "count",
+    "volume",
+    "units",
+    "revenue",
+    "price",
+    "total",
+)
+ID_NAMES = (
+    "unique_id",
+    "series_id",
+    "item_id",
+    "series",
+    "series_name",
+    "id",
+    "item",
+    "sku",
+    "product",
+    "store",
+    "shop",
+    "region",
+    "country",
+    "state",
+    "category",
+    "location",
+    "site",
+    "customer",
+    "department",
+    "dept",
+)
+MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None")
+# Columns that the forecast CSV has itself.
+OUTPUT_COLUMNS = re.compile(r"date|prediction(_lower|_upper)?(_[0-9.]+)?")
+WIDE_COLUMN = "series"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The roles of a file's columns, by name.
+
+    Attributes:
+        date: the date.
+        values: the values; several in a wide table.
+        ids: what tells series apart; perhaps nothing.
+        extras: regressors, cap, floor.
+        unused: what is left.
+    """
+
+    date: str
+    values: tuple[str, ...]
+    ids: tuple[str, ...]
+    extras: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    @property
+    def wide(self) -> bool:
+        """Whether each value column is a series of its own."""
+        return len(self.values) > 1
+
+
+def choose_columns(header: list[str], sample: dict[str, list[str]], spec: ForecastSpec, line: int) -> Columns:
+    """Return the roles of the columns.
+
+    Args:
+        header: names of the columns.
+        sample: some of each column's cells.
+        spec: what the owner named.
+        line: the header's line, for messages.
+
+    Raises:
+        RecordError: if a column is missing or two would do.
+    """
+    found = _Chooser(header, sample, line)
+    extras = tuple(found.named(name, "regressors, cap and floor") for name in spec.extra_columns())
+    date = found.named(spec.date_column, "date_column") if spec.date_column else None
+    ids = None
+    if spec.id_columns is not None:
+        ids = tuple(found.named(name, "id_columns") for name in spec.id_columns)
+    values = None
+    if spec.value_column is not None and spec.value_column != ("*",):
+        values = tuple(found.named(name, "value_column") for name in spec.value_column)
+    date = date or found.date()
+    if ids is None:
+        ids = found.ids(taken_values=values is not None)
+    if values is None:
+        values = found.all_values() if spec.value_column == ("*",) else found.value()
+    if spec.id_columns is None:
+        found.refuse_unexplained_text()
+    reserved = [name for name in ids if OUTPUT_COLUMNS.fullmatch(name) or (len(values) > 1 and name == WIDE_COLUMN)]
+    if reserved:
+        raise RecordError(
+            "RESERVED_COLUMN",
+            f"The output has a column {reserved[0]!r} of its own.",
+            "Rename the id column.",
+            line=line,
+            column=reserved[0],
+        )
+    return Columns(date, values, ids, extras, tuple(found.left))
+
+
+class _Chooser:
+    """Takes columns out of those that are left, one role after another."""
+
+    def __init__(self, header: list[str], sample: dict[str, list[str]], line: int) -> None:
+        self.left = list(header)
+        self._header = header
+        self._sample = sample
+        self._line = line
+
+    def named(self, name: str, option: str) -> str:
+        exact = [column for column in self.left if column == name]
+        similar = [column for column in self.left if column.lower() == name.lower()]
+        if exact or len(similar) == 1:
+            return self._take((exact or similar)[0])
+        taken = any(column.lower() == name.lower() for column in self._header)
+        problem = "has two roles" if taken else "is not in the file"
+        raise RecordError(
+            "UNKNOWN_COLUMN",
+            f"The column {name!r} of --{option} {problem}; the file has: {', '.join(self._header)}.",
+            "Mend the option, or the file's header.",
+            line=self._line,
+            column=name,
+        )
+
+    def date(self) -> str:
+        by_name = self._with_names(DATE_NAMES)
+        # A name is no proof: `year` beside `date`, or `day` with numbers from 1 to 31, is no date.
+        candidates = (
+            [name for name in by_name if not self._numbers(name)]
+            or [name for name in by_name if self._dates_as_numbers(name)]
+            or by_name
+            or [name for name in self.left if looks_like_dates(self._sample[name])]
+        )
+        return self._only(candidates, "DATE", "date_column")
+
+    def value(self) -> tuple[str]:
+        candidates = self._with_names(VALUE_NAMES) or [
+            name for name in self.left if self._numbers(name) and any(c.strip() for c in self._sample[name])
+        ]
+        return (self._only(candidates, "VALUE", "value_column"),)
+
+    def all_values(self) -> tuple[str, ...]:
+        columns = [name for name in self.left if self._numbers(name)]
+        if not columns:
+            raise self._none("VALUE", "value_column")
+        return tuple(self._take(name) for name in columns)
+
+    def ids(self, taken_values: bool) -> tuple[str, ...]:
+        names = [
+            name for name in self.left
+            if (name.lower() in ID_NAMES or name.lower().endswith("_id"))
+            and (taken_values or name.lower() not in VALUE_NAMES)
+        ]  # fmt: skip
+        for name in names:
+            cells = self._sample[name]
+            if len(cells) > 3 and len(set(cells)) == len(cells):
+                raise RecordError(
+                    "AMBIGUOUS_ID_COLUMN",
+                    f"The column {name!r} has another value in each row, as a row number has.",
+                    f"If it tells series apart, give --id_columns={name}; if not, --id_columns=none.",
+                    line=self._line,
+                    column=name,
+                )
+        return tuple(self._take(name) for name in names)
+
+    def refuse_unexplained_text(self) -> None:
+        texts = [name for name in self.left if self._text(name)]
+        if texts:
+            listed = ", ".join(repr(name) for name in texts)
+            raise RecordError(
+                "AMBIGUOUS_ID_COLUMN",
+                f"The text in {listed} may tell series apart, or be a mere remark.",
+                f"Give --id_columns={','.join(texts)} if it does, --id_columns=none if it does not.",
+                line=self._line,
+                column=texts[0],
+            )
+
+    def _only(self, candidates: list[str], role: str, option: str) -> str:
+        if len(candidates) == 1:
+            return self._take(candidates[0])
+        if not candidates:
+            raise self._none(role, option)
+        listed = ", ".join(repr(name) for name in candidates)
+        every = f", or --{option}=* to forecast each of them" if role == "VALUE" else ""
+        raise RecordError(
+            f"AMBIGUOUS_{role}_COLUMN",
+            f"Any of {listed} could be the {role.lower()}.",
+            f"Give --{option}={candidates[0]} or another{every}.",
+            line=self._line,
+        )
+
+    def _none(self, role: str, option: str) -> RecordError:
+        return RecordError(
+            f"NO_{role}_COLUMN",
+            f"None of the columns {', '.join(self._header)} could be recognised as the {role.lower()}.",
+            f"Give --{option}, or call the column {'date' if role == 'DATE' else 'y'}.",
+            line=self._line,
+        )
+
+    def _take(self, name: str) -> str:
+        self.left.remove(name)
+        return name
+
+    def _with_names(self, names: tuple[str, ...]) -> list[str]:
+        return [column for column in self.left if column.lower() in names]
+
+    def _numbers(self, name: str) -> bool:
+        cells = [cell.strip() for cell in self._sample[name] if cell.strip() not in MISSING]
+        return all(_NUMBER.fullmatch(cell) for cell in cells)
+
+    def _dates_as_numbers(self, name: str) -> bool:
+        cells = [cell.strip() for cell in self._sample[name] if cell.strip()]
+        return all(len(cell.lstrip("-")) >= 4 for cell in cells)
+
+    def _text(self, name: str) -> bool:
+        cells = [cell for cell in self._sample[name] if cell.strip() not in MISSING]
+        return bool(cells) and not self._numbers(name) and not looks_like_dates(cells) and len(set(cells)) > 1
+
+
+_NUMBER = re.compile(r"[+-]?([\d][\d.,' _]*|[.,]\d+)([eE][+-]?\d+)?%?|[+-]?inf(inity)?", re.IGNORECASE)

@@ -1,0 +1,315 @@
+"""How the dates of a CSV are written: recognised from a sample, read in bulk, written back alike.
+
+Wall-clock times are int64 microseconds since 1970; one offset throughout is kept beside them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.core.calendars import DAY, MINUTE, SECOND, Dates
+from pipeline.errors import RecordError, shorten
+
+Mask = npt.NDArray[np.bool_]
+
+_TIME = r"[T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?"
+_OFFSET = r" ?(Z|z|UTC|[+-]\d{2}(:?\d{2})?)"
+_SLASHED = r"\d{1,2}[/.-]\d{1,2}[/.-](\d{4}|\d{2})"
+# Forms that can be read without guessing.
+_FORMS = {
+    "date": r"\d{4}-\d{2}-\d{2}",
+    "datetime": r"\d{4}-\d{2}-\d{2}(" + _TIME + ")?",
+    "offset": r"\d{4}-\d{2}-\d{2}" + _TIME + _OFFSET,
+    "slashes": r"\d{4}/\d{2}/\d{2}(" + _TIME + ")?",
+    "compact": r"[12]\d{3}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])",
+    "month": r"\d{4}-(0[1-9]|1[0-2])",
+    "year": r"[12]\d{3}",
+}
+# A column of mere numbers is taken for a date only if its name says so.
+_FORMS_BY_CONTENT = ("date", "datetime", "offset", "slashes", "month")
+_FOREIGN = re.compile(
+    _SLASHED + r"([T ,].*)?|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}.*|.*(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec).*\d.*",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class DateStyle:
+    """How dates are written.
+
+    Attributes:
+        form: a key of _FORMS, or "format", "epoch_seconds", "epoch_milliseconds".
+        format: strptime codes, for the form "format"; "T" or " " for forms with a time.
+        offset_minutes: minutes east of UTC that every date has; None if dates are naive.
+        fraction: digits of a second that are written.
+        seconds: whether seconds are written.
+    """
+
+    form: str
+    format: str = ""
+    offset_minutes: int | None = None
+    fraction: int = 0
+    seconds: bool = True
+
+    def to_utc(self, dates: Dates) -> Dates:
+        """Return wall-clock dates as UTC; naive ones are taken for UTC."""
+        return dates - (self.offset_minutes or 0) * MINUTE
+
+    def read(self, text: pa.StringArray) -> tuple[Dates, Mask, set[int]]:
+        """Read cells, shape (n,).
+
+        Returns:
+            Dates (n,), 0 where there is none: in UTC for the form "offset", else in the wall clock;
+            which cells are none, (n,); and the offsets seen, in minutes east of UTC.
+        """
+        if self.form == "format":
+            return *self._read_format(text), set()
+        if self.form.startswith("epoch"):
+            unit = SECOND if self.form == "epoch_seconds" else 1000
+            good = np.asarray(pc.match_substring_regex(text, r"^-?\d{1,14}(\.0+)?$"))
+            whole = pc.replace_substring_regex(pc.if_else(good, text, "0"), r"\.0+$", "")
+            return np.asarray(pc.cast(whole, pa.int64())) * unit, ~good, set()
+        good = np.asarray(pc.match_substring_regex(text, f"^({_FORMS[self.form]})$"), dtype=bool)
+        dates, bad = _read_iso(self._to_iso(pc.if_else(good, text, "1970-01-01")))
+        offsets: set[int] = set()
+        if self.form == "offset":
+            minutes, bad_offset = _offsets(pc.if_else(good, text, "1970-01-01 00:00Z"))
+            bad = bad | bad_offset
+            dates = dates - minutes * MINUTE
+            offsets = set(np.unique(minutes[good]).tolist())
+        bad = bad | ~good
+        return np.where(bad, 0, dates), bad, offsets
+
+    def with_offsets(self, seen: set[int]) -> DateStyle:
+        """Return this style for a file in which `seen` are all offsets: one is kept, several become UTC."""
+        if self.form != "offset":
+            return self
+        return replace(self, offset_minutes=next(iter(seen)) if len(seen) == 1 else 0)
+
+    def _read_format(self, text: pa.StringArray) -> tuple[Dates, Mask]:
+        try:
+            parsed = pd.to_datetime(
+                pd.Series(text.to_pandas(), dtype=object),
+                format=self.format,
+                errors="coerce",
+                utc="%z" in self.format,
+            )
+        except ValueError as error:
+            raise RecordError(
+                "BAD_DATE_FORMAT",
+                f"--date_format={self.format} cannot be used: {error}",
+                "Use strptime codes, such as %d/%m/%Y %H:%M.",
+            ) from None
+        if "%z" in self.format:
+            parsed = parsed.dt.tz_localize(None)
+        bad = parsed.isna().to_numpy()
+        dates = parsed.to_numpy().astype("datetime64[us]").astype(np.int64)
+        return np.where(bad, 0, dates), bad
+
+    def _to_iso(self, text: pa.StringArray) -> pa.StringArray:
+        if self.form == "slashes":
+            return pc.replace_substring(text, "/", "-")
+        if self.form == "compact":
+            return pc.replace_substring_regex(text, r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3")
+        if self.form == "month":
+            return pc.if_else(pc.equal(pc.utf8_length(text), 7), pc.binary_join_element_wise(text, "01", "-"), text)
+        if self.form == "year":
+            return pc.if_else(pc.equal(pc.utf8_length(text), 4), pc.binary_join_element_wise(text, "01-01", "-"), text)
+        if self.form == "offset":
+            return pc.replace_substring_regex(text, _OFFSET + "$", "")
+        return text
+
+    def write(self, dates: Dates) -> pa.StringArray:
+        """Return wall-clock dates in this style, shape (n,)."""
+        stamps = dates.astype("datetime64[us]")
+        if self.form == "epoch_seconds":
+            return pa.array((dates // SECOND).astype(str))
+        if self.form == "epoch_milliseconds":
+            return pa.array((dates // 1000).astype(str))
+        if self.form == "format":
+            index = pd.DatetimeIndex(stamps)
+            if "%z" in self.format:
+                index = index.tz_localize("UTC")
+            return pa.array(index.strftime(self.format), pa.string())
+        if self.form == "year" and not _off(stamps, "Y"):
+            return pa.array(np.datetime_as_string(stamps, unit="Y"))
+        if self.form == "month" and not _off(stamps, "M"):
+            return pa.array(np.datetime_as_string(stamps, unit="M"))
+        if self.form in ("date", "slashes", "compact", "month", "year") and not (dates % DAY).any() and not self.format:
+            text = pa.array(np.datetime_as_string(stamps, unit="D"))
+            mark = {"slashes": "/", "compact": ""}.get(self.form, "-")
+            return pc.replace_substring(text, "-", mark)
+        whole = self.fraction == 0 and not (dates % SECOND).any()
+        unit: Literal["s", "m", "us"] = ("s" if self.seconds or (dates % MINUTE).any() else "m") if whole else "us"
+        text = pa.array(np.datetime_as_string(stamps, unit=unit))
+        if unit == "us" and self.fraction:
+            text = pc.utf8_slice_codeunits(text, 0, 20 + self.fraction)
+        text = pc.replace_substring(text, "T", self.format or " ")
+        if self.form == "slashes":
+            text = pc.replace_substring(text, "-", "/")
+        if self.form == "offset":
+            text = pc.binary_join_element_wise(text, _offset_text(self.offset_minutes or 0), "")
+        return text
+
+    def to_text(self) -> str:
+        """Return this style in one short line, for the layout that travels with a block."""
+        return "|".join(
+            (
+                self.form,
+                self.format.replace("|", "\\x7c"),
+                str(self.offset_minutes),
+                str(self.fraction),
+                str(int(self.seconds)),
+            )
+        )
+
+    @classmethod
+    def from_text(cls, text: str) -> DateStyle:
+        """Return what `to_text` wrote."""
+        form, format_, offset, fraction, seconds = text.split("|")
+        return cls(
+            form,
+            format_.replace("\\x7c", "|"),
+            None if offset == "None" else int(offset),
+            int(fraction),
+            seconds == "1",
+        )
+
+
+def _off(stamps: npt.NDArray[np.datetime64], unit: str) -> bool:
+    return bool((stamps.astype(f"datetime64[{unit}]").astype(stamps.dtype) != stamps).any())
+
+
+def _offset_text(minutes: int) -> str:
+    if minutes == 0:
+        return "Z"
+    sign = "-" if minutes < 0 else "+"
+    return f"{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
+
+
+def _read_iso(text: pa.StringArray) -> tuple[Dates, Mask]:
+    """Read ISO dates without offset, all of the right shape, some perhaps no dates (2015-02-30)."""
+    text = pc.replace_substring(text, ",", ".")
+    text = pc.replace_substring_regex(text, r"(\.\d{6})\d+$", r"\1")  # microseconds are all we keep
+    try:
+        return np.asarray(pc.cast(text, pa.timestamp("us")).cast(pa.int64())), np.zeros(len(text), bool)
+    except pa.ArrowInvalid:
+        parsed = pd.to_datetime(pd.Series(text.to_pandas(), dtype=object), format="ISO8601", errors="coerce")
+        bad = parsed.isna().to_numpy()
+        dates = parsed.to_numpy().astype("datetime64[us]").astype(np.int64)
+        return np.where(bad, 0, dates), bad
+
+
+def _offsets(text: pa.StringArray) -> tuple[Dates, Mask]:
+    """Return minutes east of UTC of dates that end in an offset, and which are out of range."""
+    encoded = pc.dictionary_encode(pc.replace_substring_regex(text, r"^.*?(Z|z|UTC|[+-]\d{2}:?(\d{2})?)$", r"\1"))
+    minutes = []
+    for offset in encoded.dictionary.to_pylist():
+        digits = re.sub(r"\D", "", offset)
+        size = int(digits[:2] or 0) * 60 + int(digits[2:] or 0)
+        minutes.append(-size if offset.startswith("-") else size)
+    found = np.asarray(minutes, dtype=np.int64)[np.asarray(encoded.indices)]
+    return found, np.abs(found) > 18 * 60
+
+
+def looks_like_dates(sample: list[str]) -> bool:
+    """Return whether every non-empty cell is a date of some form that is more than a mere number."""
+    cells = [cell.strip() for cell in sample if cell.strip()]
+    if not cells:
+        return False
+    for form in _FORMS_BY_CONTENT:
+        if all(re.fullmatch(_FORMS[form], cell) for cell in cells):
+            return True
+    return all(_FOREIGN.fullmatch(cell) for cell in cells)
+
+
+def recognise_dates(sample: list[str], column: str, line: int, stated: str | None) -> DateStyle:
+    """Return the style of a column's dates.
+
+    Args:
+        sample: cells of the column, some perhaps empty.
+        column: its name, for messages.
+        line: line of the first cell, for messages.
+        stated: `date_format`, which settles it.
+
+    Raises:
+        RecordError: BAD_DATE_FORMAT if reading them would take a guess.
+    """
+    if stated is not None:
+        if stated in ("epoch_seconds", "epoch_milliseconds"):
+            return DateStyle(stated, offset_minutes=0)
+        return DateStyle("format", stated, 0 if "%z" in stated else None)
+    cells = [cell.strip() for cell in sample if cell.strip()]
+    if not cells:
+        return DateStyle("date")
+    for form, pattern in _FORMS.items():
+        matching = [cell for cell in cells if re.fullmatch(pattern, cell)]
+        # the first cell decides; a later one that differs is that row's own fault
+        if not matching or (cells[0] not in matching and len(matching) < 0.9 * len(cells)):
+            continue
+        if (
+            form == "date"
+            and len(matching) < len(cells)
+            and any(re.fullmatch(_FORMS["datetime"], cell) for cell in cells if cell not in matching)
+        ):
+            continue
+        return _detailed_style(form, matching)
+    raise _foreign_dates(cells, column, line)
+
+
+def _detailed_style(form: str, cells: list[str]) -> DateStyle:
+    separator = next((cell[10] for cell in cells if len(cell) > 10), "")
+    separator = "" if form == "date" else separator
+    timed = [cell for cell in cells if len(cell) > 10]
+    fraction = max((len(m[1]) for cell in timed if (m := re.search(r":\d\d[.,](\d+)", cell))), default=0)
+    seconds = any(re.search(r":\d\d:\d\d", cell) for cell in timed) or not timed
+    offset = 0 if form == "offset" else None
+    return DateStyle(form, separator, offset, min(fraction, 6), seconds)
+
+
+def _foreign_dates(cells: list[str], column: str, line: int) -> RecordError:
+    """Return the refusal of dates that would have to be guessed, with the option that settles it."""
+    first = cells[0]
+    problem = f"{shorten(first)!r} is not an ISO date (2015-04-30)"
+    match = re.match(r"(\d{1,2})([/.-])(\d{1,2})[/.-](\d{4}|\d{2})(?!\d)(.*)$", first)
+    if match:
+        pairs = [re.match(r"(\d{1,2})[/.-](\d{1,2})[/.-]", cell) for cell in cells]
+        day_first = any(pair and int(pair[1]) > 12 for pair in pairs)
+        month_first = any(pair and int(pair[2]) > 12 for pair in pairs)
+        mark, year = match[2], "%Y" if len(match[4]) == 4 else "%y"
+        time = _time_codes(match[5])
+        formats = (f"%d{mark}%m{mark}{year}{time}", f"%m{mark}%d{mark}{year}{time}")
+        if day_first == month_first:
+            problem = f"{shorten(first)!r} could be day/month or month/day"
+            hint = f"Give --date_format='{formats[0]}' or --date_format='{formats[1]}'."
+        else:
+            hint = f"Give --date_format='{formats[0] if day_first else formats[1]}', which fits the first rows."
+    elif re.fullmatch(r"-?\d{9,10}(\.0+)?", first):
+        hint = "If these are seconds since 1970, give --date_format=epoch_seconds; if %Y%m%d%H, say so likewise."
+    elif re.fullmatch(r"-?\d{12,13}(\.0+)?", first):
+        hint = "If these are milliseconds since 1970, give --date_format=epoch_milliseconds."
+    elif re.fullmatch(r"[34]\d{4}(\.\d+)?", first):
+        hint = "This looks like a spreadsheet's day number: format the column as a date there, and save again."
+    elif re.fullmatch(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}", first):
+        mark = re.sub(r"\d", "", first)[0]
+        hint = f"Give --date_format='%Y{mark}%m{mark}%d', or pad months and days with zeros."
+    else:
+        hint = "Write dates as 2015-04-30 or 2015-04-30 12:00:00, or give --date_format with strptime codes."
+    return RecordError("BAD_DATE_FORMAT", problem + ".", hint, line=line, column=column, found=first)
+
+
+def _time_codes(rest: str) -> str:
+    match = re.fullmatch(r"([T ])\d{1,2}:\d{2}(:\d{2})?(\.\d+)?( ?[AaPp][Mm])?", rest)
+    if not match:
+        return ""
+    half_day = bool(match[4])
+    codes = match[1] + ("%I" if half_day else "%H") + ":%M" + (":%S" if match[2] else "") + (".%f" if match[3] else "")
+    return codes + (match[4].replace(match[4].strip(), "%p") if half_day else "")

@@ -1,0 +1,58 @@
+"""The forecast CSV: id columns under their own names, date, prediction and its intervals."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.core.series_batch import Layout
+
+
+def level_text(level: float) -> str:
+    """Return a level in percent as it stands in a column's name: 80, 97.5."""
+    return f"{level:g}"
+
+
+def csv_columns(layout: Layout, levels: tuple[float, ...]) -> list[str]:
+    """Return the names of the columns."""
+    suffixes = [""] if len(levels) == 1 else [f"_{level_text(level)}" for level in levels]
+    ends = [f"prediction_{end}{suffix}" for suffix in suffixes for end in ("lower", "upper")]
+    return [*layout.id_columns, "date", "prediction", *ends]
+
+
+def csv_header(layout: Layout, levels: tuple[float, ...]) -> bytes:
+    """Return the header line."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(csv_columns(layout, levels))
+    return text.getvalue().encode()
+
+
+def csv_rows(forecasts: pa.RecordBatch, layout: Layout, levels: tuple[float, ...]) -> bytes:
+    """Return the rows of a block's forecasts as UTF-8, numbers in the shortest form that reads back the same."""
+    lengths = np.diff(np.asarray(forecasts.column("ds").offsets))
+    if not lengths.sum():
+        return b""
+    series = np.repeat(np.arange(len(forecasts)), lengths)
+    ids = forecasts.column("ids")
+    cells = [
+        _quoted(pc.list_element(ids, i)).take(pa.array(series)) for i in range(len(layout.id_columns))
+    ]  # fmt: skip
+    dates = np.asarray(forecasts.column("ds").flatten().cast(pa.int64()))
+    cells.append(_quoted(layout.style.write(dates)))
+    names = ["yhat"] + [f"{end}_{i}" for i in range(len(levels)) for end in ("lower", "upper")]
+    cells += [forecasts.column(name).flatten().cast(pa.string()) for name in names]
+    lines = pc.binary_join_element_wise(*(cell.cast(pa.string()) for cell in cells), ",")
+    return ("\n".join(lines.to_pylist()) + "\n").encode()
+
+
+def _quoted(text: pa.StringArray) -> pa.StringArray:
+    """Put cells in quotes that need them."""
+    special = pc.match_substring_regex(text, '[",\r\n]|^\\s|\\s$')
+    if not pc.any(special).as_py():
+        return text
+    doubled = pc.replace_substring(text, '"', '""')
+    return pc.if_else(special, pc.binary_join_element_wise('"', doubled, '"', ""), text)

@@ -1,0 +1,125 @@
+"""From a local CSV to blocks of series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
+from pipeline.core.read_csv import CsvReader
+from pipeline.core.row_store import RowStore, read_work_file
+from pipeline.core.series_batch import Layout, reference_batch, series_batch, too_many_rows
+from pipeline.errors import RecordError
+
+
+@dataclass
+class LoadedCsv:
+    """A CSV that was read to its end, its rows gathered by series.
+
+    Attributes:
+        layout: what it looks like.
+        ids: ids of each series, in order of first appearance.
+        faults: faults of series, by number.
+        rows: number of rows.
+        date_column, value_columns: names of these columns.
+        unused: columns that have no role.
+    """
+
+    spec: ForecastSpec
+    limits: Limits
+    layout: Layout
+    ids: list[tuple[str, ...]]
+    faults: dict[int, RecordError]
+    rows: int
+    date_column: str
+    value_columns: tuple[str, ...]
+    unused: tuple[str, ...]
+    store: RowStore = field(repr=False)
+
+    @property
+    def parts(self) -> int:
+        """Number of blocks."""
+        return len(self.store.blocks())
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yield the blocks, each a batch of core/series_batch.py."""
+        for first, last, rows in self.store.read_all():
+            yield series_batch(rows, self.ids[first:last], self.faults, first, self.layout, self.spec, self.limits)
+
+    def references(self) -> Iterator[tuple[str, int, int, pa.RecordBatch]]:
+        """Yield, for a large file, each block's work file, range of series, and ids with known faults."""
+        for first, last in self.store.blocks():
+            yield (
+                self.store.work_file(first).name,
+                first,
+                last,
+                reference_batch(self.ids[first:last], self.faults, first),
+            )
+
+
+def load_csv(file: IO[bytes], spec: ForecastSpec, limits: Limits, work: Path) -> LoadedCsv:
+    """Read a CSV to its end.
+
+    Args:
+        file: its bytes.
+        spec: how to read it.
+        limits: what it may cost.
+        work: folder for the work files of a large file.
+
+    Raises:
+        RecordError: if it cannot be read.
+    """
+    reader = CsvReader.open(file, spec, limits)
+    store = RowStore(work, len(reader.columns.extras), limits.max_rows)
+    for rows in reader.rows():
+        store.add(rows)
+    if not reader.ids:
+        raise RecordError("NO_ROWS", "There is a header but no row with a date below it.", "Add rows.")
+    store.finish(len(reader.ids))
+    faults = reader.faults
+    for code in (store.counts > limits.max_rows).nonzero()[0].tolist():
+        faults[code] = too_many_rows(limits.max_rows)
+    style = reader.final_style
+    notes = []
+    if reader.columns.unused:
+        notes.append("columns not used: " + ", ".join(reader.columns.unused))
+    if reader.style.form == "offset" and style.offset_minutes == 0 and reader.mixed_offsets:
+        notes.append("dates have several UTC offsets: all were turned into UTC")
+    layout = Layout(reader.id_columns, reader.columns.values[0], style.to_text(), reader.columns.extras, tuple(notes))
+    columns = reader.columns
+    return LoadedCsv(
+        spec,
+        limits,
+        layout,
+        reader.ids,
+        faults,
+        reader.row_count,
+        columns.date,
+        columns.values,
+        columns.unused,
+        store,
+    )
+
+
+def resolve_reference(
+    work_file: Path,
+    first: int,
+    last: int,
+    reference: pa.RecordBatch,
+    layout: Layout,
+    spec: ForecastSpec,
+    limits: Limits,
+) -> pa.RecordBatch:
+    """Return the block of series that a reference stands for, read from its work file."""
+    ids = [tuple(ids) for ids in reference.column("ids").to_pylist()]
+    faults = {
+        first + i: RecordError.from_json(text)
+        for i, text in enumerate(reference.column("fault").to_pylist()) if text is not None
+    }  # fmt: skip
+    rows = read_work_file(work_file, first, last, len(layout.extras))
+    return series_batch(rows, ids, faults, first, layout, spec, limits)

@@ -1,0 +1,142 @@
+"""Pictures of history, forecast and prediction interval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pyarrow as pa
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from pyarrow import csv as pa_csv
+
+from pipeline.core.calendars import MINUTE
+from pipeline.core.date_style import recognise_dates
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
+from pipeline.core.load_series import load_csv
+from pipeline.core.series_batch import lists_of, series_id
+from pipeline.core.text_chunks import open_source
+from pipeline.errors import RecordError
+
+MOST = 6
+HISTORY, FORECAST = "#222222", "#0b6fb8"
+Line = tuple[np.ndarray, np.ndarray]
+
+
+def draw(
+    history: Path,
+    forecast: Path,
+    spec: ForecastSpec,
+    limits: Limits,
+    names: list[str],
+    periods: int,
+    target: Path,
+    work: Path,
+) -> None:
+    """Draw series of a CSV with their forecasts, one below the other.
+
+    Args:
+        history: the CSV that was forecast.
+        forecast: the forecast CSV.
+        spec: how the history is to be read.
+        limits: what it may cost.
+        names: ids of the series to draw; none for the first few.
+        periods: how much of the history to draw; 0 for all.
+        target: PNG or SVG to write.
+        work: folder for the work files of a large history.
+
+    Raises:
+        RecordError: if a file cannot be read, or a series is not in it.
+    """
+    with open_source(history) as file:
+        loaded = load_csv(file, spec, limits, work)
+    layout = loaded.layout
+    known = [series_id(ids, layout.value_name) for ids in loaded.ids]
+    absent = [name for name in names if name not in known]
+    if absent:
+        raise RecordError(
+            "UNKNOWN_COLUMN",
+            f"There is no series {absent[0]!r}; there are {', '.join(known[:MOST])}.",
+            "Name series as the forecast does.",
+        )
+    wanted = names or known[:MOST]
+    past: dict[str, Line] = {}
+    for batch in loaded.batches():
+        for name, dates, values in zip(
+            batch.column("series_id").to_pylist(), lists_of(batch, "ds"), lists_of(batch, "y"), strict=True
+        ):
+            if name in wanted:
+                past[name] = (dates.astype("datetime64[us]")[-periods:], values[-periods:])
+    ahead = _forecasts(forecast, layout.id_columns, layout.value_name, spec)
+    figure = _figure([name for name in wanted if name in past], past, ahead)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # nothing in the file may depend on the time or on chance
+    with mpl.rc_context({"svg.hashsalt": "dropcast"}):
+        figure.savefig(target, dpi=120, metadata={"Date": None} if target.suffix == ".svg" else {"Software": None})
+
+
+def _forecasts(
+    path: Path, id_columns: tuple[str, ...], value_name: str, spec: ForecastSpec
+) -> dict[str, dict[str, np.ndarray]]:
+    """Return each series' forecast by the names of the CSV's columns."""
+    open_source(path).close()  # refuses a path that is none
+    types = {name: pa.string() for name in (*id_columns, "date")}
+    table = pa_csv.read_csv(
+        path,
+        convert_options=pa_csv.ConvertOptions(column_types=types),
+        parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+    )
+    if not {*id_columns, "date", "prediction"} <= set(table.column_names):
+        raise RecordError("NO_DATE_COLUMN", f"{path.name} is not a forecast of this tool.", "Name the forecast CSV.")
+    text = table.column("date").combine_chunks()
+    style = recognise_dates(text[:100].to_pylist(), "date", 2, spec.date_format)
+    dates, _, offsets = style.read(text)
+    dates = dates + (style.with_offsets(offsets).offset_minutes or 0) * MINUTE
+    ids = list(zip(*(table.column(name).to_pylist() for name in id_columns), strict=True)) or [()] * len(text)
+    rows: dict[str, list[int]] = {}
+    for row, values in enumerate(ids):
+        rows.setdefault(series_id(values, value_name), []).append(row)
+    numbers = {name: np.asarray(table.column(name)) for name in table.column_names if name.startswith("prediction")}
+    numbers["date"] = dates.astype("datetime64[us]")
+    return {name: {column: cells[at] for column, cells in numbers.items()} for name, at in rows.items()}
+
+
+def _figure(names: list[str], past: dict[str, Line], ahead: dict[str, dict[str, np.ndarray]]) -> Figure:
+    figure = Figure(figsize=(10, 1 + 2.6 * max(len(names), 1)), layout="constrained")
+    axes = figure.subplots(max(len(names), 1), 1, squeeze=False)[:, 0]
+    for axis, name in zip(axes, names, strict=False):
+        _draw_series(axis, name, past[name], ahead.get(name))
+    axes[0].legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, ncols=4, fontsize="small")
+    return figure
+
+
+def _draw_series(axis: Axes, name: str, past: Line, ahead: dict[str, np.ndarray] | None) -> None:
+    dates, values = past
+    few = len(dates) < 60
+    axis.plot(dates, values, color=HISTORY, linewidth=1, marker="." if few else None, markersize=4, label="history")
+    axis.set_title(name if ahead is not None else f"{name} (not forecast)", loc="left", fontsize="medium")
+    if ahead is not None:
+        lowers = sorted(column for column in ahead if column.startswith("prediction_lower"))
+        for column in lowers:
+            upper = column.replace("lower", "upper")
+            level = column.removeprefix("prediction_lower").strip("_")
+            axis.fill_between(
+                ahead["date"],
+                ahead[column],
+                ahead[upper],
+                color=FORECAST,
+                alpha=0.35 / len(lowers),
+                linewidth=0,
+                label=f"interval{f' {level} %' if level else ''}",
+            )
+        axis.plot(ahead["date"], ahead["prediction"], color=FORECAST, linewidth=1.6, label="forecast")
+        axis.axvline(ahead["date"][0], color="#999999", linewidth=0.8, linestyle=":")
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    axis.xaxis.set_major_locator(locator)
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="y", color="#e5e5e5", linewidth=0.6)
+    axis.margins(x=0.01)

@@ -1,0 +1,65 @@
+"""What is done for one request, step by step; the Beam transforms and the command line both do just this."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.core.engine import engine_named
+from pipeline.core.forecast_batch import forecast_block
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
+from pipeline.core.load_series import load_csv, resolve_reference
+from pipeline.core.series_batch import Layout
+from pipeline.core.text_chunks import open_source
+from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Request, SeriesBlock
+from pipeline.errors import RecordError
+
+
+def load_blocks(request: Request, limits: Limits, work: Path) -> Iterator[SeriesBlock]:
+    """Yield a request's blocks; for a large file references to its work files.
+
+    The file is read to its end before the first block comes, so that a file is refused whole.
+
+    Raises:
+        RecordError: if it cannot be read.
+    """
+    start = time.perf_counter()
+    with open_source(Path(request.source)) as file:
+        loaded = load_csv(file, ForecastSpec.from_json(request.spec), limits, work)
+    layout, parts = loaded.layout.to_json(), loaded.parts
+    seconds = time.perf_counter() - start
+    if loaded.store.spilled:
+        for part, (name, first, last, batch) in enumerate(loaded.references()):
+            yield SeriesBlock(request, part, parts, layout, batch, name, first, last, 0.0 if part else seconds)
+        return
+    for part, batch in enumerate(loaded.batches()):
+        yield SeriesBlock(request, part, parts, layout, batch, load_seconds=0.0 if part else seconds)
+
+
+def forecast(block: SeriesBlock, limits: Limits, work: Path) -> ForecastBlock:
+    """Forecast a block, reading its rows first if they wait in a work file."""
+    start = time.perf_counter()
+    spec, layout = ForecastSpec.from_json(block.request.spec), Layout.from_json(block.layout)
+    engine = engine_named(spec.engine)
+    batch = block.batch
+    if block.work_file:
+        batch = resolve_reference(work / block.work_file, block.first, block.last, batch, layout, spec, limits)
+    forecasts = forecast_block(batch, layout.extras, spec, limits, engine)
+    seconds = time.perf_counter() - start
+    return ForecastBlock(
+        block.request,
+        block.part,
+        block.parts,
+        block.layout,
+        forecasts,
+        seconds,
+        block.load_seconds,
+        engine.model,
+    )
+
+
+def unreadable(request: Request, error: RecordError) -> Outcome:
+    """Return the outcome of a request whose file cannot be read."""
+    return Outcome(request, 0, failure=DeadLetter.of_file(request, "LoadSeries", error).to_json())

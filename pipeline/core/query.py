@@ -1,0 +1,65 @@
+"""The tables and views of an output folder, in an embedded DuckDB."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import sqlglot
+
+from pipeline.core.output_folder import INTERNAL
+from pipeline.core.tables import TABLES, VIEWS, table_fields, view_sql
+
+_TYPES = {
+    "STRING": "VARCHAR", "INTEGER": "BIGINT", "FLOAT": "DOUBLE", "BOOLEAN": "BOOLEAN",
+    "TIMESTAMP": "TIMESTAMP WITH TIME ZONE",
+}  # fmt: skip
+
+EXAMPLES = (
+    ("the next days of each series", "SELECT series_id, forecast_timestamp, round(forecast_value, 1) AS forecast\n"
+     "FROM latest_forecasts WHERE step <= 3 ORDER BY series_id, step"),
+    ("the series that will grow most", "SELECT series_id, regr_slope(forecast_value, step) AS a_step\n"
+     "FROM latest_forecasts GROUP BY series_id ORDER BY a_step DESC LIMIT 10"),
+    ("what could not be forecast", "SELECT source, series_id, code, message, hint FROM open_dead_letters"),
+    ("how each file fared", "SELECT source, status, series_forecast, series_failed, score_mase FROM latest_receipts"),
+)  # fmt: skip
+
+
+def connect(output: Path) -> duckdb.DuckDBPyConnection:
+    """Return a connection in which the tables of an output folder can be queried.
+
+    Only files in that folder can be read from it, and none written.
+
+    Raises:
+        FileNotFoundError: if there are no tables in the folder.
+    """
+    internal = (output / INTERNAL).resolve()
+    if not internal.is_dir():
+        raise FileNotFoundError(f"there are no tables in {output}; forecast something into it first")
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    for table in TABLES:
+        connection.execute(f"CREATE VIEW {table} AS {_scan(internal / table, table)}")
+    for view in VIEWS:
+        connection.execute(f"CREATE VIEW {view} AS {portable(view_sql(view))}")
+    connection.execute(f"SET allowed_directories = ['{_literal(str(internal))}']")
+    connection.execute("SET enable_external_access = false")
+    return connection
+
+
+def portable(bigquery_sql: str) -> str:
+    """Return BigQuery's SQL as DuckDB's."""
+    return str(sqlglot.transpile(bigquery_sql, read="bigquery", write="duckdb")[0])
+
+
+def _scan(folder: Path, table: str) -> str:
+    columns = table_fields(table)
+    if any(folder.glob("**/*.parquet")):
+        names = ", ".join(f'"{column["name"]}"' for column in columns)
+        return f"SELECT {names} FROM read_parquet('{_literal(str(folder))}/**/*.parquet')"  # noqa: S608 - our own names
+    nothing = ", ".join(f'CAST(NULL AS {_TYPES[column["type"]]}) AS "{column["name"]}"' for column in columns)
+    return f"SELECT {nothing} WHERE false"
+
+
+def _literal(text: str) -> str:
+    return text.replace("'", "''")

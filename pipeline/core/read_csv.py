@@ -1,0 +1,495 @@
+"""From rows of text to rows of numbers: a CSV read in chunks, every fault with its line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as pa_csv
+
+from pipeline.core.columns import MISSING, WIDE_COLUMN, Columns, choose_columns
+from pipeline.core.date_style import DateStyle, looks_like_dates, recognise_dates
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
+from pipeline.core.text_chunks import Chunk, text_chunks
+from pipeline.errors import RecordError, shorten
+
+SAMPLE_ROWS = 1000
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of numbers.
+
+    Attributes:
+        codes: number of each row's series, in order of first appearance, shape (n,).
+        dates: microseconds, shape (n,).
+        values: NaN where missing, shape (n,).
+        lines: line in the file, shape (n,).
+        extras: regressors, cap and floor, shape (n, k).
+    """
+
+    codes: Ints
+    dates: Ints
+    values: Floats
+    lines: Ints
+    extras: Floats
+
+
+@dataclass
+class CsvReader:
+    """Reads one CSV. What it learns on the way stands in its attributes once `rows` is exhausted.
+
+    Attributes:
+        columns: the roles of the columns.
+        style: how dates are written.
+        ids: id values of each series, in order of first appearance; for a wide table the last one is
+            the column's name.
+        faults: the first fault of each series that has one.
+        row_count: rows read so far.
+    """
+
+    spec: ForecastSpec
+    limits: Limits
+    columns: Columns
+    style: DateStyle
+    ids: list[tuple[str, ...]] = field(default_factory=list)
+    faults: dict[int, RecordError] = field(default_factory=dict)
+    row_count: int = 0
+    _codes: dict[tuple[str, ...], int] = field(default_factory=dict)
+    _offsets: set[int] = field(default_factory=set)
+    _chunks: Iterator[Chunk] = field(default_factory=lambda: iter(()))
+    _header: list[str] = field(default_factory=list)
+    _delimiter: str = ","
+    # In a wide table ids alone are no series yet: they have a numbering of their own.
+    _wide_known: dict[tuple[str, ...], int] = field(default_factory=dict)
+    _wide_ids: list[tuple[str, ...]] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, file: IO[bytes], spec: ForecastSpec, limits: Limits) -> CsvReader:
+        """Read the header and a sample, and decide what the columns are.
+
+        Raises:
+            RecordError: if the file is not such a CSV.
+        """
+        chunks = text_chunks(file, spec.encoding, limits)
+        first = next(chunks)
+        record, rest = _first_record(first)
+        delimiter = spec.delimiter or _sniff_delimiter(record, rest, spec)
+        names = next(csv.reader(io.StringIO(record.data.decode(), newline=""), delimiter=delimiter))
+        header = _header(names, record.line, spec)
+        body = rest if spec.header else first
+        sample_rows, sample_line = _sample(body, delimiter, len(header))
+        if not sample_rows:
+            raise RecordError(
+                "NO_ROWS",
+                "There is a header but no row below it.",
+                "Add rows, or check the export.",
+                line=record.line,
+            )
+        sample = {name: [row[i] if i < len(row) else "" for row in sample_rows] for i, name in enumerate(header)}
+        columns = choose_columns(header, sample, spec, record.line)
+        style = recognise_dates(sample[columns.date], columns.date, sample_line, spec.date_format)
+        reader = cls(spec, limits, columns, style)
+        reader._header, reader._delimiter = header, delimiter
+        reader._chunks = _chain(body, chunks)
+        return reader
+
+    @property
+    def final_style(self) -> DateStyle:
+        """How dates are to be written, once all are read: several offsets become UTC."""
+        return self.style.with_offsets(self._offsets)
+
+    @property
+    def mixed_offsets(self) -> bool:
+        """Whether dates with different offsets were read."""
+        return len(self._offsets) > 1
+
+    def rows(self) -> Iterator[Rows]:
+        """Yield the rows, a chunk at a time.
+
+        Raises:
+            RecordError: if the rest of the file is not a CSV after all.
+        """
+        for chunk in self._chunks:
+            if chunk.data:
+                yield from self._rows_of(chunk)
+
+    def _rows_of(self, chunk: Chunk) -> Iterator[Rows]:
+        table, lines = self._parse(chunk)
+        date_text, dates, bad_dates = self._read_dates(table)
+        values = [self._read_numbers(table, name) for name in self.columns.values]
+        extras = [self._read_numbers(table, name) for name in self.columns.extras]
+        blank = bad_dates & (date_text == "")
+        for numbers, text in (*values, *extras):
+            blank &= np.isnan(numbers) & (text == "")
+        codes = self._row_codes(table, ~blank)
+        self.row_count += int((~blank).sum())
+        extra_numbers = np.column_stack([numbers for numbers, _ in extras]) if extras else np.empty((len(lines), 0))
+        wide = self.columns.wide
+        for position, (numbers, text) in enumerate(values):
+            series = self._wide_codes(codes, self.columns.values[position]) if wide else codes
+            self._note_bad_dates(series, bad_dates & ~blank, date_text, lines)
+            self._note_bad_numbers(series, numbers, text, lines, self.columns.values[position])
+            for name, (extra, extra_text) in zip(self.columns.extras, extras, strict=True):
+                self._note_bad_numbers(series, extra, extra_text, lines, name)
+            keep = ~bad_dates
+            yield Rows(
+                series[keep],
+                dates[keep],
+                np.where(np.isfinite(numbers), numbers, np.nan)[keep],
+                lines[keep],
+                extra_numbers[keep],
+            )
+
+    # ----------------------------------------------------------------------------------- cells
+
+    def _parse(self, chunk: Chunk) -> tuple[pa.Table, Ints]:
+        """Return the needed columns, typed if every cell is as it should be, and the line of each row."""
+        direct = self.spec.thousands is None
+        columns, spec = self.columns, self.spec
+        types = dict.fromkeys((columns.date, *columns.ids, *columns.values, *columns.extras), pa.string())
+        if direct:
+            types |= dict.fromkeys((*columns.values, *columns.extras), pa.float64())
+            if self.style.form in ("date", "datetime"):
+                types[columns.date] = pa.timestamp("us")
+        skipped: list[pa_csv.InvalidRow] = []
+
+        def skip(row: pa_csv.InvalidRow) -> str:
+            skipped.append(row)
+            return "skip"
+
+        def read(column_types: dict[str, pa.DataType]) -> pa.Table:
+            skipped.clear()
+            return pa_csv.read_csv(
+                pa.BufferReader(chunk.data),
+                # without threads rows have numbers, and chunks come in order
+                read_options=pa_csv.ReadOptions(
+                    column_names=self._header, use_threads=False, block_size=len(chunk.data) + 1),
+                parse_options=pa_csv.ParseOptions(
+                    delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=skip),
+                convert_options=pa_csv.ConvertOptions(
+                    column_types=column_types, include_columns=list(types), null_values=list(MISSING),
+                    strings_can_be_null=False, decimal_point=spec.decimal),
+            )  # fmt: skip
+
+        try:
+            table = read(types)
+            as_it_should_be = not any(_has_infinity(column) for column in table.columns)
+        except pa.ArrowInvalid:
+            as_it_should_be = False
+        if not as_it_should_be:
+            table = read(dict.fromkeys(types, pa.string()))  # so that the odd cell can be named as it stands
+        return table.combine_chunks(), self._lines(chunk, table.num_rows, skipped)
+
+    def _lines(self, chunk: Chunk, rows: int, skipped: list[pa_csv.InvalidRow]) -> Ints:
+        """Return the line of each row.
+
+        Raises:
+            RecordError: RAGGED_ROW if a row that is more than delimiters was skipped.
+        """
+        if not skipped and rows == chunk.data.count(b"\n"):
+            return chunk.line + np.arange(rows, dtype=np.int64)
+        starts = _record_lines(chunk, self._delimiter)
+        for row in skipped:
+            if row.text.strip(self._delimiter + " \t\r\n"):
+                line = int(starts[row.number - 1]) if row.number and row.number <= len(starts) else chunk.line
+                cells = f"{row.actual_columns} cell{'s' if row.actual_columns > 1 else ''}"
+                raise RecordError(
+                    "RAGGED_ROW",
+                    f"This row has {cells}, the header has {row.expected_columns}: {shorten(row.text)!r}.",
+                    "Put cells that contain the delimiter in quotes; fill up short rows.",
+                    line=line,
+                    found=row.text,
+                )
+        absent = {row.number - 1 for row in skipped if row.number}
+        return np.delete(starts, sorted(absent))[:rows]
+
+    def _read_dates(self, table: pa.Table) -> tuple[npt.NDArray[np.str_], Ints, npt.NDArray[np.bool_]]:
+        column = _whole(table, self.columns.date)
+        if pa.types.is_timestamp(column.type):
+            bad = np.asarray(pc.is_null(column))
+            dates = np.asarray(pc.fill_null(column.cast(pa.int64()), 0))
+            return np.broadcast_to(np.str_(""), len(column)), dates, bad
+        text = pc.utf8_trim_whitespace(column)
+        dates, bad, offsets = self.style.read(text)
+        self._offsets |= offsets
+        shown = np.where(bad, text.to_numpy(zero_copy_only=False), "") if bad.any() else np.broadcast_to("", len(text))
+        return shown.astype(str), dates, bad
+
+    def _read_numbers(self, table: pa.Table, name: str) -> tuple[Floats, npt.NDArray[np.str_]]:
+        """Return a column's numbers, NaN where there is none, and the text of cells that should be one."""
+        column = _whole(table, name)
+        if pa.types.is_floating(column.type):
+            return np.asarray(pc.fill_null(column, np.nan)), np.broadcast_to(np.str_(""), len(column))
+        return read_numbers(column, self.spec.decimal, self.spec.thousands)
+
+    # ----------------------------------------------------------------------------------- series
+
+    def _row_codes(self, table: pa.Table, keep: npt.NDArray[np.bool_]) -> Ints:
+        """Return the number of each row's series (for a wide table: of its ids)."""
+        names = self.columns.ids
+        if not names:
+            return np.full(table.num_rows, self._code(()) if not self.columns.wide else 0, dtype=np.int64)
+        encoded = [pc.dictionary_encode(_whole(table, name)) for name in names]
+        combined = np.asarray(encoded[0].indices).astype(np.int64)
+        for column in encoded[1:]:
+            combined = combined * max(len(column.dictionary), 1) + np.asarray(column.indices)
+        present = combined[keep]
+        _, first, inverse = np.unique(present, return_index=True, return_inverse=True)
+        row_numbers = np.flatnonzero(keep)
+        values = [column.dictionary.to_pylist() for column in encoded]
+        indices = [np.asarray(column.indices) for column in encoded]
+        codes = np.empty(len(first), dtype=np.int64)
+        for position in np.argsort(first):  # so that series are numbered as they appear
+            row = row_numbers[first[position]]
+            codes[position] = self._code(tuple(value[index[row]] for value, index in zip(values, indices, strict=True)))
+        result = np.zeros(table.num_rows, dtype=np.int64)
+        result[keep] = codes[inverse]
+        return result
+
+    def _wide_codes(self, codes: Ints, column: str) -> Ints:
+        """Return the numbers of the series of one value column, given the numbers of the rows' ids."""
+        if not self.columns.ids:
+            return np.full(len(codes), self._code((column,)), dtype=np.int64)
+        present, inverse = np.unique(codes, return_inverse=True)
+        series = [self._code((*self._wide_ids[code], column)) for code in present.tolist()]
+        return np.asarray(series, dtype=np.int64)[inverse]
+
+    def _code(self, ids: tuple[str, ...]) -> int:
+        partial = self.columns.wide and len(ids) == len(self.columns.ids)
+        known, listed = (self._wide_known, self._wide_ids) if partial else (self._codes, self.ids)
+        code = known.setdefault(ids, len(known))
+        if code == len(listed):
+            listed.append(ids)
+            if len(listed) > self.limits.max_series:
+                raise RecordError(
+                    "TOO_MANY_SERIES",
+                    f"The file has more than {self.limits.max_series:,} series.",
+                    "Split the file, check --id_columns, or ask the operator to raise --max_series.",
+                )
+        return code
+
+    # ----------------------------------------------------------------------------------- faults
+
+    def _note_bad_dates(self, codes: Ints, bad: npt.NDArray[np.bool_], text: npt.NDArray[np.str_], lines: Ints) -> None:
+        for row in _first_of_each(codes, bad):
+            found = str(text[row])
+            problem = f"{shorten(found)!r} is not a date like the others" if found else "The date is missing"
+            self._note(
+                int(codes[row]),
+                RecordError(
+                    "BAD_DATE",
+                    f"{problem}.",
+                    "Mend the cell, or remove the row.",
+                    line=int(lines[row]),
+                    column=self.columns.date,
+                    found=found,
+                ),
+            )
+
+    def _note_bad_numbers(
+        self, codes: Ints, numbers: Floats, text: npt.NDArray[np.str_], lines: Ints, column: str
+    ) -> None:
+        bad = text != ""
+        if not bad.any():
+            return
+        for row in _first_of_each(codes, bad):
+            found, number = str(text[row]), numbers[row]
+            if np.isinf(number):
+                error = RecordError(
+                    "NOT_FINITE",
+                    f"{shorten(found)!r} is infinite.",
+                    "Leave the cell empty if the value is not known.",
+                    line=int(lines[row]),
+                    column=column,
+                    found=found,
+                )
+            else:
+                error = RecordError(
+                    "BAD_NUMBER",
+                    f"{shorten(found)!r} is not a number.",
+                    _number_hint(found),
+                    line=int(lines[row]),
+                    column=column,
+                    found=found,
+                )
+            self._note(int(codes[row]), error)
+
+    def _note(self, code: int, error: RecordError) -> None:
+        known = self.faults.get(code)
+        if known is None or (error.line or 0) < (known.line or 0):
+            self.faults[code] = error
+
+    @property
+    def id_columns(self) -> tuple[str, ...]:
+        """Names of the columns that tell series apart in the output."""
+        return (*self.columns.ids, WIDE_COLUMN) if self.columns.wide else self.columns.ids
+
+
+def read_numbers(column: pa.StringArray, decimal: str, thousands: str | None) -> tuple[Floats, npt.NDArray[np.str_]]:
+    """Return the numbers of a column of text, NaN where there is none, and the text of cells that should be one.
+
+    Both have the shape of the column; the text is empty where nothing is wrong. Infinities are returned as
+    such, with their text.
+    """
+    text = pc.utf8_trim_whitespace(column)
+    missing = pc.is_in(text, value_set=pa.array(MISSING))
+    plain = text
+    if thousands is not None:
+        grouped = rf"^[+-]?\d{{1,3}}(\{thousands}\d{{3}})+(\{decimal}\d*)?([eE].*)?$"
+        plain = pc.if_else(pc.match_substring_regex(text, grouped), pc.replace_substring(text, thousands, ""), text)
+    if decimal == ",":
+        # a point would otherwise pass for a decimal mark
+        plain = pc.replace_substring(pc.replace_substring(plain, ".", "?"), ",", ".")
+    shape = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(inf|Inf|INF)(inity)?$"
+    good = pc.match_substring_regex(plain, shape)
+    bad = np.asarray(pc.invert(pc.or_(good, missing)))
+    numbers = np.asarray(pc.if_else(good, plain, "nan").cast(pa.float64()))
+    bad = bad | np.isinf(numbers)
+    if not bad.any():
+        return numbers, np.broadcast_to(np.str_(""), len(numbers))
+    return numbers, np.where(bad, text.to_numpy(zero_copy_only=False).astype(str), "")
+
+
+def _number_hint(found: str) -> str:
+    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", found):
+        return "If the comma separates thousands, give --thousands=, ; if it is the decimal mark, --decimal=, ."
+    if re.fullmatch(r"[+-]?\d*,\d+", found):
+        return "If the comma is the decimal mark, give --decimal=, ."
+    if re.fullmatch(r"[+-]?\d{1,3}([. '_]\d{3})+(,\d*)?", found):
+        return f"If {re.sub(r'[0-9+-]', '', found)[0]!r} separates thousands, give it as --thousands" + (
+            ", and --decimal=, ." if "," in found else "."
+        )
+    if re.search(r"\d", found):
+        return "Write the bare number, without units or signs of currency; leave the cell empty if it is missing."
+    return "Write a number, or leave the cell empty if it is missing."
+
+
+def _first_of_each(codes: Ints, flagged: npt.NDArray[np.bool_]) -> Ints:
+    """Return the first flagged row of each series."""
+    rows = np.flatnonzero(flagged)
+    _, first = np.unique(codes[rows], return_index=True)
+    result: Ints = rows[first]
+    return result
+
+
+def _has_infinity(column: pa.ChunkedArray) -> bool:
+    return pa.types.is_floating(column.type) and bool(pc.any(pc.is_inf(column)).as_py())
+
+
+def _whole(table: pa.Table, name: str) -> pa.Array:
+    column = table.column(name)
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _chain(first: Chunk, rest: Iterator[Chunk]) -> Iterator[Chunk]:
+    yield first
+    yield from rest
+
+
+def _first_record(chunk: Chunk) -> tuple[Chunk, Chunk]:
+    """Split a chunk into its first row that is not blank, and what follows."""
+    data, line, start, end = chunk.data, chunk.line, 0, 0
+    while end < len(data):
+        end = data.index(b"\n", end) + 1
+        record = data[start:end]
+        if not record.strip():
+            line, start = line + 1, end
+        elif record.count(b'"') % 2 == 0:
+            break
+    if not data[start:end].strip():
+        raise RecordError("EMPTY_FILE", "The file has nothing but blank lines.", "Write a header and rows below it.")
+    return Chunk(line, data[start:end]), Chunk(line + data.count(b"\n", start, end), data[end:])
+
+
+def _sniff_delimiter(record: Chunk, rest: Chunk, spec: ForecastSpec) -> str:
+    def count(line: bytes) -> dict[str, int]:
+        bare = re.sub(r'"[^"]*"', "", line.decode())
+        return {mark: bare.count(mark) for mark in ",;\t" if mark != spec.decimal or mark != ","}
+
+    header = {mark: times for mark, times in count(record.data).items() if times}
+    if len(header) <= 1:
+        return next(iter(header), ",")
+    below = count(rest.data[: rest.data.find(b"\n")])
+    fitting = [mark for mark in header if header[mark] == below[mark]]
+    if len(fitting) == 1:
+        return fitting[0]
+    raise RecordError(
+        "AMBIGUOUS_DELIMITER",
+        "The header has several of comma, semicolon and tab.",
+        "Give --delimiter.",
+        line=record.line,
+    )
+
+
+def _header(names: list[str], line: int, spec: ForecastSpec) -> list[str]:
+    if not spec.header:
+        return [f"column_{i + 1}" for i in range(len(names))]
+    dates = [name for name in names if looks_like_dates([name])]
+    numbers = [name for name in names if re.fullmatch(r"[+-]?\d+([.,]\d+)?", name.strip())]
+    if len(dates) > 1 and len(names) > 2:
+        raise RecordError(
+            "NO_HEADER",
+            "The dates stand in the header, as columns.",
+            "Turn the table: dates run down a column, and each series is a column.",
+            line=line,
+            found=dates[0],
+        )
+    if dates or (numbers and len(numbers) == len(names)):
+        raise RecordError(
+            "NO_HEADER",
+            "The first line looks like data, not like names of columns.",
+            "Put a line such as date,y above it, or give --header=false.",
+            line=line,
+            found=(dates or numbers)[0],
+        )
+    header = [name.strip() or f"column_{i + 1}" for i, name in enumerate(names)]
+    for name in header:
+        if header.count(name) > 1:
+            raise RecordError(
+                "DUPLICATE_COLUMN",
+                f"Two columns are called {name!r}.",
+                "Rename one of them.",
+                line=line,
+                column=name,
+            )
+    return header
+
+
+def _sample(body: Chunk, delimiter: str, width: int) -> tuple[list[list[str]], int]:
+    """Return the first rows and the line of the first one."""
+    rows: list[list[str]] = []
+    first_line = body.line
+    reader = csv.reader(io.StringIO(body.data[: 1 << 20].decode(errors="ignore"), newline=""), delimiter=delimiter)
+    before = 0
+    for row in reader:
+        if any(cell.strip() for cell in row):
+            if not rows:
+                first_line = body.line + before
+            rows.append(row)
+        before = reader.line_num
+        if len(rows) == SAMPLE_ROWS:
+            break
+    return rows, first_line
+
+
+def _record_lines(chunk: Chunk, delimiter: str) -> Ints:
+    """Return the line on which each row of a chunk begins, where rows may span lines or be blank."""
+    reader = csv.reader(io.StringIO(chunk.data.decode(), newline=""), delimiter=delimiter)
+    lines, before = [], 0
+    for row in reader:
+        if row:
+            lines.append(chunk.line + before)
+        before = reader.line_num
+    return np.asarray(lines, dtype=np.int64)

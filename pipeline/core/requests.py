@@ -1,0 +1,185 @@
+"""Requests from local files: CSVs, and manifests that name one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from pipeline.core.forecast_spec import ForecastSpec, option_errors
+from pipeline.core.naming import (
+    MANIFEST_SUFFIX,
+    checked_output_name,
+    feeds_itself,
+    fixed_part,
+    matching_files,
+    output_name,
+)
+from pipeline.core.request_key import content_version
+from pipeline.core.text_chunks import refusal_of_os_error
+from pipeline.elements import DeadLetter, Request
+from pipeline.errors import RecordError
+
+MAX_MANIFEST_BYTES = 1 << 20
+UNREAD = "unread"  # the version of a file that could not even be opened
+
+
+class Manifest(ForecastSpec):
+    """A request as JSON, in a file named *.manifest.json: what to forecast, and any option of the forecast."""
+
+    id: str = Field("", max_length=256, description="The sender's own name for the request; stands in its receipt.")
+    input: str = Field(min_length=1, description="Path of the CSV, absolute or relative to the manifest.")
+    output: str | None = Field(
+        None,
+        min_length=1,
+        description="Name of the forecast below the output folder. Default: the CSV's own name.",
+    )
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A local file to forecast.
+
+    Attributes:
+        path: absolute path of a CSV or a manifest.
+        output: name of the forecast, or for a manifest that of the manifest.
+    """
+
+    path: str
+    output: str
+
+    @property
+    def is_manifest(self) -> bool:
+        """Whether the file is a manifest."""
+        return self.path.endswith(MANIFEST_SUFFIX)
+
+
+def list_inputs(patterns: list[str], output: Path) -> tuple[list[InputFile], list[str]]:
+    """Return the files that patterns mean, and what is wrong with that, a line each.
+
+    A CSV that one of the manifests names is left to that manifest.
+    """
+    files: dict[str, InputFile] = {}
+    problems = []
+    for pattern in patterns:
+        if feeds_itself(pattern, output):
+            problems.append(
+                f"--output: forecasts in {output} would be read as inputs of {pattern}; choose a folder outside of it"
+            )
+            continue
+        found = matching_files(pattern)
+        if not found:
+            problems.append(f"--input: no file matches {pattern!r}")
+        if len(found) == 1 and found[0].is_dir():
+            problems.append(f"--input: {pattern} is a folder; name the files in it, for example {pattern}/*.csv")
+            continue
+        for path in found:
+            files.setdefault(str(path), InputFile(str(path), output_name(path, pattern)))
+    claimed = {path for file in files.values() if file.is_manifest for path in _claimed(file)}
+    chosen = [file for path, file in files.items() if path not in claimed]
+    takers: dict[str, str] = {}
+    for file in chosen:
+        other = takers.setdefault(file.output, file.path)
+        if other != file.path:
+            problems.append(
+                f"--input: {other} and {file.path} would both be forecast to {file.output}; "
+                "forecast them in separate runs or to separate folders"
+            )
+    return chosen, problems
+
+
+def _claimed(file: InputFile) -> list[str]:
+    try:
+        named = json.loads(Path(file.path).read_bytes()[:MAX_MANIFEST_BYTES])["input"]
+        return [str((Path(file.path).parent / named).resolve())]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # it will be refused when it is read in earnest
+
+
+def request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Request:
+    """Return the request that a CSV or a manifest stands for.
+
+    Args:
+        file: the file.
+        spec: the operator's options; a manifest's own fields come before them.
+        allowed: folders that a manifest may name files in.
+
+    Raises:
+        RecordError: if the manifest is bad. A CSV that cannot be read is no error yet: its request has the
+            version UNREAD, and fails when it is loaded.
+    """
+    if not file.is_manifest:
+        return _request(Path(file.path), file.output, spec, "")
+    manifest = read_manifest(Path(file.path), spec)
+    source = Path(file.path).parent / manifest.input
+    if not any(source.resolve().is_relative_to(folder.resolve()) for folder in allowed):
+        raise RecordError(
+            "PATH_NOT_ALLOWED",
+            f"The input {manifest.input!r} lies outside the allowed folders.",
+            "Put the CSV beside the manifest, or ask the operator to allow its folder with --allow.",
+            found=manifest.input,
+        )
+    default = (Path(file.output).parent / Path(manifest.input).name).as_posix()
+    output = checked_output_name(manifest.output or default)
+    fields = manifest.model_dump(exclude={"id", "input", "output"}, exclude_unset=True)
+    return _request(source.resolve(), output, ForecastSpec(**fields), manifest.id)
+
+
+def read_manifest(path: Path, spec: ForecastSpec) -> Manifest:
+    """Return a manifest, with the operator's options where it says nothing.
+
+    Raises:
+        RecordError: BAD_MANIFEST, or what keeps the file from being read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        refusal = refusal_of_os_error(error)
+        if refusal is None:
+            raise
+        raise refusal from None
+    hint = "See docs/options.md, or check it against manifest.schema.json."
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise RecordError("BAD_MANIFEST", f"The manifest has more than {MAX_MANIFEST_BYTES:,} bytes.", hint)
+    try:
+        stated: Any = json.loads(content)
+    except ValueError as error:
+        raise RecordError("BAD_MANIFEST", f"The manifest is not JSON: {error}.", hint) from None
+    if not isinstance(stated, dict):
+        raise RecordError("BAD_MANIFEST", "The manifest is not a JSON object.", hint)
+    try:
+        # validated by itself first, so that its errors are its own
+        Manifest(**stated)
+        return Manifest(**{**spec.model_dump(exclude_defaults=True), **stated})
+    except (ValidationError, TypeError) as error:
+        lines = option_errors(list(error.errors())) if isinstance(error, ValidationError) else [str(error)]
+        listed = "; ".join(line.removeprefix("--") for line in lines)
+        raise RecordError("BAD_MANIFEST", f"The manifest is not valid: {listed}.", hint) from None
+
+
+def _request(path: Path, output: str, spec: ForecastSpec, label: str) -> Request:
+    try:
+        changed = path.stat().st_mtime_ns // 1000
+        version = content_version(path)
+    except OSError as error:
+        if refusal_of_os_error(error) is None:
+            raise
+        changed, version = 0, UNREAD
+    source_time = datetime.fromtimestamp(changed // 10**6, UTC).replace(microsecond=changed % 10**6)
+    text = source_time.isoformat().replace("+00:00", "Z")
+    return Request(str(path), version, text, output, spec.to_json(), id=label)
+
+
+def allowed_folders(patterns: list[str], allow: tuple[str, ...]) -> list[Path]:
+    """Return the folders that manifests may name files in: those of the inputs, and what the operator adds."""
+    return [*(fixed_part(pattern) for pattern in patterns), *(Path(folder) for folder in allow)]
+
+
+def stray_letter(file: InputFile, error: RecordError) -> DeadLetter:
+    """Return the dead letter of a manifest that never became a request."""
+    request = _request(Path(file.path), file.output, ForecastSpec(), "")
+    return DeadLetter.of(request, "message", "ReadRequests", "", error)

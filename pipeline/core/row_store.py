@@ -1,0 +1,170 @@
+"""Rows gathered by series: in memory for a small file, in work files for a large one.
+
+A work file holds the rows of BUCKET_SERIES series that are neighbours in order of first appearance. Memory
+is a buffer plus a block, whatever the order of the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.read_csv import Rows
+
+BLOCK_SERIES = 64  # series in a block: enough to spread its fixed cost, few enough to share out the work
+BLOCK_ROWS = 1 << 20  # rows in a block, unless a single series has more
+BUCKET_SERIES = 4 * BLOCK_SERIES
+SPILL_BYTES = 64 << 20  # rows of a larger file go to work files
+_READ_RECORDS = 1 << 20
+
+
+def _record_type(extras: int) -> np.dtype[np.void]:
+    fields = [("code", "<i8"), ("date", "<i8"), ("value", "<f8"), ("line", "<i8")]
+    return np.dtype(fields + [(f"extra_{i}", "<f8") for i in range(extras)])
+
+
+class RowStore:
+    """Gathers rows and gives them back by series.
+
+    Args:
+        folder: where work files may be made; it is made when the first one is needed.
+        extras: number of extra columns.
+        max_rows: rows of one series that are kept; the rest are counted only.
+        spill_bytes: size of the buffer.
+    """
+
+    def __init__(self, folder: Path, extras: int, max_rows: int, spill_bytes: int = SPILL_BYTES) -> None:
+        self.counts: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self.spilled = False
+        self._folder = folder
+        self._max_rows = max_rows
+        self._spill_bytes = spill_bytes
+        self._type = _record_type(extras)
+        self._buffer: list[npt.NDArray[np.void]] = []
+        self._buffered = 0
+
+    def add(self, rows: Rows) -> None:
+        """Take rows in; a series' rows beyond the limit are counted and dropped."""
+        if not len(rows.codes):
+            return
+        before = self._grow(int(rows.codes.max()) + 1)
+        added = np.bincount(rows.codes, minlength=before)
+        self.counts[: len(added)] += added
+        records = np.empty(len(rows.codes), dtype=self._type)
+        records["code"], records["date"] = rows.codes, rows.dates
+        records["value"], records["line"] = rows.values, rows.lines
+        for i in range(rows.extras.shape[1]):
+            records[f"extra_{i}"] = rows.extras[:, i]
+        if (self.counts > self._max_rows).any():
+            records = records[self.counts[rows.codes] <= self._max_rows]
+        self._buffer.append(records)
+        self._buffered += records.nbytes
+        if self._buffered > self._spill_bytes:
+            self._spill()
+
+    def _grow(self, size: int) -> int:
+        if size > len(self.counts):
+            grown = np.zeros(max(size, 2 * len(self.counts)), dtype=np.int64)
+            grown[: len(self.counts)] = self.counts
+            self.counts = grown
+        return len(self.counts)
+
+    def finish(self, series: int) -> None:
+        """Declare that all rows are in, and how many series there are."""
+        self._grow(series)
+        self.counts = self.counts[:series]
+        if self.spilled:
+            self._spill()
+        elif self._buffer:
+            self._buffer = [np.concatenate(self._buffer)]
+
+    def blocks(self) -> list[tuple[int, int]]:
+        """Return the blocks as ranges of series: neighbours, limited in number and in rows."""
+        ranges, start, rows = [], 0, 0
+        for code, count in enumerate(np.minimum(self.counts, self._max_rows).tolist()):
+            full = code - start == BLOCK_SERIES or rows + count > BLOCK_ROWS or code % BUCKET_SERIES == 0
+            if code > start and full:
+                ranges.append((start, code))
+                start, rows = code, 0
+            rows += count
+        if len(self.counts) > start:
+            ranges.append((start, len(self.counts)))
+        return ranges
+
+    def read(self, first: int, last: int) -> Rows:
+        """Return the rows of the series from `first` to before `last`, sorted by series, date and line."""
+        if self.spilled:
+            return read_work_file(self.work_file(first), first, last, self._type)
+        records = self._buffer[0] if self._buffer else np.empty(0, dtype=self._type)
+        return _sorted(records[(records["code"] >= first) & (records["code"] < last)], self._type)
+
+    def read_all(self) -> Iterator[tuple[int, int, Rows]]:
+        """Yield each block's range of series and its rows."""
+        if not self.spilled and self._buffer:
+            everything = _sorted(self._buffer.pop(), self._type)
+            for first, last in self.blocks():
+                start, end = np.searchsorted(everything.codes, (first, last))
+                yield first, last, _slice(everything, int(start), int(end))
+            return
+        for first, last in self.blocks():
+            yield first, last, self.read(first, last)
+
+    def work_file(self, code: int) -> Path:
+        """Return the work file that holds a series' rows."""
+        return self._folder / f"rows-{code // BUCKET_SERIES:06d}.bin"
+
+    def _spill(self) -> None:
+        if not self.spilled:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for stale in self._folder.glob("rows-*.bin"):
+                stale.unlink()  # of a run that was killed
+            self.spilled = True
+        if not self._buffer:
+            return
+        records = np.concatenate(self._buffer)
+        self._buffer, self._buffered = [], 0
+        buckets = records["code"] // BUCKET_SERIES
+        order = np.argsort(buckets, kind="stable")
+        present, starts = np.unique(buckets[order], return_index=True)
+        records = records[order]
+        for bucket, start, end in zip(present, starts, [*starts[1:], len(records)], strict=True):
+            with self.work_file(int(bucket) * BUCKET_SERIES).open("ab") as file:
+                file.write(records[start:end].tobytes())
+
+
+def read_work_file(path: Path, first: int, last: int, record_type: np.dtype[np.void] | int) -> Rows:
+    """Return the rows of a range of series from a work file, sorted by series, date and line.
+
+    Args:
+        path: the work file.
+        first: the first series.
+        last: after the last series.
+        record_type: type of the records, or the number of extra columns.
+    """
+    kind = _record_type(record_type) if isinstance(record_type, int) else record_type
+    found = []
+    with path.open("rb") as file:
+        while len(records := np.fromfile(file, dtype=kind, count=_READ_RECORDS)):
+            wanted = (records["code"] >= first) & (records["code"] < last)
+            if wanted.any():
+                found.append(records[wanted])
+    return _sorted(np.concatenate(found) if found else np.empty(0, dtype=kind), kind)
+
+
+def _sorted(records: npt.NDArray[np.void], kind: np.dtype[np.void]) -> Rows:
+    codes, dates, lines = records["code"], records["date"], records["line"]
+    steps = np.diff(codes)
+    if not ((steps > 0) | ((steps == 0) & (np.diff(dates) > 0))).all():
+        records = records[np.lexsort((lines, dates, codes))]
+    names = [name for name in kind.names or () if name.startswith("extra_")]
+    extras = np.column_stack([records[name] for name in names]) if names else np.empty((len(records), 0))
+    codes, dates, values, lines = (np.ascontiguousarray(records[name]) for name in ("code", "date", "value", "line"))
+    return Rows(codes, dates, values, lines, extras)
+
+
+def _slice(rows: Rows, start: int, end: int) -> Rows:
+    part = slice(start, end)
+    return Rows(rows.codes[part], rows.dates[part], rows.values[part], rows.lines[part], rows.extras[part])

@@ -1,0 +1,315 @@
+"""A block of series as one record batch, a row a series: sorted, checked, with the dates to forecast."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.core.calendars import EXAMPLES, MINUTE, Dates, FrequencyUnclearError, calendar_of, format_date
+from pipeline.core.date_style import DateStyle
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
+from pipeline.core.read_csv import Floats, Rows
+from pipeline.errors import RecordError
+
+FIRST_DATE, LAST_DATE = np.array(["0001-01-01", "9999-12-31"], "datetime64[us]").astype(np.int64).tolist()
+TIMESTAMPS = pa.list_(pa.timestamp("us"))
+NUMBERS = pa.list_(pa.float64())
+
+
+def series_schema(extras: Sequence[str]) -> pa.Schema:
+    """Return the schema of a batch of series.
+
+    Columns: series_id, the ids as they stand in the CSV, the frequency's name, ds and y (the history
+    without missing values), future (the dates to forecast), for each extra column its numbers on ds and
+    then on future, and fault: a RecordError as JSON for a series that is not to be forecast.
+    """
+    return pa.schema([
+        ("series_id", pa.string()), ("ids", pa.list_(pa.string())), ("frequency", pa.string()),
+        ("ds", TIMESTAMPS), ("y", NUMBERS), ("future", TIMESTAMPS),
+        *((f"extra_{name}", NUMBERS) for name in extras), ("fault", pa.string()),
+    ])  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a request's forecast is to look; the same for all its blocks.
+
+    Attributes:
+        id_columns: names of the id columns in the output.
+        value_name: name of the value column, which names the series of a file that has but one.
+        date_style: a DateStyle as text.
+        extras: names of the extra columns.
+        notes: what the owner should know about how the file was read.
+    """
+
+    id_columns: tuple[str, ...]
+    value_name: str
+    date_style: str
+    extras: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """Return the layout as JSON."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Layout:
+        """Return what `to_json` wrote."""
+        fields = json.loads(text)
+        for name in ("id_columns", "extras", "notes"):
+            fields[name] = tuple(fields[name])
+        return cls(**fields)
+
+    @property
+    def style(self) -> DateStyle:
+        """How dates are written."""
+        return DateStyle.from_text(self.date_style)
+
+
+def series_id(ids: Sequence[str], value_name: str) -> str:
+    """Return one name for a series: its ids joined by slashes, those within an id escaped."""
+    if not ids:
+        return value_name
+    if len(ids) == 1:
+        return ids[0]
+    return "/".join(part.replace("\\", "\\\\").replace("/", "\\/") for part in ids)
+
+
+def reference_batch(ids: Sequence[tuple[str, ...]], faults: dict[int, RecordError], first: int) -> pa.RecordBatch:
+    """Return ids and known faults of series whose rows wait in a work file."""
+    known = [faults[first + i].to_json() if first + i in faults else None for i in range(len(ids))]
+    return pa.record_batch({
+        "ids": pa.array([list(i) for i in ids], pa.list_(pa.string())), "fault": pa.array(known, pa.string()),
+    })  # fmt: skip
+
+
+def series_batch(
+    rows: Rows,
+    ids: Sequence[tuple[str, ...]],
+    faults: dict[int, RecordError],
+    first: int,
+    layout: Layout,
+    spec: ForecastSpec,
+    limits: Limits,
+) -> pa.RecordBatch:
+    """Return a block of series from its rows.
+
+    Args:
+        rows: rows of these series, sorted by series, date and line.
+        ids: ids of each series.
+        faults: faults known from reading, by number of the series.
+        first: number of the first series.
+        layout: what the file looks like.
+        spec: what to forecast.
+        limits: max_rows.
+    """
+    bounds = np.searchsorted(rows.codes, np.arange(first, first + len(ids) + 1))
+    offset = (layout.style.offset_minutes or 0) * MINUTE if layout.style.form == "offset" else 0
+    builder = _Builder(spec, limits, layout, offset)
+    for i, series_ids in enumerate(ids):
+        builder.append(series_ids, faults.get(first + i), rows, int(bounds[i]), int(bounds[i + 1]))
+    return builder.finish()
+
+
+class _Builder:
+    """Appends one series after another to flat arrays."""
+
+    def __init__(self, spec: ForecastSpec, limits: Limits, layout: Layout, offset: int) -> None:
+        self._spec, self._limits, self._layout, self._offset = spec, limits, layout, offset
+        self._calendar_of = calendar_of(spec.frequency)
+        self._last_inferred: tuple[Dates, str, Dates] | None = None
+        self._names: list[str] = []
+        self._ids: list[list[str]] = []
+        self._frequencies: list[str | None] = []
+        self._faults: list[str | None] = []
+        self._dates: list[Dates] = []
+        self._values: list[Floats] = []
+        self._futures: list[Dates] = []
+        self._extras: list[Floats] = []
+
+    def append(self, ids: tuple[str, ...], fault: RecordError | None, rows: Rows, start: int, end: int) -> None:
+        self._names.append(series_id(ids, self._layout.value_name))
+        self._ids.append(list(ids))
+        frequency = None
+        empty = np.empty(0, dtype=np.int64)
+        dates, values, future, extras = empty, np.empty(0), empty, np.empty((0, len(self._layout.extras)))
+        try:
+            if fault is not None:
+                raise fault
+            dates, values, frequency, future, extras = self._series(rows, start, end)
+        except RecordError as error:
+            fault = error
+            dates, values, future = empty, np.empty(0), empty
+        self._frequencies.append(frequency)
+        self._faults.append(None if fault is None else fault.to_json())
+        self._dates.append(dates)
+        self._values.append(values)
+        self._futures.append(future)
+        self._extras.append(extras)
+
+    def _series(self, rows: Rows, start: int, end: int) -> tuple[Dates, Floats, str, Dates, Floats]:
+        limit = self._limits.max_rows
+        if end - start > limit:
+            raise too_many_rows(limit)
+        part = slice(start, end)
+        dates, values, extras = _one_row_a_date(
+            rows.dates[part] + self._offset, rows.values[part], rows.extras[part], rows.lines[part],
+            self._spec.duplicates)  # fmt: skip
+        present = np.isfinite(values)
+        if not present.any():
+            raise RecordError("ALL_MISSING", "The series has no value.", "Add values, or remove the series.")
+        last = int(np.flatnonzero(present)[-1])
+        history = present.copy()
+        if history.sum() < 2:
+            raise RecordError(
+                "TOO_FEW_ROWS",
+                "The series has one value; a forecast needs at least two.",
+                "Add history; a forecast is worth something from two seasons on.",
+            )
+        frequency, future = self._future(dates, int(dates[last]))
+        wanted = self._extra_numbers(dates, extras, history, future)
+        return dates[history], values[history], frequency, future, wanted
+
+    def _future(self, dates: Dates, last: int) -> tuple[str, Dates]:
+        known = self._last_inferred
+        if known is not None and np.array_equal(known[0], dates) and self._futures and known[2][0] > last:
+            calendar_name, future = known[1], known[2]
+            if int(known[0][-1]) == last:
+                return calendar_name, future
+        try:
+            calendar = self._calendar_of(dates)
+        except FrequencyUnclearError as error:
+            options = " or ".join(f"--frequency={option}" for option in error.options)
+            raise RecordError(
+                "FREQUENCY_UNCLEAR",
+                f"The frequency is unclear: {error.reason}.",
+                f"Give {options}." if options else f"Give --frequency: {EXAMPLES}.",
+            ) from None
+        future = calendar.after(last, self._spec.horizon)
+        if dates[0] < FIRST_DATE or future[-1] > LAST_DATE:
+            raise RecordError(
+                "DATE_OUT_OF_RANGE",
+                "Dates, and dates to forecast, must lie in the years 1 to 9999.",
+                "Mend the dates, or shorten the horizon.",
+            )
+        if int(dates[-1]) == last:
+            self._last_inferred = (dates, calendar.name, future)
+        return calendar.name, future
+
+    def _extra_numbers(self, dates: Dates, extras: Floats, history: np.ndarray, future: Dates) -> Floats:
+        names = self._layout.extras
+        if not names:
+            return np.empty((len(future) + int(history.sum()), 0))
+        at = np.searchsorted(dates, future)
+        found = (at < len(dates)) & (dates[np.minimum(at, len(dates) - 1)] == future)
+        ahead = np.where(found[:, None], extras[np.minimum(at, len(dates) - 1)], np.nan)
+        numbers = np.vstack([extras[history], ahead])
+        missing = np.argwhere(~np.isfinite(numbers))
+        if len(missing):
+            row, column = missing[0]
+            past = int(history.sum())
+            date = dates[history][row] if row < past else future[row - past]
+            kind = "in the history" if row < past else "to forecast"
+            raise RecordError(
+                "REGRESSOR_MISSING",
+                f"{names[column]!r} has no value on {format_date(int(date))}, which is {kind}.",
+                "Fill it in: a regressor, cap or floor needs a number in each row with a value, and in rows "
+                "without a value for each date of the horizon.",
+                column=names[column],
+            )
+        return numbers
+
+    def finish(self) -> pa.RecordBatch:
+        histories = [len(dates) for dates in self._dates]
+        horizons = [len(future) for future in self._futures]
+        columns = [
+            pa.array(self._names), pa.array(self._ids, pa.list_(pa.string())),
+            pa.array(self._frequencies, pa.string()), timestamp_lists(self._dates), number_lists(self._values),
+            timestamp_lists(self._futures),
+        ]  # fmt: skip
+        lengths = [a + b for a, b in zip(histories, horizons, strict=True)]
+        for i in range(len(self._layout.extras)):
+            flat = [
+                extras[:, i] if length else np.empty(0) for extras, length in zip(self._extras, lengths, strict=True)
+            ]
+            columns.append(number_lists(flat))
+        columns.append(pa.array(self._faults, pa.string()))
+        return pa.record_batch(columns, schema=series_schema(self._layout.extras))
+
+
+def too_many_rows(limit: int) -> RecordError:
+    """Return the refusal of a series that is longer than allowed."""
+    return RecordError(
+        "TOO_MANY_ROWS",
+        f"The series has more than {limit:,} rows.",
+        "Aggregate it, check --id_columns, or ask the operator to raise --max_rows.",
+    )
+
+
+def timestamp_lists(parts: Sequence[Dates]) -> pa.ListArray:
+    """Return dates as a list column of timestamps."""
+    flat = np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+    return pa.ListArray.from_arrays(_offsets(parts), pa.array(flat.astype("datetime64[us]"), pa.timestamp("us")))
+
+
+def number_lists(parts: Sequence[Floats]) -> pa.ListArray:
+    """Return numbers as a list column."""
+    return pa.ListArray.from_arrays(_offsets(parts), pa.array(np.concatenate(parts) if parts else np.empty(0)))
+
+
+def _offsets(parts: Sequence[np.ndarray]) -> pa.Int32Array:
+    return pa.array(np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int32))
+
+
+def lists_of(batch: pa.RecordBatch, name: str) -> list[np.ndarray]:
+    """Return a list column as one NumPy array a row; timestamps as int64 microseconds."""
+    column = batch.column(name)
+    flat = column.values
+    if pa.types.is_timestamp(flat.type):
+        flat = flat.cast(pa.int64())
+    numbers, offsets = np.asarray(flat), np.asarray(column.offsets)
+    return [numbers[start:end] for start, end in pairwise(offsets)]
+
+
+def _one_row_a_date(
+    dates: Dates, values: Floats, extras: Floats, lines: Dates, rule: str
+) -> tuple[Dates, Floats, Floats]:
+    """Apply the rule for duplicates to rows sorted by date and line.
+
+    Rows of one date that agree count once; a row without a value gives way to one with a value.
+
+    Raises:
+        RecordError: DUPLICATE_DATE if they disagree and the rule is "error".
+    """
+    repeated = np.diff(dates) == 0
+    if not repeated.any():
+        return dates, values, extras
+    starts = np.concatenate([[0], np.flatnonzero(~repeated) + 1])
+    ends = np.concatenate([starts[1:], [len(dates)]])
+    merged, chosen = np.empty(len(starts)), np.empty((len(starts), extras.shape[1]))
+    for i, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        group = values[start:end]
+        present = group[np.isfinite(group)]
+        kept = present[-1] if rule == "last" and len(present) else present[0] if len(present) else np.nan
+        if len(present) > 1 and (present != present[0]).any():
+            if rule == "error":
+                other = start + int(np.flatnonzero(np.isfinite(group) & (group != present[0]))[0])
+                raise RecordError(
+                    "DUPLICATE_DATE",
+                    f"{format_date(int(dates[start]))} stands here again, with {values[other]:.12g} "
+                    f"instead of {present[0]:.12g} (line {lines[start]}).",
+                    "Name the columns that tell the series apart with --id_columns, or settle it with "
+                    "--duplicates=sum, mean, first or last.",
+                    line=int(lines[other]),
+                )
+            kept = present.sum() if rule == "sum" else present.mean() if rule == "mean" else kept
+        merged[i] = kept
+        chosen[i] = extras[end - 1 if rule == "last" else start]
+    return dates[starts], merged, chosen

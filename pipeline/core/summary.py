@@ -1,0 +1,117 @@
+"""What came of a run: receipts and dead letters, counted and told."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from pipeline.core.output_folder import INTERNAL
+from pipeline.elements import DeadLetter
+
+SHOWN = 20  # dead letters told in full
+DONE, DEAD_LETTERED = 0, 3
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What came of a run.
+
+    Attributes:
+        receipts: one for each request, as rows of the table.
+        letters: all dead letters.
+    """
+
+    receipts: tuple[dict[str, Any], ...]
+    letters: tuple[DeadLetter, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all is forecast, 3 if something was dead-lettered."""
+        return DEAD_LETTERED if self.letters else DONE
+
+    def to_json(self) -> str:
+        """Return receipts and dead letters as JSON."""
+        letters = [dataclasses.asdict(letter) for letter in self.letters]
+        return json.dumps({"receipts": self.receipts, "dead_letters": letters}, default=_as_text, indent=2)
+
+
+def _as_text(value: object) -> str:
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
+
+
+def outcome_of_run(output: Path, started: datetime) -> RunOutcome:
+    """Return what a run that began at `started` wrote into an output folder."""
+    internal = output / INTERNAL
+    receipts = [
+        row
+        for path in sorted((internal / "receipts").glob("*/*.parquet"))
+        for row in pq.read_table(path).to_pylist()
+        if row["finished_at"] >= started and row["status"] != "superseded"
+    ]
+    keys = {row["request_key"] for row in receipts}
+    letters = []
+    for path in sorted((internal / "dead_letters").glob("*.ndjson")):
+        stray = datetime.fromtimestamp(path.stat().st_mtime, UTC) >= started
+        if path.stem in keys or stray:
+            found = [DeadLetter.from_json(line) for line in path.read_text().splitlines()]
+            letters += [letter for letter in found if letter.request_key in keys or letter.scope == "message"]
+    receipts.sort(key=lambda row: str(row["output"]))
+    return RunOutcome(tuple(receipts), tuple(letters))
+
+
+def describe(outcome: RunOutcome, output: Path) -> str:
+    """Return the summary of a run for a person."""
+    lines = [_told(row, output) for row in outcome.receipts]
+    if outcome.letters:
+        lines += ["", "Not forecast:", *_letters(outcome.letters)]
+        if len(outcome.letters) > SHOWN:
+            where = output / INTERNAL / "dead_letters"
+            lines.append(f"  ... and {len(outcome.letters) - SHOWN:,} more in {where}")
+    receipts = outcome.receipts
+    series = sum(row["series_forecast"] for row in receipts)
+    rows = sum(row["rows"] for row in receipts)
+    files = sum(row["status"] != "failed" for row in receipts)
+    lines += [
+        "",
+        f"{_count(files, 'file')} and {series:,} series forecast, {rows:,} rows; "
+        f"{_count(len(outcome.letters), 'dead letter')}.",
+    ]
+    if files:
+        lines.append(
+            f"Forecasts: {output}{'/' if not str(output).endswith('/') else ''}   Tables: {output / INTERNAL}/"
+        )
+    return "\n".join(lines)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def _told(row: dict[str, Any], output: Path) -> str:
+    name = row["source"].rsplit("/", 1)[-1]
+    if row["status"] == "failed":
+        return f"  failed    {name}: {row['code']}"
+    score = "" if row["score_mase"] is None else f", MASE {row['score_mase']:.2f}"
+    failed = (
+        f", {_count(row['series_failed'], 'series').replace('seriess', 'series')} not" if row["series_failed"] else ""
+    )
+    notes = "".join(f"\n            {note}" for note in row["notes"].splitlines())
+    return (
+        f"  {row['status']:<9} {name}: {row['series_forecast']:,} series ({row['frequencies']}){failed}{score} "
+        f"-> {output / row['output']}{notes}"
+    )
+
+
+def _letters(letters: Iterable[DeadLetter]) -> list[str]:
+    lines = []
+    for letter in list(letters)[:SHOWN]:
+        about = f"series {letter.series_id!r} of " if letter.scope == "series" else ""
+        lines += [f"  {letter.code}  {about}{letter.message}", f"      {letter.hint}"]
+    return lines

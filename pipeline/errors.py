@@ -1,0 +1,129 @@
+"""Faults of a record itself, each under a stable code that its owner can look up.
+
+A server's fault is never a RecordError: it is raised as it is, so that the runner retries.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Code:
+    """What a dead letter's code means.
+
+    Attributes:
+        meaning: one sentence for docs/error-codes.md.
+        replayable: True if the same request may well succeed later without a change to its CSV.
+    """
+
+    meaning: str
+    replayable: bool = False
+
+
+CODES: dict[str, Code] = {
+    # the file as a whole
+    "SOURCE_GONE": Code("The file was not there when it was to be read.", replayable=True),
+    "SOURCE_IS_DIRECTORY": Code("The path names a folder, not a file."),
+    "SOURCE_FORBIDDEN": Code("The file may not be read by the user who runs the pipeline.", replayable=True),
+    "BAD_MANIFEST": Code("The manifest is not valid JSON, or a field of it is unknown or out of range."),
+    "PATH_NOT_ALLOWED": Code("The manifest names a path outside the prefixes that the operator allowed."),
+    "EMPTY_FILE": Code("The file has no content."),
+    "NO_ROWS": Code("The file has a header and nothing below it."),
+    "NO_HEADER": Code("The first line looks like data, not like column names."),
+    "NOT_TEXT": Code("The file is not a CSV: it has NUL bytes or is another kind of file (Excel, Parquet, ...)."),
+    "BAD_ENCODING": Code("The bytes are not text in the stated encoding."),
+    "BAD_GZIP": Code("The gzip stream is damaged or cut short."),
+    "LINE_TOO_LONG": Code("A line is longer than any row of a table would be."),
+    "UNCLOSED_QUOTE": Code("A quote is opened and never closed."),
+    "RAGGED_ROW": Code("A row has more or fewer cells than the header."),
+    "AMBIGUOUS_DELIMITER": Code("Two delimiters fit the header equally well."),
+    "DUPLICATE_COLUMN": Code("Two columns have the same name."),
+    "UNKNOWN_COLUMN": Code("A column that an option names is not in the file."),
+    "RESERVED_COLUMN": Code("An id column has a name that the output uses itself."),
+    "NO_DATE_COLUMN": Code("No column could be recognised as the date."),
+    "AMBIGUOUS_DATE_COLUMN": Code("More than one column could be the date."),
+    "NO_VALUE_COLUMN": Code("No column could be recognised as the value."),
+    "AMBIGUOUS_VALUE_COLUMN": Code("More than one column could be the value."),
+    "AMBIGUOUS_ID_COLUMN": Code("A column of text could name the series, or be a mere remark."),
+    "BAD_DATE_FORMAT": Code("The dates are not in a form that can be read without guessing."),
+    "TOO_MANY_BYTES": Code("The file, decompressed, is larger than --max_bytes."),
+    "TOO_MANY_SERIES": Code("The file has more series than --max_series."),
+    "NOTHING_FORECAST": Code("None of the file's series could be forecast; each has a dead letter of its own."),
+    # one series
+    "BAD_DATE": Code("A cell of the date column is empty or is not a date."),
+    "BAD_NUMBER": Code("A cell is not a number."),
+    "NOT_FINITE": Code("A cell is infinite."),
+    "DUPLICATE_DATE": Code("A date stands twice in one series, with different values."),
+    "TOO_FEW_ROWS": Code("A series has fewer than two values."),
+    "TOO_MANY_ROWS": Code("A series has more rows than --max_rows."),
+    "ALL_MISSING": Code("A series has no value at all."),
+    "FREQUENCY_UNCLEAR": Code("The calendar of the dates does not say how they go on."),
+    "DATE_OUT_OF_RANGE": Code("A date, or a date to forecast, lies outside what the engine can compute with."),
+    "REGRESSOR_MISSING": Code("A regressor, cap or floor lacks a value in the history or on a date to forecast."),
+    "BAD_CAPACITY": Code("The cap is not above the floor."),
+    "FIT_TIMEOUT": Code("The fit took longer than --max_fit_seconds.", replayable=True),
+    "FIT_FAILED": Code("The engine could not fit the series, or gave numbers that are not finite."),
+}
+
+
+class RecordError(Exception):
+    """A fault of the record itself: it becomes a dead letter, and is never retried as it is.
+
+    Args:
+        code: a key of CODES.
+        message: what is wrong, for the owner of the file; without the place, which is added.
+        hint: what to do next.
+        line: line in the file, from 1.
+        column: name of the column.
+        found: the offending text.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        hint: str,
+        *,
+        line: int | None = None,
+        column: str | None = None,
+        found: str | None = None,
+    ) -> None:
+        if code not in CODES:
+            raise KeyError(f"{code} is not in errors.CODES")
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.line = line
+        self.column = column
+        self.found = None if found is None else shorten(found)
+        super().__init__(code, message, hint, line, column, found)
+
+    def __str__(self) -> str:
+        return f"{self.place()}{self.message}"
+
+    def place(self) -> str:
+        """Return where it is, ready to stand before the message; empty if it is nowhere in particular."""
+        parts = []
+        if self.line is not None:
+            parts.append(f"line {self.line}")
+        if self.column is not None:
+            parts.append(f"column {self.column!r}")
+        return ", ".join(parts) + ": " if parts else ""
+
+    def to_json(self) -> str:
+        """Return the fault as JSON, as it travels with a series."""
+        names = ("code", "message", "hint", "line", "column", "found")
+        return json.dumps({name: getattr(self, name) for name in names})
+
+    @classmethod
+    def from_json(cls, text: str) -> RecordError:
+        """Return what `to_json` wrote."""
+        return cls(**json.loads(text))
+
+
+def shorten(text: str, limit: int = 60) -> str:
+    """Return `text` on one line and at most `limit` characters long, for a message."""
+    line = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
+    return line if len(line) <= limit else line[: limit - 1] + "…"

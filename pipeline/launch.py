@@ -1,0 +1,59 @@
+"""Runs the pipeline: our options and Beam's, validated together before anything starts."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
+
+from pipeline import graph
+from pipeline.core.summary import describe, outcome_of_run
+from pipeline.options import OptionsError, add_run_arguments, settings_from, unknown_options, with_underscores
+
+
+class DropcastOptions(PipelineOptions):  # type: ignore[misc]
+    """The options of options.py, declared to Beam."""
+
+    @classmethod
+    def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
+        add_run_arguments(parser)
+
+
+def run(argv: list[str]) -> int:
+    """Run the pipeline to its end; return 0, or 3 if something was dead-lettered.
+
+    Raises:
+        OptionsError: if an option is wrong or unknown.
+    """
+    argv = with_underscores(argv)
+    problems = unknown_options(*_unknown(argv))
+    options = PipelineOptions(argv)
+    arguments = options.view_as(DropcastOptions).get_all_options()
+    try:
+        settings = settings_from(arguments, [arguments["input"]] if arguments.get("input") else [])
+    except OptionsError as error:
+        raise OptionsError([*problems, *error.lines]) from None
+    if problems:
+        raise OptionsError(problems)
+    options.view_as(SetupOptions).save_main_session = False  # the package is installed where it runs
+    started = datetime.now(UTC)
+    with beam.Pipeline(options=options) as pipeline:
+        graph.build(pipeline, settings)
+    outcome = outcome_of_run(settings.output, started)
+    print(describe(outcome, settings.output))
+    return outcome.exit_code
+
+
+def _unknown(argv: list[str]) -> tuple[list[str], list[str]]:
+    """Return the arguments that neither Beam nor we know, and the names of all options."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
+    pending: list[type] = [PipelineOptions]
+    while pending:
+        group = pending.pop()
+        pending += group.__subclasses__()
+        if "_add_argparse_args" in vars(group) and group is not PipelineOptions:
+            group._add_argparse_args(parser)  # type: ignore[attr-defined]
+    _, unknown = parser.parse_known_args(argv)
+    return unknown, [name for action in parser._actions for name in action.option_strings]

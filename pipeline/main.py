@@ -1,0 +1,44 @@
+"""The pipeline's entry: python -m pipeline.main --input=... --output=... --runner=...
+
+Takes Beam's own options beside ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from pipeline import logs
+from pipeline.options import OptionsError, add_run_arguments
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the pipeline as a program; return its exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    if {"-h", "--help"} & set(argv):
+        _parser().print_help()
+        return 0
+    logs.set_up()
+    from pipeline import launch  # imports Beam, which takes seconds, and logs at once
+
+    try:
+        return launch.run(argv)
+    except OptionsError as error:
+        print("\n".join(error.lines), file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.main",
+        allow_abbrev=False,
+        usage="%(prog)s --input=PATTERN --output=DIR [OPTION ...]",
+        description="Forecast every series in every CSV that a pattern names. Takes Beam's own options too, "
+        "such as --runner=DirectRunner.",
+    )
+    add_run_arguments(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

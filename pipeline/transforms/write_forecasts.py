@@ -1,0 +1,83 @@
+"""WriteForecasts: blocks of forecasts to the table and the CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.coders import VarIntCoder
+from apache_beam.metrics import Metrics
+from apache_beam.transforms.userstate import SetRuntimeState, SetStateSpec
+
+from pipeline.core.output_folder import OutputFolder
+from pipeline.elements import ForecastBlock, Outcome
+from pipeline.metrics import NAMESPACE
+
+GATHER = "gather"
+
+
+@dataclass
+class WriteForecasts(beam.PTransform):
+    """Writes each block, and puts a request's CSV in its place when its last block is written.
+
+    Input: ForecastBlock. Output: Outcome, one for each request.
+
+    Attributes:
+        output: folder of the forecasts.
+    """
+
+    output: str
+
+    def expand(self, forecasts: beam.PCollection) -> beam.PCollection:
+        """Apply the transform."""
+        written = forecasts | "WriteBlocks" >> beam.ParDo(_WriteBlock(self.output)).with_outputs(GATHER, main="whole")
+        gathered = (
+            written[GATHER]
+            | "KeyByRequest" >> beam.Map(lambda part: (part.request.key, part)).with_output_types(tuple[str, Outcome])
+            | "GatherParts" >> beam.ParDo(_Gather()).with_output_types(Outcome)
+        )
+        return (
+            (written["whole"], gathered)
+            | "AllParts" >> beam.Flatten().with_output_types(Outcome)
+            | "PublishCsv" >> beam.ParDo(_Publish(self.output)).with_output_types(Outcome)
+        )
+
+
+class _WriteBlock(beam.DoFn):
+    def __init__(self, output: str) -> None:
+        self._output = output
+        self._series = Metrics.counter(NAMESPACE, "series")
+        self._rows = Metrics.counter(NAMESPACE, "rows")
+
+    def process(self, block: ForecastBlock) -> Iterator[Outcome | beam.pvalue.TaggedOutput]:
+        part = OutputFolder(Path(self._output)).write_block(block)
+        self._series.inc(len(block.batch))
+        self._rows.inc(len(block.batch.column("yhat").flatten()))
+        # A request of one part has nothing to wait for.
+        yield part if block.parts == 1 else beam.pvalue.TaggedOutput(GATHER, part)
+
+
+class _Gather(beam.DoFn):
+    """Waits for a request's last part. Keeps the set of finished ones: a counter would count a retry twice."""
+
+    PARTS = SetStateSpec("parts", VarIntCoder())
+
+    def process(
+        self,
+        element: tuple[str, Outcome],
+        parts: SetRuntimeState = beam.DoFn.StateParam(PARTS),  # noqa: B008 - Beam's way
+    ) -> Iterator[Outcome]:
+        outcome = element[1]
+        parts.add(outcome.part)
+        if len(set(parts.read())) == outcome.parts:
+            yield outcome
+
+
+class _Publish(beam.DoFn):
+    def __init__(self, output: str) -> None:
+        self._output = output
+
+    def process(self, outcome: Outcome) -> Iterator[Outcome]:
+        yield OutputFolder(Path(self._output)).publish(outcome)

@@ -1,0 +1,58 @@
+"""WriteReceipts: the ledger."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from pipeline.core.output_folder import OutputFolder
+from pipeline.elements import Outcome, Receipt
+from pipeline.metrics import NAMESPACE
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class WriteReceipts(beam.PTransform):
+    """Writes what became of each request: the last thing done for it.
+
+    Input: Outcome. Output: Receipt.
+
+    Attributes:
+        output: folder of the forecasts.
+    """
+
+    output: str
+
+    def expand(self, outcomes: beam.PCollection) -> beam.PCollection:
+        """Apply the transform."""
+        return outcomes | "WriteReceipt" >> beam.ParDo(_WriteReceipt(self.output)).with_output_types(Receipt)
+
+
+class _WriteReceipt(beam.DoFn):
+    def __init__(self, output: str) -> None:
+        self._output = output
+
+    def process(self, outcome: Outcome) -> Iterator[Receipt]:
+        receipt = OutputFolder(Path(self._output)).write_receipt(outcome)
+        Metrics.counter(NAMESPACE, f"receipts_{receipt.status}").inc()
+        Metrics.counter(NAMESPACE, "series_forecast").inc(receipt.series_forecast)
+        Metrics.counter(NAMESPACE, "series_failed").inc(receipt.series_failed)
+        _log.info(
+            "%s %s",
+            receipt.status,
+            receipt.source,
+            extra={
+                "request_key": receipt.request_key,
+                "status": receipt.status,
+                "code": receipt.code,
+                "series": receipt.series,
+                "rows": receipt.rows,
+            },
+        )
+        yield receipt

@@ -1,0 +1,1 @@
+"""Schemas and SQL that the pipeline, BigQuery and DuckDB share; installed as pipeline.templates."""

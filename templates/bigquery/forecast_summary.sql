@@ -1,0 +1,14 @@
+-- A row a series of the latest forecasts: what it is forecast to be on the whole, and until when.
+SELECT
+  source,
+  series_id,
+  frequency,
+  MIN(forecast_timestamp) AS first_timestamp,
+  MAX(forecast_timestamp) AS last_timestamp,
+  COUNT(*) AS steps,
+  AVG(forecast_value) AS mean_forecast,
+  AVG(prediction_interval_upper_bound - prediction_interval_lower_bound) AS mean_interval_width,
+  confidence_level,
+  model
+FROM latest_forecasts
+GROUP BY source, series_id, frequency, confidence_level, model

@@ -1,0 +1,18 @@
+-- For each source and output the rows of its newest version and attempt that has a complete or partial
+-- receipt, each row once: no half request, no ghost of a deleted series.
+SELECT
+  forecasts.*
+FROM forecasts
+JOIN (
+  SELECT request_key
+  FROM receipts
+  WHERE status IN ('complete', 'partial')
+  QUALIFY ROW_NUMBER() OVER (
+    PARTITION BY source, output
+    ORDER BY source_time DESC, attempt DESC, finished_at DESC, request_key
+  ) = 1
+) AS latest ON latest.request_key = forecasts.request_key
+QUALIFY ROW_NUMBER() OVER (
+  PARTITION BY forecasts.request_key, forecasts.series_id, forecasts.step, forecasts.confidence_level
+  ORDER BY forecasts.model
+) = 1

@@ -1,0 +1,9 @@
+-- What became of each source and output most recently, each once.
+SELECT
+  *
+FROM receipts
+WHERE status <> 'superseded'
+QUALIFY ROW_NUMBER() OVER (
+  PARTITION BY source, output
+  ORDER BY source_time DESC, attempt DESC, finished_at DESC, request_key
+) = 1

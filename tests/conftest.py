@@ -1,0 +1,32 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+WriteCsv = Callable[..., Path]
+
+
+@pytest.fixture
+def write_csv(tmp_path: Path) -> WriteCsv:
+    """Return a function that writes a daily series, or a given text, to a file below the test's folder."""
+
+    def write(name: str = "in/sales.csv", text: str | None = None, days: int = 90) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(daily_series(days) if text is None else text)
+        return path
+
+    return write
+
+
+def daily_series(days: int = 90, seed: int = 0, header: str = "date,y") -> str:
+    """Return a CSV of a daily series with a weekly season."""
+    random = np.random.default_rng(seed)
+    dates = np.datetime64("2024-01-01") + np.arange(days)
+    values = 100 + 0.3 * np.arange(days) + 20 * np.sin(2 * np.pi * np.arange(days) / 7) + random.normal(0, 3, days)
+    return f"{header}\n" + "".join(f"{d},{v:.3f}\n" for d, v in zip(dates, values, strict=True))
