@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.options import Settings, settings_from
+from tests.naive_engine import NaiveEngine
+
 WriteCsv = Callable[..., Path]
 
 
@@ -30,3 +33,21 @@ def daily_series(days: int = 90, seed: int = 0, header: str = "date,y") -> str:
     dates = np.datetime64("2024-01-01") + np.arange(days)
     values = 100 + 0.3 * np.arange(days) + 20 * np.sin(2 * np.pi * np.arange(days) / 7) + random.normal(0, 3, days)
     return f"{header}\n" + "".join(f"{d},{v:.3f}\n" for d, v in zip(dates, values, strict=True))
+
+
+@pytest.fixture
+def naive_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every engine be the naive one, which takes no time."""
+    engine = NaiveEngine()
+    monkeypatch.setattr("pipeline.core.process_request.engine_named", lambda name: engine)
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path) -> Callable[..., Settings]:
+    """Return a function that makes settings for patterns below the test's folder."""
+
+    def make(*patterns: str, output: str = "out", **options: str) -> Settings:
+        inputs = [str(tmp_path / pattern) for pattern in patterns or ("in/*",)]
+        return settings_from({"output": str(tmp_path / output), **options}, inputs)
+
+    return make

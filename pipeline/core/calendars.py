@@ -65,7 +65,7 @@ class Calendar:
             if self.anchor:
                 first = last + (_days_to_weekday(last, WEEKDAYS.index(self.anchor)) or self.step // DAY) * DAY
             return first + self.step * np.arange(count, dtype=np.int64)
-        day, time = divmod(last, DAY)
+        day, time = divmod(int(last), DAY)
         if self.kind == "weekdays":
             ahead = np.busday_offset(
                 np.datetime64(day, "D"), np.arange(1, count + 1), roll="backward", weekmask=self.anchor
@@ -287,6 +287,10 @@ def _infer_open_weekdays(dates: Dates, steps: Dates, seen: npt.NDArray[np.bool_]
             )
         _require_even_steps(dates, steps, DAY)
         return fixed_calendar(DAY)
+    gaps = np.diff(np.busday_count(first, (dates // DAY).astype("datetime64[D]"), weekmask=mask))
+    if np.bincount(gaps).argmax() != 1:
+        _require_even_steps(dates, steps, int(np.gcd.reduce(steps)))
+        raise FrequencyUnclearError("the dates fall on some weekdays only, and seldom on two in a row", ("D",))
     filled = len(dates) / (slots + 1)  # +1: the estimate must not be certain
     if slots and len(dates) / slots >= LEAST_DENSITY and (1 - filled) ** closed_slots < CHANCE_OF_CLOSED:
         return calendar

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pipeline.core.date_style import looks_like_dates
 from pipeline.core.forecast_spec import ForecastSpec
@@ -116,7 +117,7 @@ def choose_columns(header: list[str], sample: dict[str, list[str]], spec: Foreca
         values = tuple(found.named(name, "value_column") for name in spec.value_column)
     date = date or found.date()
     if ids is None:
-        ids = found.ids(taken_values=values is not None)
+        ids = found.ids(date, taken_values=values is not None)
     if values is None:
         values = found.all_values() if spec.value_column == ("*",) else found.value()
     if spec.id_columns is None:
@@ -180,22 +181,15 @@ class _Chooser:
             raise self._none("VALUE", "value_column")
         return tuple(self._take(name) for name in columns)
 
-    def ids(self, taken_values: bool) -> tuple[str, ...]:
+    def ids(self, date: str, taken_values: bool) -> tuple[str, ...]:
         names = [
             name for name in self.left
             if (name.lower() in ID_NAMES or name.lower().endswith("_id"))
             and (taken_values or name.lower() not in VALUE_NAMES)
         ]  # fmt: skip
         for name in names:
-            cells = self._sample[name]
-            if len(cells) > 3 and len(set(cells)) == len(cells):
-                raise RecordError(
-                    "AMBIGUOUS_ID_COLUMN",
-                    f"The column {name!r} has another value in each row, as a row number has.",
-                    f"If it tells series apart, give --id_columns={name}; if not, --id_columns=none.",
-                    line=self._line,
-                    column=name,
-                )
+            if _counts_up(self._sample[name]) and len(set(self._sample[date])) > 1:
+                raise id_of_each_row(name, self._line)
         return tuple(self._take(name) for name in names)
 
     def refuse_unexplained_text(self) -> None:
@@ -250,6 +244,25 @@ class _Chooser:
     def _text(self, name: str) -> bool:
         cells = [cell for cell in self._sample[name] if cell.strip() not in MISSING]
         return bool(cells) and not self._numbers(name) and not looks_like_dates(cells) and len(set(cells)) > 1
+
+
+def id_of_each_row(name: str, line: int | None) -> RecordError:
+    """Return the refusal of an id column that has another value in each row."""
+    return RecordError(
+        "AMBIGUOUS_ID_COLUMN",
+        f"The column {name!r} has another value in each row, as a row number has.",
+        f"If it tells series apart, give --id_columns={name}; if not, --id_columns=none.",
+        line=line,
+        column=name,
+    )
+
+
+def _counts_up(cells: list[str]) -> bool:
+    """Return whether cells are whole numbers that go up by one from row to row."""
+    if len(cells) < 4 or not all(cell.isdigit() for cell in cells):
+        return False
+    numbers = [int(cell) for cell in cells]
+    return all(after == before + 1 for before, after in pairwise(numbers))
 
 
 _NUMBER = re.compile(r"[+-]?([\d][\d.,' _]*|[.,]\d+)([eE][+-]?\d+)?%?|[+-]?inf(inity)?", re.IGNORECASE)

@@ -5,6 +5,8 @@ Wall-clock times are int64 microseconds since 1970; one offset throughout is kep
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -160,28 +162,13 @@ class DateStyle:
         return text
 
     def to_text(self) -> str:
-        """Return this style in one short line, for the layout that travels with a block."""
-        return "|".join(
-            (
-                self.form,
-                self.format.replace("|", "\\x7c"),
-                str(self.offset_minutes),
-                str(self.fraction),
-                str(int(self.seconds)),
-            )
-        )
+        """Return this style as JSON, for the layout that travels with a block."""
+        return json.dumps(dataclasses.astuple(self))
 
     @classmethod
     def from_text(cls, text: str) -> DateStyle:
         """Return what `to_text` wrote."""
-        form, format_, offset, fraction, seconds = text.split("|")
-        return cls(
-            form,
-            format_.replace("\\x7c", "|"),
-            None if offset == "None" else int(offset),
-            int(fraction),
-            seconds == "1",
-        )
+        return cls(*json.loads(text))
 
 
 def _off(stamps: npt.NDArray[np.datetime64], unit: str) -> bool:
@@ -250,6 +237,10 @@ def recognise_dates(sample: list[str], column: str, line: int, stated: str | Non
     cells = [cell.strip() for cell in sample if cell.strip()]
     if not cells:
         return DateStyle("date")
+    array = pa.array(cells)
+    for form, pattern in _FORMS.items():
+        if pc.all(pc.match_substring_regex(array, f"^({pattern})$")).as_py():
+            return _detailed_style(form, cells)
     for form, pattern in _FORMS.items():
         matching = [cell for cell in cells if re.fullmatch(pattern, cell)]
         # the first cell decides; a later one that differs is that row's own fault

@@ -9,6 +9,7 @@ from typing import IO
 
 import pyarrow as pa
 
+from pipeline.core.columns import id_of_each_row
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.read_csv import CsvReader
@@ -81,6 +82,8 @@ def load_csv(file: IO[bytes], spec: ForecastSpec, limits: Limits, work: Path) ->
     if not reader.ids:
         raise RecordError("NO_ROWS", "There is a header but no row with a date below it.", "Add rows.")
     store.finish(len(reader.ids))
+    if spec.id_columns is None and reader.columns.ids and len(store.counts) > 3 and store.counts.max() == 1:
+        raise id_of_each_row(reader.columns.ids[-1], None)
     faults = reader.faults
     for code in (store.counts > limits.max_rows).nonzero()[0].tolist():
         faults[code] = too_many_rows(limits.max_rows)

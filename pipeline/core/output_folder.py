@@ -59,12 +59,13 @@ class OutputFolder:
         rows = forecast_rows(block, levels)
         table = self._internal / "forecasts" / f"{request.key}-{block.part:06d}.parquet"
         self._write_parquet(rows, table, work)
-        (work / f"{part}.csv").write_bytes(csv_rows(block.batch, layout, levels))
+        header = b"" if block.part else csv_header(layout, levels)
+        (work / f"{part}.csv").write_bytes(header + csv_rows(block.batch, layout, levels))
         faults = _faults(block)
         letters = [_series_letter(request, layout, name, error) for name, error in faults]
-        (work / f"{part}.ndjson").write_text("".join(letter.to_json() + "\n" for letter in letters))
         summary = {
-            "layout": block.layout,
+            "notes": layout.notes,
+            "letters": [letter.to_json() for letter in letters],
             "series": len(block.batch),
             "failed": len(faults),
             "rows": rows.num_rows,
@@ -80,14 +81,15 @@ class OutputFolder:
     def publish(self, outcome: Outcome) -> Outcome:
         """Put the CSV of a request in its place, once all its parts are written."""
         request, work = outcome.request, self.work(outcome.request)
+        if self._done_before(request):
+            return dataclasses.replace(outcome, part=-1)
         parts = list(self._summaries(outcome))
         if any(part["series"] > part["failed"] for part in parts):
-            layout = Layout.from_json(parts[0]["layout"])
+            names = [work / f"part-{number:06d}.csv" for number in range(outcome.parts)]
             composed = work / "forecast.csv"
             with composed.open("wb") as raw, _compressed(raw, request.output) as file:
-                file.write(csv_header(layout, ForecastSpec.from_json(request.spec).level))
-                for number in range(outcome.parts):
-                    with (work / f"part-{number:06d}.csv").open("rb") as rows:
+                for name in names:
+                    with name.open("rb") as rows:
                         shutil.copyfileobj(rows, file)
             target = self.root / request.output
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -99,6 +101,8 @@ class OutputFolder:
     def write_dead_letters(self, outcome: Outcome) -> Outcome:
         """Write a request's dead letters, or remove those of an earlier run of it that failed."""
         request, work = outcome.request, self.work(outcome.request)
+        if self._done_before(request) and not outcome.failure:
+            return outcome
         work.mkdir(parents=True, exist_ok=True)
         folder = self._internal / "dead_letters"
         ndjson, parquet = folder / f"{request.key}.ndjson", folder / f"{request.key}.parquet"
@@ -131,11 +135,8 @@ class OutputFolder:
     def _dead_letters(self, outcome: Outcome) -> list[DeadLetter]:
         if outcome.failure:
             return [DeadLetter.from_json(outcome.failure)]
-        letters = []
-        for number in range(outcome.parts):
-            text = (self.work(outcome.request) / f"part-{number:06d}.ndjson").read_text()
-            letters += [DeadLetter.from_json(line) for line in text.splitlines()]
         parts = list(self._summaries(outcome))
+        letters = [DeadLetter.from_json(line) for part in parts for line in part["letters"]]
         if letters and all(part["series"] == part["failed"] for part in parts) and letters[0].scope == "series":
             name = letters[0].source.rsplit("/", 1)[-1]
             first = letters[0].message.removeprefix(name).lstrip(",: ")
@@ -152,6 +153,8 @@ class OutputFolder:
     def write_receipt(self, outcome: Outcome) -> Receipt:
         """Write the receipt, which ends a request, and remove its work files."""
         request, work = outcome.request, self.work(outcome.request)
+        if self._done_before(request):
+            return self._read_receipt(self._receipt_path(request))
         receipt = self._receipt(outcome)
         # Locally, what lies there now always wins, even if an older file was put back.
         for path, other in self._receipts_of(request):
@@ -172,7 +175,7 @@ class OutputFolder:
         forecast = sum(part["series"] - part["failed"] for part in parts)
         status = "failed" if file_letter else "partial" if failed else "complete"
         scores = [score for part in parts for score in part["mase"]]
-        notes = Layout.from_json(parts[0]["layout"]).notes if parts else ()
+        notes = parts[0]["notes"] if parts else []
         return Receipt(
             request_key=request.key,
             source=request.source,
@@ -207,6 +210,16 @@ class OutputFolder:
         place = hashlib.sha256(f"{request.source}\n{request.output}".encode()).hexdigest()[:16]
         return self._internal / "receipts" / place / f"{request.key}.parquet"
 
+    def _done_before(self, request: Request) -> bool:
+        """Return whether the receipt is written already: a runner may repeat any step after the last one."""
+        return not self.work(request).exists() and self._receipt_path(request).exists()
+
+    def _read_receipt(self, path: Path) -> Receipt:
+        row = pq.read_table(path).to_pylist()[0]
+        for name in ("source_time", "finished_at"):
+            row[name] = row[name].isoformat().replace("+00:00", "Z")
+        return Receipt(**row)
+
     def _receipts_of(self, request: Request) -> list[tuple[Path, dict[str, Any]]]:
         """Return the receipts of all requests with the same source and output."""
         folder = self._receipt_path(request).parent
@@ -215,7 +228,8 @@ class OutputFolder:
     def _write_parquet(self, table: pa.Table, target: Path, work: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         whole = work / f"{target.name}.whole"
-        pq.write_table(table, whole, compression="zstd")
+        # a dictionary for each column does not pay for a few rows
+        pq.write_table(table, whole, compression="zstd", use_dictionary=table.num_rows > 1000)
         whole.replace(target)
 
 

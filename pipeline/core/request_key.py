@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -12,6 +13,7 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
+@lru_cache(maxsize=4096)
 def request_key(source: str, version: str, output: str, attempt: int, spec: str) -> str:
     """Return 32 hexadecimal digits that stand for one request.
 

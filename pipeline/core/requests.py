@@ -96,7 +96,7 @@ def _claimed(file: InputFile) -> list[str]:
     try:
         named = json.loads(Path(file.path).read_bytes()[:MAX_MANIFEST_BYTES])["input"]
         return [str((Path(file.path).parent / named).resolve())]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []  # it will be refused when it is read in earnest
 
 
@@ -147,7 +147,7 @@ def read_manifest(path: Path, spec: ForecastSpec) -> Manifest:
         raise RecordError("BAD_MANIFEST", f"The manifest has more than {MAX_MANIFEST_BYTES:,} bytes.", hint)
     try:
         stated: Any = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError("BAD_MANIFEST", f"The manifest is not JSON: {error}.", hint) from None
     if not isinstance(stated, dict):
         raise RecordError("BAD_MANIFEST", "The manifest is not a JSON object.", hint)

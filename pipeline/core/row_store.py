@@ -130,7 +130,7 @@ class RowStore:
         order = np.argsort(buckets, kind="stable")
         present, starts = np.unique(buckets[order], return_index=True)
         records = records[order]
-        for bucket, start, end in zip(present, starts, [*starts[1:], len(records)], strict=True):
+        for bucket, start, end in zip(present, starts, [*starts, len(records)][1:], strict=True):
             with self.work_file(int(bucket) * BUCKET_SERIES).open("ab") as file:
                 file.write(records[start:end].tobytes())
 

@@ -78,7 +78,9 @@ def forecast_rows(block: ForecastBlock, levels: tuple[float, ...]) -> pa.Table:
         "request_key": _constant(request.key, rows),
         "source": _constant(request.source, rows),
         "version": _constant(request.version, rows),
-        "source_time": pa.array([datetime.fromisoformat(request.source_time)] * rows, pa.timestamp("us", tz="UTC")),
+        "source_time": pa.repeat(
+            pa.scalar(datetime.fromisoformat(request.source_time), pa.timestamp("us", tz="UTC")), rows
+        ),
         "attempt": pa.array(np.full(rows, request.attempt)),
         "output": _constant(request.output, rows),
         "series_id": batch.column("series_id").take(series),
@@ -97,4 +99,4 @@ def forecast_rows(block: ForecastBlock, levels: tuple[float, ...]) -> pa.Table:
 
 
 def _constant(text: str, rows: int) -> pa.Array:
-    return pa.array([text], pa.string()).take(pa.array(np.zeros(rows, dtype=np.int64)))
+    return pa.repeat(pa.scalar(text), rows)

@@ -40,7 +40,6 @@ class ReadRequests(beam.PTransform):
         outputs = (
             begin
             | "ListFiles" >> beam.Create([(file.path, file.output) for file in self.files])
-            | "SpreadFiles" >> beam.Reshuffle()
             | "MakeRequests" >> beam.ParDo(_MakeRequest(self.spec, self.allowed)).with_outputs(BAD, main="requests")
         )
         return {"requests": outputs["requests"], "bad": outputs[BAD]}

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.core import row_store
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
+from pipeline.core.load_series import LoadedCsv, load_csv, resolve_reference
+from pipeline.core.read_csv import Rows
+from pipeline.core.row_store import RowStore
+from pipeline.core.series_batch import lists_of, series_id
+
+IDS = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1, max_size=8)
+
+
+def load(text: str, work: Path, **options: Any) -> LoadedCsv:
+    return load_csv(io.BytesIO(text.encode()), ForecastSpec(**options), Limits(), work)
+
+
+def series_of(loaded: LoadedCsv) -> dict[str, tuple[list[int], list[float]]]:
+    found = {}
+    for batch in loaded.batches():
+        assert batch.column("fault").null_count == len(batch), batch.column("fault").to_pylist()
+        for name, dates, values in zip(
+            batch.column("series_id").to_pylist(), lists_of(batch, "ds"), lists_of(batch, "y"), strict=True
+        ):
+            found[name] = (dates.tolist(), values.tolist())
+    return found
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ids=st.lists(IDS, min_size=1, max_size=5, unique=True), seed=st.integers(0, 1000))
+def test_rows_in_any_order_come_back_as_they_were_written(ids: list[str], seed: int, tmp_path: Path) -> None:
+    random = np.random.default_rng(seed)
+    dates = np.datetime64("2024-01-01") + np.arange(20)
+    values = {name: random.normal(0, 10.0 ** random.integers(-5, 9), 20) for name in ids}
+    rows = [(name, str(d), repr(float(v))) for name in ids for d, v in zip(dates, values[name], strict=True)]
+    random.shuffle(rows)
+    text = io.StringIO()
+    csv.writer(text).writerows([("unique_id", "ds", "y"), *rows])
+    found = series_of(load(text.getvalue(), tmp_path, id_columns="unique_id"))
+    assert list(found) == list(dict.fromkeys(row[0] for row in rows))  # in order of appearance
+    for name in ids:
+        assert found[name] == (dates.astype("datetime64[us]").astype(np.int64).tolist(), values[name].tolist())
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(series=st.integers(1, 700), rows=st.integers(1, 4000), seed=st.integers(0, 1000), extras=st.integers(0, 2))
+def test_work_files_give_back_what_memory_would(series: int, rows: int, seed: int, extras: int, tmp_path: Path) -> None:
+    random = np.random.default_rng(seed)
+    stores = [RowStore(tmp_path / "memory", extras, 50), RowStore(tmp_path / "disk", extras, 50, spill_bytes=1000)]
+    for start in range(0, rows, 500):
+        n = min(500, rows - start)
+        part = Rows(random.integers(0, series, n), random.integers(0, 10**15, n), random.normal(size=n),
+                    np.arange(start, start + n), random.normal(size=(n, extras)))  # fmt: skip
+        for store in stores:
+            store.add(part)
+    for store in stores:
+        store.finish(series)
+    memory, disk = ([(f, last, *vars(r).values()) for f, last, r in store.read_all()] for store in stores)
+    assert len(memory) == len(disk)
+    for one, other in zip(memory, disk, strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_large_file_forecasts_like_a_small_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    dates = (np.datetime64("2024-01-01") + np.arange(30)).astype(str)
+    rows = [f"{s:04d},{d},{random.normal():.3f}" for s in range(300) for d in dates]
+    random.shuffle(rows)
+    text = "store,date,y\n" + "\n".join(rows) + "\n0005,2024-02-01,oops\n"
+    small = [batch.to_pylist() for batch in load(text, tmp_path).batches()]
+    monkeypatch.setattr(row_store, "SPILL_BYTES", 1000)
+    monkeypatch.setattr(RowStore.__init__, "__defaults__", (1000,))
+    loaded = load(text, tmp_path / "work")
+    assert loaded.store.spilled
+    large = [
+        resolve_reference(tmp_path / "work" / name, first, last, batch, loaded.layout, loaded.spec, loaded.limits)
+        for name, first, last, batch in loaded.references()
+    ]
+    assert [batch.to_pylist() for batch in large] == small
+    assert sum(batch.column("fault").is_valid().to_pylist().count(True) for batch in large) == 1
+
+
+def test_series_names_of_several_ids_never_collide() -> None:
+    assert series_id(("a/b", "c"), "y") != series_id(("a", "b/c"), "y")
+    assert series_id(("a\\", "b"), "y") != series_id(("a", "\\/b"), "y")
+    assert series_id(("north", "007"), "y") == "north/007"
+    assert series_id(("a/b",), "y") == "a/b"
+    assert series_id((), "sales") == "sales"
+
+
+def test_ids_stay_as_they_stand(tmp_path: Path) -> None:
+    lines = "".join(f'"{i}",2024-01-{d:02d},{d}\n' for i in ("007", "=1+1", " x ", "NA", "a\nb") for d in range(1, 21))
+    found = series_of(load("store,date,y\n" + lines, tmp_path))
+    assert list(found) == ["007", "=1+1", " x ", "NA", "a\nb"]
+
+
+@pytest.mark.parametrize(("rule", "value"), [("first", 1.0), ("last", 3.0), ("mean", 2.0), ("sum", 4.0)])
+def test_each_rule_for_duplicates_does_as_its_name_says(rule: str, value: float, tmp_path: Path) -> None:
+    text = "date,y\n" + "".join(f"2024-01-{d:02d},1\n" for d in range(1, 21)) + "2024-01-05,3\n"
+    found = series_of(load(text, tmp_path, duplicates=rule))
+    assert found["y"][1][4] == value
+
+
+def test_offsets_are_kept_on_the_clock_and_utc_in_the_style(tmp_path: Path) -> None:
+    text = "ds,y\n" + "".join(f"2024-01-{d:02d}T00:00:00+02:00,{d}\n" for d in range(1, 21))
+    loaded = load(text, tmp_path)
+    dates = np.array(series_of(loaded)["y"][0])
+    assert str(dates.astype("datetime64[us]")[0]) == "2024-01-01T00:00:00.000000"
+    assert loaded.layout.style.to_utc(dates)[0] == dates[0] - 2 * 3600 * 10**6
+
+
+def test_extra_columns_span_history_and_horizon(tmp_path: Path) -> None:
+    text = "date,y,temp\n" + "".join(f"2024-01-{d:02d},{d if d < 21 else ''},{d / 2}\n" for d in range(1, 29))
+    loaded = load(text, tmp_path, regressors="temp", horizon=7)
+    batch = next(loaded.batches())
+    assert batch.column("fault").to_pylist() == [None]
+    assert lists_of(batch, "extra_temp")[0].tolist() == [d / 2 for d in range(1, 28)]
+
+
+def test_blocks_are_bounded_in_series_and_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_store, "BLOCK_ROWS", 100)
+    store = RowStore(tmp_path, 0, 1000)
+    codes = np.repeat(np.arange(200), np.r_[np.full(100, 30), np.full(99, 1), 500])
+    n = len(codes)
+    store.add(Rows(codes, np.arange(n), np.ones(n), np.arange(n), np.empty((n, 0))))
+    store.finish(200)
+    blocks = store.blocks()
+    assert [first for first, _ in blocks[1:]] == [last for _, last in blocks[:-1]]
+    assert (blocks[0][0], blocks[-1][1]) == (0, 200)
+    for first, last in blocks:
+        assert last - first <= row_store.BLOCK_SERIES
+        assert store.counts[first:last].sum() <= 100 or last - first == 1

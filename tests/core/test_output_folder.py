@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.commands.forecast import forecast_files
+from pipeline.core.limits import Limits
+from pipeline.core.output_folder import OutputFolder
+from pipeline.core.process_request import forecast, load_blocks
+from pipeline.core.query import connect
+from pipeline.core.requests import request_for
+from pipeline.core.row_store import RowStore
+from pipeline.core.summary import RunOutcome
+from pipeline.elements import Outcome
+from pipeline.options import Settings
+from tests.conftest import daily_series
+
+pytestmark = pytest.mark.usefixtures("naive_engine")
+MakeSettings = Callable[..., Settings]
+WriteCsv = Callable[..., Path]
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Return the hash of each file but the receipts, which have times in them."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "receipts" not in path.parts
+    }
+
+
+def run(settings: Settings) -> RunOutcome:
+    return forecast_files(settings)
+
+
+def ask(output: Path, sql: str) -> list[tuple[Any, ...]]:
+    return connect(output).sql(sql).fetchall()
+
+
+@pytest.fixture
+def stores(write_csv: WriteCsv) -> Path:
+    """A table of 150 stores in three blocks, one of them with a fault."""
+    rows = [
+        line
+        for s in range(150)
+        for line in daily_series(20, seed=s, header="").replace("\n", f",s{s:03d}\n").splitlines()[1:]
+    ]
+    text = "date,y,store\n" + "\n".join(rows).replace("2024-01-09,", "2024-01-09,x", 1) + "\n"
+    return write_csv("in/stores.csv", text)
+
+
+def test_a_run_leaves_the_csv_the_tables_and_nothing_else(
+    stores: Path, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    outcome = run(make_settings())
+    receipt = outcome.receipts[0]
+    key = receipt["request_key"]
+    assert (receipt["status"], receipt["series"], receipt["series_failed"], receipt["rows"]) == (
+        "partial",
+        150,
+        1,
+        149 * 28,
+    )
+    assert sorted(contents(tmp_path / "out")) == [
+        f"_dropcast/dead_letters/{key}.ndjson", f"_dropcast/dead_letters/{key}.parquet",
+        *(f"_dropcast/forecasts/{key}-00000{part}.parquet" for part in range(3)), "stores.csv",
+    ]  # fmt: skip
+    assert len((tmp_path / "out/stores.csv").read_text().splitlines()) == 1 + 149 * 28
+
+
+def test_a_rerun_is_byte_identical(stores: Path, make_settings: MakeSettings, tmp_path: Path) -> None:
+    run(make_settings())
+    before = contents(tmp_path / "out")
+    run(make_settings())
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_large_file_gives_what_a_small_one_would(
+    stores: Path, make_settings: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(make_settings(output="small"))
+    monkeypatch.setattr(RowStore.__init__, "__defaults__", (1000,))
+    run(make_settings(output="large"))
+    assert contents(tmp_path / "small") == contents(tmp_path / "large")
+
+
+def test_the_rows_of_the_table_are_those_of_the_csv(stores: Path, make_settings: MakeSettings, tmp_path: Path) -> None:
+    run(make_settings(level="80,95", horizon="3"))
+    rows = ask(
+        tmp_path / "out",
+        "SELECT series_id, forecast_timestamp::DATE::VARCHAR, confidence_level, forecast_value, "
+        "prediction_interval_lower_bound, prediction_interval_upper_bound FROM latest_forecasts "
+        "ORDER BY series_id, step, confidence_level",
+    )
+    lines = (tmp_path / "out/stores.csv").read_text().splitlines()[1:]
+    assert len(rows) == 2 * len(lines)
+    cells = [line.split(",") for line in lines]
+    by_line = {(row[0], row[1]): [float(number) for number in row[2:]] for row in cells}
+    for series, date, level, value, lower, upper in rows:
+        numbers = by_line[series, date]
+        at = 1 if level == 0.8 else 3
+        assert [value, lower, upper] == [numbers[0], numbers[at], numbers[at + 1]]
+
+
+def test_gzip_in_gzip_out(write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path) -> None:
+    path = write_csv("in/x.csv.gz", "")
+    path.write_bytes(gzip.compress(daily_series().encode()))
+    run(make_settings())
+    first = (tmp_path / "out/x.csv.gz").read_bytes()
+    assert gzip.decompress(first).startswith(b"date,prediction,")
+    run(make_settings())
+    assert (tmp_path / "out/x.csv.gz").read_bytes() == first
+
+
+def test_the_only_series_of_a_file_fails_as_the_file(
+    write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    write_csv("in/x.csv", "date,y\n2024-01-01,oops\n")
+    outcome = run(make_settings())
+    assert [(letter.scope, letter.code, letter.line) for letter in outcome.letters] == [("file", "BAD_NUMBER", 2)]
+    assert (outcome.receipts[0]["status"], outcome.receipts[0]["series"]) == ("failed", 0)
+    assert not (tmp_path / "out/x.csv").exists()
+
+
+def test_a_file_none_of_whose_series_can_be_forecast_is_told_so_once(
+    write_csv: WriteCsv, make_settings: MakeSettings
+) -> None:
+    write_csv("in/x.csv", "store,date,y\na,2024-01-01,1\nb,2024-01-01,1\na,2024-01-02,1\n")
+    outcome = run(make_settings())
+    assert sorted((letter.scope, letter.code) for letter in outcome.letters) == [
+        ("file", "NOTHING_FORECAST"), ("series", "FREQUENCY_UNCLEAR"), ("series", "TOO_FEW_ROWS"),
+    ]  # fmt: skip
+    assert outcome.receipts[0]["status"] == "failed"
+
+
+def test_the_books_balance(stores: Path, write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path) -> None:
+    write_csv("in/good.csv")
+    write_csv("in/bad.csv", "nothing")
+    write_csv("in/none.csv", "store,date,y\na,2024-01-01,1\na,2024-01-02,2\n")
+    write_csv("in/broken.manifest.json", "{")
+    run(make_settings())
+    out = tmp_path / "out"
+
+    def one(sql: str) -> Any:
+        return ask(out, sql)[0][0]
+
+    assert one("SELECT count(*) FROM receipts") == 4  # requests = receipts
+    assert one("SELECT count(*) FROM dead_letters WHERE scope = 'message'") == 1
+    failed = one("SELECT count(*) FROM receipts WHERE status = 'failed'")
+    assert failed == one("SELECT count(*) FROM dead_letters WHERE scope = 'file'") == 2
+    assert one("SELECT sum(series) - sum(series_forecast) FROM receipts") == one(
+        "SELECT count(*) FROM dead_letters WHERE scope = 'series'"
+    )
+    assert one("SELECT sum(rows) FROM receipts WHERE status <> 'failed'") == one(
+        "SELECT count(*) FROM latest_forecasts"
+    )
+
+
+def test_every_step_after_the_first_may_be_repeated(stores: Path, make_settings: MakeSettings, tmp_path: Path) -> None:
+    settings = make_settings()
+    folder = OutputFolder(settings.output)
+    request = request_for(settings.files[0], settings.spec, [])
+    outcome = Outcome(request, 0)
+    for block in load_blocks(request, Limits(), folder.work(request)):
+        result = forecast(block, Limits(), folder.work(request))
+        assert folder.write_block(result) == folder.write_block(result)
+        outcome = folder.write_block(result)
+    published = folder.publish(outcome)
+    assert folder.publish(outcome) == published
+    assert folder.write_dead_letters(folder.write_dead_letters(published)) == published
+    receipt = folder.write_receipt(published)
+    before = contents(settings.output)
+    # a runner that lost the answer repeats any of the last steps
+    assert folder.publish(outcome) == published
+    assert folder.write_dead_letters(published) == published
+    assert folder.write_receipt(published) == receipt
+    assert contents(settings.output) == before
+
+
+def test_an_unreadable_file_may_be_reported_twice(
+    write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    write_csv("in/bad.csv", "nothing")
+    run(make_settings())
+    before = contents(tmp_path / "out")
+    assert run(make_settings()).exit_code == 3
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_new_version_takes_the_place_of_the_old(
+    write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    path = write_csv(days=60)
+    os.utime(path, (1000, 1000))
+    run(make_settings())
+    write_csv(days=90)
+    os.utime(path, (2000, 2000))
+    run(make_settings())
+    assert ask(tmp_path / "out", "SELECT min(forecast_timestamp)::DATE::VARCHAR FROM latest_forecasts") == [
+        ("2024-03-31",)
+    ]
+    assert ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts") == [(28,)]
+
+
+def test_what_lies_there_now_wins_even_if_it_is_older(
+    write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    path = write_csv(days=90)
+    os.utime(path, (2000, 2000))
+    run(make_settings())
+    write_csv(days=60)
+    os.utime(path, (1000, 1000))  # put back from a backup
+    run(make_settings())
+    assert ask(tmp_path / "out", "SELECT min(forecast_timestamp)::DATE::VARCHAR FROM latest_forecasts") == [
+        ("2024-03-01",)
+    ]
+    assert ask(tmp_path / "out", "SELECT status FROM receipts ORDER BY source_time") == [("complete",), ("superseded",)]
+
+
+def test_other_options_take_the_place_of_the_old_without_ghosts(
+    write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    write_csv()
+    run(make_settings(horizon="28"))
+    run(make_settings(horizon="7"))
+    assert ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts") == [(7,)]
+    assert len((tmp_path / "out/sales.csv").read_text().splitlines()) == 8
+
+
+def test_a_newer_file_that_fails_leaves_the_old_forecast_and_shows_as_stale(
+    write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    path = write_csv()
+    os.utime(path, (1000, 1000))
+    run(make_settings())
+    write_csv(text="date,y\nnothing,1\n")
+    os.utime(path, (2000, 2000))
+    run(make_settings())
+    assert ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts") == [(28,)]
+    assert ask(tmp_path / "out", "SELECT failed_code FROM stale_forecasts") == [("BAD_DATE_FORMAT",)]
+    assert ask(tmp_path / "out", "SELECT count(*) FROM open_dead_letters") == [(1,)]
+    # mended
+    write_csv(days=80)
+    os.utime(path, (3000, 3000))
+    run(make_settings())
+    assert ask(tmp_path / "out", "SELECT count(*) FROM stale_forecasts") == [(0,)]
+    assert ask(tmp_path / "out", "SELECT count(*) FROM open_dead_letters") == [(0,)]
+
+
+def test_a_series_that_is_gone_leaves_no_ghost(
+    write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    two = "store,date,y\n" + "".join(f"{s},2024-01-{d:02d},{d}\n" for s in "ab" for d in range(1, 21))
+    path = write_csv(text=two)
+    os.utime(path, (1000, 1000))
+    run(make_settings())
+    write_csv(text="\n".join(line for line in two.splitlines() if not line.startswith("b")) + "\n")
+    os.utime(path, (2000, 2000))
+    run(make_settings())
+    assert ask(tmp_path / "out", "SELECT DISTINCT series_id FROM latest_forecasts") == [("a",)]
+
+
+def test_a_row_that_stands_twice_in_the_raw_table_counts_once(
+    write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    write_csv()
+    run(make_settings())
+    table = next((tmp_path / "out/_dropcast/forecasts").glob("*.parquet"))
+    table.with_name("again.parquet").write_bytes(table.read_bytes())
+    assert ask(tmp_path / "out", "SELECT count(*) FROM forecasts") == [(56,)]
+    assert ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts") == [(28,)]
+
+
+def test_dead_letters_hold_all_that_a_replay_needs(
+    write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    write_csv("in/bad.csv", "date,y\n2024-01-01,1\n")
+    outcome = run(make_settings(horizon="5"))
+    path = tmp_path / "out/_dropcast/dead_letters" / f"{outcome.receipts[0]['request_key']}.ndjson"
+    letter = json.loads(path.read_text())
+    request = json.loads(letter["request"])
+    assert (request["source"], request["spec"], request["attempt"]) == (
+        str(tmp_path / "in/bad.csv"),
+        '{"horizon":5}',
+        0,
+    )
+    table = pq.read_table(path.with_suffix(".parquet")).to_pylist()[0]
+    assert table["code"] == letter["code"] == "TOO_FEW_ROWS"
+
+
+def test_a_mended_request_leaves_no_dead_letter_of_its_own(
+    write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    write_csv()
+    run(make_settings(max_rows="50"))  # the operator's limit is no part of the key
+    assert ask(tmp_path / "out", "SELECT code FROM dead_letters") == [("TOO_MANY_ROWS",)]
+    run(make_settings())
+    assert ask(tmp_path / "out", "SELECT count(*) FROM dead_letters") == [(0,)]
+    assert ask(tmp_path / "out", "SELECT status FROM receipts") == [("complete",)]

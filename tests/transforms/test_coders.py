@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+from apache_beam import coders
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.coders import CODERS
+from pipeline.core.series_batch import series_schema
+from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request, SeriesBlock
+from pipeline.errors import RecordError
+
+TEXT = st.text(st.characters(codec="utf-8"))
+REQUESTS = st.builds(Request, TEXT, TEXT, st.just("2024-01-01T00:00:00Z"), TEXT, st.just("{}"), st.integers(0, 9), TEXT)
+BATCH = pa.record_batch(
+    [pa.array(["a"]), pa.array([["a"]]), pa.array(["D"]), pa.array([[1]], pa.list_(pa.timestamp("us"))),
+     pa.array([[1.5]]), pa.array([[2]], pa.list_(pa.timestamp("us"))), pa.array([None], pa.string())],
+    schema=series_schema(()),
+)  # fmt: skip
+
+
+def round_trip(element: object) -> object:
+    coder = coders.registry.get_coder(type(element))
+    encoded = coder.encode(element)
+    assert coder.encode(element) == encoded
+    return coder.decode(encoded)
+
+
+@given(request=REQUESTS, failure=TEXT)
+def test_small_elements_come_back_as_they_were(request: Request, failure: str) -> None:
+    letter = DeadLetter.of_file(request, "LoadSeries", RecordError("BAD_DATE", failure, "x.", line=3, found=failure))
+    for element in (request, Outcome(request, 3, 1, failure), letter):
+        assert round_trip(element) == element
+
+
+@given(request=REQUESTS, part=st.integers(0, 10**6), seconds=st.floats(0, 1e6))
+def test_blocks_come_back_as_they_were(request: Request, part: int, seconds: float) -> None:
+    series = SeriesBlock(request, part, part + 1, "{}", BATCH, "rows-000000.bin", 1, 2, seconds)
+    forecasts = ForecastBlock(request, part, part + 1, "{}", BATCH, seconds, seconds, "naive 1")
+    assert round_trip(series) == series
+    assert round_trip(forecasts) == forecasts
+
+
+def test_a_receipt_without_a_score_comes_back() -> None:
+    numbers = {"attempt": 0, "series": 1, "series_forecast": 1, "series_failed": 0, "rows": 28, "score_series": 0,
+               "load_seconds": 0.1, "fit_seconds": 0.2, "score_mase": None}  # fmt: skip
+    receipt = Receipt(**{name: numbers.get(name, "x") for name in Receipt.__dataclass_fields__})
+    assert round_trip(receipt) == receipt
+
+
+@pytest.mark.parametrize("element", CODERS)
+def test_each_element_has_its_coder_and_it_is_deterministic(element: type) -> None:
+    coder = coders.registry.get_coder(element)
+    assert type(coder) is CODERS[element]
+    assert coder.is_deterministic()
+
+
+def test_a_slice_of_a_batch_is_encoded_without_the_rest() -> None:
+    big = pa.record_batch({"series_id": pa.array([f"series {i}" for i in range(10_000)])})
+    request = Request("a", "b", "2024-01-01T00:00:00Z", "c", "{}")
+    coder = coders.registry.get_coder(SeriesBlock)
+    assert len(coder.encode(SeriesBlock(request, 0, 1, "{}", big.slice(5000, 2)))) < 2000
