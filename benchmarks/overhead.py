@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import launch  # noqa: F401 - imports are not what is measured
+from pipeline import launch
 from pipeline.commands.forecast import forecast_files
 from pipeline.core.engine import engine_named
 from pipeline.core.query import connect
@@ -41,11 +41,15 @@ def main() -> None:
                 if round_number:  # the first round warms caches
                     overheads[name].append(wall - fits)
                 note = "" if round_number else "   (first, not counted)"
-                print(f"{name:<9} wall {wall:6.2f} s  fits {fits:6.2f} s  beside {wall - fits:5.2f} s  "
-                      f"ratio {wall / fits:.3f}{note}")
+                print(
+                    f"{name:<9} wall {wall:6.2f} s  fits {fits:6.2f} s  beside {wall - fits:5.2f} s  "
+                    f"ratio {wall / fits:.3f}{note}"
+                )
         for name, seconds in overheads.items():
-            print(f"{name:<9} beside the fits: median {statistics.median(seconds):.2f} s of {ROUNDS} rounds, "
-                  f"{1000 * statistics.median(seconds) / FILES:.1f} ms a file")
+            print(
+                f"{name:<9} beside the fits: median {statistics.median(seconds):.2f} s of {ROUNDS} rounds, "
+                f"{1000 * statistics.median(seconds) / FILES:.1f} ms a file"
+            )
 
 
 def write_files(folder: Path) -> None:

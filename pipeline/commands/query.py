@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.commands import OptionsError, parsed, parser_for, refuse
-from pipeline.core.query import EXAMPLES, connect
+from pipeline.core.query import EXAMPLES, answer, connect
 from pipeline.core.tables import TABLES, VIEWS, view_sql
 
 FORMATS = ("table", "csv", "json")
@@ -37,10 +37,7 @@ def main(argv: list[str]) -> int:
         return 0
     sql = sys.stdin.read() if arguments["sql"] == "-" else arguments["sql"]
     try:
-        relation = connect(Path(arguments["output"])).sql(sql)
-        if relation is None:
-            raise duckdb.Error("only queries that return rows are of use here: the tables cannot be changed")
-        _print(relation, arguments["format"])
+        _print(answer(connect(Path(arguments["output"])), sql), arguments["format"])
     except FileNotFoundError as error:
         return refuse(OptionsError([f"--output: {error}"]))
     except duckdb.Error as error:

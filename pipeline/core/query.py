@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import duckdb
@@ -42,9 +43,23 @@ def connect(output: Path) -> duckdb.DuckDBPyConnection:
         connection.execute(f"CREATE VIEW {table} AS {_scan(internal / table, table)}")
     for view in VIEWS:
         connection.execute(f"CREATE VIEW {view} AS {portable(view_sql(view))}")
-    connection.execute(f"SET allowed_directories = ['{_literal(str(internal))}']")
+    allowed = f"['{_literal(str(internal))}', '{_pattern(internal)}']"
+    connection.execute(f"SET allowed_directories = {allowed}")
     connection.execute("SET enable_external_access = false")
     return connection
+
+
+def answer(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRelation:
+    """Return the answer to a query.
+
+    Raises:
+        duckdb.Error: if it is no query, or a wrong one.
+    """
+    others = {statement.type.name for statement in connection.extract_statements(sql)} - {"SELECT", "EXPLAIN"}
+    relation = None if others else connection.sql(sql)
+    if relation is None:
+        raise duckdb.Error("only queries that return rows are of use here: the tables cannot be changed")
+    return relation
 
 
 def portable(bigquery_sql: str) -> str:
@@ -56,9 +71,14 @@ def _scan(folder: Path, table: str) -> str:
     columns = table_fields(table)
     if any(folder.glob("**/*.parquet")):
         names = ", ".join(f'"{column["name"]}"' for column in columns)
-        return f"SELECT {names} FROM read_parquet('{_literal(str(folder))}/**/*.parquet')"  # noqa: S608 - our own names
+        return f"SELECT {names} FROM read_parquet('{_pattern(folder)}/**/*.parquet')"  # noqa: S608 - our own names
     nothing = ", ".join(f'CAST(NULL AS {_TYPES[column["type"]]}) AS "{column["name"]}"' for column in columns)
     return f"SELECT {nothing} WHERE false"
+
+
+def _pattern(folder: Path) -> str:
+    """Return a folder as part of a pattern: its own wildcards mean themselves."""
+    return _literal(re.sub(r"([*?\[])", r"[\1]", str(folder)))
 
 
 def _literal(text: str) -> str:

@@ -32,7 +32,8 @@ class Forecast(beam.PTransform):
 
     def expand(self, blocks: beam.PCollection) -> beam.PCollection:
         """Apply the transform."""
-        return blocks | "FitAndForecast" >> beam.ParDo(_FitAndForecast(self.limits, self.output))
+        fit = beam.ParDo(_FitAndForecast(self.limits, self.output)).with_output_types(ForecastBlock)
+        return blocks | "FitAndForecast" >> fit
 
 
 class _FitAndForecast(beam.DoFn):

@@ -36,9 +36,9 @@ class LoadSeries(beam.PTransform):
 
     def expand(self, requests: beam.PCollection) -> dict[str, beam.PCollection]:
         """Apply the transform."""
-        outputs = requests | "ReadCsv" >> beam.ParDo(_ReadCsv(self.limits, self.output)).with_outputs(
-            UNREADABLE, main="blocks"
-        )
+        outputs = requests | "ReadCsv" >> beam.ParDo(_ReadCsv(self.limits, self.output)).with_output_types(
+            SeriesBlock, unreadable=Outcome
+        ).with_outputs(UNREADABLE, main="blocks")
         blocks = outputs["blocks"] | "SpreadBlocks" >> beam.Reshuffle().with_output_types(SeriesBlock)
         return {"blocks": blocks, "unreadable": outputs[UNREADABLE]}
 

@@ -40,7 +40,10 @@ class ReadRequests(beam.PTransform):
         outputs = (
             begin
             | "ListFiles" >> beam.Create([(file.path, file.output) for file in self.files])
-            | "MakeRequests" >> beam.ParDo(_MakeRequest(self.spec, self.allowed)).with_outputs(BAD, main="requests")
+            | "MakeRequests"
+            >> beam.ParDo(_MakeRequest(self.spec, self.allowed))
+            .with_output_types(Request, bad=DeadLetter)
+            .with_outputs(BAD, main="requests")
         )
         return {"requests": outputs["requests"], "bad": outputs[BAD]}
 

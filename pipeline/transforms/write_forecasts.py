@@ -32,7 +32,9 @@ class WriteForecasts(beam.PTransform):
 
     def expand(self, forecasts: beam.PCollection) -> beam.PCollection:
         """Apply the transform."""
-        written = forecasts | "WriteBlocks" >> beam.ParDo(_WriteBlock(self.output)).with_outputs(GATHER, main="whole")
+        written = forecasts | "WriteBlocks" >> beam.ParDo(_WriteBlock(self.output)).with_output_types(
+            Outcome, gather=Outcome
+        ).with_outputs(GATHER, main="whole")
         gathered = (
             written[GATHER]
             | "KeyByRequest" >> beam.Map(lambda part: (part.request.key, part)).with_output_types(tuple[str, Outcome])

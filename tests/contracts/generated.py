@@ -1,0 +1,116 @@
+"""Files that are generated from the code: `make generated` rewrites them, and a test says if one is out of date."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.portability.api import beam_runner_api_pb2
+
+from pipeline import graph
+from pipeline.coders import CODERS
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
+from pipeline.core.requests import InputFile, Manifest
+from pipeline.core.tables import TABLES, table_fields
+from pipeline.errors import CODES
+from pipeline.options import RUN_OPTIONS, Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def manifest_schema() -> str:
+    """Return the JSON Schema of a manifest."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Manifest.model_json_schema()}
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def graph_snapshot() -> str:
+    """Return the names, state ids and coders on which an update of a running job depends."""
+    pipeline = beam.Pipeline()
+    settings = Settings((InputFile("/in/x.csv", "x.csv"),), Path("/out"), ForecastSpec(), Limits(), ())
+    graph.build(pipeline, settings)
+    proto = pipeline.to_runner_api()
+    transforms = proto.components.transforms.values()
+    snapshot = {
+        "steps": sorted(t.unique_name for t in transforms if t.unique_name and not t.subtransforms),
+        "state": dict(sorted((t.unique_name, _state_ids(t)) for t in transforms if _state_ids(t))),
+        "coders": sorted({_coder(c) for c in proto.components.coders.values() if _coder(c)}),
+    }
+    assert len(snapshot["coders"]) == len(CODERS), "an element travels without its own coder"
+    return json.dumps(snapshot, indent=2) + "\n"
+
+
+def _state_ids(transform: beam_runner_api_pb2.PTransform) -> list[str]:
+    if transform.spec.urn != "beam:transform:pardo:v1":
+        return []
+    payload = beam_runner_api_pb2.ParDoPayload.FromString(transform.spec.payload)
+    return sorted(payload.state_specs)
+
+
+def _coder(coder: beam_runner_api_pb2.Coder) -> str:
+    """Return the name of one of our coders, which stands before its pickled form."""
+    found = re.search(rb"([A-Za-z]+Coder)\$", coder.spec.payload)
+    name = found[1].decode() if found else ""
+    # the length before the name may look like a letter of it
+    return next((ours.__name__ for ours in CODERS.values() if name.endswith(ours.__name__)), "")
+
+
+def options_reference() -> str:
+    """Return the table of options for docs/options.md."""
+    lines = ["| option | meaning | default |", "| --- | --- | --- |"]
+    lines += [f"| `--{name}` | {_cell(text)} | |" for name, _, text in RUN_OPTIONS]
+    for model in (ForecastSpec, Limits):
+        for name, field in model.model_fields.items():
+            default = "" if field.default in (None, ()) else json.dumps(field.default)
+            lines.append(f"| `--{name}` | {_cell(field.description or '')} | {f'`{default}`' if default else ''} |")
+    return "\n".join(lines)
+
+
+def error_reference() -> str:
+    """Return the table of codes for docs/error-codes.md."""
+    lines = ["| code | meaning | may succeed later as it is |", "| --- | --- | --- |"]
+    lines += [f"| `{name}` | {code.meaning} | {'yes' if code.replayable else ''} |" for name, code in CODES.items()]
+    return "\n".join(lines)
+
+
+def table_reference() -> str:
+    """Return the tables' columns for docs/tables.md."""
+    parts = []
+    for table in TABLES:
+        rows = [f"| `{f['name']}` | {f['type']} | {_cell(f['description'])} |" for f in table_fields(table)]
+        parts.append("\n".join([f"### {table}", "", "| column | type | meaning |", "| --- | --- | --- |", *rows]))
+    return "\n\n".join(parts)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+WHOLE_FILES = {
+    "templates/manifest.schema.json": manifest_schema,
+    "tests/contracts/graph_snapshot.json": graph_snapshot,
+}
+# Documents of which the part between two marks is generated.
+PARTS = {
+    "docs/options.md": options_reference,
+    "docs/error-codes.md": error_reference,
+    "docs/tables.md": table_reference,
+}
+BEGIN, END = "<!-- generated: make generated -->\n", "<!-- end of what is generated -->"
+
+
+def up_to_date() -> dict[str, str]:
+    """Return what each of the files should hold."""
+    result = {name: make() for name, make in WHOLE_FILES.items()}
+    for name, make in PARTS.items():
+        before, _, rest = (ROOT / name).read_text().partition(BEGIN)
+        result[name] = before + BEGIN + make() + "\n" + END + rest.partition(END)[2]
+    return result
+
+
+if __name__ == "__main__":
+    for path, content in up_to_date().items():
+        (ROOT / path).write_text(content)

@@ -1,0 +1,159 @@
+"""What must agree although it stands in two places."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
+from pipeline.core.tables import TABLES, VIEWS, table_fields, view_sql
+from pipeline.elements import DeadLetter, Receipt
+from pipeline.errors import CODES
+from tests.contracts.generated import ROOT, up_to_date
+
+PACKAGE = ROOT / "pipeline"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+@pytest.mark.parametrize("name", sorted(up_to_date()))
+def test_generated_files_are_up_to_date(name: str) -> None:
+    found = (ROOT / name).read_text() if (ROOT / name).exists() else ""
+    assert found == up_to_date()[name], f"{name} is out of date; if the change is meant: make generated"
+
+
+def test_the_core_imports_neither_beam_nor_a_cloud_client() -> None:
+    modules = [f"pipeline.core.{path.stem}" for path in (PACKAGE / "core").glob("*.py") if path.stem != "__init__"]
+    code = f"import sys, importlib; [importlib.import_module(m) for m in {modules}]; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not [name for name in loaded if name.startswith(("apache_beam", "google.cloud"))]
+
+
+def test_the_graph_is_one_page_without_logic() -> None:
+    source = (PACKAGE / "graph.py").read_text()
+    assert len(source.splitlines()) <= 60
+    logic = (ast.If, ast.For, ast.While, ast.Try, ast.Lambda)
+    assert not [node for node in ast.walk(ast.parse(source)) if isinstance(node, logic)]
+
+
+def test_rows_have_the_columns_of_their_schemas() -> None:
+    for table, element in (("receipts", Receipt), ("dead_letters", DeadLetter)):
+        assert [field["name"] for field in table_fields(table)] == list(element.__dataclass_fields__)
+
+
+def test_schemas_are_bigquerys() -> None:
+    for table in TABLES:
+        for field in table_fields(table):
+            assert set(field) == {"name", "type", "mode", "description"}
+            assert field["type"] in {"STRING", "INTEGER", "FLOAT", "BOOLEAN", "TIMESTAMP"}
+            assert field["mode"] in {"REQUIRED", "NULLABLE"}
+            assert len(field["description"]) <= 1024
+            assert field["description"].endswith(".")
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_views_are_valid_in_both_dialects_and_named_in_order(view: str) -> None:
+    import sqlglot
+    from sqlglot import exp
+
+    for dialect in ("bigquery", "duckdb"):
+        sqlglot.parse_one(sqlglot.transpile(view_sql(view), read="bigquery", write=dialect)[0], read=dialect)
+    used = {table.name for table in sqlglot.parse_one(view_sql(view), read="bigquery").find_all(exp.Table)}
+    assert used <= {*TABLES, *VIEWS[: VIEWS.index(view)]}
+    assert view_sql(view).startswith("-- ")
+
+
+def test_the_manifests_schema_accepts_and_refuses_as_the_pipeline_does() -> None:
+    schema = json.loads((ROOT / "templates/manifest.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    check = jsonschema.Draft202012Validator(schema).is_valid
+    assert check({"input": "x.csv", "horizon": 7, "level": [80, 95], "yearly_seasonality": "auto"})
+    assert not check({"input": "x.csv", "horizn": 7})
+    assert not check({"horizon": 7})
+    assert not check({"input": "x.csv", "horizon": 0})
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/options.md"])
+def test_options_that_a_document_names_exist(document: str) -> None:
+    beams = {"runner", "direct_num_workers", "direct_running_mode", "prism_location", "environment_type"}
+    commands = {"save", "series", "format", "json", "quiet", "workers", "help", "version", "periods"}
+    known = {*ForecastSpec.model_fields, *Limits.model_fields, "input", "output", "allow", *beams, *commands}
+    named = set(re.findall(r"--([a-z][a-z_]+)(?=[=`' ])", (ROOT / document).read_text()))
+    assert named - known == set()
+
+
+def test_each_option_of_a_command_is_in_the_readme_or_the_options_page() -> None:
+    text = (ROOT / "docs/options.md").read_text()
+    for command in ("forecast", "check", "plot", "query"):
+        source = (PACKAGE / "commands" / f"{command}.py").read_text()
+        for option in re.findall(r'add_argument\("(--[a-z_]+)"', source):
+            assert f"`{option}`" in text, f"{option} of dropcast {command} is not documented"
+
+
+def test_each_code_is_used_and_each_used_code_is_listed() -> None:
+    source = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py") if path.name != "errors.py")
+    used = set(re.findall(r'"([A-Z][A-Z_]{5,})"', source)) | {
+        f"{kind}_{role}_COLUMN" for kind in ("NO", "AMBIGUOUS") for role in ("DATE", "VALUE")
+    }
+    assert set(CODES) - used == set()
+
+
+def test_beams_version_is_stated_once() -> None:
+    stated = [d for d in PROJECT["project"]["dependencies"] if d.startswith("apache-beam")]
+    assert len(stated) == 1
+    version = stated[0].partition("==")[2]
+    tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split(
+        "\n"
+    )
+    elsewhere = [
+        name for name in tracked
+        if name and not name.endswith((".lock", ".csv", ".gz")) and name != "pyproject.toml"
+        and (ROOT / name).exists() and version in (ROOT / name).read_text(errors="ignore")
+    ]  # fmt: skip
+    assert elsewhere == []
+
+
+def test_locks_pin_every_dependency_with_hashes() -> None:
+    for lock in ("requirements.lock", "requirements-dev.lock"):
+        text = (ROOT / lock).read_text()
+        pins = re.findall(r"^([\w.-]+)==\S+", text, re.MULTILINE)
+        assert len(pins) > 40
+        assert text.count("--hash=sha256:") >= len(pins)
+        assert "://" not in text
+    for dependency in PROJECT["project"]["dependencies"]:
+        name = re.split(r"[<>=\[]", dependency)[0]
+        assert name in re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+
+
+def test_modules_have_names_that_say_something_and_stay_small() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        assert path.stem not in {"utils", "util", "helpers", "common", "misc", "types", "csv", "proto"}
+        assert len(path.read_text().splitlines()) <= 600, path
+
+
+def test_nothing_names_a_path_of_a_machine() -> None:
+    tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split(
+        "\n"
+    )
+    for name in tracked:
+        if name.endswith((".py", ".md", ".toml", ".json", ".sql")):
+            assert not re.search(r"(?<![\w.])/(home|root|work|Users)/", (ROOT / name).read_text()), name
+
+
+def test_setup_py_is_a_stub() -> None:
+    assert len((ROOT / "setup.py").read_text().splitlines()) < 8
+
+
+def test_readme_names_each_document() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for path in (ROOT / "docs").glob("*.md"):
+        assert f"docs/{path.name}" in readme
+    assert Path(ROOT / "CHANGELOG.md").exists()
