@@ -48,6 +48,10 @@ CODES: dict[str, Code] = {
     "AMBIGUOUS_VALUE_COLUMN": Code("More than one column could be the value."),
     "AMBIGUOUS_ID_COLUMN": Code("A column of text could name the series, or be a mere remark."),
     "BAD_DATE_FORMAT": Code("The dates are not in a form that can be read without guessing."),
+    "AMBIGUOUS_NUMBER": Code(
+        "All numbers of a column may be thousands or fractions, such as 1.234 in a European table."
+    ),
+    "OUTPUT_TAKEN": Code("The forecast would overwrite a file that is no forecast."),
     "TOO_MANY_BYTES": Code("The file, decompressed, is larger than --max_bytes."),
     "TOO_MANY_SERIES": Code("The file has more series than --max_series."),
     "NOTHING_FORECAST": Code("None of the file's series could be forecast; each has a dead letter of its own."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,6 +55,9 @@ RUN_OPTIONS = (
 )  # fmt: skip
 
 
+SWITCHES = frozenset(name for name, field in ForecastSpec.model_fields.items() if field.annotation is bool)
+
+
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of a pipeline's run."""
     for name, metavar, text in RUN_OPTIONS:
@@ -66,10 +70,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, model: type[BaseModel])
     """Declare an option for each field of a model; values stay text, for the model to validate."""
     for name, field in model.model_fields.items():
         switch = field.annotation is bool
-        parser.add_argument(
-            f"--{name}", dest=name, metavar=_metavar(name, switch), default=None,
-            nargs="?" if switch else None, const="true" if switch else None,
-            help=f"{field.description}{_default(field.default)}".replace("%", "%%"))  # fmt: skip
+        text = f"{field.description}{_default(field.default)}".replace("%", "%%")
+        parser.add_argument(f"--{name}", metavar=_metavar(name, switch), default=None, help=text)
 
 
 def _metavar(name: str, switch: bool) -> str:
@@ -126,8 +128,9 @@ def settings_from(arguments: dict[str, Any], inputs: list[str]) -> Settings:
     files: list[InputFile] = []
     if not any("://" in path for path in [*inputs, output or ""]):
         folder = Path(output or "forecasts")
-        if folder.exists() and not folder.is_dir():
-            problems.append(f"--output: {folder} is not a folder")
+        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            problems.append(f"--output: {folder} cannot be made: {existing} is no folder that may be written to")
         files, more = list_inputs(inputs, folder)
         problems += more
     if problems:
@@ -141,6 +144,9 @@ def unknown_options(unknown: list[str], known: list[str]) -> list[str]:
     lines = []
     for argument in unknown:
         name = argument.split("=")[0]
+        if not argument.startswith("-"):
+            lines.append(f"{argument}: is one argument too many")
+            continue
         near = difflib.get_close_matches(name, known, 1)
         meant = f"; did you mean {near[0]}?" if near else ""
         lines.append(f"{name}: there is no such option{meant}")
@@ -148,11 +154,18 @@ def unknown_options(unknown: list[str], known: list[str]) -> list[str]:
 
 
 def with_underscores(argv: list[str]) -> list[str]:
-    """Return arguments with --some-option written as --some_option, so that both are understood."""
-    result = []
-    for argument in argv:
+    """Return arguments with --some-option written as --some_option, and switches with their value.
+
+    What follows `--` is left as it is.
+    """
+    result: list[str] = []
+    for position, argument in enumerate(argv):
+        if argument == "--":
+            return [*result, *argv[position:]]
         name, mark, value = argument.partition("=")
-        if name.startswith("--") and len(name) > 2:
+        if name.startswith("--"):
             name = "--" + name[2:].replace("-", "_")
+        if name[2:] in SWITCHES and not mark:
+            mark, value = "=", "true"
         result.append(name + mark + value)
     return result

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
-from pipeline.commands.forecast import standard_input
+from pipeline.commands.forecast import copies_of_streams
 from pipeline.core.calendars import format_date
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import LoadedCsv, load_csv
+from pipeline.core.requests import InputFile, request_for
 from pipeline.core.series_batch import lists_of
 from pipeline.core.text_chunks import open_source
 from pipeline.errors import RecordError
@@ -46,11 +47,23 @@ def main(argv: list[str]) -> int:
     except OptionsError as error:
         return refuse(error)
     with tempfile.TemporaryDirectory(prefix="dropcast-") as scratch:
-        path = Path(standard_input(Path(scratch)) if arguments["file"] == "-" else arguments["file"])
-        findings = check_csv(path, spec, limits, Path(scratch) / "work")
+        path = Path(copies_of_streams([arguments["file"]], Path(scratch))[0])
+        findings = check_file(path, spec, limits, Path(scratch) / "work")
     findings["file"] = arguments["file"]
     print(json.dumps(findings, indent=2) if arguments["json"] else _described(findings))
     return 3 if findings["problems"] else 0
+
+
+def check_file(path: Path, spec: ForecastSpec, limits: Limits, work: Path) -> dict[str, Any]:
+    """Return what would be done with a CSV, or with the CSV that a manifest names; see check_csv."""
+    manifest = InputFile(str(path.absolute()), path.name)
+    if not manifest.is_manifest:
+        return check_csv(path, spec, limits, work)
+    try:
+        request = request_for(manifest, spec, [path.absolute().parent])
+    except RecordError as error:
+        return {"problems": 1, "first_problems": [_problem("", error)]}
+    return check_csv(Path(request.source), ForecastSpec.from_json(request.spec), limits, work)
 
 
 def check_csv(path: Path, spec: ForecastSpec, limits: Limits, work: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import sys
@@ -18,7 +19,7 @@ from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_
 from pipeline.core.engine import engine_named
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.output_folder import OutputFolder
+from pipeline.core.output_folder import INTERNAL, OutputFolder
 from pipeline.core.process_request import forecast, load_blocks, unreadable
 from pipeline.core.requests import request_for, stray_letter
 from pipeline.core.summary import RunOutcome, describe
@@ -54,7 +55,8 @@ def main(argv: list[str]) -> int:
             if to_stdout:
                 arguments["output"] = f"{scratch}/out"
             arguments["output"] = arguments["output"] or "forecasts"
-            files = [standard_input(Path(scratch)) if file == "-" else file for file in arguments["files"]]
+            copies = Path(scratch) if to_stdout else Path(arguments["output"]) / INTERNAL / "copies"
+            files = copies_of_streams(arguments["files"], copies)
             settings = settings_from(arguments, files)
             if to_stdout and len(settings.files) != 1:
                 raise OptionsError(["--output: - takes a single input"])
@@ -64,12 +66,25 @@ def main(argv: list[str]) -> int:
         return refuse(error)
 
 
-def standard_input(scratch: Path) -> str:
-    """Copy standard input to a file in `scratch`; return its path."""
-    path = scratch / STDIN
-    with path.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-    return str(path)
+def copies_of_streams(names: list[str], folder: Path) -> list[str]:
+    """Return paths that can be read more than once: standard input and pipes are copied into a folder.
+
+    Raises:
+        OptionsError: if standard input is named twice.
+    """
+    if names.count("-") > 1:
+        raise OptionsError(["FILE: - can be read only once"])
+    paths = []
+    for name in names:
+        if name != "-" and not Path(name).is_fifo():
+            paths.append(name)
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        copy = folder / (STDIN if name == "-" else Path(name).name)
+        with sys.stdin.buffer if name == "-" else Path(name).open("rb") as source, copy.open("wb") as file:
+            shutil.copyfileobj(source, file)
+        paths.append(str(copy))
+    return paths
 
 
 def _run(settings: Settings, arguments: dict[str, object], to_stdout: bool) -> int:
@@ -79,7 +94,8 @@ def _run(settings: Settings, arguments: dict[str, object], to_stdout: bool) -> i
     if to_stdout:
         for receipt in outcome.receipts:
             if receipt["status"] != "failed":
-                with (settings.output / str(receipt["output"])).open("rb") as file:
+                path = settings.output / str(receipt["output"])
+                with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
                     shutil.copyfileobj(file, sys.stdout.buffer)
     if arguments["json"]:
         print(outcome.to_json(), file=sys.stderr if to_stdout else sys.stdout)
@@ -140,7 +156,7 @@ class _Files:
                 continue  # two manifests may ask for the same
             seen.add(request.key)
             try:
-                yield from load_blocks(request, settings.limits, self.folder.work(request))
+                yield from load_blocks(request, settings.limits, self.folder)
             except RecordError as error:
                 self.finish(unreadable(request, error))
 
@@ -157,7 +173,7 @@ def _forecasts(
     """Yield the forecasts of blocks in their order, a few ahead of the one that is asked for."""
     if workers <= 1:
         for block in blocks:
-            yield forecast(block, settings.limits, folder.work(block.request))
+            yield forecast(block, settings.limits, folder)
         return
     pool = ProcessPoolExecutor(
         workers, get_context("spawn"), initializer=engine_named, initargs=(settings.spec.engine,)
@@ -166,7 +182,7 @@ def _forecasts(
         waiting: deque[Future[ForecastBlock]] = deque()
         try:
             for block in blocks:
-                waiting.append(pool.submit(forecast, block, settings.limits, folder.work(block.request)))
+                waiting.append(pool.submit(forecast, block, settings.limits, folder))
                 if len(waiting) > 2 * workers:
                     yield waiting.popleft().result()
             while waiting:

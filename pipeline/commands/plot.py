@@ -37,6 +37,8 @@ def main(argv: list[str]) -> int:
         spec, _, problems = spec_from(arguments)
         if arguments["history"] is None:
             problems.append("HISTORY: is missing; name the CSV that was forecast")
+        if arguments["periods"] < 0:
+            problems.append(f"--periods: must not be negative (given: {arguments['periods']})")
         if arguments["save"] and Path(arguments["save"]).suffix not in (".png", ".svg"):
             problems.append(f"--save: must end in .png or .svg (given: {arguments['save']!r})")
         if problems:
@@ -53,6 +55,8 @@ def main(argv: list[str]) -> int:
         with tempfile.TemporaryDirectory(prefix="dropcast-") as scratch:
             draw(history, forecast, spec, Limits(), names, arguments["periods"], target, Path(scratch))
     except RecordError as error:
-        return refuse(OptionsError([f"{error.code}  {history.name}, {error}", f"    {error.hint}"]))
+        return refuse(OptionsError([f"{error.code}  {history.name}: {error}", f"    {error.hint}"]))
+    except OSError as error:
+        return refuse(OptionsError([f"--save: {target} cannot be written: {error.strerror}"]))
     print(target)
     return 0

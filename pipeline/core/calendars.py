@@ -23,6 +23,10 @@ BUSINESS_WEEK = "1111100"
 
 # A calendar is believed if at least this share of its slots between first and last date is filled.
 LEAST_DENSITY = 0.2
+# A weekday on which this share of the busiest one's dates is not reached is an exception, not part of the calendar.
+RARE_WEEKDAY = 0.25
+# A frequency is offered if at least this share of the dates lies on it.
+MOST = 0.9
 # An unseen weekday is believed to be closed if it would be missing by chance with less than this probability.
 CHANCE_OF_CLOSED = 0.01
 
@@ -109,14 +113,9 @@ def _month_days(months: Dates, anchor: str) -> Dates:
 # ---------------------------------------------------------------------------------------------- names
 
 _FIXED_UNITS = {
-    "s": SECOND,
-    "sec": SECOND,
-    "min": MINUTE,
-    "t": MINUTE,
-    "h": HOUR,
-    "d": DAY,
+    "us": 1, "ms": SECOND // 1000, "s": SECOND, "sec": SECOND, "min": MINUTE, "t": MINUTE, "h": HOUR, "d": DAY,
     "w": 7 * DAY,
-}
+}  # fmt: skip
 _MONTH_UNITS = {
     "ms": (1, "start"), "me": (1, "end"), "m": (1, "end"), "bms": (1, "business_start"),
     "bme": (1, "business_end"), "bm": (1, "business_end"), "qs": (3, "start"), "qe": (3, "end"),
@@ -135,20 +134,21 @@ def parse_frequency(text: str) -> Calendar:
     Raises:
         ValueError: if there is no such frequency.
     """
-    match = re.fullmatch(r"(\d{0,6})([A-Za-z]+)(?:-([A-Za-z0-9-]+))?", text.strip())
+    match = re.fullmatch(r"(\d{0,15})([A-Za-z]+)(?:-([A-Za-z0-9-]+))?", text.strip())
     unknown = ValueError(f"{text!r} is not a frequency; examples: {EXAMPLES}")
     if match is None:
         raise unknown
     times, unit, anchor = int(match[1] or 1), match[2].lower(), (match[3] or "").upper()
-    if times < 1:
+    if times < 1 or match[2] == "m":  # minutes or months? pandas itself changed its mind
         raise unknown
+    milliseconds = match[2] == "ms"  # MS are month starts
     if unit == "b" and times == 1 and not anchor:
         return weekday_calendar(BUSINESS_WEEK)
     if unit == "c" and times == 1 and anchor and set(anchor.split("-")) <= set(WEEKDAYS):
         return weekday_calendar("".join("01"[day in anchor.split("-")] for day in WEEKDAYS))
     if unit == "m" and anchor.isdigit() and 1 <= int(anchor) <= 31:
         return month_calendar(times, str(int(anchor)))
-    if unit in _FIXED_UNITS and (not anchor or (unit == "w" and anchor in WEEKDAYS)):
+    if unit in _FIXED_UNITS and (unit != "ms" or milliseconds) and (not anchor or (unit == "w" and anchor in WEEKDAYS)):
         return fixed_calendar(times * _FIXED_UNITS[unit], anchor)
     if unit in _MONTH_UNITS and (not anchor or anchor in MONTHS):
         months, where = _MONTH_UNITS[unit]
@@ -157,9 +157,14 @@ def parse_frequency(text: str) -> Calendar:
     raise unknown
 
 
+_UNIT_NAMES = (
+    (7 * DAY, "W"), (DAY, "D"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"), (SECOND // 1000, "ms"), (1, "us"),
+)  # fmt: skip
+
+
 def fixed_calendar(step: int, weekday: str = "") -> Calendar:
     """Return the calendar of a fixed step in microseconds; `weekday` (MON, ...) anchors whole weeks."""
-    for unit, letters in ((7 * DAY, "W"), (DAY, "D"), (HOUR, "h"), (MINUTE, "min"), (SECOND, "s"), (1, "us")):
+    for unit, letters in _UNIT_NAMES:
         if step % unit == 0:
             times = step // unit
             name = f"{times if times > 1 else ''}{letters}" + (f"-{weekday}" if weekday else "")
@@ -241,7 +246,7 @@ def _infer_months(dates: Dates) -> Calendar | None:
     if steps.min() < 1:
         return None
     step = int(np.gcd.reduce(steps))
-    if len(dates) / ((months[-1] - months[0]) / step + 1) < LEAST_DENSITY:
+    if len(dates) / ((months[-1] - months[0]) / step + 1) < LEAST_DENSITY or not _is_common(steps, step):
         return None
     day_of_month = days - _month_days(months, "start") + 1
     anchors = ("start", "end", str(int(day_of_month.max())), "business_start", "business_end")
@@ -267,10 +272,28 @@ def _infer_days(dates: Dates, steps: Dates, base: int) -> Calendar:
         return fixed_calendar(base)
     weekdays = weekdays_of(dates)
     seen = np.bincount(weekdays, minlength=7) > 0
+    _refuse_rare_weekdays(dates, weekdays)
     if seen.all():
         _require_even_steps(dates, steps, base)
         return fixed_calendar(DAY)
     return _infer_open_weekdays(dates, steps, seen)
+
+
+def _refuse_rare_weekdays(dates: Dates, weekdays: npt.NDArray[np.int64]) -> None:
+    """Raise if a weekday occurs among the dates, but much more seldom than another that nearly always does."""
+    counts = np.bincount(weekdays, minlength=7)
+    weeks = (int(dates[-1]) - int(dates[0])) / (7 * DAY)
+    rare = (counts > 0) & (counts < RARE_WEEKDAY * counts.max())
+    if not rare.any() or counts.max() < 0.5 * weeks:
+        return
+    odd = int(np.flatnonzero(rare[weekdays])[0])
+    usual = "".join("01"[int(count > 0 and not few)] for count, few in zip(counts, rare, strict=True))
+    name = f"W-{WEEKDAYS[usual.index('1')]}" if usual.count("1") == 1 else weekday_calendar(usual).name
+    raise FrequencyUnclearError(
+        f"{format_date(int(dates[odd]))} is a {WEEKDAYS[int(weekdays[odd])].title()}, on which hardly any other date "
+        "falls",
+        (name, "D"),
+    )
 
 
 def _infer_open_weekdays(dates: Dates, steps: Dates, seen: npt.NDArray[np.bool_]) -> Calendar:
@@ -309,26 +332,38 @@ def _require_even_steps(dates: Dates, steps: Dates, base: int) -> None:
     if commonest != base and not (sizes == base).any():
         raise FrequencyUnclearError(
             f"most dates are {describe_step(commonest)} apart, but not all are a multiple of that",
-            _names(commonest),
+            _fitting_names(dates, commonest),
         )
-    if commonest != base and counts[sizes == base][0] < 0.25 * counts.max():
+    if not _is_common(steps, base):
         odd = int(np.flatnonzero(steps % commonest)[0]) + 1
         raise FrequencyUnclearError(
             f"most dates are {describe_step(commonest)} apart, but {format_date(int(dates[odd]))} follows "
             f"{format_date(int(dates[odd - 1]))}",
-            _names(commonest),
+            _fitting_names(dates, commonest),
         )
     if len(dates) / slots < LEAST_DENSITY:
         raise FrequencyUnclearError(
             f"the smallest step is {describe_step(base)}, but most of the dates that it would give are absent",
-            _names(base),
+            _fitting_names(dates, commonest),
         )
 
 
-def _names(step: int) -> tuple[str, ...]:
+def _is_common(steps: Dates, base: int) -> bool:
+    """Return whether the smallest step is no mere exception among the steps."""
+    sizes, counts = np.unique(steps, return_counts=True)
+    at = sizes == base
+    return bool(at.any() and counts[at][0] >= 0.25 * counts.max())
+
+
+def _fitting_names(dates: Dates, step: int) -> tuple[str, ...]:
+    """Return the frequencies worth offering: those on which nearly all of the dates lie."""
     if 28 * DAY <= step <= 31 * DAY:
-        return ("MS", "ME")
-    return (fixed_calendar(step).name,)
+        days = dates // DAY
+        months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+        shares = ((np.mean(_month_days(months, a) == days), n) for a, n in (("start", "MS"), ("end", "ME")))
+        return tuple(name for share, name in shares if share >= MOST)
+    phases = np.unique(dates % step, return_counts=True)[1]
+    return (fixed_calendar(step).name,) if phases.max() >= MOST * len(dates) else ()
 
 
 def describe_step(step: int) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -25,23 +28,7 @@ DATE_NAMES = (
     "datum",
     "fecha",
 )
-VALUE_NAMES = (
-    "y",
-    "value",
-    "values",
-    "target",
-    "sales",
-    "quantity",
-    "qty",
-    "demand",
-    "amount",
-    "count",
-    "volume",
-    "units",
-    "revenue",
-    "price",
-    "total",
-)
+VALUE_NAMES = ("y", "value", "values", "target", "sales", "demand", "quantity", "qty", "units")
 ID_NAMES = (
     "unique_id",
     "series_id",
@@ -94,7 +81,9 @@ class Columns:
         return len(self.values) > 1
 
 
-def choose_columns(header: list[str], sample: dict[str, list[str]], spec: ForecastSpec, line: int) -> Columns:
+def choose_columns(
+    header: list[str], sample: dict[str, list[str]], spec: ForecastSpec, line: int, unnamed: frozenset[str]
+) -> Columns:
     """Return the roles of the columns.
 
     Args:
@@ -102,11 +91,12 @@ def choose_columns(header: list[str], sample: dict[str, list[str]], spec: Foreca
         sample: some of each column's cells.
         spec: what the owner named.
         line: the header's line, for messages.
+        unnamed: columns whose names are made up, since the header has none for them.
 
     Raises:
         RecordError: if a column is missing or two would do.
     """
-    found = _Chooser(header, sample, line)
+    found = _Chooser(header, sample, line, unnamed)
     extras = tuple(found.named(name, "regressors, cap and floor") for name in spec.extra_columns())
     date = found.named(spec.date_column, "date_column") if spec.date_column else None
     ids = None
@@ -121,7 +111,7 @@ def choose_columns(header: list[str], sample: dict[str, list[str]], spec: Foreca
     if values is None:
         values = found.all_values() if spec.value_column == ("*",) else found.value()
     if spec.id_columns is None:
-        found.refuse_unexplained_text()
+        found.refuse_unexplained_text(ids)
     reserved = [name for name in ids if OUTPUT_COLUMNS.fullmatch(name) or (len(values) > 1 and name == WIDE_COLUMN)]
     if reserved:
         raise RecordError(
@@ -137,11 +127,12 @@ def choose_columns(header: list[str], sample: dict[str, list[str]], spec: Foreca
 class _Chooser:
     """Takes columns out of those that are left, one role after another."""
 
-    def __init__(self, header: list[str], sample: dict[str, list[str]], line: int) -> None:
+    def __init__(self, header: list[str], sample: dict[str, list[str]], line: int, unnamed: frozenset[str]) -> None:
         self.left = list(header)
         self._header = header
         self._sample = sample
         self._line = line
+        self._unnamed = unnamed
 
     def named(self, name: str, option: str) -> str:
         exact = [column for column in self.left if column == name]
@@ -167,16 +158,22 @@ class _Chooser:
             or by_name
             or [name for name in self.left if looks_like_dates(self._sample[name])]
         )
+        parts = [name for name in self.left if name.lower() in ("month", "quarter", "week", "day")]
+        if [name.lower() for name in candidates] == ["year"] and parts:
+            raise RecordError(
+                "NO_DATE_COLUMN",
+                f"The date is spread over the columns {', '.join([*candidates, *parts])}.",
+                "Join them into one column, for example 2024-05 or 2024-05-31.",
+                line=self._line,
+            )
         return self._only(candidates, "DATE", "date_column")
 
     def value(self) -> tuple[str]:
-        candidates = self._with_names(VALUE_NAMES) or [
-            name for name in self.left if self._numbers(name) and any(c.strip() for c in self._sample[name])
-        ]
+        candidates = self._with_names(VALUE_NAMES) or [name for name in self.left if self._is_value(name)]
         return (self._only(candidates, "VALUE", "value_column"),)
 
     def all_values(self) -> tuple[str, ...]:
-        columns = [name for name in self.left if self._numbers(name)]
+        columns = [name for name in self.left if self._is_value(name)]
         if not columns:
             raise self._none("VALUE", "value_column")
         return tuple(self._take(name) for name in columns)
@@ -189,40 +186,40 @@ class _Chooser:
         ]  # fmt: skip
         for name in names:
             if _counts_up(self._sample[name]) and len(set(self._sample[date])) > 1:
-                raise id_of_each_row(name, self._line)
+                raise id_of_each_row(names, name, self._line)
         return tuple(self._take(name) for name in names)
 
-    def refuse_unexplained_text(self) -> None:
+    def refuse_unexplained_text(self, ids: tuple[str, ...]) -> None:
         texts = [name for name in self.left if self._text(name)]
         if texts:
             listed = ", ".join(repr(name) for name in texts)
             raise RecordError(
                 "AMBIGUOUS_ID_COLUMN",
                 f"The text in {listed} may tell series apart, or be a mere remark.",
-                f"Give --id_columns={','.join(texts)} if it does, --id_columns=none if it does not.",
+                f"Give {option('id_columns', *ids, *texts)} if it does, {option('id_columns', *ids)} if it does not.",
                 line=self._line,
                 column=texts[0],
             )
 
-    def _only(self, candidates: list[str], role: str, option: str) -> str:
+    def _only(self, candidates: list[str], role: str, name: str) -> str:
         if len(candidates) == 1:
             return self._take(candidates[0])
         if not candidates:
-            raise self._none(role, option)
+            raise self._none(role, name)
         listed = ", ".join(repr(name) for name in candidates)
-        every = f", or --{option}=* to forecast each of them" if role == "VALUE" else ""
+        every = f", or --{name}='*' to forecast each of them" if role == "VALUE" else ""
         raise RecordError(
             f"AMBIGUOUS_{role}_COLUMN",
             f"Any of {listed} could be the {role.lower()}.",
-            f"Give --{option}={candidates[0]} or another{every}.",
+            f"Give {option(name, candidates[0])} or another{every}.",
             line=self._line,
         )
 
-    def _none(self, role: str, option: str) -> RecordError:
+    def _none(self, role: str, name: str) -> RecordError:
         return RecordError(
             f"NO_{role}_COLUMN",
             f"None of the columns {', '.join(self._header)} could be recognised as the {role.lower()}.",
-            f"Give --{option}, or call the column {'date' if role == 'DATE' else 'y'}.",
+            f"Give --{name}, or call the column {'date' if role == 'DATE' else 'y'}.",
             line=self._line,
         )
 
@@ -241,20 +238,34 @@ class _Chooser:
         cells = [cell.strip() for cell in self._sample[name] if cell.strip()]
         return all(len(cell.lstrip("-")) >= 4 for cell in cells)
 
+    def _is_value(self, name: str) -> bool:
+        """Return whether a column has numbers that are no mere numbering of rows or items."""
+        numbered = name in self._unnamed and _counts_up(self._sample[name])
+        named_as_id = name.lower() in ID_NAMES or name.lower().endswith("_id")
+        filled = any(cell.strip() for cell in self._sample[name])
+        return filled and self._numbers(name) and not numbered and not named_as_id
+
     def _text(self, name: str) -> bool:
         cells = [cell for cell in self._sample[name] if cell.strip() not in MISSING]
         return bool(cells) and not self._numbers(name) and not looks_like_dates(cells) and len(set(cells)) > 1
 
 
-def id_of_each_row(name: str, line: int | None) -> RecordError:
+def id_of_each_row(ids: Sequence[str], name: str, line: int | None) -> RecordError:
     """Return the refusal of an id column that has another value in each row."""
+    others = [column for column in ids if column != name]
     return RecordError(
         "AMBIGUOUS_ID_COLUMN",
         f"The column {name!r} has another value in each row, as a row number has.",
-        f"If it tells series apart, give --id_columns={name}; if not, --id_columns=none.",
+        f"If it tells series apart, give {option('id_columns', *ids)}; if not, {option('id_columns', *others)}.",
         line=line,
         column=name,
     )
+
+
+def option(name: str, *values: str) -> str:
+    """Return an option as it can be typed into a shell; without values, as none."""
+    text = json.dumps(values) if any("," in value for value in values) else ",".join(values) or "none"
+    return f"--{name}={shlex.quote(text)}"
 
 
 def _counts_up(cells: list[str]) -> bool:

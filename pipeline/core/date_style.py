@@ -9,6 +9,7 @@ import dataclasses
 import json
 import re
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Literal
 
 import numpy as np
@@ -37,8 +38,13 @@ _FORMS = {
 }
 # A column of mere numbers is taken for a date only if its name says so.
 _FORMS_BY_CONTENT = ("date", "datetime", "offset", "slashes", "month")
+_MONTH = (
+    r"(january|february|march|april|may|june|july|august|september|october|november|december"
+    r"|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\.?"
+)
 _FOREIGN = re.compile(
-    _SLASHED + r"([T ,].*)?|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}.*|.*(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec).*\d.*",
+    _SLASHED + r"([T ,].*)?|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}.*"
+    r"|([a-z]{3,9},? )?(\d{1,2}(st|nd|rd|th)?[ ./-]+)?" + _MONTH + r"[ ,./-]+\d{1,4}((,? |[./-])\d{2,4})?([T ,].*)?",
     re.IGNORECASE,
 )
 
@@ -76,9 +82,10 @@ class DateStyle:
             return *self._read_format(text), set()
         if self.form.startswith("epoch"):
             unit = SECOND if self.form == "epoch_seconds" else 1000
-            good = np.asarray(pc.match_substring_regex(text, r"^-?\d{1,14}(\.0+)?$"))
-            whole = pc.replace_substring_regex(pc.if_else(good, text, "0"), r"\.0+$", "")
-            return np.asarray(pc.cast(whole, pa.int64())) * unit, ~good, set()
+            good = np.asarray(pc.match_substring_regex(text, r"^-?\d{1,14}(\.\d+)?([eE]\+?\d{1,2})?$"), dtype=bool)
+            seconds = np.asarray(pc.cast(pc.if_else(good, text, "0"), pa.float64()))
+            good &= np.abs(seconds) < 1e15
+            return np.round(np.where(good, seconds, 0) * unit).astype(np.int64), ~good, set()
         good = np.asarray(pc.match_substring_regex(text, f"^({_FORMS[self.form]})$"), dtype=bool)
         dates, bad = _read_iso(self._to_iso(pc.if_else(good, text, "1970-01-01")))
         offsets: set[int] = set()
@@ -104,7 +111,7 @@ class DateStyle:
                 errors="coerce",
                 utc="%z" in self.format,
             )
-        except ValueError as error:
+        except (ValueError, re.error) as error:
             raise RecordError(
                 "BAD_DATE_FORMAT",
                 f"--date_format={self.format} cannot be used: {error}",
@@ -270,37 +277,45 @@ def _foreign_dates(cells: list[str], column: str, line: int) -> RecordError:
     """Return the refusal of dates that would have to be guessed, with the option that settles it."""
     first = cells[0]
     problem = f"{shorten(first)!r} is not an ISO date (2015-04-30)"
-    match = re.match(r"(\d{1,2})([/.-])(\d{1,2})[/.-](\d{4}|\d{2})(?!\d)(.*)$", first)
-    if match:
-        pairs = [re.match(r"(\d{1,2})[/.-](\d{1,2})[/.-]", cell) for cell in cells]
-        day_first = any(pair and int(pair[1]) > 12 for pair in pairs)
-        month_first = any(pair and int(pair[2]) > 12 for pair in pairs)
-        mark, year = match[2], "%Y" if len(match[4]) == 4 else "%y"
-        time = _time_codes(match[5])
-        formats = (f"%d{mark}%m{mark}{year}{time}", f"%m{mark}%d{mark}{year}{time}")
-        if day_first == month_first:
-            problem = f"{shorten(first)!r} could be day/month or month/day"
-            hint = f"Give --date_format='{formats[0]}' or --date_format='{formats[1]}'."
-        else:
-            hint = f"Give --date_format='{formats[0] if day_first else formats[1]}', which fits the first rows."
-    elif re.fullmatch(r"-?\d{9,10}(\.0+)?", first):
-        hint = "If these are seconds since 1970, give --date_format=epoch_seconds; if %Y%m%d%H, say so likewise."
-    elif re.fullmatch(r"-?\d{12,13}(\.0+)?", first):
+    fitting = _fitting_formats(cells)
+    if len(fitting) == 1:
+        hint = f"Give --date_format='{fitting[0]}', which fits the first rows."
+    elif fitting:
+        problem = f"{shorten(first)!r} can be read in several ways, such as day/month or month/day"
+        hint = "Give " + " or ".join(f"--date_format='{format_}'" for format_ in fitting) + "."
+    elif re.fullmatch(r"-?\d{9,10}(\.\d+)?|\d(\.\d+)?[eE]\+?0?9", first):
+        hint = "If these are seconds since 1970, give --date_format=epoch_seconds."
+    elif re.fullmatch(r"-?\d{12,13}(\.\d+)?|\d(\.\d+)?[eE]\+?12", first):
         hint = "If these are milliseconds since 1970, give --date_format=epoch_milliseconds."
     elif re.fullmatch(r"[34]\d{4}(\.\d+)?", first):
         hint = "This looks like a spreadsheet's day number: format the column as a date there, and save again."
-    elif re.fullmatch(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}", first):
-        mark = re.sub(r"\d", "", first)[0]
-        hint = f"Give --date_format='%Y{mark}%m{mark}%d', or pad months and days with zeros."
     else:
         hint = "Write dates as 2015-04-30 or 2015-04-30 12:00:00, or give --date_format with strptime codes."
     return RecordError("BAD_DATE_FORMAT", problem + ".", hint, line=line, column=column, found=first)
 
 
-def _time_codes(rest: str) -> str:
-    match = re.fullmatch(r"([T ])\d{1,2}:\d{2}(:\d{2})?(\.\d+)?( ?[AaPp][Mm])?", rest)
-    if not match:
-        return ""
-    half_day = bool(match[4])
-    codes = match[1] + ("%I" if half_day else "%H") + ":%M" + (":%S" if match[2] else "") + (".%f" if match[3] else "")
-    return codes + (match[4].replace(match[4].strip(), "%p") if half_day else "")
+_DAY_CODES = [
+    *(codes.replace("/", mark)
+      for mark in "/.-" for codes in ("%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d/%m/%y", "%m/%d/%y")),
+    *(f"{day}{month}{mark}{year}" for month in ("%b", "%B") for year in ("%Y", "%y")
+      for mark, day in ((" ", "%d "), ("-", "%d-"), (" ", ""), ("-", ""))),
+    "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%a %b %d %Y",
+]  # fmt: skip
+_TIME_CODES = ["", *(
+    f"{mark}{time}{zone}" for mark in (" ", ", ", "T")
+    for time in ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p") for zone in ("", " %z", "%z")
+)]  # fmt: skip
+
+
+def _fitting_formats(cells: list[str]) -> list[str]:
+    """Return the usual formats that read every one of the cells."""
+    found: dict[str, str] = {}  # May is a month in full and in short: one of the two is enough
+    text = pa.array(cells)
+    for format_ in (day + time for day in _DAY_CODES for time in _TIME_CODES):
+        try:
+            datetime.strptime(cells[0], format_)  # only whether it can be read
+        except ValueError:
+            continue
+        if not DateStyle("format", format_).read(text)[1].any():
+            found.setdefault(format_.replace("%B", "%b"), format_)
+    return list(found.values())

@@ -14,7 +14,7 @@ from pipeline.core.series_batch import Layout
 
 def level_text(level: float) -> str:
     """Return a level in percent as it stands in a column's name: 80, 97.5."""
-    return f"{level:g}"
+    return f"{level:.10g}"
 
 
 def csv_columns(layout: Layout, levels: tuple[float, ...]) -> list[str]:

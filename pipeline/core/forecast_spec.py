@@ -14,10 +14,13 @@ from pipeline.core.request_key import canonical_json
 
 Mode = Literal["additive", "multiplicative"]
 MAX_HORIZON = 100_000
+MAX_PATH_POINTS = 20_000_000  # simulated numbers a series, 8 bytes each and several times over
 
 
 def _split(value: object) -> object:
     """Read a command line's `a,b` or `["a","b"]` as a list; leave everything else to pydantic."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return [value]
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):
@@ -97,6 +100,7 @@ class ForecastSpec(BaseModel):
     date_column: str | None = Field(None, min_length=1, description="Name of the date column.")
     value_column: Names | None = Field(
         None,
+        min_length=1,
         description="Name of the value column. Several, or * for all that are left, make a wide table: "
         "each becomes a series named after its column.",
     )
@@ -205,6 +209,8 @@ class ForecastSpec(BaseModel):
     @field_validator("date_format")
     @classmethod
     def _date_format_has_a_day(cls, value: str | None) -> str | None:
+        if value is not None and "%Z" in value:
+            raise ValueError("names of time zones (%Z) are ambiguous; write offsets (%z), or leave them out")
         if value is not None and value not in ("epoch_seconds", "epoch_milliseconds") and "%" not in value:
             raise ValueError("must have strptime codes such as %d/%m/%Y, or be epoch_seconds or epoch_milliseconds")
         return value
@@ -237,6 +243,8 @@ class ForecastSpec(BaseModel):
         lower, upper = self.forecast_lower_bound, self.forecast_upper_bound
         if lower is not None and upper is not None and lower >= upper:
             problems.append("forecast_lower_bound must be less than forecast_upper_bound")
+        if self.horizon * self.uncertainty_samples > MAX_PATH_POINTS:
+            problems.append(f"horizon times uncertainty_samples must not exceed {MAX_PATH_POINTS:,}")
         if self.decimal == self.thousands:
             problems.append("decimal and thousands must differ")
         names = [regressor.name for regressor in self.regressors]

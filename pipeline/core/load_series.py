@@ -83,7 +83,7 @@ def load_csv(file: IO[bytes], spec: ForecastSpec, limits: Limits, work: Path) ->
         raise RecordError("NO_ROWS", "There is a header but no row with a date below it.", "Add rows.")
     store.finish(len(reader.ids))
     if spec.id_columns is None and reader.columns.ids and len(store.counts) > 3 and store.counts.max() == 1:
-        raise id_of_each_row(reader.columns.ids[-1], None)
+        raise id_of_each_row(reader.columns.ids, reader.columns.ids[-1], None)
     faults = reader.faults
     for code in (store.counts > limits.max_rows).nonzero()[0].tolist():
         faults[code] = too_many_rows(limits.max_rows)
@@ -91,9 +91,14 @@ def load_csv(file: IO[bytes], spec: ForecastSpec, limits: Limits, work: Path) ->
     notes = []
     if reader.columns.unused:
         notes.append("columns not used: " + ", ".join(reader.columns.unused))
-    if reader.style.form == "offset" and style.offset_minutes == 0 and reader.mixed_offsets:
+    mixed = reader.mixed_offsets
+    if "%z" in reader.style.format:
+        notes.append("dates were turned into UTC")
+    if mixed:
         notes.append("dates have several UTC offsets: all were turned into UTC")
-    layout = Layout(reader.id_columns, reader.columns.values[0], style.to_text(), reader.columns.extras, tuple(notes))
+    layout = Layout(
+        reader.id_columns, reader.columns.values[0], style.to_text(), reader.columns.extras, tuple(notes), mixed
+    )
     columns = reader.columns
     return LoadedCsv(
         spec,

@@ -15,25 +15,36 @@ _INTERNAL = "_dropcast"
 
 def is_pattern(text: str) -> bool:
     """Return whether a path is a pattern, and not a file whose name has such characters."""
-    return any(mark in text for mark in _WILDCARDS) and not Path(text).exists()
+    return bool(_split(text)[1])
+
+
+def _split(text: str) -> tuple[Path, tuple[str, ...]]:
+    """Split a path into the part that stands for itself and the part that is a pattern.
+
+    A folder that exists stands for itself, even if its name has wildcards in it.
+    """
+    path = Path(os.path.abspath(text))  # noqa: PTH100 - resolve() would follow links
+    base = Path(path.anchor)
+    for position, part in enumerate(path.parts[1:], start=1):
+        if any(mark in part for mark in _WILDCARDS) and not (base / part).exists():
+            return base, path.parts[position:]
+        base /= part
+    return base, ()
 
 
 def fixed_part(pattern: str) -> Path:
     """Return the folder below which a pattern's outputs keep their names: what precedes its first wildcard."""
-    path = Path(os.path.abspath(pattern))  # noqa: PTH100 - resolve() would follow links
-    if not is_pattern(pattern):
-        return path.parent
-    parts = path.parts
-    first = next(i for i, part in enumerate(parts) if any(mark in part for mark in _WILDCARDS))
-    return Path(*parts[:first])
+    base, rest = _split(pattern)
+    return base if rest else base.parent
 
 
 def matching_files(pattern: str) -> list[Path]:
     """Return the files that a pattern means, sorted; a plain path means itself, whether it exists or not."""
-    path = os.path.abspath(pattern)  # noqa: PTH100 - resolve() would follow links
-    if not is_pattern(pattern):
-        return [Path(path)]
-    found = (Path(name) for name in glob.iglob(path, recursive=True))  # noqa: PTH207 - "**" and hidden files
+    base, rest = _split(pattern)
+    if not rest:
+        return [base]
+    names = glob.iglob(str(Path(*rest)), root_dir=base, recursive=True)  # noqa: PTH207 - Path.glob has no root that is literal
+    found = (base / name for name in names)
     return sorted(file for file in found if _INTERNAL not in file.parts and not file.is_dir())
 
 
@@ -49,7 +60,14 @@ def checked_output_name(name: str) -> str:
         RecordError: PATH_NOT_ALLOWED if it is not a plain name below the output folder.
     """
     parts = PurePosixPath(name).parts
-    if not parts or name.startswith("/") or ".." in parts or parts[0] == _INTERNAL or "\0" in name:
+    if (
+        not parts
+        or name.startswith("/")
+        or ".." in parts
+        or parts[0] == _INTERNAL
+        or "\0" in name
+        or not _can_be_written(name)
+    ):
         raise RecordError(
             "PATH_NOT_ALLOWED",
             f"The output {name!r} is not a name below the output folder.",
@@ -57,6 +75,13 @@ def checked_output_name(name: str) -> str:
             found=name,
         )
     return PurePosixPath(name).as_posix()
+
+
+def _can_be_written(name: str) -> bool:
+    try:
+        return len(name.encode()) <= 1024 and all(len(part.encode()) <= 200 for part in PurePosixPath(name).parts)
+    except UnicodeEncodeError:
+        return False
 
 
 def feeds_itself(pattern: str, output: Path) -> bool:

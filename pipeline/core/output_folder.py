@@ -12,6 +12,7 @@ import hashlib
 import json
 import shutil
 import statistics
+import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
@@ -47,6 +48,21 @@ class OutputFolder:
     def work(self, request: Request) -> Path:
         """Return the folder for a request's work files; it is gone once the receipt is written."""
         return self._internal / "work" / request.key
+
+    def refuse_taken_output(self, request: Request) -> None:
+        """Refuse a request whose forecast would overwrite something that is no forecast, such as its own source.
+
+        Raises:
+            RecordError: OUTPUT_TAKEN.
+        """
+        target = self.root / request.output
+        if target.resolve() != Path(request.source).resolve() and (not target.is_file() or _is_forecast(target)):
+            return
+        raise RecordError(
+            "OUTPUT_TAKEN",
+            f"The forecast would overwrite {request.output!r}, which is no forecast.",
+            "Choose another --output, or another output in the manifest.",
+        )
 
     # ------------------------------------------------------------------------------------ forecasts
 
@@ -249,6 +265,16 @@ def _series_letter(request: Request, layout: Layout, name: str, error: RecordErr
     """Return a series' dead letter; the fault of a file's only series is the file's own."""
     scope = "series" if layout.id_columns else "file"
     return DeadLetter.of(request, scope, "Forecast", name if layout.id_columns else "", error)
+
+
+def _is_forecast(path: Path) -> bool:
+    """Return whether a file's header is that of a forecast."""
+    try:
+        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
+            header = file.read(1 << 16).partition(b"\n")[0].decode(errors="replace")
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return False
+    return "date,prediction,prediction_lower" in header
 
 
 def _compressed(raw: IO[bytes], name: str) -> AbstractContextManager[Any]:

@@ -82,15 +82,22 @@ def _forecasts(
     path: Path, id_columns: tuple[str, ...], value_name: str, spec: ForecastSpec
 ) -> dict[str, dict[str, np.ndarray]]:
     """Return each series' forecast by the names of the CSV's columns."""
-    open_source(path).close()  # refuses a path that is none
+    try:
+        open_source(path).close()
+    except RecordError as error:
+        raise RecordError(error.code, f"The forecast {path} cannot be read: {error}", error.hint) from None
     types = {name: pa.string() for name in (*id_columns, "date")}
-    table = pa_csv.read_csv(
-        path,
-        convert_options=pa_csv.ConvertOptions(column_types=types),
-        parse_options=pa_csv.ParseOptions(newlines_in_values=True),
-    )
+    refusal = RecordError("NOT_TEXT", f"{path.name} is no forecast of this tool.", "Name the forecast CSV.")
+    try:
+        table = pa_csv.read_csv(
+            path,
+            convert_options=pa_csv.ConvertOptions(column_types=types),
+            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+        )
+    except pa.ArrowInvalid:
+        raise refusal from None
     if not {*id_columns, "date", "prediction"} <= set(table.column_names):
-        raise RecordError("NO_DATE_COLUMN", f"{path.name} is not a forecast of this tool.", "Name the forecast CSV.")
+        raise refusal
     text = table.column("date").combine_chunks()
     style = recognise_dates(text[:100].to_pylist(), "date", 2, spec.date_format)
     dates, _, offsets = style.read(text)
@@ -117,7 +124,9 @@ def _draw_series(axis: Axes, name: str, past: Line, ahead: dict[str, np.ndarray]
     dates, values = past
     few = len(dates) < 60
     axis.plot(dates, values, color=HISTORY, linewidth=1, marker="." if few else None, markersize=4, label="history")
-    axis.set_title(name if ahead is not None else f"{name} (not forecast)", loc="left", fontsize="medium")
+    axis.set_title(
+        name if ahead is not None else f"{name} (not forecast)", loc="left", fontsize="medium", parse_math=False
+    )
     if ahead is not None:
         lowers = sorted(column for column in ahead if column.startswith("prediction_lower"))
         for column in lowers:

@@ -11,13 +11,14 @@ from pipeline.core.forecast_batch import forecast_block
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import load_csv, resolve_reference
+from pipeline.core.output_folder import OutputFolder
 from pipeline.core.series_batch import Layout
 from pipeline.core.text_chunks import open_source
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Request, SeriesBlock
 from pipeline.errors import RecordError
 
 
-def load_blocks(request: Request, limits: Limits, work: Path) -> Iterator[SeriesBlock]:
+def load_blocks(request: Request, limits: Limits, folder: OutputFolder) -> Iterator[SeriesBlock]:
     """Yield a request's blocks; for a large file references to its work files.
 
     The file is read to its end before the first block comes, so that a file is refused whole.
@@ -26,8 +27,9 @@ def load_blocks(request: Request, limits: Limits, work: Path) -> Iterator[Series
         RecordError: if it cannot be read.
     """
     start = time.perf_counter()
+    folder.refuse_taken_output(request)
     with open_source(Path(request.source)) as file:
-        loaded = load_csv(file, ForecastSpec.from_json(request.spec), limits, work)
+        loaded = load_csv(file, ForecastSpec.from_json(request.spec), limits, folder.work(request))
     layout, parts = loaded.layout.to_json(), loaded.parts
     seconds = time.perf_counter() - start
     if loaded.store.spilled:
@@ -38,14 +40,16 @@ def load_blocks(request: Request, limits: Limits, work: Path) -> Iterator[Series
         yield SeriesBlock(request, part, parts, layout, batch, load_seconds=0.0 if part else seconds)
 
 
-def forecast(block: SeriesBlock, limits: Limits, work: Path) -> ForecastBlock:
+def forecast(block: SeriesBlock, limits: Limits, folder: OutputFolder) -> ForecastBlock:
     """Forecast a block, reading its rows first if they wait in a work file."""
     start = time.perf_counter()
     spec, layout = ForecastSpec.from_json(block.request.spec), Layout.from_json(block.layout)
     engine = engine_named(spec.engine)
     batch = block.batch
     if block.work_file:
-        batch = resolve_reference(work / block.work_file, block.first, block.last, batch, layout, spec, limits)
+        batch = resolve_reference(
+            folder.work(block.request) / block.work_file, block.first, block.last, batch, layout, spec, limits
+        )
     forecasts = forecast_block(batch, layout.extras, spec, limits, engine)
     seconds = time.perf_counter() - start
     return ForecastBlock(

@@ -19,10 +19,13 @@ from pipeline.core.columns import MISSING, WIDE_COLUMN, Columns, choose_columns
 from pipeline.core.date_style import DateStyle, looks_like_dates, recognise_dates
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.text_chunks import Chunk, text_chunks
+from pipeline.core.text_chunks import LONGEST_ROW, Chunk, end_of_last_row, text_chunks
 from pipeline.errors import RecordError, shorten
 
 SAMPLE_ROWS = 1000
+_SAMPLE_BYTES = 1 << 20
+_ANNOUNCED = re.compile(rb'"?sep=([,;|\t])"?', re.IGNORECASE)
+csv.field_size_limit(2 * LONGEST_ROW)
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -83,13 +86,20 @@ class CsvReader:
             RecordError: if the file is not such a CSV.
         """
         chunks = text_chunks(file, spec.encoding, limits)
-        first = next(chunks)
-        record, rest = _first_record(first)
-        delimiter = spec.delimiter or _sniff_delimiter(record, rest, spec)
-        names = next(csv.reader(io.StringIO(record.data.decode(), newline=""), delimiter=delimiter))
+        record, rest = _first_record(chunks)
+        delimiter = spec.delimiter
+        if announced := _ANNOUNCED.fullmatch(record.data.strip()):  # a spreadsheet's first line may say "sep=;"
+            delimiter = delimiter or announced[1].decode()
+            record, rest = _first_record(_chain(rest, chunks))
+        delimiter = delimiter or _sniff_delimiter(record, rest, spec)
+        text = io.StringIO(record.data.decode(), newline="")
+        names = next(csv.reader(text, delimiter=delimiter, skipinitialspace=True))
         header = _header(names, record.line, spec)
-        body = rest if spec.header else first
-        sample_rows, sample_line = _sample(body, delimiter, len(header))
+        body = rest if spec.header else Chunk(record.line, record.data + rest.data)
+        sample_rows, sample_line = _sample(body, delimiter)
+        if not sample_rows and (following := next(chunks, None)):  # the first row may not fit into a chunk
+            body = following
+            sample_rows, sample_line = _sample(body, delimiter)
         if not sample_rows:
             raise RecordError(
                 "NO_ROWS",
@@ -98,7 +108,10 @@ class CsvReader:
                 line=record.line,
             )
         sample = {name: [row[i] if i < len(row) else "" for row in sample_rows] for i, name in enumerate(header)}
-        columns = choose_columns(header, sample, spec, record.line)
+        unnamed = frozenset(name for name, given in zip(header, names, strict=True) if not given.strip())
+        columns = choose_columns(header, sample, spec, record.line, unnamed)
+        if delimiter == ";" and spec.decimal == "." and spec.thousands is None:
+            _refuse_ambiguous_points(sample, columns, sample_line)
         style = recognise_dates(sample[columns.date], columns.date, sample_line, spec.date_format)
         reader = cls(spec, limits, columns, style)
         reader._header, reader._delimiter = header, delimiter
@@ -129,7 +142,7 @@ class CsvReader:
         table, lines = self._parse(chunk)
         date_text, dates, bad_dates = self._read_dates(table)
         values = [self._read_numbers(table, name) for name in self.columns.values]
-        extras = [self._read_numbers(table, name) for name in self.columns.extras]
+        extras = [self._read_numbers(table, name, switches=True) for name in self.columns.extras]
         blank = bad_dates & (date_text == "")
         for numbers, text in (*values, *extras):
             blank &= np.isnan(numbers) & (text == "")
@@ -227,11 +240,17 @@ class CsvReader:
         shown = np.where(bad, text.to_numpy(zero_copy_only=False), "") if bad.any() else np.broadcast_to("", len(text))
         return shown.astype(str), dates, bad
 
-    def _read_numbers(self, table: pa.Table, name: str) -> tuple[Floats, npt.NDArray[np.str_]]:
-        """Return a column's numbers, NaN where there is none, and the text of cells that should be one."""
+    def _read_numbers(self, table: pa.Table, name: str, switches: bool = False) -> tuple[Floats, npt.NDArray[np.str_]]:
+        """Return a column's numbers, NaN where there is none, and the text of cells that should be one.
+
+        With `switches`, true and false count as 1 and 0.
+        """
         column = _whole(table, name)
         if pa.types.is_floating(column.type):
             return np.asarray(pc.fill_null(column, np.nan)), np.broadcast_to(np.str_(""), len(column))
+        if switches:
+            lower = pc.utf8_lower(column)
+            column = pc.if_else(pc.equal(lower, "true"), "1", pc.if_else(pc.equal(lower, "false"), "0", column))
         return read_numbers(column, self.spec.decimal, self.spec.thousands)
 
     # ----------------------------------------------------------------------------------- series
@@ -245,6 +264,7 @@ class CsvReader:
         combined = np.asarray(encoded[0].indices).astype(np.int64)
         for column in encoded[1:]:
             combined = combined * max(len(column.dictionary), 1) + np.asarray(column.indices)
+            combined = np.unique(combined, return_inverse=True)[1]  # so that the product stays small
         present = combined[keep]
         _, first, inverse = np.unique(present, return_index=True, return_inverse=True)
         row_numbers = np.flatnonzero(keep)
@@ -346,9 +366,11 @@ def read_numbers(column: pa.StringArray, decimal: str, thousands: str | None) ->
     text = pc.utf8_trim_whitespace(column)
     missing = pc.is_in(text, value_set=pa.array(MISSING))
     plain = text
+    if thousands == " ":  # French spreadsheets write a no-break one
+        plain = pc.replace_substring_regex(plain, "[\u00a0\u202f]", " ")
     if thousands is not None:
         grouped = rf"^[+-]?\d{{1,3}}(\{thousands}\d{{3}})+(\{decimal}\d*)?([eE].*)?$"
-        plain = pc.if_else(pc.match_substring_regex(text, grouped), pc.replace_substring(text, thousands, ""), text)
+        plain = pc.if_else(pc.match_substring_regex(plain, grouped), pc.replace_substring(plain, thousands, ""), plain)
     if decimal == ",":
         # a point would otherwise pass for a decimal mark
         plain = pc.replace_substring(pc.replace_substring(plain, ".", "?"), ",", ".")
@@ -362,15 +384,27 @@ def read_numbers(column: pa.StringArray, decimal: str, thousands: str | None) ->
     return numbers, np.where(bad, text.to_numpy(zero_copy_only=False).astype(str), "")
 
 
+def _refuse_ambiguous_points(sample: dict[str, list[str]], columns: Columns, line: int) -> None:
+    """Raise if all numbers of a table with semicolons are like 1.234, which may be a thousand or a fraction."""
+    for name in columns.values:
+        cells = [cell.strip() for cell in sample[name] if cell.strip() not in MISSING]
+        if len(cells) > 2 and all(re.fullmatch(r"-?[1-9]\d{0,2}(\.\d{3})+", cell) for cell in cells):
+            raise RecordError(
+                "AMBIGUOUS_NUMBER", f"{cells[0]!r}, like all numbers of the column, may be thousands or a fraction.",
+                "Give --decimal=, --thousands=. for thousands, or --thousands=, for a fraction.",
+                line=line, column=name, found=cells[0])  # fmt: skip
+
+
 def _number_hint(found: str) -> str:
     if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", found):
         return "If the comma separates thousands, give --thousands=, ; if it is the decimal mark, --decimal=, ."
     if re.fullmatch(r"[+-]?\d*,\d+", found):
         return "If the comma is the decimal mark, give --decimal=, ."
-    if re.fullmatch(r"[+-]?\d{1,3}([. '_]\d{3})+(,\d*)?", found):
-        return f"If {re.sub(r'[0-9+-]', '', found)[0]!r} separates thousands, give it as --thousands" + (
-            ", and --decimal=, ." if "," in found else "."
-        )
+    if re.fullmatch(r"[+-]?\d{1,3}([. '_\u00a0\u202f]\d{3})+(,\d*)?", found):
+        mark = re.sub(r"[0-9+-]", "", found)[0]
+        mark = " " if mark in "\u00a0\u202f" else mark
+        decimal = " and --decimal=," if "," in found or mark == "." else ""
+        return f'If {mark!r} separates thousands, give --thousands="{mark}"{decimal} .'
     if re.search(r"\d", found):
         return "Write the bare number, without units or signs of currency; leave the cell empty if it is missing."
     return "Write a number, or leave the cell empty if it is missing."
@@ -398,8 +432,16 @@ def _chain(first: Chunk, rest: Iterator[Chunk]) -> Iterator[Chunk]:
     yield from rest
 
 
-def _first_record(chunk: Chunk) -> tuple[Chunk, Chunk]:
-    """Split a chunk into its first row that is not blank, and what follows."""
+def _first_record(chunks: Iterator[Chunk]) -> tuple[Chunk, Chunk]:
+    """Return the first row that is not blank, and the rest of its chunk."""
+    for chunk in chunks:
+        record, rest = _split_record(chunk)
+        if record.data.strip():
+            return record, rest
+    raise RecordError("EMPTY_FILE", "The file has nothing but blank lines.", "Write a header and rows below it.")
+
+
+def _split_record(chunk: Chunk) -> tuple[Chunk, Chunk]:
     data, line, start, end = chunk.data, chunk.line, 0, 0
     while end < len(data):
         end = data.index(b"\n", end) + 1
@@ -408,15 +450,13 @@ def _first_record(chunk: Chunk) -> tuple[Chunk, Chunk]:
             line, start = line + 1, end
         elif record.count(b'"') % 2 == 0:
             break
-    if not data[start:end].strip():
-        raise RecordError("EMPTY_FILE", "The file has nothing but blank lines.", "Write a header and rows below it.")
     return Chunk(line, data[start:end]), Chunk(line + data.count(b"\n", start, end), data[end:])
 
 
 def _sniff_delimiter(record: Chunk, rest: Chunk, spec: ForecastSpec) -> str:
     def count(line: bytes) -> dict[str, int]:
         bare = re.sub(r'"[^"]*"', "", line.decode())
-        return {mark: bare.count(mark) for mark in ",;\t" if mark != spec.decimal or mark != ","}
+        return {mark: bare.count(mark) for mark in ",;\t|" if mark != spec.decimal or mark != ","}
 
     header = {mark: times for mark, times in count(record.data).items() if times}
     if len(header) <= 1:
@@ -427,7 +467,7 @@ def _sniff_delimiter(record: Chunk, rest: Chunk, spec: ForecastSpec) -> str:
         return fitting[0]
     raise RecordError(
         "AMBIGUOUS_DELIMITER",
-        "The header has several of comma, semicolon and tab.",
+        "The header has several of comma, semicolon, tab and bar.",
         "Give --delimiter.",
         line=record.line,
     )
@@ -436,6 +476,7 @@ def _sniff_delimiter(record: Chunk, rest: Chunk, spec: ForecastSpec) -> str:
 def _header(names: list[str], line: int, spec: ForecastSpec) -> list[str]:
     if not spec.header:
         return [f"column_{i + 1}" for i in range(len(names))]
+    names = [name.strip().strip('"') for name in names]
     dates = [name for name in names if looks_like_dates([name])]
     numbers = [name for name in names if re.fullmatch(r"[+-]?\d+([.,]\d+)?", name.strip())]
     if len(dates) > 1 and len(names) > 2:
@@ -467,11 +508,12 @@ def _header(names: list[str], line: int, spec: ForecastSpec) -> list[str]:
     return header
 
 
-def _sample(body: Chunk, delimiter: str, width: int) -> tuple[list[list[str]], int]:
+def _sample(body: Chunk, delimiter: str) -> tuple[list[list[str]], int]:
     """Return the first rows and the line of the first one."""
     rows: list[list[str]] = []
     first_line = body.line
-    reader = csv.reader(io.StringIO(body.data[: 1 << 20].decode(errors="ignore"), newline=""), delimiter=delimiter)
+    whole = body.data[: end_of_last_row(body.data[:_SAMPLE_BYTES]) or len(body.data)]  # no cell cut in two
+    reader = csv.reader(io.StringIO(whole.decode(), newline=""), delimiter=delimiter)
     before = 0
     for row in reader:
         if any(cell.strip() for cell in row):

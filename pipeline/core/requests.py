@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -78,26 +79,57 @@ def list_inputs(patterns: list[str], output: Path) -> tuple[list[InputFile], lis
             problems.append(f"--input: {pattern} is a folder; name the files in it, for example {pattern}/*.csv")
             continue
         for path in found:
-            files.setdefault(str(path), InputFile(str(path), output_name(path, pattern)))
-    claimed = {path for file in files.values() if file.is_manifest for path in _claimed(file)}
-    chosen = [file for path, file in files.items() if path not in claimed]
-    takers: dict[str, str] = {}
-    for file in chosen:
-        other = takers.setdefault(file.output, file.path)
-        if other != file.path:
-            problems.append(
-                f"--input: {other} and {file.path} would both be forecast to {file.output}; "
-                "forecast them in separate runs or to separate folders"
-            )
+            if str(path).isprintable() or _is_utf8(str(path)):
+                files.setdefault(str(path), InputFile(str(path), output_name(path, pattern)))
+            else:
+                problems.append(f"--input: the name of {os.fsencode(path)!r} is not UTF-8; rename the file")
+    named = {file.path: _named_by(file) for file in files.values() if file.is_manifest}
+    claimed = {source for source, _ in named.values()}
+    chosen = [file for file in files.values() if str(Path(file.path).resolve()) not in claimed]
+    problems += _collisions([(named.get(file.path, ("", file.output))[1], file.path) for file in chosen])
     return chosen, problems
 
 
-def _claimed(file: InputFile) -> list[str]:
+def _is_utf8(name: str) -> bool:
     try:
-        named = json.loads(Path(file.path).read_bytes()[:MAX_MANIFEST_BYTES])["input"]
-        return [str((Path(file.path).parent / named).resolve())]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return []  # it will be refused when it is read in earnest
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _collisions(outputs: list[tuple[str, str]]) -> list[str]:
+    """Return a line for each pair of files whose forecasts could not both be written."""
+    problems = []
+    takers: dict[str, str] = {}
+    for output, path in outputs:
+        other = takers.setdefault(output, path) if output else path
+        if other != path:
+            problems.append(
+                f"--input: {other} and {path} would both be forecast to {output}; forecast them in separate runs or "
+                "to separate folders"
+            )
+    for output, path in outputs:
+        for folder in PurePosixPath(output).parents:
+            if str(folder) in takers:
+                problems.append(
+                    f"--input: {path} would be forecast below {folder}, which is the forecast of {takers[str(folder)]}"
+                )
+    return problems
+
+
+def _named_by(file: InputFile) -> tuple[str, str]:
+    """Return the source and the output that a manifest names; empty if it is none, which is refused later."""
+    try:
+        stated = json.loads(Path(file.path).read_bytes()[:MAX_MANIFEST_BYTES])
+        source = Path(file.path).parent / stated["input"]
+        return str(source.resolve()), _manifest_output(file, stated["input"], stated.get("output"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, RecordError):
+        return "", ""
+
+
+def _manifest_output(file: InputFile, source: str, stated: str | None) -> str:
+    return checked_output_name(stated or (Path(file.output).parent / Path(source).name).as_posix())
 
 
 def request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Request:
@@ -116,6 +148,13 @@ def request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Req
         return _request(Path(file.path), file.output, spec, "")
     manifest = read_manifest(Path(file.path), spec)
     source = Path(file.path).parent / manifest.input
+    if "\0" in manifest.input or manifest.input.endswith(MANIFEST_SUFFIX):
+        raise RecordError(
+            "BAD_MANIFEST",
+            f"The input {manifest.input!r} is no CSV.",
+            "Name the CSV to forecast.",
+            found=manifest.input,
+        )
     if not any(source.resolve().is_relative_to(folder.resolve()) for folder in allowed):
         raise RecordError(
             "PATH_NOT_ALLOWED",
@@ -123,8 +162,7 @@ def request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Req
             "Put the CSV beside the manifest, or ask the operator to allow its folder with --allow.",
             found=manifest.input,
         )
-    default = (Path(file.output).parent / Path(manifest.input).name).as_posix()
-    output = checked_output_name(manifest.output or default)
+    output = _manifest_output(file, manifest.input, manifest.output)
     fields = manifest.model_dump(exclude={"id", "input", "output"}, exclude_unset=True)
     return _request(source.resolve(), output, ForecastSpec(**fields), manifest.id)
 
@@ -146,7 +184,7 @@ def read_manifest(path: Path, spec: ForecastSpec) -> Manifest:
     if len(content) > MAX_MANIFEST_BYTES:
         raise RecordError("BAD_MANIFEST", f"The manifest has more than {MAX_MANIFEST_BYTES:,} bytes.", hint)
     try:
-        stated: Any = json.loads(content)
+        stated: Any = json.loads(content, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
         raise RecordError("BAD_MANIFEST", f"The manifest is not JSON: {error}.", hint) from None
     if not isinstance(stated, dict):
@@ -159,6 +197,14 @@ def read_manifest(path: Path, spec: ForecastSpec) -> Manifest:
         lines = option_errors(list(error.errors())) if isinstance(error, ValidationError) else [str(error)]
         listed = "; ".join(line.removeprefix("--") for line in lines)
         raise RecordError("BAD_MANIFEST", f"The manifest is not valid: {listed}.", hint) from None
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise ValueError(f"the field {repeated[0]!r} stands there twice")
+    return dict(pairs)
 
 
 def _request(path: Path, output: str, spec: ForecastSpec, label: str) -> Request:

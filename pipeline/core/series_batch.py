@@ -47,6 +47,7 @@ class Layout:
         date_style: a DateStyle as text.
         extras: names of the extra columns.
         notes: what the owner should know about how the file was read.
+        mixed_offsets: whether dates with several UTC offsets were turned into UTC.
     """
 
     id_columns: tuple[str, ...]
@@ -54,6 +55,7 @@ class Layout:
     date_style: str
     extras: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    mixed_offsets: bool = False
 
     def to_json(self) -> str:
         """Return the layout as JSON."""
@@ -186,6 +188,12 @@ class _Builder:
         try:
             calendar = self._calendar_of(dates)
         except FrequencyUnclearError as error:
+            if self._layout.mixed_offsets:
+                raise RecordError(
+                    "FREQUENCY_UNCLEAR",
+                    "The frequency is unclear, since the dates have several UTC offsets.",
+                    "Write local dates without an offset, or all dates with the same one.",
+                ) from None
             options = " or ".join(f"--frequency={option}" for option in error.options)
             raise RecordError(
                 "FREQUENCY_UNCLEAR",
@@ -199,9 +207,23 @@ class _Builder:
                 "Dates, and dates to forecast, must lie in the years 1 to 9999.",
                 "Mend the dates, or shorten the horizon.",
             )
+        self._refuse_dates_that_look_alike(last, future)
         if int(dates[-1]) == last:
             self._last_inferred = (dates, calendar.name, future)
         return calendar.name, future
+
+    def _refuse_dates_that_look_alike(self, last: int, future: Dates) -> None:
+        """Raise if the CSV's way of writing dates has no room for the time or the day of the dates to forecast."""
+        style = self._layout.style
+        if style.form not in ("format", "month", "year"):
+            return
+        written = style.write(np.concatenate([[last], future])).to_pylist()
+        if len(set(written)) < len(written):
+            raise RecordError(
+                "FREQUENCY_UNCLEAR",
+                f"Two dates to forecast would both be written {written[-1]!r}.",
+                "Give a --frequency whose dates differ as they are written in the CSV, such as MS for months.",
+            )
 
     def _extra_numbers(self, dates: Dates, extras: Floats, history: np.ndarray, future: Dates) -> Floats:
         names = self._layout.extras

@@ -49,7 +49,8 @@ class StanEngine:
                 builder.append_fault(RecordError.from_json(faults[i]))
                 continue
             try:
-                frame = {name: column[i] for name, column in zip(extras, numbers, strict=True)}
+                # by the spec's names: those in the CSV may differ in case
+                frame = {name: column[i] for name, column in zip(spec.extra_columns(), numbers, strict=True)}
                 builder.append(fit_and_forecast(dates, values, future, frame, spec, limits.max_fit_seconds))
             except RecordError as error:
                 builder.append_fault(error)

@@ -6,8 +6,10 @@ Memory is bounded whatever the file: compressed a thousandfold, without a line e
 from __future__ import annotations
 
 import codecs
+import errno
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,7 +46,7 @@ class Chunk:
 
 def refusal_of_os_error(error: OSError) -> RecordError | None:
     """Return the owner's fault that an error on opening a file stands for, or None if it is the system's."""
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
+    if isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
         return RecordError("SOURCE_GONE", "The file is not there.", "Check the path; upload it again if it is gone.")
     if isinstance(error, IsADirectoryError):
         return RecordError(
@@ -91,15 +93,16 @@ def text_chunks(file: IO[bytes], encoding: str, limits: Limits) -> Iterator[Chun
     rest = b""
     for data in _line_ends(_utf8(_decompressed(file, limits), encoding)):
         buffer = rest + data
-        cut = _end_of_last_row(buffer)
+        cut = end_of_last_row(buffer)
         head, rest = buffer[:cut], buffer[cut:]
         if head:
             yield _checked(Chunk(line, head))
             line += head.count(b"\n")
         if len(rest) > LONGEST_ROW:
             raise _unending_row(rest, line)
+    rest = rest.removesuffix(b"\x1a")  # the end of a file, in DOS
     if rest:
-        if rest.count(b'"') % 2:
+        if _open_quote(rest) is not None:
             raise _unending_row(rest, line)
         yield _checked(Chunk(line, rest + b"\n"))
 
@@ -171,15 +174,18 @@ def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     for piece in _chain(first, pieces):
         try:
             text = decoder.decode(piece, final=not piece)
-        except UnicodeDecodeError as error:
+            encoded = (text.removeprefix("\ufeff") if piece is first else text).encode()
+        except UnicodeError as error:
+            before = error.object[: error.start] if isinstance(error, UnicodeDecodeError) else b""
+            reason = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
+            hint = "Give the encoding the file was saved in, with --encoding."
+            if encoding == "utf-16":  # without a mark it cannot know which of the two it is
+                hint = f"Give --encoding=utf-16-{'be' if piece[:1] == bytes(1) else 'le'}."
             raise RecordError(
-                "BAD_ENCODING",
-                f"The bytes are not {encoding}: {error.reason}.",
-                "Give the encoding the file was saved in, with --encoding.",
-                line=line,
+                "BAD_ENCODING", f"The bytes are not {encoding}: {reason}.", hint, line=line + before.count(b"\n")
             ) from None
         line += text.count("\n")
-        yield text.removeprefix("\ufeff").encode() if piece is first else text.encode()
+        yield encoded
 
 
 def _chain(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -189,33 +195,59 @@ def _chain(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _line_ends(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Turn the line ends of a file that only has carriage returns into line feeds."""
-    carriage_returns: bool | None = None
+    """Turn lone carriage returns outside quotes into line feeds, so that each line ends in a line feed."""
+    held = b""
     for piece in pieces:
-        if carriage_returns is None and (b"\r" in piece or b"\n" in piece):
-            carriage_returns = b"\n" not in piece and len(piece) > piece.index(b"\r") + 1
-        yield piece.replace(b"\r", b"\n") if carriage_returns else piece
+        data = held + piece
+        held = data[len(data.rstrip(b"\r")) :]  # what follows decides what these are
+        yield _line_feeds(data[: len(data) - len(held)])
+    yield _line_feeds(held)
 
 
-def _end_of_last_row(buffer: bytes) -> int:
+def _line_feeds(data: bytes) -> bytes:
+    if b"\r" not in data or data.count(b"\r") == data.count(b"\r\n"):
+        return data
+    if b'"' not in data:
+        return _CARRIAGE_RETURN.sub(b"\n", data)
+    return _QUOTED_OR_RETURN.sub(lambda match: match[0] if match[0].startswith(b'"') else b"\n", data)
+
+
+_CARRIAGE_RETURN = re.compile(rb"\r+\n|\r")
+# A quote opens a cell only where a cell begins; elsewhere, as in 5" pipe, it is a character like any other.
+_QUOTED = re.compile(rb'(?:(?<=[,;\t|\n\r])|\A)"(?:[^"]|"")*+("|\Z)')
+_QUOTED_OR_RETURN = re.compile(_QUOTED.pattern + rb"|\r+\n|\r")
+
+
+def end_of_last_row(buffer: bytes) -> int:
     """Return the position after the last line end that is not within quotes; 0 if there is none."""
     end = buffer.rfind(b"\n")
-    quotes = buffer.count(b'"', 0, max(end, 0))
-    while end >= 0 and quotes % 2:
-        previous = buffer.rfind(b"\n", 0, end)
-        quotes -= buffer.count(b'"', max(previous, 0), end)
-        end = previous
+    if end < 0 or buffer.count(b'"', 0, end) % 2 == 0:
+        return end + 1
+    # Either the last line end is within quotes, or there is a quote that opens nothing.
+    opened = _open_quote(buffer)
+    end = buffer.rfind(b"\n", 0, len(buffer) if opened is None else opened)
+    spans = [match.span() for match in _QUOTED.finditer(buffer, 0, end + 1)] if end >= 0 else []
+    while spans and spans[-1][0] < end < spans[-1][1]:
+        end = buffer.rfind(b"\n", 0, spans.pop()[0])
     return end + 1
 
 
+def _open_quote(buffer: bytes) -> int | None:
+    """Return the position of a quote that opens a cell and is not closed; None if there is none."""
+    if b'"' not in buffer:
+        return None
+    last = max(_QUOTED.finditer(buffer), key=lambda match: match.start(), default=None)
+    return None if last is None or last[1] else last.start()
+
+
 def _unending_row(rest: bytes, line: int) -> RecordError:
-    if rest.count(b'"', 0, LONGEST_ROW) % 2 or (rest.count(b'"') % 2 and b"\n" in rest):
-        opened = line + rest.count(b"\n", 0, rest.index(b'"'))
+    opened = _open_quote(rest)
+    if opened is not None:
         return RecordError(
             "UNCLOSED_QUOTE",
             "A quote is opened here and not closed again.",
             'Close it; a quote within quotes is written twice ("").',
-            line=opened,
+            line=line + rest.count(b"\n", 0, opened),
         )
     return RecordError(
         "LINE_TOO_LONG",

@@ -42,6 +42,6 @@ class _FitAndForecast(beam.DoFn):
         self._seconds = Metrics.distribution(NAMESPACE, "fit_milliseconds")
 
     def process(self, block: SeriesBlock) -> Iterator[ForecastBlock]:
-        forecasts = forecast(block, self._limits, OutputFolder(Path(self._output)).work(block.request))
+        forecasts = forecast(block, self._limits, OutputFolder(Path(self._output)))
         self._seconds.update(milliseconds(forecasts.fit_seconds))
         yield forecasts

@@ -52,8 +52,7 @@ class _ReadCsv(beam.DoFn):
     def process(self, request: Request) -> Iterator[SeriesBlock | beam.pvalue.TaggedOutput]:
         start = time.perf_counter()
         try:
-            work = OutputFolder(Path(self._output)).work(request)
-            yield from load_blocks(request, self._limits, work)
+            yield from load_blocks(request, self._limits, OutputFolder(Path(self._output)))
         except RecordError as error:
             count_failure(error.code)
             failed: Outcome = unreadable(request, error)

@@ -169,8 +169,8 @@ def test_every_step_after_the_first_may_be_repeated(stores: Path, make_settings:
     folder = OutputFolder(settings.output)
     request = request_for(settings.files[0], settings.spec, [])
     outcome = Outcome(request, 0)
-    for block in load_blocks(request, Limits(), folder.work(request)):
-        result = forecast(block, Limits(), folder.work(request))
+    for block in load_blocks(request, Limits(), folder):
+        result = forecast(block, Limits(), folder)
         assert folder.write_block(result) == folder.write_block(result)
         outcome = folder.write_block(result)
     published = folder.publish(outcome)

@@ -86,7 +86,7 @@ def blocks_of(write_csv: WriteCsv, tmp_path: Path, stores: int) -> list[SeriesBl
     text = "store,date,y\n" + "".join(f"{s},2024-01-{d:02d},{d}\n" for s in range(stores) for d in range(1, 15))
     path = write_csv("stores.csv", text)
     request = request_for(InputFile(str(path), "stores.csv"), ForecastSpec(), [])
-    return list(load_blocks(request, Limits(), tmp_path / "work"))
+    return list(load_blocks(request, Limits(), OutputFolder(tmp_path / "work")))
 
 
 def test_forecast_gives_each_block_its_forecasts(write_csv: WriteCsv, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_forecast_gives_each_block_its_forecasts(write_csv: WriteCsv, tmp_path: 
 
 
 def forecasts_of(blocks: list[SeriesBlock], tmp_path: Path) -> list[ForecastBlock]:
-    return [forecast(block, Limits(), tmp_path / "work") for block in blocks]
+    return [forecast(block, Limits(), OutputFolder(tmp_path / "work")) for block in blocks]
 
 
 @pytest.mark.parametrize("stores", [3, 200])
