@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
 
 from pipeline import graph
 from pipeline.core.summary import describe, outcome_of_run
-from pipeline.options import OptionsError, add_run_arguments, settings_from, unknown_options, with_underscores
+from pipeline.options import add_run_arguments, settings_from, unknown_options, with_underscores
 
 
 class DropcastOptions(PipelineOptions):  # type: ignore[misc]
@@ -31,12 +31,7 @@ def run(argv: list[str]) -> int:
     problems = unknown_options(*_unknown(argv))
     options = PipelineOptions(argv)
     arguments = options.view_as(DropcastOptions).get_all_options()
-    try:
-        settings = settings_from(arguments, [arguments["input"]] if arguments.get("input") else [])
-    except OptionsError as error:
-        raise OptionsError([*problems, *error.lines]) from None
-    if problems:
-        raise OptionsError(problems)
+    settings = settings_from(arguments, [arguments["input"]] if arguments.get("input") else [], problems)
     options.view_as(SetupOptions).save_main_session = False  # the package is installed where it runs
     started = datetime.now(UTC)
     with beam.Pipeline(options=options) as pipeline:

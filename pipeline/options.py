@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -106,17 +106,19 @@ def _validated(model: type[M], arguments: dict[str, Any], problems: list[str]) -
         return None
 
 
-def settings_from(arguments: dict[str, Any], inputs: list[str]) -> Settings:
+def settings_from(arguments: dict[str, Any], inputs: list[str], known_problems: Sequence[str] = ()) -> Settings:
     """Return validated settings.
 
     Args:
         arguments: parsed options by name.
         inputs: patterns.
+        known_problems: what is wrong already, a line each.
 
     Raises:
         OptionsError: with a line for each thing that is wrong.
     """
     spec, limits, problems = spec_from(arguments)
+    problems = [*known_problems, *problems]
     output = arguments.get("output")
     if not output:
         problems.append("--output: is missing; name a folder for the forecasts")
@@ -128,11 +130,13 @@ def settings_from(arguments: dict[str, Any], inputs: list[str]) -> Settings:
     files: list[InputFile] = []
     if not any("://" in path for path in [*inputs, output or ""]):
         folder = Path(output or "forecasts")
-        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-        if not existing.is_dir() or not os.access(existing, os.W_OK):
-            problems.append(f"--output: {folder} cannot be made: {existing} is no folder that may be written to")
         files, more = list_inputs(inputs, folder)
         problems += more
+    if not problems:
+        try:
+            Path(output or "").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            problems.append(f"--output: {output} cannot be made: {error.strerror}")
     if problems:
         raise OptionsError(problems)
     allow = tuple(part.strip() for part in (arguments.get("allow") or "").split(",") if part.strip())

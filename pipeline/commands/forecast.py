@@ -76,7 +76,7 @@ def copies_of_streams(names: list[str], folder: Path) -> list[str]:
         raise OptionsError(["FILE: - can be read only once"])
     paths = []
     for name in names:
-        if name != "-" and not Path(name).is_fifo():
+        if name != "-" and not _is_pipe(name):
             paths.append(name)
             continue
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,6 +85,11 @@ def copies_of_streams(names: list[str], folder: Path) -> list[str]:
             shutil.copyfileobj(source, file)
         paths.append(str(copy))
     return paths
+
+
+def _is_pipe(name: str) -> bool:
+    # a path that is none, or too long, is refused later like any other file
+    return os.path.exists(name) and Path(name).is_fifo()  # noqa: PTH110
 
 
 def _run(settings: Settings, arguments: dict[str, object], to_stdout: bool) -> int:
@@ -105,8 +110,8 @@ def _run(settings: Settings, arguments: dict[str, object], to_stdout: bool) -> i
 
 
 def _worth_while(settings: Settings) -> int:
-    paths = [Path(file.path) for file in settings.files]
-    size = sum(path.stat().st_size for path in paths if path.is_file())
+    paths = [file.path for file in settings.files]
+    size = sum(os.path.getsize(path) for path in paths if os.path.isfile(path))  # noqa: PTH113, PTH202 - no errors
     return (os.cpu_count() or 1) if size > PARALLEL_BYTES or len(paths) > PARALLEL_FILES else 1
 
 

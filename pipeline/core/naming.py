@@ -13,6 +13,11 @@ _WILDCARDS = "*?["
 _INTERNAL = "_dropcast"
 
 
+def real_path(path: Path) -> Path:
+    """Return a path with its links followed; unlike resolve(), also for a loop of links or too long a name."""
+    return Path(os.path.realpath(path))
+
+
 def is_pattern(text: str) -> bool:
     """Return whether a path is a pattern, and not a file whose name has such characters."""
     return bool(_split(text)[1])
@@ -26,7 +31,7 @@ def _split(text: str) -> tuple[Path, tuple[str, ...]]:
     path = Path(os.path.abspath(text))  # noqa: PTH100 - resolve() would follow links
     base = Path(path.anchor)
     for position, part in enumerate(path.parts[1:], start=1):
-        if any(mark in part for mark in _WILDCARDS) and not (base / part).exists():
+        if any(mark in part for mark in _WILDCARDS) and not os.path.exists(base / part):  # noqa: PTH110 - False for a name that is too long
             return base, path.parts[position:]
         base /= part
     return base, ()
@@ -86,7 +91,7 @@ def _can_be_written(name: str) -> bool:
 
 def feeds_itself(pattern: str, output: Path) -> bool:
     """Return whether forecasts written below `output` would be read again by `pattern`."""
-    base, root = fixed_part(pattern).resolve(), output.resolve()
+    base, root = real_path(fixed_part(pattern)), real_path(output)
     if root == base:
         return True
     return is_pattern(pattern) and "**" in pattern and root.is_relative_to(base)

@@ -10,6 +10,7 @@ import dataclasses
 import gzip
 import hashlib
 import json
+import os
 import shutil
 import statistics
 import zlib
@@ -26,6 +27,7 @@ import pyarrow.parquet as pq
 from pipeline import __version__
 from pipeline.core.forecast_csv import csv_header, csv_rows
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.naming import real_path
 from pipeline.core.series_batch import Layout
 from pipeline.core.tables import element_rows, forecast_rows
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request
@@ -56,7 +58,9 @@ class OutputFolder:
             RecordError: OUTPUT_TAKEN.
         """
         target = self.root / request.output
-        if target.resolve() != Path(request.source).resolve() and (not target.is_file() or _is_forecast(target)):
+        if real_path(target) != real_path(Path(request.source)) and (
+            not os.path.isfile(target) or _is_forecast(target)
+        ):
             return
         raise RecordError(
             "OUTPUT_TAKEN",

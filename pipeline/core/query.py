@@ -78,7 +78,7 @@ def _scan(folder: Path, table: str) -> str:
 
 def _pattern(folder: Path) -> str:
     """Return a folder as part of a pattern: its own wildcards mean themselves."""
-    return _literal(re.sub(r"([*?\[\\])", r"[\1]", str(folder)))
+    return _literal(re.sub(r"([*?\[])", r"[\1]", str(folder)))
 
 
 def _literal(text: str) -> str:

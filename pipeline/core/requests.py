@@ -19,6 +19,7 @@ from pipeline.core.naming import (
     fixed_part,
     matching_files,
     output_name,
+    real_path,
 )
 from pipeline.core.request_key import content_version
 from pipeline.core.text_chunks import refusal_of_os_error
@@ -75,7 +76,7 @@ def list_inputs(patterns: list[str], output: Path) -> tuple[list[InputFile], lis
         found = matching_files(pattern)
         if not found:
             problems.append(f"--input: no file matches {pattern!r}")
-        if len(found) == 1 and found[0].is_dir():
+        if len(found) == 1 and os.path.isdir(found[0]):  # noqa: PTH112 - False for a name that is too long
             problems.append(f"--input: {pattern} is a folder; name the files in it, for example {pattern}/*.csv")
             continue
         for path in found:
@@ -85,7 +86,7 @@ def list_inputs(patterns: list[str], output: Path) -> tuple[list[InputFile], lis
                 problems.append(f"--input: the name of {os.fsencode(path)!r} is not UTF-8; rename the file")
     named = {file.path: _named_by(file) for file in files.values() if file.is_manifest}
     claimed = {source for source, _ in named.values()}
-    chosen = [file for file in files.values() if str(Path(file.path).resolve()) not in claimed]
+    chosen = [file for file in files.values() if str(real_path(Path(file.path))) not in claimed]
     problems += _collisions([(named.get(file.path, ("", file.output))[1], file.path) for file in chosen])
     return chosen, problems
 
@@ -123,7 +124,7 @@ def _named_by(file: InputFile) -> tuple[str, str]:
     try:
         stated = json.loads(Path(file.path).read_bytes()[:MAX_MANIFEST_BYTES])
         source = Path(file.path).parent / stated["input"]
-        return str(source.resolve()), _manifest_output(file, stated["input"], stated.get("output"))
+        return str(real_path(source)), _manifest_output(file, stated["input"], stated.get("output"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, RecordError):
         return "", ""
 
@@ -155,7 +156,7 @@ def request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Req
             "Name the CSV to forecast.",
             found=manifest.input,
         )
-    if not any(source.resolve().is_relative_to(folder.resolve()) for folder in allowed):
+    if not any(real_path(source).is_relative_to(real_path(folder)) for folder in allowed):
         raise RecordError(
             "PATH_NOT_ALLOWED",
             f"The input {manifest.input!r} lies outside the allowed folders.",
@@ -164,7 +165,7 @@ def request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Req
         )
     output = _manifest_output(file, manifest.input, manifest.output)
     fields = manifest.model_dump(exclude={"id", "input", "output"}, exclude_unset=True)
-    return _request(source.resolve(), output, ForecastSpec(**fields), manifest.id)
+    return _request(real_path(source), output, ForecastSpec(**fields), manifest.id)
 
 
 def read_manifest(path: Path, spec: ForecastSpec) -> Manifest:

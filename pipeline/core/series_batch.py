@@ -217,7 +217,13 @@ class _Builder:
         style = self._layout.style
         if style.form not in ("format", "month", "year"):
             return
-        written = style.write(np.concatenate([[last], future])).to_pylist()
+        dates = np.concatenate([[last], future])
+        if style.form != "format":
+            unit = "M" if style.form == "month" else "Y"
+            dates = (
+                dates.astype("datetime64[us]").astype(f"datetime64[{unit}]").astype("datetime64[us]").astype(np.int64)
+            )
+        written = style.write(dates).to_pylist()
         if len(set(written)) < len(written):
             raise RecordError(
                 "FREQUENCY_UNCLEAR",

@@ -110,6 +110,19 @@ def test_the_rows_of_the_table_are_those_of_the_csv(stores: Path, make_settings:
         assert [value, lower, upper] == [numbers[0], numbers[at], numbers[at + 1]]
 
 
+def test_a_forecast_never_overwrites_its_source_or_what_is_no_forecast(
+    write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    source = write_csv("in/data/x.csv")
+    write_csv("in/x.manifest.json", '{"input": "data/x.csv"}')
+    before = source.read_text()
+    outcome = run(make_settings("in/x.manifest.json", output="in/data"))
+    assert [letter.code for letter in outcome.letters] == ["OUTPUT_TAKEN"]
+    other = write_csv("out/x.csv", "my,own,notes\n")
+    assert [letter.code for letter in run(make_settings("in/data/x.csv")).letters] == ["OUTPUT_TAKEN"]
+    assert (source.read_text(), other.read_text()) == (before, "my,own,notes\n")
+
+
 def test_gzip_in_gzip_out(write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path) -> None:
     path = write_csv("in/x.csv.gz", "")
     path.write_bytes(gzip.compress(daily_series().encode()))

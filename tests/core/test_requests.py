@@ -47,6 +47,37 @@ def test_two_inputs_with_one_output_are_refused_at_the_start(tmp_path: Path, wri
     assert "both be forecast to x.csv" in problems[0]
 
 
+def test_two_manifests_with_one_output_are_refused_at_the_start(tmp_path: Path, write_csv: WriteCsv) -> None:
+    for name in ("a", "b"):
+        write_csv(f"in/{name}.csv")
+        manifest(write_csv, f"in/{name}.manifest.json", input=f"{name}.csv", output="same.csv")
+    write_csv("in/c.csv")
+    manifest(write_csv, "in/d.manifest.json", input="c.csv", output="same.csv/below.csv")
+    _, problems = listed(tmp_path / "in/*", output=tmp_path / "out")
+    assert sum("both be forecast to same.csv" in problem for problem in problems) == 1
+    assert sum("would be forecast below same.csv" in problem for problem in problems) == 1
+
+
+def test_a_manifest_through_a_link_claims_its_csv(tmp_path: Path, write_csv: WriteCsv) -> None:
+    write_csv("in/sales.csv")
+    manifest(write_csv, input="sales.csv")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    assert listed(tmp_path / "link/*", output=tmp_path / "out")[0] == ["job.manifest.json"]
+
+
+def test_a_folder_with_wildcards_in_its_name_stands_for_itself(tmp_path: Path, write_csv: WriteCsv) -> None:
+    write_csv("in [1]/sub/x.csv")
+    assert listed(tmp_path / "in [1]/*/*.csv", output=tmp_path / "out") == (["sub/x.csv"], [])
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "loop"])
+def test_a_path_that_cannot_even_be_looked_at_fails_as_a_file_that_is_gone(name: str, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    files, problems = list_inputs([str(tmp_path / name)], tmp_path / "out")
+    assert (len(files), problems) == (1, [])
+    assert request_for(files[0], ForecastSpec(), []).version == UNREAD
+
+
 @pytest.mark.parametrize(("pattern", "output"), [("in/*.csv", "in"), ("in/**/*.csv", "in/out"), ("in/x.csv", "in")])
 def test_an_output_that_feeds_the_input_is_refused(
     pattern: str, output: str, make_settings: Callable[..., Settings], write_csv: WriteCsv
@@ -119,6 +150,9 @@ def test_a_csv_that_a_manifest_names_is_left_to_it(tmp_path: Path, write_csv: Wr
         ({"input": "/etc/passwd"}, "PATH_NOT_ALLOWED"),
         ({"input": "link.csv"}, "PATH_NOT_ALLOWED"),
         ({"input": "sales.csv", "output": "../x.csv"}, "PATH_NOT_ALLOWED"),
+        ({"input": "sales.csv", "output": "x" * 300}, "PATH_NOT_ALLOWED"),
+        ({"input": "sales\0.csv"}, "BAD_MANIFEST"),
+        ({"input": "job.manifest.json"}, "BAD_MANIFEST"),
     ],
 )
 def test_a_bad_manifest_is_refused_with_its_reason(
@@ -131,7 +165,10 @@ def test_a_bad_manifest_is_refused_with_its_reason(
     assert refusal.value.code == code
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "null", '"x"', "\x00", '{"input": "sales.csv"} x', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", "null", '"x"', "\x00", '{"input": "sales.csv"} x', "[" * 100_000, '{"input": "a", "input": "b"}'],
+)
 def test_a_manifest_that_is_no_json_object_is_refused(text: str, tmp_path: Path, write_csv: WriteCsv) -> None:
     path = write_csv("in/job.manifest.json", text)
     with pytest.raises(RecordError) as refusal:

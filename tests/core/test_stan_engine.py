@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 import time
@@ -13,7 +14,9 @@ from prophet import Prophet
 from pipeline.core import stan_engine
 from pipeline.core.calendars import DAY
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.stan_engine import fit_and_forecast
+from pipeline.core.limits import Limits
+from pipeline.core.load_series import load_csv
+from pipeline.core.stan_engine import StanEngine, fit_and_forecast
 from pipeline.errors import RecordError
 
 START = np.datetime64("2023-01-01", "us").astype(np.int64)
@@ -76,6 +79,14 @@ def test_a_cap_below_the_floor_is_the_owners_fault() -> None:
     with pytest.raises(RecordError) as refusal:
         fit_and_forecast(dates, values, future, columns, ForecastSpec(growth="logistic", cap="top"), 60)
     assert refusal.value.code == "BAD_CAPACITY"
+
+
+def test_a_regressor_may_be_named_in_another_case_than_in_the_csv(tmp_path: Path) -> None:
+    lines = "".join(f"2024-01-{d:02d},{d if d < 25 else ''},{d % 2}\n" for d in range(1, 29))
+    spec = ForecastSpec(regressors="promo", horizon=4)
+    loaded = load_csv(io.BytesIO(("date,y,Promo\n" + lines).encode()), spec, Limits(), tmp_path)
+    forecasts = StanEngine().forecast(next(loaded.batches()), loaded.layout.extras, spec, Limits())
+    assert forecasts.column("fault").to_pylist() == [None]
 
 
 def test_regressors_may_have_names_that_prophet_reserves() -> None:
