@@ -58,9 +58,8 @@ class OutputFolder:
             RecordError: OUTPUT_TAKEN.
         """
         target = self.root / request.output
-        if real_path(target) != real_path(Path(request.source)) and (
-            not os.path.isfile(target) or _is_forecast(target)
-        ):
+        exists = os.path.isfile(target)  # noqa: PTH113 - False for a name that is too long
+        if real_path(target) != real_path(Path(request.source)) and (not exists or _is_forecast(target)):
             return
         raise RecordError(
             "OUTPUT_TAKEN",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO
@@ -16,15 +15,14 @@ import pyarrow.compute as pc
 from pyarrow import csv as pa_csv
 
 from pipeline.core.columns import MISSING, WIDE_COLUMN, Columns, choose_columns
-from pipeline.core.date_style import DateStyle, looks_like_dates, recognise_dates
+from pipeline.core.csv_header import ANNOUNCED, chain, column_names, first_record, sample_rows, sniff_delimiter
+from pipeline.core.date_style import DateStyle, recognise_dates
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.text_chunks import LONGEST_ROW, Chunk, end_of_last_row, text_chunks
+from pipeline.core.number_text import number_hint, read_numbers, refuse_ambiguous_points
+from pipeline.core.text_chunks import LONGEST_ROW, Chunk, text_chunks
 from pipeline.errors import RecordError, shorten
 
-SAMPLE_ROWS = 1000
-_SAMPLE_BYTES = 1 << 20
-_ANNOUNCED = re.compile(rb'"?sep=([,;|\t])"?', re.IGNORECASE)
 csv.field_size_limit(2 * LONGEST_ROW)
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -86,36 +84,36 @@ class CsvReader:
             RecordError: if the file is not such a CSV.
         """
         chunks = text_chunks(file, spec.encoding, limits)
-        record, rest = _first_record(chunks)
+        record, rest = first_record(chunks)
         delimiter = spec.delimiter
-        if announced := _ANNOUNCED.fullmatch(record.data.strip()):  # a spreadsheet's first line may say "sep=;"
+        if announced := ANNOUNCED.fullmatch(record.data.strip()):
             delimiter = delimiter or announced[1].decode()
-            record, rest = _first_record(_chain(rest, chunks))
-        delimiter = delimiter or _sniff_delimiter(record, rest, spec)
+            record, rest = first_record(chain(rest, chunks))
+        delimiter = delimiter or sniff_delimiter(record, rest, spec)
         text = io.StringIO(record.data.decode(), newline="")
         names = next(csv.reader(text, delimiter=delimiter, skipinitialspace=True))
-        header = _header(names, record.line, spec)
+        header = column_names(names, record.line, spec)
         body = rest if spec.header else Chunk(record.line, record.data + rest.data)
-        sample_rows, sample_line = _sample(body, delimiter)
-        if not sample_rows and (following := next(chunks, None)):  # the first row may not fit into a chunk
+        first_rows, sample_line = sample_rows(body, delimiter)
+        if not first_rows and (following := next(chunks, None)):  # the first row may not fit into a chunk
             body = following
-            sample_rows, sample_line = _sample(body, delimiter)
-        if not sample_rows:
+            first_rows, sample_line = sample_rows(body, delimiter)
+        if not first_rows:
             raise RecordError(
                 "NO_ROWS",
                 "There is a header but no row below it.",
                 "Add rows, or check the export.",
                 line=record.line,
             )
-        sample = {name: [row[i] if i < len(row) else "" for row in sample_rows] for i, name in enumerate(header)}
+        sample = {name: [row[i] if i < len(row) else "" for row in first_rows] for i, name in enumerate(header)}
         unnamed = frozenset(name for name, given in zip(header, names, strict=True) if not given.strip())
         columns = choose_columns(header, sample, spec, record.line, unnamed)
         if delimiter == ";" and spec.decimal == "." and spec.thousands is None:
-            _refuse_ambiguous_points(sample, columns, sample_line)
+            refuse_ambiguous_points(sample, columns, sample_line)
         style = recognise_dates(sample[columns.date], columns.date, sample_line, spec.date_format)
         reader = cls(spec, limits, columns, style)
         reader._header, reader._delimiter = header, delimiter
-        reader._chunks = _chain(body, chunks)
+        reader._chunks = chain(body, chunks)
         return reader
 
     @property
@@ -339,7 +337,7 @@ class CsvReader:
                 error = RecordError(
                     "BAD_NUMBER",
                     f"{shorten(found)!r} is not a number.",
-                    _number_hint(found),
+                    number_hint(found),
                     line=int(lines[row]),
                     column=column,
                     found=found,
@@ -357,59 +355,6 @@ class CsvReader:
         return (*self.columns.ids, WIDE_COLUMN) if self.columns.wide else self.columns.ids
 
 
-def read_numbers(column: pa.StringArray, decimal: str, thousands: str | None) -> tuple[Floats, npt.NDArray[np.str_]]:
-    """Return the numbers of a column of text, NaN where there is none, and the text of cells that should be one.
-
-    Both have the shape of the column; the text is empty where nothing is wrong. Infinities are returned as
-    such, with their text.
-    """
-    text = pc.utf8_trim_whitespace(column)
-    missing = pc.is_in(text, value_set=pa.array(MISSING))
-    plain = text
-    if thousands == " ":  # French spreadsheets write a no-break one
-        plain = pc.replace_substring_regex(plain, "[\u00a0\u202f]", " ")
-    if thousands is not None:
-        grouped = rf"^[+-]?\d{{1,3}}(\{thousands}\d{{3}})+(\{decimal}\d*)?([eE].*)?$"
-        plain = pc.if_else(pc.match_substring_regex(plain, grouped), pc.replace_substring(plain, thousands, ""), plain)
-    if decimal == ",":
-        # a point would otherwise pass for a decimal mark
-        plain = pc.replace_substring(pc.replace_substring(plain, ".", "?"), ",", ".")
-    shape = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(inf|Inf|INF)(inity)?$"
-    good = pc.match_substring_regex(plain, shape)
-    bad = np.asarray(pc.invert(pc.or_(good, missing)))
-    numbers = np.asarray(pc.if_else(good, plain, "nan").cast(pa.float64()))
-    bad = bad | np.isinf(numbers)
-    if not bad.any():
-        return numbers, np.broadcast_to(np.str_(""), len(numbers))
-    return numbers, np.where(bad, text.to_numpy(zero_copy_only=False).astype(str), "")
-
-
-def _refuse_ambiguous_points(sample: dict[str, list[str]], columns: Columns, line: int) -> None:
-    """Raise if all numbers of a table with semicolons are like 1.234, which may be a thousand or a fraction."""
-    for name in columns.values:
-        cells = [cell.strip() for cell in sample[name] if cell.strip() not in MISSING]
-        if len(cells) > 2 and all(re.fullmatch(r"-?[1-9]\d{0,2}(\.\d{3})+", cell) for cell in cells):
-            raise RecordError(
-                "AMBIGUOUS_NUMBER", f"{cells[0]!r}, like all numbers of the column, may be thousands or a fraction.",
-                "Give --decimal=, --thousands=. for thousands, or --thousands=, for a fraction.",
-                line=line, column=name, found=cells[0])  # fmt: skip
-
-
-def _number_hint(found: str) -> str:
-    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", found):
-        return "If the comma separates thousands, give --thousands=, ; if it is the decimal mark, --decimal=, ."
-    if re.fullmatch(r"[+-]?\d*,\d+", found):
-        return "If the comma is the decimal mark, give --decimal=, ."
-    if re.fullmatch(r"[+-]?\d{1,3}([. '_\u00a0\u202f]\d{3})+(,\d*)?", found):
-        mark = re.sub(r"[0-9+-]", "", found)[0]
-        mark = " " if mark in "\u00a0\u202f" else mark
-        decimal = " and --decimal=," if "," in found or mark == "." else ""
-        return f'If {mark!r} separates thousands, give --thousands="{mark}"{decimal} .'
-    if re.search(r"\d", found):
-        return "Write the bare number, without units or signs of currency; leave the cell empty if it is missing."
-    return "Write a number, or leave the cell empty if it is missing."
-
-
 def _first_of_each(codes: Ints, flagged: npt.NDArray[np.bool_]) -> Ints:
     """Return the first flagged row of each series."""
     rows = np.flatnonzero(flagged)
@@ -425,105 +370,6 @@ def _has_infinity(column: pa.ChunkedArray) -> bool:
 def _whole(table: pa.Table, name: str) -> pa.Array:
     column = table.column(name)
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
-def _chain(first: Chunk, rest: Iterator[Chunk]) -> Iterator[Chunk]:
-    yield first
-    yield from rest
-
-
-def _first_record(chunks: Iterator[Chunk]) -> tuple[Chunk, Chunk]:
-    """Return the first row that is not blank, and the rest of its chunk."""
-    for chunk in chunks:
-        record, rest = _split_record(chunk)
-        if record.data.strip():
-            return record, rest
-    raise RecordError("EMPTY_FILE", "The file has nothing but blank lines.", "Write a header and rows below it.")
-
-
-def _split_record(chunk: Chunk) -> tuple[Chunk, Chunk]:
-    data, line, start, end = chunk.data, chunk.line, 0, 0
-    while end < len(data):
-        end = data.index(b"\n", end) + 1
-        record = data[start:end]
-        if not record.strip():
-            line, start = line + 1, end
-        elif record.count(b'"') % 2 == 0:
-            break
-    return Chunk(line, data[start:end]), Chunk(line + data.count(b"\n", start, end), data[end:])
-
-
-def _sniff_delimiter(record: Chunk, rest: Chunk, spec: ForecastSpec) -> str:
-    def count(line: bytes) -> dict[str, int]:
-        bare = re.sub(r'"[^"]*"', "", line.decode())
-        return {mark: bare.count(mark) for mark in ",;\t|" if mark != spec.decimal or mark != ","}
-
-    header = {mark: times for mark, times in count(record.data).items() if times}
-    if len(header) <= 1:
-        return next(iter(header), ",")
-    below = count(rest.data[: rest.data.find(b"\n")])
-    fitting = [mark for mark in header if header[mark] == below[mark]]
-    if len(fitting) == 1:
-        return fitting[0]
-    raise RecordError(
-        "AMBIGUOUS_DELIMITER",
-        "The header has several of comma, semicolon, tab and bar.",
-        "Give --delimiter.",
-        line=record.line,
-    )
-
-
-def _header(names: list[str], line: int, spec: ForecastSpec) -> list[str]:
-    if not spec.header:
-        return [f"column_{i + 1}" for i in range(len(names))]
-    names = [name.strip().strip('"') for name in names]
-    dates = [name for name in names if looks_like_dates([name])]
-    numbers = [name for name in names if re.fullmatch(r"[+-]?\d+([.,]\d+)?", name.strip())]
-    if len(dates) > 1 and len(names) > 2:
-        raise RecordError(
-            "NO_HEADER",
-            "The dates stand in the header, as columns.",
-            "Turn the table: dates run down a column, and each series is a column.",
-            line=line,
-            found=dates[0],
-        )
-    if dates or (numbers and len(numbers) == len(names)):
-        raise RecordError(
-            "NO_HEADER",
-            "The first line looks like data, not like names of columns.",
-            "Put a line such as date,y above it, or give --header=false.",
-            line=line,
-            found=(dates or numbers)[0],
-        )
-    header = [name.strip() or f"column_{i + 1}" for i, name in enumerate(names)]
-    for name in header:
-        if header.count(name) > 1:
-            raise RecordError(
-                "DUPLICATE_COLUMN",
-                f"Two columns are called {name!r}.",
-                "Rename one of them.",
-                line=line,
-                column=name,
-            )
-    return header
-
-
-def _sample(body: Chunk, delimiter: str) -> tuple[list[list[str]], int]:
-    """Return the first rows and the line of the first one."""
-    rows: list[list[str]] = []
-    first_line = body.line
-    whole = body.data[: end_of_last_row(body.data[:_SAMPLE_BYTES]) or len(body.data)]  # no cell cut in two
-    reader = csv.reader(io.StringIO(whole.decode(), newline=""), delimiter=delimiter)
-    before = 0
-    for row in reader:
-        if any(cell.strip() for cell in row):
-            if not rows:
-                first_line = body.line + before
-            rows.append(row)
-        before = reader.line_num
-        if len(rows) == SAMPLE_ROWS:
-            break
-    return rows, first_line
 
 
 def _record_lines(chunk: Chunk, delimiter: str) -> Ints:

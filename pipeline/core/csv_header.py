@@ -1,0 +1,128 @@
+"""The first rows of a CSV: its delimiter, its header, a sample of its rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+
+from pipeline.core.date_style import looks_like_dates
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.text_chunks import Chunk, end_of_last_row
+from pipeline.errors import RecordError
+
+SAMPLE_ROWS = 1000
+_SAMPLE_BYTES = 1 << 20
+ANNOUNCED = re.compile(rb'"?sep=([,;|\t])"?', re.IGNORECASE)  # a spreadsheet's first line may say "sep=;"
+
+
+def chain(first: Chunk, rest: Iterator[Chunk]) -> Iterator[Chunk]:
+    """Yield the first chunk, then the rest."""
+    yield first
+    yield from rest
+
+
+def first_record(chunks: Iterator[Chunk]) -> tuple[Chunk, Chunk]:
+    """Return the first row that is not blank, and the rest of its chunk."""
+    for chunk in chunks:
+        record, rest = _split_record(chunk)
+        if record.data.strip():
+            return record, rest
+    raise RecordError("EMPTY_FILE", "The file has nothing but blank lines.", "Write a header and rows below it.")
+
+
+def _split_record(chunk: Chunk) -> tuple[Chunk, Chunk]:
+    data, line, start, end = chunk.data, chunk.line, 0, 0
+    while end < len(data):
+        end = data.index(b"\n", end) + 1
+        record = data[start:end]
+        if not record.strip():
+            line, start = line + 1, end
+        elif record.count(b'"') % 2 == 0:
+            break
+    return Chunk(line, data[start:end]), Chunk(line + data.count(b"\n", start, end), data[end:])
+
+
+def sniff_delimiter(record: Chunk, rest: Chunk, spec: ForecastSpec) -> str:
+    """Return what separates the cells of the header.
+
+    Raises:
+        RecordError: AMBIGUOUS_DELIMITER if several would do.
+    """
+
+    def count(line: bytes) -> dict[str, int]:
+        bare = re.sub(r'"[^"]*"', "", line.decode())
+        return {mark: bare.count(mark) for mark in ",;\t|" if mark != spec.decimal or mark != ","}
+
+    header = {mark: times for mark, times in count(record.data).items() if times}
+    if len(header) <= 1:
+        return next(iter(header), ",")
+    below = count(rest.data[: rest.data.find(b"\n")])
+    fitting = [mark for mark in header if header[mark] == below[mark]]
+    if len(fitting) == 1:
+        return fitting[0]
+    raise RecordError(
+        "AMBIGUOUS_DELIMITER",
+        "The header has several of comma, semicolon, tab and bar.",
+        "Give --delimiter.",
+        line=record.line,
+    )
+
+
+def column_names(names: list[str], line: int, spec: ForecastSpec) -> list[str]:
+    """Return the names of the columns, made up where the header has none.
+
+    Raises:
+        RecordError: if the first row is no header, or has a name twice.
+    """
+    if not spec.header:
+        return [f"column_{i + 1}" for i in range(len(names))]
+    names = [name.strip().strip('"') for name in names]
+    dates = [name for name in names if looks_like_dates([name])]
+    numbers = [name for name in names if re.fullmatch(r"[+-]?\d+([.,]\d+)?", name.strip())]
+    if len(dates) > 1 and len(names) > 2:
+        raise RecordError(
+            "NO_HEADER",
+            "The dates stand in the header, as columns.",
+            "Turn the table: dates run down a column, and each series is a column.",
+            line=line,
+            found=dates[0],
+        )
+    if dates or (numbers and len(numbers) == len(names)):
+        raise RecordError(
+            "NO_HEADER",
+            "The first line looks like data, not like names of columns.",
+            "Put a line such as date,y above it, or give --header=false.",
+            line=line,
+            found=(dates or numbers)[0],
+        )
+    header = [name.strip() or f"column_{i + 1}" for i, name in enumerate(names)]
+    for name in header:
+        if header.count(name) > 1:
+            raise RecordError(
+                "DUPLICATE_COLUMN",
+                f"Two columns are called {name!r}.",
+                "Rename one of them.",
+                line=line,
+                column=name,
+            )
+    return header
+
+
+def sample_rows(body: Chunk, delimiter: str) -> tuple[list[list[str]], int]:
+    """Return the first rows and the line of the first one."""
+    rows: list[list[str]] = []
+    first_line = body.line
+    whole = body.data[: end_of_last_row(body.data[:_SAMPLE_BYTES]) or len(body.data)]  # no cell cut in two
+    reader = csv.reader(io.StringIO(whole.decode(), newline=""), delimiter=delimiter)
+    before = 0
+    for row in reader:
+        if any(cell.strip() for cell in row):
+            if not rows:
+                first_line = body.line + before
+            rows.append(row)
+        before = reader.line_num
+        if len(rows) == SAMPLE_ROWS:
+            break
+    return rows, first_line
