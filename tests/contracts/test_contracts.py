@@ -157,3 +157,21 @@ def test_readme_names_each_document() -> None:
     for path in (ROOT / "docs").glob("*.md"):
         assert f"docs/{path.name}" in readme
     assert Path(ROOT / "CHANGELOG.md").exists()
+
+
+def test_metrics_are_those_that_are_documented_and_used() -> None:
+    from pipeline.metrics import COUNTERS, DISTRIBUTIONS
+
+    text = (ROOT / "docs/how-it-works.md").read_text()
+    source = "\n".join(path.read_text() for path in (PACKAGE / "transforms").glob("*.py"))
+    for name in (*COUNTERS, *DISTRIBUTIONS):
+        assert f"`{name}`" in text
+        assert f'"{name}"' in source or name.startswith("receipts_")
+    for name in re.findall(r'Metrics\.(?:counter|distribution)\(NAMESPACE, "(\w+)"', source):
+        assert name in (*COUNTERS, *DISTRIBUTIONS)
+
+
+def test_the_package_brings_its_templates_along() -> None:
+    packaged = PROJECT["tool"]["setuptools"]
+    assert packaged["package-dir"]["pipeline.templates"] == "templates"
+    assert "bigquery/*.sql" in packaged["package-data"]["pipeline.templates"]
