@@ -62,7 +62,8 @@ class RowStore:
             records = records[self.counts[rows.codes] <= self._max_rows]
         self._buffer.append(records)
         self._buffered += records.nbytes
-        if self._buffered > self._spill_bytes:
+        # sorting the buffer takes several times its size, so that later ones are smaller
+        if self._buffered > (self._spill_bytes // 4 if self.spilled else self._spill_bytes):
             self._spill()
 
     def _grow(self, size: int) -> int:

@@ -112,7 +112,12 @@ def test_two_processes_share_the_work(inbox: Path, tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.skipif(not PRISM, reason="Prism is not at hand: put prism on the PATH, or name it in PRISM")
-def test_prism_writes_the_same(inbox: Path, tmp_path: Path) -> None:
+def test_prism_writes_the_same(write_csv: WriteCsv, tmp_path: Path) -> None:
+    # noise, since Stan takes seconds for a series that it can fit exactly
+    stores = [f"{s},{line}" for s in range(130) for line in daily_series(21, seed=s).splitlines()[1:]]
+    write_csv("in/stores.csv", "store,date,y\n" + "\n".join(stores) + "\n999,2024-01-01,5\n")
+    write_csv("in/bad.csv", "date,y\n01/02/2024,5\n")
+    inbox = tmp_path / "in"
     command = [sys.executable, "-m", "pipeline.main", f"--input={inbox}/*", f"--output={tmp_path}/prism", "--horizon=3",
                "--runner=PrismRunner", f"--prism_location={PRISM}", "--environment_type=LOOPBACK"]  # fmt: skip
     assert subprocess.run(command, check=False, capture_output=True).returncode == 3
