@@ -25,6 +25,7 @@ class Code:
 CODES: dict[str, Code] = {
     # the file as a whole
     "SOURCE_GONE": Code("The file was not there when it was to be read.", replayable=True),
+    "SOURCE_CHANGED": Code("The file changed while it was read.", replayable=True),
     "SOURCE_IS_DIRECTORY": Code("The path names a folder, not a file."),
     "SOURCE_FORBIDDEN": Code("The file may not be read by the user who runs the pipeline.", replayable=True),
     "BAD_MANIFEST": Code("The manifest is not valid JSON, or a field of it is unknown or out of range."),

@@ -20,7 +20,7 @@ def build(pipeline: beam.Pipeline, settings: Settings) -> beam.PCollection:
     limits, output = settings.limits, str(settings.output.absolute())
     allowed = tuple(str(folder.absolute()) for folder in settings.allowed)
 
-    read = pipeline | "ReadRequests" >> ReadRequests(settings.files, settings.spec.to_json(), allowed)
+    read = pipeline | "ReadRequests" >> ReadRequests(settings.files, settings.spec.to_json(), allowed, output)
     requests = read["requests"] | "Deduplicate" >> Deduplicate()
     loaded = requests | "LoadSeries" >> LoadSeries(limits, output)
     forecasts = loaded["blocks"] | "Forecast" >> Forecast(limits, output)

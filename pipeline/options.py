@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,7 +168,7 @@ def with_underscores(argv: list[str]) -> list[str]:
         if argument == "--":
             return [*result, *argv[position:]]
         name, mark, value = argument.partition("=")
-        if name.startswith("--"):
+        if re.fullmatch(r"--[A-Za-z][\w-]*", name):  # and not a comment in SQL
             name = "--" + name[2:].replace("-", "_")
         if name[2:] in SWITCHES and not mark:
             mark, value = "=", "true"

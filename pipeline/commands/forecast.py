@@ -50,6 +50,8 @@ def main(argv: list[str]) -> int:
     add_model_arguments(parser, Limits)
     try:
         arguments = parsed(parser, argv)
+        if arguments["workers"] is not None and arguments["workers"] < 1:
+            raise OptionsError([f"--workers: must be at least 1 (given: {arguments['workers']})"])
         with tempfile.TemporaryDirectory(prefix="dropcast-") as scratch:
             to_stdout = arguments["output"] == "-" or (arguments["files"] == ["-"] and arguments["output"] is None)
             if to_stdout:
@@ -60,7 +62,9 @@ def main(argv: list[str]) -> int:
             settings = settings_from(arguments, files)
             if to_stdout and len(settings.files) != 1:
                 raise OptionsError(["--output: - takes a single input"])
-            return _run(settings, arguments, to_stdout)
+            code = _run(settings, arguments, to_stdout)
+            shutil.rmtree(copies, ignore_errors=True)
+            return code
     except OptionsError as error:
         error.lines = [line.replace("--input: is missing", "FILE: is missing") for line in error.lines]
         return refuse(error)
@@ -75,12 +79,13 @@ def copies_of_streams(names: list[str], folder: Path) -> list[str]:
     if names.count("-") > 1:
         raise OptionsError(["FILE: - can be read only once"])
     paths = []
-    for name in names:
+    for number, name in enumerate(names):
         if name != "-" and not _is_pipe(name):
             paths.append(name)
             continue
-        folder.mkdir(parents=True, exist_ok=True)
-        copy = folder / (STDIN if name == "-" else Path(name).name)
+        place = folder / str(number)  # two pipes may have the same name
+        place.mkdir(parents=True, exist_ok=True)
+        copy = place / (STDIN if name == "-" else Path(name).name)
         with sys.stdin.buffer if name == "-" else Path(name).open("rb") as source, copy.open("wb") as file:
             shutil.copyfileobj(source, file)
         paths.append(str(copy))
@@ -157,6 +162,8 @@ class _Files:
                 self.letters.append(stray_letter(file, error))
                 self.folder.write_stray_dead_letter(self.letters[-1])
                 continue
+            if file.is_manifest:
+                self.folder.remove_stray_dead_letter(file.path)
             if request.key in seen:
                 continue  # two manifests may ask for the same
             seen.add(request.key)

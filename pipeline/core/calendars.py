@@ -6,6 +6,7 @@ inference is worse than a question. Dates are int64 microseconds since 1970 in t
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ BUSINESS_WEEK = "1111100"
 
 # A calendar is believed if at least this share of its slots between first and last date is filled.
 LEAST_DENSITY = 0.2
-# A weekday on which this share of the busiest one's dates is not reached is an exception, not part of the calendar.
-RARE_WEEKDAY = 0.25
+# A weekday is an exception, not part of the calendar, if so few dates would fall on it with less than this probability.
+CHANCE_OF_RARE = 0.001
 # A frequency is offered if at least this share of the dates lies on it.
 MOST = 0.9
 # An unseen weekday is believed to be closed if it would be missing by chance with less than this probability.
@@ -195,7 +196,7 @@ def weekday_calendar(mask: str) -> Calendar:
 # ------------------------------------------------------------------------------------------ inference
 
 
-def infer_calendar(dates: Dates) -> Calendar:
+def infer_calendar(dates: Dates, days_written: bool = True) -> Calendar:
     """Return the calendar of sorted, distinct dates.
 
     Of the calendars that every date lies on, the one with the fewest empty slots wins; it is believed
@@ -203,6 +204,7 @@ def infer_calendar(dates: Dates) -> Calendar:
 
     Args:
         dates: microseconds, shape (n,).
+        days_written: whether the day of the month stands in the dates; 2024-05 can only mean months.
 
     Raises:
         FrequencyUnclearError: if they do not say how they go on.
@@ -213,7 +215,7 @@ def infer_calendar(dates: Dates) -> Calendar:
     base = int(np.gcd.reduce(steps))
     if base % DAY:
         return _infer_within_days(dates, steps, base)
-    return _infer_months(dates) or _infer_days(dates, steps, base)
+    return _infer_months(dates, days_written) or _infer_days(dates, steps, base)
 
 
 def _infer_within_days(dates: Dates, steps: Dates, base: int) -> Calendar:
@@ -222,7 +224,9 @@ def _infer_within_days(dates: Dates, steps: Dates, base: int) -> Calendar:
     days = (dates[-1] - dates[0]) / DAY
     if uneven == 0 and days >= 3:
         slots_seen = len(np.unique(dates % DAY))
-        if slots_seen < 0.9 * per_day:
+        filled = len(dates) / (days * per_day + 1)
+        expected = per_day * (1 - (1 - filled) ** days)
+        if slots_seen < 0.9 * expected:
             step = fixed_calendar(base).name
             raise FrequencyUnclearError(
                 f"the dates are {step} apart but never fall between certain hours; {step} would also "
@@ -238,7 +242,10 @@ def _infer_within_days(dates: Dates, steps: Dates, base: int) -> Calendar:
     return fixed_calendar(base)
 
 
-def _infer_months(dates: Dates) -> Calendar | None:
+_BUSINESS = ("business_start", "business_end")
+
+
+def _infer_months(dates: Dates, days_written: bool) -> Calendar | None:
     """Return the calendar of months that all dates lie on, or None."""
     days = dates // DAY
     months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
@@ -249,7 +256,12 @@ def _infer_months(dates: Dates) -> Calendar | None:
     if len(dates) / ((months[-1] - months[0]) / step + 1) < LEAST_DENSITY or not _is_common(steps, step):
         return None
     day_of_month = days - _month_days(months, "start") + 1
-    anchors = ("start", "end", str(int(day_of_month.max())), "business_start", "business_end")
+    fits = {anchor: np.array_equal(_month_days(months, anchor), days) for anchor in ("start", "end", *_BUSINESS)}
+    for plain, business in (("start", "business_start"), ("end", "business_end")):
+        if step == 1 and days_written and fits[plain] and fits[business]:
+            names = tuple(month_calendar(1, anchor).name for anchor in (plain, business))
+            raise FrequencyUnclearError(f"the {plain} of each month and its business {plain} both fit", names)
+    anchors = ("start", "end", str(int(day_of_month.max())), *_BUSINESS)
     for anchor in anchors:
         if np.array_equal(_month_days(months, anchor), days):
             phase = -1 if anchor.isdigit() or step not in (3, 12) else int(months[-1] % 12)
@@ -279,12 +291,21 @@ def _infer_days(dates: Dates, steps: Dates, base: int) -> Calendar:
     return _infer_open_weekdays(dates, steps, seen)
 
 
+def binomial_tail(most: int, trials: int, chance: float) -> float:
+    """Return the probability of at most `most` successes in `trials`, each of probability `chance`."""
+    return sum(math.comb(trials, n) * chance**n * (1 - chance) ** (trials - n) for n in range(min(most, trials) + 1))
+
+
 def _refuse_rare_weekdays(dates: Dates, weekdays: npt.NDArray[np.int64]) -> None:
     """Raise if a weekday occurs among the dates, but much more seldom than another that nearly always does."""
     counts = np.bincount(weekdays, minlength=7)
     weeks = (int(dates[-1]) - int(dates[0])) / (7 * DAY)
-    rare = (counts > 0) & (counts < RARE_WEEKDAY * counts.max())
-    if not rare.any() or counts.max() < 0.5 * weeks:
+    rare = np.zeros(7, dtype=bool)
+    for weekday in np.flatnonzero(counts):
+        others = counts[(counts > 0) & (np.arange(7) != weekday)]
+        usual_share = min(float(others.mean()) / weeks, 1.0) if len(others) and weeks >= 1 else 0.0
+        rare[weekday] = 7 * binomial_tail(int(counts[weekday]), int(weeks), usual_share) < CHANCE_OF_RARE
+    if not rare.any() or rare[counts > 0].all():
         return
     odd = int(np.flatnonzero(rare[weekdays])[0])
     usual = "".join("01"[int(count > 0 and not few)] for count, few in zip(counts, rare, strict=True))
@@ -315,7 +336,11 @@ def _infer_open_weekdays(dates: Dates, steps: Dates, seen: npt.NDArray[np.bool_]
         _require_even_steps(dates, steps, int(np.gcd.reduce(steps)))
         raise FrequencyUnclearError("the dates fall on some weekdays only, and seldom on two in a row", ("D",))
     filled = len(dates) / (slots + 1)  # +1: the estimate must not be certain
-    if slots and len(dates) / slots >= LEAST_DENSITY and (1 - filled) ** closed_slots < CHANCE_OF_CLOSED:
+    days = np.arange(int(dates[0] // DAY), int(dates[-1] // DAY) + 1) * DAY
+    occurrences = np.bincount(weekdays_of(days), minlength=7)[~seen]
+    # For a working week the weekend counts as a whole; of other sets any of seven weekdays might be the one.
+    by_chance = (1 - filled) ** closed_slots if mask == BUSINESS_WEEK else 7 * (1 - filled) ** int(occurrences.min())
+    if slots and len(dates) / slots >= LEAST_DENSITY and by_chance < CHANCE_OF_CLOSED:
         return calendar
     absent = ", ".join(day.title() for day, open_ in zip(WEEKDAYS, seen, strict=True) if not open_)
     raise FrequencyUnclearError(
@@ -381,9 +406,21 @@ def format_date(date: int) -> str:
     return text.removesuffix(" 00:00:00")
 
 
-def calendar_of(frequency: str | None) -> Callable[[Dates], Calendar]:
+def slots_of(calendar: Calendar, dates: Dates) -> Dates:
+    """Return the number of each date's slot in its calendar, shape (n,); neighbouring slots differ by one."""
+    days = dates // DAY
+    if calendar.kind == "months":
+        months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+        return np.asarray(months // calendar.step, dtype=np.int64)
+    if calendar.kind == "weekdays":
+        slots = np.busday_count(np.datetime64("1970-01-01"), days.astype("datetime64[D]"), weekmask=calendar.anchor)
+        return np.asarray(slots, dtype=np.int64)
+    return np.asarray((dates - dates[0]) // calendar.step, dtype=np.int64)
+
+
+def calendar_of(frequency: str | None, days_written: bool) -> Callable[[Dates], Calendar]:
     """Return what finds a series' calendar: the stated frequency, or inference."""
     if frequency is None:
-        return infer_calendar
+        return lambda dates: infer_calendar(dates, days_written)
     calendar = parse_frequency(frequency)
     return lambda dates: calendar

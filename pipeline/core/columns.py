@@ -128,7 +128,7 @@ class _Chooser:
     """Takes columns out of those that are left, one role after another."""
 
     def __init__(self, header: list[str], sample: dict[str, list[str]], line: int, unnamed: frozenset[str]) -> None:
-        self.left = list(header)
+        self.left = dict.fromkeys(header)  # ordered, and quick to take from
         self._header = header
         self._sample = sample
         self._line = line
@@ -224,7 +224,7 @@ class _Chooser:
         )
 
     def _take(self, name: str) -> str:
-        self.left.remove(name)
+        del self.left[name]
         return name
 
     def _with_names(self, names: tuple[str, ...]) -> list[str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from pipeline.core.date_style import looks_like_dates
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.text_chunks import Chunk, end_of_last_row
+from pipeline.core.text_chunks import Chunk, end_of_first_row
 from pipeline.errors import RecordError
 
 SAMPLE_ROWS = 1000
@@ -23,25 +24,21 @@ def chain(first: Chunk, rest: Iterator[Chunk]) -> Iterator[Chunk]:
     yield from rest
 
 
-def first_record(chunks: Iterator[Chunk]) -> tuple[Chunk, Chunk]:
-    """Return the first row that is not blank, and the rest of its chunk."""
+def first_record(chunks: Iterator[Chunk], delimiter: str | None) -> tuple[Chunk, Chunk]:
+    """Return the first row that is not blank, and the rest of its chunk.
+
+    Raises:
+        RecordError: EMPTY_FILE if there is none.
+    """
     for chunk in chunks:
-        record, rest = _split_record(chunk)
-        if record.data.strip():
-            return record, rest
+        data = chunk.data.lstrip(b" \t\r\n")
+        skipped = chunk.data[: len(chunk.data) - len(data)]
+        skipped = skipped[: skipped.rfind(b"\n") + 1]  # whole lines only: the header may begin with a tab
+        data, line = chunk.data[len(skipped) :], chunk.line + skipped.count(b"\n")
+        if data.strip():
+            end = end_of_first_row(data, delimiter) or len(data)
+            return Chunk(line, data[:end]), Chunk(line + data.count(b"\n", 0, end), data[end:])
     raise RecordError("EMPTY_FILE", "The file has nothing but blank lines.", "Write a header and rows below it.")
-
-
-def _split_record(chunk: Chunk) -> tuple[Chunk, Chunk]:
-    data, line, start, end = chunk.data, chunk.line, 0, 0
-    while end < len(data):
-        end = data.index(b"\n", end) + 1
-        record = data[start:end]
-        if not record.strip():
-            line, start = line + 1, end
-        elif record.count(b'"') % 2 == 0:
-            break
-    return Chunk(line, data[start:end]), Chunk(line + data.count(b"\n", start, end), data[end:])
 
 
 def sniff_delimiter(record: Chunk, rest: Chunk, spec: ForecastSpec) -> str:
@@ -78,7 +75,7 @@ def column_names(names: list[str], line: int, spec: ForecastSpec) -> list[str]:
     """
     if not spec.header:
         return [f"column_{i + 1}" for i in range(len(names))]
-    names = [name.strip().strip('"') for name in names]
+    names = [name.strip() for name in names]
     dates = [name for name in names if looks_like_dates([name])]
     numbers = [name for name in names if re.fullmatch(r"[+-]?\d+([.,]\d+)?", name.strip())]
     if len(dates) > 1 and len(names) > 2:
@@ -98,8 +95,8 @@ def column_names(names: list[str], line: int, spec: ForecastSpec) -> list[str]:
             found=(dates or numbers)[0],
         )
     header = [name.strip() or f"column_{i + 1}" for i, name in enumerate(names)]
-    for name in header:
-        if header.count(name) > 1:
+    for name, times in Counter(header).items():
+        if times > 1:
             raise RecordError(
                 "DUPLICATE_COLUMN",
                 f"Two columns are called {name!r}.",
@@ -114,8 +111,10 @@ def sample_rows(body: Chunk, delimiter: str) -> tuple[list[list[str]], int]:
     """Return the first rows and the line of the first one."""
     rows: list[list[str]] = []
     first_line = body.line
-    whole = body.data[: end_of_last_row(body.data[:_SAMPLE_BYTES]) or len(body.data)]  # no cell cut in two
-    reader = csv.reader(io.StringIO(whole.decode(), newline=""), delimiter=delimiter)
+    # a cell cut in two would pass for another kind of cell: the last row read from a part is left out
+    part = body.data[:_SAMPLE_BYTES]
+    text = io.StringIO(part.decode(errors="ignore"), newline="\n")
+    reader = csv.reader(text, delimiter=delimiter)
     before = 0
     for row in reader:
         if any(cell.strip() for cell in row):
@@ -124,5 +123,5 @@ def sample_rows(body: Chunk, delimiter: str) -> tuple[list[list[str]], int]:
             rows.append(row)
         before = reader.line_num
         if len(rows) == SAMPLE_ROWS:
-            break
-    return rows, first_line
+            return rows, first_line
+    return rows[:-1] if len(part) < len(body.data) else rows, first_line

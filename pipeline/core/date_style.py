@@ -23,7 +23,7 @@ from pipeline.errors import RecordError, shorten
 
 Mask = npt.NDArray[np.bool_]
 
-_TIME = r"[T ]\d{2}:\d{2}(:\d{2}([.,]\d{1,9})?)?"
+_TIME = r"[T ]\d{2}(:\d{2}(:\d{2}([.,]\d{1,9})?)?)?"
 _OFFSET = r" ?(Z|z|UTC|[+-]\d{2}(:?\d{2})?)"
 _SLASHED = r"\d{1,2}[/.-]\d{1,2}[/.-](\d{4}|\d{2})"
 # Forms that can be read without guessing.
@@ -66,6 +66,12 @@ class DateStyle:
     offset_minutes: int | None = None
     fraction: int = 0
     seconds: bool = True
+
+    @property
+    def has_days(self) -> bool:
+        """Whether the day of the month is written."""
+        codes = self.format if self.form == "format" else ""
+        return self.form not in ("month", "year") and (not codes or any(c in codes for c in ("%d", "%j", "%x", "%c")))
 
     def to_utc(self, dates: Dates) -> Dates:
         """Return wall-clock dates as UTC; naive ones are taken for UTC."""

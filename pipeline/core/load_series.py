@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 import pyarrow as pa
 
@@ -15,6 +14,7 @@ from pipeline.core.limits import Limits
 from pipeline.core.read_csv import CsvReader
 from pipeline.core.row_store import RowStore, read_work_file
 from pipeline.core.series_batch import Layout, reference_batch, series_batch, too_many_rows
+from pipeline.core.text_chunks import ByteSource
 from pipeline.errors import RecordError
 
 
@@ -63,7 +63,7 @@ class LoadedCsv:
             )
 
 
-def load_csv(file: IO[bytes], spec: ForecastSpec, limits: Limits, work: Path) -> LoadedCsv:
+def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path) -> LoadedCsv:
     """Read a CSV to its end.
 
     Args:

@@ -6,9 +6,12 @@ run that was killed is mended by running it again. The receipt comes last: it al
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import gzip
 import hashlib
+import io
+import itertools
 import json
 import os
 import shutil
@@ -76,8 +79,7 @@ class OutputFolder:
         work.mkdir(parents=True, exist_ok=True)
         layout, levels = Layout.from_json(block.layout), ForecastSpec.from_json(request.spec).level
         rows = forecast_rows(block, levels)
-        table = self._internal / "forecasts" / f"{request.key}-{block.part:06d}.parquet"
-        self._write_parquet(rows, table, work)
+        self._write_parquet(rows, self._part_of_table(request, block.part), work)
         header = b"" if block.part else csv_header(layout, levels)
         (work / f"{part}.csv").write_bytes(header + csv_rows(block.batch, layout, levels))
         faults = _faults(block)
@@ -113,7 +115,16 @@ class OutputFolder:
             target = self.root / request.output
             target.parent.mkdir(parents=True, exist_ok=True)
             composed.replace(target)
+        # of an earlier run of this request under other limits, which cut it into more parts
+        for number in itertools.count(outcome.parts):
+            stale = self._part_of_table(request, number)
+            if not stale.exists():
+                break
+            stale.unlink()
         return dataclasses.replace(outcome, part=-1)
+
+    def _part_of_table(self, request: Request, part: int) -> Path:
+        return self._internal / "forecasts" / f"{request.key}-{part:06d}.parquet"
 
     # --------------------------------------------------------------------------------- dead letters
 
@@ -138,13 +149,19 @@ class OutputFolder:
 
     def write_stray_dead_letter(self, letter: DeadLetter) -> None:
         """Write the dead letter of something that never became a request, such as a bad manifest."""
-        folder, work = self._internal / "dead_letters", self._internal / "work" / letter.request_key
+        name = _stray_name(letter.source)
+        folder, work = self._internal / "dead_letters", self._internal / "work" / name
         work.mkdir(parents=True, exist_ok=True)
-        self._write_parquet(element_rows("dead_letters", [letter]), folder / f"{letter.request_key}.parquet", work)
+        self._write_parquet(element_rows("dead_letters", [letter]), folder / f"{name}.parquet", work)
         composed = work / "dead_letters.ndjson"
         composed.write_text(letter.to_json() + "\n")
-        composed.replace(folder / f"{letter.request_key}.ndjson")
+        composed.replace(folder / f"{name}.ndjson")
         shutil.rmtree(work)
+
+    def remove_stray_dead_letter(self, source: str) -> None:
+        """Remove the dead letter of a manifest that has been mended."""
+        for suffix in ("ndjson", "parquet"):
+            (self._internal / "dead_letters" / f"{_stray_name(source)}.{suffix}").unlink(missing_ok=True)
 
     def dead_letters(self, request_key: str) -> list[DeadLetter]:
         """Return the dead letters of a request."""
@@ -181,7 +198,10 @@ class OutputFolder:
                 superseded = element_rows("receipts", []).schema
                 other["status"] = "superseded"
                 self._write_parquet(pa.Table.from_pylist([other], schema=superseded), path, work)
-        self._write_parquet(element_rows("receipts", [receipt]), self._receipt_path(request), work)
+        path = self._receipt_path(request)
+        # The same request, done before and now refused (by a lower limit, say), takes nothing back.
+        if receipt.status != "failed" or not path.exists() or self._read_receipt(path).status == "failed":
+            self._write_parquet(element_rows("receipts", [receipt]), path, work)
         shutil.rmtree(work)
         return receipt
 
@@ -252,6 +272,10 @@ class OutputFolder:
         whole.replace(target)
 
 
+def _stray_name(source: str) -> str:
+    return f"message-{hashlib.sha256(source.encode()).hexdigest()[:32]}"
+
+
 def _outranks(other: dict[str, Any], request: Request) -> bool:
     ours = datetime.fromisoformat(request.source_time)
     return bool((other["source_time"], other["attempt"]) > (ours, request.attempt))
@@ -274,10 +298,11 @@ def _is_forecast(path: Path) -> bool:
     """Return whether a file's header is that of a forecast."""
     try:
         with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
-            header = file.read(1 << 16).partition(b"\n")[0].decode(errors="replace")
-    except (EOFError, gzip.BadGzipFile, zlib.error):
+            start = file.read(1 << 16).decode(errors="replace")
+        header = next(csv.reader(io.StringIO(start, newline="\n")), [])
+    except (EOFError, gzip.BadGzipFile, zlib.error, csv.Error):
         return False
-    return "date,prediction,prediction_lower" in header
+    return ["date", "prediction"] in [header[i : i + 2] for i in range(len(header))]
 
 
 def _compressed(raw: IO[bytes], name: str) -> AbstractContextManager[Any]:

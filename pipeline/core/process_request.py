@@ -12,6 +12,7 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import load_csv, resolve_reference
 from pipeline.core.output_folder import OutputFolder
+from pipeline.core.request_key import HashingReader
 from pipeline.core.series_batch import Layout
 from pipeline.core.text_chunks import open_source
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Request, SeriesBlock
@@ -28,8 +29,14 @@ def load_blocks(request: Request, limits: Limits, folder: OutputFolder) -> Itera
     """
     start = time.perf_counter()
     folder.refuse_taken_output(request)
-    with open_source(Path(request.source)) as file:
+    with open_source(Path(request.source)) as raw:
+        file = HashingReader(raw)
         loaded = load_csv(file, ForecastSpec.from_json(request.spec), limits, folder.work(request))
+        changed = file.version() != request.version
+    if changed:
+        raise RecordError(
+            "SOURCE_CHANGED", "The file changed while it was read.", "Forecast it again once it is whole."
+        )
     layout, parts = loaded.layout.to_json(), loaded.parts
     seconds = time.perf_counter() - start
     if loaded.store.spilled:

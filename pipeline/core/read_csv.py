@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as pa_csv
 
+from pipeline.core.calendars import DAY
 from pipeline.core.columns import MISSING, WIDE_COLUMN, Columns, choose_columns
 from pipeline.core.csv_header import ANNOUNCED, chain, column_names, first_record, sample_rows, sniff_delimiter
 from pipeline.core.date_style import DateStyle, recognise_dates
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.number_text import number_hint, read_numbers, refuse_ambiguous_points
-from pipeline.core.text_chunks import LONGEST_ROW, Chunk, text_chunks
+from pipeline.core.text_chunks import LONGEST_ROW, ByteSource, Chunk, text_chunks
 from pipeline.errors import RecordError, shorten
 
 csv.field_size_limit(2 * LONGEST_ROW)
@@ -77,25 +77,25 @@ class CsvReader:
     _wide_ids: list[tuple[str, ...]] = field(default_factory=list)
 
     @classmethod
-    def open(cls, file: IO[bytes], spec: ForecastSpec, limits: Limits) -> CsvReader:
+    def open(cls, file: ByteSource, spec: ForecastSpec, limits: Limits) -> CsvReader:
         """Read the header and a sample, and decide what the columns are.
 
         Raises:
             RecordError: if the file is not such a CSV.
         """
-        chunks = text_chunks(file, spec.encoding, limits)
-        record, rest = first_record(chunks)
+        chunks = text_chunks(file, spec.encoding, limits, spec.delimiter)
         delimiter = spec.delimiter
+        record, rest = first_record(chunks, delimiter)
         if announced := ANNOUNCED.fullmatch(record.data.strip()):
             delimiter = delimiter or announced[1].decode()
-            record, rest = first_record(chain(rest, chunks))
+            record, rest = first_record(chain(rest, chunks), delimiter)
         delimiter = delimiter or sniff_delimiter(record, rest, spec)
-        text = io.StringIO(record.data.decode(), newline="")
+        text = io.StringIO(record.data.decode(), newline="\n")
         names = next(csv.reader(text, delimiter=delimiter, skipinitialspace=True))
         header = column_names(names, record.line, spec)
         body = rest if spec.header else Chunk(record.line, record.data + rest.data)
         first_rows, sample_line = sample_rows(body, delimiter)
-        if not first_rows and (following := next(chunks, None)):  # the first row may not fit into a chunk
+        while not first_rows and (following := next(chunks, None)):  # blank lines, or a first row of megabytes
             body = following
             first_rows, sample_line = sample_rows(body, delimiter)
         if not first_rows:
@@ -144,6 +144,8 @@ class CsvReader:
         blank = bad_dates & (date_text == "")
         for numbers, text in (*values, *extras):
             blank &= np.isnan(numbers) & (text == "")
+        for name in self.columns.ids:
+            blank &= np.asarray(pc.equal(pc.utf8_trim_whitespace(_whole(table, name)), ""))
         codes = self._row_codes(table, ~blank)
         self.row_count += int((~blank).sum())
         extra_numbers = np.column_stack([numbers for numbers, _ in extras]) if extras else np.empty((len(lines), 0))
@@ -196,7 +198,7 @@ class CsvReader:
 
         try:
             table = read(types)
-            as_it_should_be = not any(_has_infinity(column) for column in table.columns)
+            as_it_should_be = all(_is_plain(column, self.style.form) for column in table.columns)
         except pa.ArrowInvalid:
             as_it_should_be = False
         if not as_it_should_be:
@@ -363,8 +365,16 @@ def _first_of_each(codes: Ints, flagged: npt.NDArray[np.bool_]) -> Ints:
     return result
 
 
-def _has_infinity(column: pa.ChunkedArray) -> bool:
-    return pa.types.is_floating(column.type) and bool(pc.any(pc.is_inf(column)).as_py())
+def _is_plain(column: pa.ChunkedArray, date_form: str) -> bool:
+    """Return whether a typed column holds only what reading its text would have given.
+
+    Arrow takes more for numbers and dates than we do; what counts must not depend on the other cells of a chunk.
+    """
+    if pa.types.is_floating(column.type):
+        return bool(pc.all(pc.is_finite(column)).as_py() is not False)
+    if pa.types.is_timestamp(column.type) and date_form == "date":
+        return not (np.asarray(pc.fill_null(column.cast(pa.int64()), 0)) % DAY).any()
+    return True
 
 
 def _whole(table: pa.Table, name: str) -> pa.Array:
@@ -374,7 +384,7 @@ def _whole(table: pa.Table, name: str) -> pa.Array:
 
 def _record_lines(chunk: Chunk, delimiter: str) -> Ints:
     """Return the line on which each row of a chunk begins, where rows may span lines or be blank."""
-    reader = csv.reader(io.StringIO(chunk.data.decode(), newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(chunk.data.decode(), newline="\n"), delimiter=delimiter)
     lines, before = [], 0
     for row in reader:
         if row:

@@ -16,7 +16,7 @@ from pipeline.core.read_csv import Rows
 
 BLOCK_SERIES = 64  # series in a block: enough to spread its fixed cost, few enough to share out the work
 BLOCK_ROWS = 1 << 20  # rows in a block, unless a single series has more
-BUCKET_SERIES = 4 * BLOCK_SERIES
+BUCKET_SERIES = BLOCK_SERIES  # so that a block is read from its work file in one go
 SPILL_BYTES = 64 << 20  # rows of a larger file go to work files
 _READ_RECORDS = 1 << 20
 
@@ -33,15 +33,15 @@ class RowStore:
         folder: where work files may be made; it is made when the first one is needed.
         extras: number of extra columns.
         max_rows: rows of one series that are kept; the rest are counted only.
-        spill_bytes: size of the buffer.
+        spill_bytes: size of the buffer; SPILL_BYTES by default.
     """
 
-    def __init__(self, folder: Path, extras: int, max_rows: int, spill_bytes: int = SPILL_BYTES) -> None:
+    def __init__(self, folder: Path, extras: int, max_rows: int, spill_bytes: int | None = None) -> None:
         self.counts: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self.spilled = False
         self._folder = folder
         self._max_rows = max_rows
-        self._spill_bytes = spill_bytes
+        self._spill_bytes = SPILL_BYTES if spill_bytes is None else spill_bytes
         self._type = _record_type(extras)
         self._buffer: list[npt.NDArray[np.void]] = []
         self._buffered = 0
@@ -79,6 +79,8 @@ class RowStore:
         self.counts = self.counts[:series]
         if self.spilled:
             self._spill()
+            for code in range(0, series, BUCKET_SERIES):  # series may have no row but faulty ones
+                self.work_file(code).touch()
         elif self._buffer:
             self._buffer = [np.concatenate(self._buffer)]
 
@@ -95,23 +97,16 @@ class RowStore:
             ranges.append((start, len(self.counts)))
         return ranges
 
-    def read(self, first: int, last: int) -> Rows:
-        """Return the rows of the series from `first` to before `last`, sorted by series, date and line."""
-        if self.spilled:
-            return read_work_file(self.work_file(first), first, last, self._type)
-        records = self._buffer[0] if self._buffer else np.empty(0, dtype=self._type)
-        return _sorted(records[(records["code"] >= first) & (records["code"] < last)], self._type)
-
     def read_all(self) -> Iterator[tuple[int, int, Rows]]:
         """Yield each block's range of series and its rows."""
-        if not self.spilled and self._buffer:
-            everything = _sorted(self._buffer.pop(), self._type)
+        if self.spilled:
             for first, last in self.blocks():
-                start, end = np.searchsorted(everything.codes, (first, last))
-                yield first, last, _slice(everything, int(start), int(end))
+                yield first, last, read_work_file(self.work_file(first), first, last, self._type)
             return
+        everything = _sorted(self._buffer[0] if self._buffer else np.empty(0, dtype=self._type), self._type)
         for first, last in self.blocks():
-            yield first, last, self.read(first, last)
+            start, end = np.searchsorted(everything.codes, (first, last))
+            yield first, last, _slice(everything, int(start), int(end))
 
     def work_file(self, code: int) -> Path:
         """Return the work file that holds a series' rows."""

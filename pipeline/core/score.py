@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.core.calendars import DAY, HOUR, parse_frequency
+from pipeline.core.calendars import DAY, HOUR, Dates, parse_frequency, slots_of
 from pipeline.core.series_batch import lists_of, number_lists, timestamp_lists
 from pipeline.errors import RecordError
 
@@ -32,10 +32,19 @@ def season_length(frequency: str) -> int:
     return max(364 * DAY // calendar.step, 1)
 
 
-def seasonal_naive_error(history: Floats, season: int) -> float:
-    """Return the mean absolute error of the seasonal naive forecast within the history, shape (n,)."""
-    lag = season if season < len(history) else 1
-    return float(np.mean(np.abs(history[lag:] - history[:-lag]))) if len(history) > lag else 0.0
+def seasonal_naive_error(dates: Dates, history: Floats, frequency: str) -> float:
+    """Return the mean absolute error of the seasonal naive forecast within the history, shape (n,).
+
+    Values a season apart are held against each other, whatever gaps lie between them; where there is no
+    such pair, neighbours are.
+    """
+    slots = slots_of(parse_frequency(frequency), dates)
+    for lag in (season_length(frequency), 1):
+        at = np.minimum(np.searchsorted(slots, slots + lag), len(slots) - 1)
+        paired = slots[at] == slots + lag
+        if paired.any():
+            return float(np.mean(np.abs(history[at][paired] - history[paired])))
+    return 0.0
 
 
 def held_out(
@@ -43,7 +52,8 @@ def held_out(
 ) -> tuple[pa.RecordBatch, list[Floats], list[float]]:
     """Cut the last `horizon` values off each history.
 
-    A series with a fault, or whose history is not longer than two horizons, is not scored.
+    A series with a fault, or whose history is shorter than two horizons, is not scored. Missing values do
+    not count: with gaps, the values held out span more than a horizon.
 
     Returns:
         The shortened series, whose dates to forecast are those cut off; the values cut off; and the error
@@ -57,7 +67,7 @@ def held_out(
     for i, history in enumerate(values):
         cut = len(history) - horizon
         if faults[i] is None and cut >= max(horizon, 2):
-            scales.append(seasonal_naive_error(history[:cut], season_length(frequencies[i])))
+            scales.append(seasonal_naive_error(dates[i][:cut], history[:cut], frequencies[i]))
             cuts.append(cut)
             actuals.append(history[cut:])
             continue

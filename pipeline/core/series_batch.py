@@ -125,7 +125,7 @@ class _Builder:
 
     def __init__(self, spec: ForecastSpec, limits: Limits, layout: Layout, offset: int) -> None:
         self._spec, self._limits, self._layout, self._offset = spec, limits, layout, offset
-        self._calendar_of = calendar_of(spec.frequency)
+        self._calendar_of = calendar_of(spec.frequency, layout.style.has_days)
         self._last_inferred: tuple[Dates, str, Dates] | None = None
         self._names: list[str] = []
         self._ids: list[list[str]] = []
@@ -168,7 +168,7 @@ class _Builder:
         if not present.any():
             raise RecordError("ALL_MISSING", "The series has no value.", "Add values, or remove the series.")
         last = int(np.flatnonzero(present)[-1])
-        history = present.copy()
+        history = present
         if history.sum() < 2:
             raise RecordError(
                 "TOO_FEW_ROWS",
@@ -181,10 +181,8 @@ class _Builder:
 
     def _future(self, dates: Dates, last: int) -> tuple[str, Dates]:
         known = self._last_inferred
-        if known is not None and np.array_equal(known[0], dates) and self._futures and known[2][0] > last:
-            calendar_name, future = known[1], known[2]
-            if int(known[0][-1]) == last:
-                return calendar_name, future
+        if known is not None and int(known[0][-1]) == last and np.array_equal(known[0], dates):
+            return known[1], known[2]
         try:
             calendar = self._calendar_of(dates)
         except FrequencyUnclearError as error:
@@ -323,21 +321,30 @@ def _one_row_a_date(
     ends = np.concatenate([starts[1:], [len(dates)]])
     merged, chosen = np.empty(len(starts)), np.empty((len(starts), extras.shape[1]))
     for i, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-        group = values[start:end]
-        present = group[np.isfinite(group)]
-        kept = present[-1] if rule == "last" and len(present) else present[0] if len(present) else np.nan
-        if len(present) > 1 and (present != present[0]).any():
-            if rule == "error":
-                other = start + int(np.flatnonzero(np.isfinite(group) & (group != present[0]))[0])
-                raise RecordError(
-                    "DUPLICATE_DATE",
-                    f"{format_date(int(dates[start]))} stands here again, with {values[other]:.12g} "
-                    f"instead of {present[0]:.12g} (line {lines[start]}).",
-                    "Name the columns that tell the series apart with --id_columns, or settle it with "
-                    "--duplicates=sum, mean, first or last.",
-                    line=int(lines[other]),
-                )
-            kept = present.sum() if rule == "sum" else present.mean() if rule == "mean" else kept
-        merged[i] = kept
-        chosen[i] = extras[end - 1 if rule == "last" else start]
+        present = start + np.flatnonzero(np.isfinite(values[start:end]))
+        if rule == "error":
+            _require_agreement(dates, values, extras, lines, present)
+        kept = start if not len(present) else present[-1] if rule == "last" else present[0]
+        merged[i] = values[kept]
+        if len(present) and rule in ("sum", "mean"):
+            merged[i] = values[present].sum() if rule == "sum" else values[present].mean()
+        chosen[i] = extras[kept]
     return dates[starts], merged, chosen
+
+
+def _require_agreement(dates: Dates, values: Floats, extras: Floats, lines: Dates, present: Dates) -> None:
+    """Raise if rows of one date, at the positions `present`, have different numbers."""
+    first = present[:1]
+    differs = (values[present] != values[first]) | (extras[present] != extras[first]).any(axis=1)
+    if not differs.any():
+        return
+    other = int(present[differs][0])
+    column = "" if values[other] != values[first[0]] else " (in a regressor, cap or floor)"
+    raise RecordError(
+        "DUPLICATE_DATE",
+        f"{format_date(int(dates[other]))} stands here again, with {values[other]:.12g} instead of "
+        f"{values[first[0]]:.12g} (line {lines[first[0]]}){column}.",
+        "Name the columns that tell the series apart with --id_columns, or settle it with --duplicates=sum, mean, "
+        "first or last.",
+        line=int(lines[other]),
+    )

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from pipeline.core.limits import Limits
 from pipeline.errors import RecordError, shorten
@@ -34,6 +34,14 @@ _OTHER_KINDS = {
     b"\x28\xb5\x2f\xfd": ("compressed with zstd", "Decompress it, or compress it with gzip."),
     b"\xfd7zXZ\x00": ("compressed with xz", "Decompress it, or compress it with gzip."),
 }
+
+
+class ByteSource(Protocol):
+    """What bytes are read from: an open file, or something like one."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return at most `size` bytes, and none at the end."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -78,36 +86,67 @@ def open_source(path: Path) -> IO[bytes]:
         raise refusal from None
 
 
-def text_chunks(file: IO[bytes], encoding: str, limits: Limits) -> Iterator[Chunk]:
+def text_chunks(file: ByteSource, encoding: str, limits: Limits, delimiter: str | None = None) -> Iterator[Chunk]:
     """Yield the rows of a file, cut between rows.
 
     Args:
         file: the raw bytes, perhaps gzip.
         encoding: Python's name for the text's encoding.
         limits: max_bytes is held against the decompressed size.
+        delimiter: what separates cells, if it is known: a quote opens a cell only where a cell begins.
 
     Raises:
         RecordError: if these are not the bytes of a CSV.
     """
     line = 1
     rest = b""
-    for data in _line_ends(_utf8(_decompressed(file, limits), encoding)):
+    quoted: re.Pattern[bytes] | None = None
+    for data in _utf8(_decompressed(file, limits), encoding):
         buffer = rest + data
-        cut = end_of_last_row(buffer)
+        quoted = quoted or quoted_cells(delimiter or _likely_delimiter(buffer))
+        cut = _end_of_last_row(buffer, quoted)
         head, rest = buffer[:cut], buffer[cut:]
         if head:
-            yield _checked(Chunk(line, head))
-            line += head.count(b"\n")
+            chunk = _checked(Chunk(line, _line_feeds(head, quoted)))
+            yield chunk
+            line += chunk.data.count(b"\n")
         if len(rest) > LONGEST_ROW:
-            raise _unending_row(rest, line)
+            raise _unending_row(rest, line, quoted)
     rest = rest.removesuffix(b"\x1a")  # the end of a file, in DOS
-    if rest:
-        if _open_quote(rest) is not None:
-            raise _unending_row(rest, line)
-        yield _checked(Chunk(line, rest + b"\n"))
+    if rest and quoted is not None:
+        if _open_quote(rest, quoted) is not None:
+            raise _unending_row(rest, line, quoted)
+        ended = rest if rest.endswith(b"\r") else rest + b"\n"
+        yield _checked(Chunk(line, _line_feeds(ended, quoted)))
 
 
-def _decompressed(file: IO[bytes], limits: Limits) -> Iterator[bytes]:
+def _likely_delimiter(start: bytes) -> str:
+    """Return the usual delimiter that the first line has most of; for telling which quotes open a cell."""
+    first = re.split(rb"[\r\n]", start.lstrip(b"\r\n"), maxsplit=1)[0]
+    return max(",;\t|", key=lambda mark: first.count(mark.encode()))
+
+
+def quoted_cells(delimiter: str) -> re.Pattern[bytes]:
+    """Return what matches a quoted cell in text that starts with a row; its group 1 is empty if it is not closed.
+
+    A quote opens a cell only where a cell begins; elsewhere, as in 5" pipe, it is a character like any other.
+    """
+    mark = re.escape(delimiter.encode())
+    return re.compile(rb"(?:(?<=" + mark + rb')|(?<=[\r\n])|\A)"(?:[^"]|"")*+("|\Z)')
+
+
+def end_of_first_row(data: bytes, delimiter: str | None) -> int:
+    """Return the position after the first line feed that is not within quotes; 0 if there is none."""
+    position = 0
+    for cell in quoted_cells(delimiter or _likely_delimiter(data)).finditer(data):
+        end = data.find(b"\n", position, cell.start())
+        if end >= 0:
+            return end + 1
+        position = cell.end()
+    return data.find(b"\n", position) + 1
+
+
+def _decompressed(file: ByteSource, limits: Limits) -> Iterator[bytes]:
     start = file.read(6)
     if not start:
         raise RecordError("EMPTY_FILE", "The file is empty.", "Write a header line and rows below it.")
@@ -141,7 +180,7 @@ def _decompressed(file: IO[bytes], limits: Limits) -> Iterator[bytes]:
 class _Rejoined(io.RawIOBase):
     """A stream from which the first bytes have been read already."""
 
-    def __init__(self, start: bytes, rest: IO[bytes]) -> None:
+    def __init__(self, start: bytes, rest: ByteSource) -> None:
         self._start = start
         self._rest = rest
 
@@ -194,54 +233,46 @@ def _chain(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield b""
 
 
-def _line_ends(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Turn lone carriage returns outside quotes into line feeds, so that each line ends in a line feed."""
-    held = b""
-    for piece in pieces:
-        data = held + piece
-        held = data[len(data.rstrip(b"\r")) :]  # what follows decides what these are
-        yield _line_feeds(data[: len(data) - len(held)])
-    yield _line_feeds(held)
-
-
-def _line_feeds(data: bytes) -> bytes:
-    if b"\r" not in data or data.count(b"\r") == data.count(b"\r\n"):
-        return data
-    if b'"' not in data:
-        return _CARRIAGE_RETURN.sub(b"\n", data)
-    return _QUOTED_OR_RETURN.sub(lambda match: match[0] if match[0].startswith(b'"') else b"\n", data)
-
-
-_CARRIAGE_RETURN = re.compile(rb"\r+\n|\r")
-# A quote opens a cell only where a cell begins; elsewhere, as in 5" pipe, it is a character like any other.
-_QUOTED = re.compile(rb'(?:(?<=[,;\t|\n\r])|\A)"(?:[^"]|"")*+("|\Z)')
-_QUOTED_OR_RETURN = re.compile(_QUOTED.pattern + rb"|\r+\n|\r")
-
-
-def end_of_last_row(buffer: bytes) -> int:
+def _end_of_last_row(buffer: bytes, quoted: re.Pattern[bytes]) -> int:
     """Return the position after the last line end that is not within quotes; 0 if there is none."""
-    end = buffer.rfind(b"\n")
-    if end < 0 or buffer.count(b'"', 0, end) % 2 == 0:
-        return end + 1
-    # Either the last line end is within quotes, or there is a quote that opens nothing.
-    opened = _open_quote(buffer)
-    end = buffer.rfind(b"\n", 0, len(buffer) if opened is None else opened)
-    spans = [match.span() for match in _QUOTED.finditer(buffer, 0, end + 1)] if end >= 0 else []
-    while spans and spans[-1][0] < end < spans[-1][1]:
-        end = buffer.rfind(b"\n", 0, spans.pop()[0])
-    return end + 1
+    end = position = 0
+    closed = True
+    if b'"' in buffer:
+        for cell in quoted.finditer(buffer):
+            end = max(end, _after_line_end(buffer, position, cell.start()))
+            position, closed = cell.end(), bool(cell[1])
+    return max(end, _after_line_end(buffer, position, len(buffer))) if closed else end
 
 
-def _open_quote(buffer: bytes) -> int | None:
+def _after_line_end(buffer: bytes, start: int, end: int) -> int:
+    # a carriage return at the very end may be followed by a line feed
+    return max(buffer.rfind(b"\n", start, end), buffer.rfind(b"\r", start, min(end, len(buffer) - 1))) + 1
+
+
+def _line_feeds(rows: bytes, quoted: re.Pattern[bytes]) -> bytes:
+    """Turn lone carriage returns outside quotes into line feeds, so that each row ends in a line feed."""
+    if b"\r" not in rows or rows.count(b"\r") == rows.count(b"\r\n"):
+        return rows
+    if b'"' not in rows:
+        return _CARRIAGE_RETURNS.sub(b"\n", rows)
+    parts, position = [], 0
+    for cell in quoted.finditer(rows):
+        parts += [_CARRIAGE_RETURNS.sub(b"\n", rows[position : cell.start()]), cell[0]]
+        position = cell.end()
+    return b"".join([*parts, _CARRIAGE_RETURNS.sub(b"\n", rows[position:])])
+
+
+_CARRIAGE_RETURNS = re.compile(rb"\r+\n|\r")
+
+
+def _open_quote(buffer: bytes, quoted: re.Pattern[bytes]) -> int | None:
     """Return the position of a quote that opens a cell and is not closed; None if there is none."""
-    if b'"' not in buffer:
-        return None
-    last = max(_QUOTED.finditer(buffer), key=lambda match: match.start(), default=None)
+    last = max(quoted.finditer(buffer), key=lambda cell: cell.start(), default=None)
     return None if last is None or last[1] else last.start()
 
 
-def _unending_row(rest: bytes, line: int) -> RecordError:
-    opened = _open_quote(rest)
+def _unending_row(rest: bytes, line: int, quoted: re.Pattern[bytes]) -> RecordError:
+    opened = _open_quote(rest, quoted)
     if opened is not None:
         return RecordError(
             "UNCLOSED_QUOTE",

@@ -10,6 +10,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.output_folder import OutputFolder
 from pipeline.core.requests import InputFile, request_for, stray_letter
 from pipeline.elements import DeadLetter, Request
 from pipeline.errors import RecordError
@@ -29,11 +30,13 @@ class ReadRequests(beam.PTransform):
         files: what to forecast, once.
         spec: the operator's options as canonical JSON.
         allowed: folders that manifests may name files in.
+        output: folder of the forecasts.
     """
 
     files: tuple[InputFile, ...]
     spec: str
     allowed: tuple[str, ...]
+    output: str
 
     def expand(self, begin: beam.pvalue.PBegin) -> dict[str, beam.PCollection]:
         """Apply the transform."""
@@ -41,7 +44,7 @@ class ReadRequests(beam.PTransform):
             begin
             | "ListFiles" >> beam.Create([(file.path, file.output) for file in self.files])
             | "MakeRequests"
-            >> beam.ParDo(_MakeRequest(self.spec, self.allowed))
+            >> beam.ParDo(_MakeRequest(self.spec, self.allowed, self.output))
             .with_output_types(Request, bad=DeadLetter)
             .with_outputs(BAD, main="requests")
         )
@@ -49,8 +52,8 @@ class ReadRequests(beam.PTransform):
 
 
 class _MakeRequest(beam.DoFn):
-    def __init__(self, spec: str, allowed: tuple[str, ...]) -> None:
-        self._spec, self._allowed = spec, allowed
+    def __init__(self, spec: str, allowed: tuple[str, ...], output: str) -> None:
+        self._spec, self._allowed, self._output = spec, allowed, output
         self._requests = Metrics.counter(NAMESPACE, "requests")
 
     def process(self, element: tuple[str, str]) -> Iterator[Request | beam.pvalue.TaggedOutput]:
@@ -62,5 +65,7 @@ class _MakeRequest(beam.DoFn):
             letter: DeadLetter = stray_letter(file, error)
             yield beam.pvalue.TaggedOutput(BAD, letter)
             return
+        if file.is_manifest:
+            OutputFolder(Path(self._output)).remove_stray_dead_letter(file.path)
         self._requests.inc()
         yield request

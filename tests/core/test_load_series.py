@@ -80,7 +80,6 @@ def test_a_large_file_forecasts_like_a_small_one(tmp_path: Path, monkeypatch: py
     text = "store,date,y\n" + "\n".join(rows) + "\n0005,2024-02-01,oops\n"
     small = [batch.to_pylist() for batch in load(text, tmp_path).batches()]
     monkeypatch.setattr(row_store, "SPILL_BYTES", 1000)
-    monkeypatch.setattr(RowStore.__init__, "__defaults__", (1000,))
     loaded = load(text, tmp_path / "work")
     assert loaded.store.spilled
     large = [

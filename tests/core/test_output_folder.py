@@ -12,14 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.commands.forecast import forecast_files
+from pipeline.core import row_store
 from pipeline.core.limits import Limits
 from pipeline.core.output_folder import OutputFolder
 from pipeline.core.process_request import forecast, load_blocks
 from pipeline.core.query import connect
 from pipeline.core.requests import request_for
-from pipeline.core.row_store import RowStore
 from pipeline.core.summary import RunOutcome
 from pipeline.elements import Outcome
+from pipeline.errors import RecordError
 from pipeline.options import Settings
 from tests.conftest import daily_series
 
@@ -87,7 +88,7 @@ def test_a_large_file_gives_what_a_small_one_would(
     stores: Path, make_settings: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(make_settings(output="small"))
-    monkeypatch.setattr(RowStore.__init__, "__defaults__", (1000,))
+    monkeypatch.setattr(row_store, "SPILL_BYTES", 1000)
     run(make_settings(output="large"))
     assert contents(tmp_path / "small") == contents(tmp_path / "large")
 
@@ -318,3 +319,46 @@ def test_a_mended_request_leaves_no_dead_letter_of_its_own(
     run(make_settings())
     assert ask(tmp_path / "out", "SELECT count(*) FROM dead_letters") == [(0,)]
     assert ask(tmp_path / "out", "SELECT status FROM receipts") == [("complete",)]
+
+
+def test_a_bad_manifest_is_open_until_it_is_mended(
+    write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    write_csv("in/sales.csv")
+    write_csv("in/job.manifest.json", '{"input": "sales.csv", "horizn": 3}')
+    run(make_settings("in/job.manifest.json"))
+    assert ask(tmp_path / "out", "SELECT scope, code FROM open_dead_letters") == [("message", "BAD_MANIFEST")]
+    write_csv("in/job.manifest.json", '{"input": "sales.csv", "horizon": 3}')
+    run(make_settings("in/job.manifest.json"))
+    assert ask(tmp_path / "out", "SELECT count(*) FROM open_dead_letters") == [(0,)]
+
+
+def test_a_refusal_under_other_limits_takes_no_forecast_back(
+    stores: Path, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    run(make_settings())
+    before = ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts")
+    assert run(make_settings(max_series="3")).letters[0].code == "TOO_MANY_SERIES"
+    assert ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts") == before
+    assert ask(tmp_path / "out", "SELECT DISTINCT code FROM open_dead_letters") == [("TOO_MANY_SERIES",)]
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_forecast_under_its_old_version(
+    write_csv: WriteCsv, make_settings: MakeSettings
+) -> None:
+    path = write_csv()
+    settings = make_settings()
+    request = request_for(settings.files[0], settings.spec, [])
+    path.write_text(path.read_text() + "2025-01-01,5\n")
+    with pytest.raises(RecordError) as refusal:
+        list(load_blocks(request, Limits(), OutputFolder(settings.output)))
+    assert refusal.value.code == "SOURCE_CHANGED"
+
+
+def test_an_id_column_whose_name_has_a_line_break_can_be_forecast_again(
+    write_csv: WriteCsv, make_settings: MakeSettings
+) -> None:
+    rows = "".join(f"a,2024-01-{d:02d},{d}\n" for d in range(1, 21))
+    write_csv("in/x.csv", '"sto\nre",date,sales\n' + rows)
+    settings = make_settings(id_columns="sto\nre")
+    assert [run(settings).exit_code for _ in range(2)] == [0, 0]
