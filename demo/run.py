@@ -54,7 +54,7 @@ def main() -> int:
     drawn = [
         _plot("page_views"),
         _plot("store_sales", "--series=0001,0005,0010", "--periods=120"),
-        _plot("monthly_accounts", "--value_column=revenue,costs"),
+        _plot("monthly_accounts"),
     ]
     print(f"\nNow your own: {Path(sys.executable).parent}/dropcast forecast YOUR.csv")
     return max(drawn)

@@ -31,7 +31,7 @@ examples:
   dropcast forecast sales.csv --horizon=12 --level=80,95
   dropcast check sales.csv
   dropcast plot sales.csv --save=sales.png
-  dropcast query "SELECT * FROM latest_forecasts LIMIT 5"
+  dropcast query                                lists tables, views and queries to start from
 
 exit codes: 0 all is forecast; 3 done, but something could not be forecast; 2 the command was wrong;
 1 anything else

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.output_folder import spec_of_forecast
 from pipeline.errors import RecordError
 from pipeline.options import spec_from
 
@@ -34,7 +35,11 @@ def main(argv: list[str]) -> int:
     add_model_arguments(parser, ForecastSpec)
     try:
         arguments = parsed(parser, argv)
-        spec, _, problems = spec_from(arguments)
+        history = Path(arguments["history"] or "")
+        forecast = Path(arguments["forecast"] or Path("forecasts") / history.name)
+        # how the history was read when it was forecast; options given here come before that
+        known = spec_of_forecast(forecast, history)
+        spec, _, problems = spec_from({**known, **{name: v for name, v in arguments.items() if v is not None}})
         if arguments["history"] is None:
             problems.append("HISTORY: is missing; name the CSV that was forecast")
         if arguments["periods"] < 0:
@@ -47,8 +52,6 @@ def main(argv: list[str]) -> int:
         return refuse(error)
     from pipeline.core.plot import draw  # imports matplotlib
 
-    history = Path(arguments["history"])
-    forecast = Path(arguments["forecast"] or Path("forecasts") / history.name)
     target = Path(arguments["save"] or f"{history.name.split('.')[0]}.png")
     names = arguments["series"].split(",") if arguments["series"] else []
     try:

@@ -113,7 +113,7 @@ class ForecastSpec(BaseModel):
         min_length=1,
         max_length=3,
         description="What separates cells; 'tab' for a tab. Default: comma, "
-        "semicolon or tab, whichever the header has.",
+        "semicolon, tab or bar, whichever the header has.",
     )
     decimal: Literal[".", ","] = Field(".", description="The decimal mark.")
     thousands: Literal[".", ",", " ", "'", "_"] | None = Field(

@@ -246,8 +246,7 @@ class OutputFolder:
             yield json.loads((self.work(outcome.request) / f"part-{number:06d}.json").read_text())
 
     def _receipt_path(self, request: Request) -> Path:
-        place = hashlib.sha256(f"{request.source}\n{request.output}".encode()).hexdigest()[:16]
-        return self._internal / "receipts" / place / f"{request.key}.parquet"
+        return self._internal / "receipts" / _place(request.source, request.output) / f"{request.key}.parquet"
 
     def _done_before(self, request: Request) -> bool:
         """Return whether the receipt is written already: a runner may repeat any step after the last one."""
@@ -292,6 +291,24 @@ def _series_letter(request: Request, layout: Layout, name: str, error: RecordErr
     """Return a series' dead letter; the fault of a file's only series is the file's own."""
     scope = "series" if layout.id_columns else "file"
     return DeadLetter.of(request, scope, "Forecast", name if layout.id_columns else "", error)
+
+
+def spec_of_forecast(forecast: Path, source: Path) -> dict[str, Any]:
+    """Return the options, by name, with which a local file was forecast; none if there is no receipt of that."""
+    for root in forecast.absolute().parents:
+        if not (root / INTERNAL).is_dir():
+            continue
+        place = _place(str(source.absolute()), forecast.absolute().relative_to(root).as_posix())
+        paths = sorted((root / INTERNAL / "receipts" / place).glob("*.parquet"))
+        rows = [row for path in paths for row in pq.read_table(path).to_pylist() if row["status"] != "failed"]
+        latest = max(rows, key=lambda row: row["finished_at"], default=None)
+        return {} if latest is None else dict(json.loads(latest["spec"]))
+    return {}
+
+
+def _place(source: str, output: str) -> str:
+    """Return the name of the folder that holds all receipts of a source and an output."""
+    return hashlib.sha256(f"{source}\n{output}".encode()).hexdigest()[:16]
 
 
 def _is_forecast(path: Path) -> bool:

@@ -195,6 +195,15 @@ def test_plot_draws_a_picture_and_the_same_one_again(form: str, forecasts: Path,
     assert data == pictures[1].read_bytes()
 
 
+def test_plot_reads_the_history_as_it_was_read_for_the_forecast(
+    write_csv: WriteCsv, tmp_path: Path, naive_engine: None
+) -> None:
+    path = write_csv("in/wide.csv", "day;a;b\n" + "".join(f"{d:02d}.01.2024;{d};{d},5\n" for d in range(1, 29)))
+    options = ["--value_column=*", "--date_format=%d.%m.%Y", "--decimal=,"]
+    assert dropcast(["forecast", str(path), f"--output={tmp_path}/out", "--quiet", *options]) == 0
+    assert dropcast(["plot", str(path), f"{tmp_path}/out/wide.csv", f"--save={tmp_path}/wide.png"]) == 0
+
+
 def test_plot_of_an_unknown_series_names_those_there_are(
     forecasts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
