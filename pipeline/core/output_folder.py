@@ -156,7 +156,7 @@ class OutputFolder:
         composed = work / "dead_letters.ndjson"
         composed.write_text(letter.to_json() + "\n")
         composed.replace(folder / f"{name}.ndjson")
-        shutil.rmtree(work)
+        _remove(work)
 
     def remove_stray_dead_letter(self, source: str) -> None:
         """Remove the dead letter of a manifest that has been mended."""
@@ -202,7 +202,7 @@ class OutputFolder:
         # The same request, done before and now refused (by a lower limit, say), takes nothing back.
         if receipt.status != "failed" or not path.exists() or self._read_receipt(path).status == "failed":
             self._write_parquet(element_rows("receipts", [receipt]), path, work)
-        shutil.rmtree(work)
+        _remove(work)
         return receipt
 
     def _receipt(self, outcome: Outcome) -> Receipt:
@@ -273,6 +273,13 @@ class OutputFolder:
 
 def _stray_name(source: str) -> str:
     return f"message-{hashlib.sha256(source.encode()).hexdigest()[:32]}"
+
+
+def _remove(work: Path) -> None:
+    """Remove a work folder, which has no folders in it."""
+    for path in work.iterdir():
+        path.unlink()
+    work.rmdir()
 
 
 def _outranks(other: dict[str, Any], request: Request) -> bool:

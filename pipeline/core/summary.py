@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+import pyarrow.dataset as ds
 
 from pipeline.core.output_folder import INTERNAL
+from pipeline.core.tables import table_schema
 from pipeline.elements import DeadLetter
 
 SHOWN = 20  # dead letters told in full
@@ -49,12 +50,9 @@ def _as_text(value: object) -> str:
 def outcome_of_run(output: Path, started: datetime) -> RunOutcome:
     """Return what a run that began at `started` wrote into an output folder."""
     internal = output / INTERNAL
-    receipts = [
-        row
-        for path in sorted((internal / "receipts").glob("*/*.parquet"))
-        for row in pq.read_table(path).to_pylist()
-        if row["finished_at"] >= started and row["status"] != "superseded"
-    ]
+    paths = [str(path) for path in (internal / "receipts").glob("*/*.parquet")]
+    rows = ds.dataset(paths, schema=table_schema("receipts")).to_table().to_pylist() if paths else []
+    receipts = [row for row in rows if row["finished_at"] >= started and row["status"] != "superseded"]
     keys = {row["request_key"] for row in receipts}
     letters = []
     for path in sorted((internal / "dead_letters").glob("*.ndjson")):

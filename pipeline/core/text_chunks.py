@@ -132,12 +132,16 @@ def quoted_cells(delimiter: str) -> re.Pattern[bytes]:
     A quote opens a cell only where a cell begins; elsewhere, as in 5" pipe, it is a character like any other.
     """
     mark = re.escape(delimiter.encode())
-    return re.compile(rb"(?:(?<=" + mark + rb')|(?<=[\r\n])|\A)"(?:[^"]|"")*+("|\Z)')
+    # looks back over the quote itself, so that it can be searched for as such
+    return re.compile(rb'"(?:(?<=' + mark + rb'")|(?<=[\r\n]")|(?<=\A"))(?:[^"]|"")*+("|\Z)')
 
 
 def end_of_first_row(data: bytes, delimiter: str | None) -> int:
     """Return the position after the first line feed that is not within quotes; 0 if there is none."""
     position = 0
+    end = data.find(b"\n")
+    if b'"' not in data[:end]:
+        return end + 1
     for cell in quoted_cells(delimiter or _likely_delimiter(data)).finditer(data):
         end = data.find(b"\n", position, cell.start())
         if end >= 0:

@@ -37,12 +37,17 @@ class WriteReceipts(beam.PTransform):
 class _WriteReceipt(beam.DoFn):
     def __init__(self, output: str) -> None:
         self._output = output
+        self._statuses = {
+            status: Metrics.counter(NAMESPACE, f"receipts_{status}") for status in ("complete", "partial", "failed")
+        }
+        self._forecast = Metrics.counter(NAMESPACE, "series_forecast")
+        self._failed = Metrics.counter(NAMESPACE, "series_failed")
 
     def process(self, outcome: Outcome) -> Iterator[Receipt]:
         receipt = OutputFolder(Path(self._output)).write_receipt(outcome)
-        Metrics.counter(NAMESPACE, f"receipts_{receipt.status}").inc()
-        Metrics.counter(NAMESPACE, "series_forecast").inc(receipt.series_forecast)
-        Metrics.counter(NAMESPACE, "series_failed").inc(receipt.series_failed)
+        self._statuses[receipt.status].inc()
+        self._forecast.inc(receipt.series_forecast)
+        self._failed.inc(receipt.series_failed)
         _log.info(
             "%s %s",
             receipt.status,

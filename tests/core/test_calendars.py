@@ -11,7 +11,7 @@ from pipeline.core.calendars import FrequencyUnclearError, infer_calendar, parse
 # Each with the number of dates from which it must be recognised without gaps.
 FREQUENCIES = {
     "s": 30, "15s": 30, "min": 100, "5min": 300, "15min": 300, "30min": 100, "h": 100, "6h": 60, "D": 20, "B": 30,
-    "W-SUN": 8, "W-WED": 8, "2W-MON": 8, "4W-FRI": 8, "MS": 6, "ME": 6, "2MS": 6, "QS-JAN": 6, "QS-FEB": 6,
+    "W-SUN": 8, "W-WED": 8, "2W-MON": 8, "4W-FRI": 8, "MS": 40, "ME": 40, "2MS": 6, "QS-JAN": 6, "QS-FEB": 6,
     "QE-DEC": 6, "QE-NOV": 6, "6MS": 6, "YS-JAN": 5, "YS-JUL": 5, "YE-DEC": 5, "YE-JUN": 5, "BME": 24, "BMS": 24,
 }  # fmt: skip
 OFFICE_HOURS = pd.DatetimeIndex(
