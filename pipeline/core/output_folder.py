@@ -266,8 +266,10 @@ class OutputFolder:
     def _write_parquet(self, table: pa.Table, target: Path, work: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         whole = work / f"{target.name}.whole"
-        # a dictionary for each column does not pay for a few rows
-        pq.write_table(table, whole, compression="zstd", use_dictionary=table.num_rows > 1000)
+        # neither compression nor dictionaries nor statistics pay for a few rows
+        many = table.num_rows > 1000
+        compression = "zstd" if many else "none"
+        pq.write_table(table, whole, compression=compression, use_dictionary=many, write_statistics=many)
         whole.replace(target)
 
 

@@ -42,7 +42,8 @@ class ReadRequests(beam.PTransform):
         """Apply the transform."""
         outputs = (
             begin
-            | "ListFiles" >> beam.Create([(file.path, file.output) for file in self.files])
+            # deduplication by key spreads the requests anyway
+            | "ListFiles" >> beam.Create([(file.path, file.output) for file in self.files], reshuffle=False)
             | "MakeRequests"
             >> beam.ParDo(_MakeRequest(self.spec, self.allowed, self.output))
             .with_output_types(Request, bad=DeadLetter)
