@@ -13,7 +13,7 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.text_chunks import Chunk, end_of_first_row
 from pipeline.errors import RecordError
 
-SAMPLE_ROWS = 1000
+SAMPLE_ROWS = 300
 _SAMPLE_BYTES = 1 << 20
 ANNOUNCED = re.compile(rb'"?sep=([,;|\t])"?', re.IGNORECASE)  # a spreadsheet's first line may say "sep=;"
 
