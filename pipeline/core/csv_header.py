@@ -18,12 +18,6 @@ _SAMPLE_BYTES = 1 << 20
 ANNOUNCED = re.compile(rb'"?sep=([,;|\t])"?', re.IGNORECASE)  # a spreadsheet's first line may say "sep=;"
 
 
-def chain(first: Chunk, rest: Iterator[Chunk]) -> Iterator[Chunk]:
-    """Yield the first chunk, then the rest."""
-    yield first
-    yield from rest
-
-
 def first_record(chunks: Iterator[Chunk], delimiter: str | None) -> tuple[Chunk, Chunk]:
     """Return the first row that is not blank, and the rest of its chunk.
 

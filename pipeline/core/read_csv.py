@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from pyarrow import csv as pa_csv
 
 from pipeline.core.calendars import DAY
 from pipeline.core.columns import MISSING, WIDE_COLUMN, Columns, choose_columns
-from pipeline.core.csv_header import ANNOUNCED, chain, column_names, first_record, sample_rows, sniff_delimiter
+from pipeline.core.csv_header import ANNOUNCED, column_names, first_record, sample_rows, sniff_delimiter
 from pipeline.core.date_style import DateStyle, recognise_dates
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
@@ -88,7 +89,7 @@ class CsvReader:
         record, rest = first_record(chunks, delimiter)
         if announced := ANNOUNCED.fullmatch(record.data.strip()):
             delimiter = delimiter or announced[1].decode()
-            record, rest = first_record(chain(rest, chunks), delimiter)
+            record, rest = first_record(itertools.chain((rest,), chunks), delimiter)
         delimiter = delimiter or sniff_delimiter(record, rest, spec)
         text = io.StringIO(record.data.decode(), newline="\n")
         names = next(csv.reader(text, delimiter=delimiter, skipinitialspace=True))
@@ -113,7 +114,7 @@ class CsvReader:
         style = recognise_dates(sample[columns.date], columns.date, sample_line, spec.date_format)
         reader = cls(spec, limits, columns, style)
         reader._header, reader._delimiter = header, delimiter
-        reader._chunks = chain(body, chunks)
+        reader._chunks = itertools.chain((body,), chunks)
         return reader
 
     @property

@@ -80,7 +80,7 @@ def list_inputs(patterns: list[str], output: Path) -> tuple[list[InputFile], lis
             problems.append(f"--input: {pattern} is a folder; name the files in it, for example {pattern}/*.csv")
             continue
         for path in found:
-            if str(path).isprintable() or _is_utf8(str(path)):
+            if _is_utf8(str(path)):
                 files.setdefault(str(path), InputFile(str(path), output_name(path, pattern)))
             else:
                 problems.append(f"--input: the name of {os.fsencode(path)!r} is not UTF-8; rename the file")

@@ -9,6 +9,7 @@ import codecs
 import errno
 import gzip
 import io
+import itertools
 import re
 import zlib
 from collections.abc import Iterator
@@ -214,7 +215,7 @@ def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         return
     decoder = codecs.getincrementaldecoder(encoding)()
     line = 1
-    for piece in _chain(first, pieces):
+    for piece in itertools.chain((first,), pieces, (b"",)):
         try:
             text = decoder.decode(piece, final=not piece)
             encoded = (text.removeprefix("\ufeff") if piece is first else text).encode()
@@ -229,12 +230,6 @@ def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
             ) from None
         line += text.count("\n")
         yield encoded
-
-
-def _chain(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from pieces
-    yield b""
 
 
 def _end_of_last_row(buffer: bytes, quoted: re.Pattern[bytes]) -> int:
