@@ -21,7 +21,7 @@ from pipeline.core.engine import engine_named
 from pipeline.core.query import connect
 from pipeline.options import settings_from
 
-FILES, ROWS, ROUNDS = 100, 365, 3
+FILES, ROWS, ROUNDS = 100, 365, 5
 
 
 def main() -> None:

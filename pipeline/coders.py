@@ -26,7 +26,7 @@ class FieldsCoder(coders.Coder):
 
     def encode(self, value: Any) -> bytes:
         """Return the element's bytes."""
-        return canonical_json(list(dataclasses.asdict(value).values())).encode()
+        return canonical_json(_fields(value)).encode()
 
     def decode(self, encoded: bytes) -> Any:
         """Return the element."""
@@ -36,9 +36,17 @@ class FieldsCoder(coders.Coder):
         """Return True: canonical JSON leaves no choice."""
         return True
 
+    def estimate_size(self, value: Any) -> int:
+        """Return about the number of bytes, for which Beam's own would encode it again."""
+        return sum(len(field) if isinstance(field, str) else 8 for field in _fields(value))
+
     def to_type_hint(self) -> type[Any]:
         """Return the element's type."""
         return self.element
+
+
+def _fields(value: Any) -> list[Any]:
+    return [getattr(value, field.name) for field in dataclasses.fields(value)]
 
 
 class RequestCoder(FieldsCoder):
@@ -63,6 +71,11 @@ class OutcomeCoder(FieldsCoder):
     """Coder of Outcome."""
 
     element = Outcome
+
+    def encode(self, value: Outcome) -> bytes:
+        """Return the outcome's bytes."""
+        request, *fields = _fields(value)
+        return canonical_json([dataclasses.asdict(request), *fields]).encode()
 
     def decode(self, encoded: bytes) -> Outcome:
         """Return the outcome."""
@@ -95,6 +108,10 @@ class BlockCoder(coders.Coder):
         fields = json.loads(batch.schema.metadata[_HEADER])
         fields["request"] = Request(**fields["request"])
         return self.element(batch=batch.replace_schema_metadata(None), **fields)
+
+    def estimate_size(self, value: Any) -> int:
+        """Return about the number of bytes, for which Beam's own would encode it again."""
+        return int(value.batch.nbytes)
 
     def is_deterministic(self) -> bool:
         """Return True: neither IPC nor canonical JSON leaves a choice."""

@@ -102,12 +102,14 @@ class Outcome:
         parts: number of parts written; 0 if the file could not be read.
         part: the part just written, while parts are still gathered; -1 once all are there.
         failure: a DeadLetter as JSON if the file could not be read, else "".
+        summary: what was written, as JSON, if the request has one part; those of several lie in work files.
     """
 
     request: Request
     parts: int
     part: int = -1
     failure: str = ""
+    summary: str = ""
 
 
 @dataclass(frozen=True)

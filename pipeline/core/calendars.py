@@ -304,6 +304,8 @@ def _refuse_rare_weekdays(dates: Dates, weekdays: npt.NDArray[np.int64]) -> None
     for weekday in np.flatnonzero(counts):
         others = counts[(counts > 0) & (np.arange(7) != weekday)]
         usual_share = min(float(others.mean()) / weeks, 1.0) if len(others) and weeks >= 1 else 0.0
+        if counts[weekday] >= usual_share * int(weeks):
+            continue  # no fewer than are to be expected
         rare[weekday] = 7 * binomial_tail(int(counts[weekday]), int(weeks), usual_share) < CHANCE_OF_RARE
     if not rare.any() or rare[counts > 0].all():
         return

@@ -14,10 +14,9 @@ import io
 import itertools
 import json
 import os
-import shutil
 import statistics
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,8 +50,14 @@ class OutputFolder:
         self._internal = root / INTERNAL
 
     def work(self, request: Request) -> Path:
-        """Return the folder for a request's work files; it is gone once the receipt is written."""
+        """Return the folder for the work files of a large request; it is gone once the receipt is written."""
         return self._internal / "work" / request.key
+
+    def _work_file(self, name: str) -> Path:
+        """Return the path of a file that will be renamed into its place."""
+        folder = self._internal / "work"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{name}.whole"
 
     def refuse_taken_output(self, request: Request) -> None:
         """Refuse a request whose forecast would overwrite something that is no forecast, such as its own source.
@@ -73,15 +78,16 @@ class OutputFolder:
     # ------------------------------------------------------------------------------------ forecasts
 
     def write_block(self, block: ForecastBlock) -> Outcome:
-        """Write one block's rows: its part of the table, and of the CSV, the dead letters and the counts."""
-        request, part = block.request, f"part-{block.part:06d}"
-        work = self.work(request)
-        work.mkdir(parents=True, exist_ok=True)
+        """Write one block's rows to the table and to the CSV, which is in its place if the block is the only one.
+
+        Returns:
+            The outcome of the request if the block is its only one, else that of one part of it, whose rows of the
+            CSV, dead letters and counts wait among the work files until `publish`.
+        """
+        request = block.request
         layout, levels = Layout.from_json(block.layout), ForecastSpec.from_json(request.spec).level
         rows = forecast_rows(block, levels)
-        self._write_parquet(rows, self._part_of_table(request, block.part), work)
-        header = b"" if block.part else csv_header(layout, levels)
-        (work / f"{part}.csv").write_bytes(header + csv_rows(block.batch, layout, levels))
+        self._write_parquet(rows, self._part_of_table(request, block.part))
         faults = _faults(block)
         letters = [_series_letter(request, layout, name, error) for name, error in faults]
         summary = {
@@ -96,32 +102,46 @@ class OutputFolder:
             "fit_seconds": block.fit_seconds,
             "model": block.model,
         }
-        (work / f"{part}.json").write_text(json.dumps(summary))
+        header = b"" if block.part else csv_header(layout, levels)
+        body = header + csv_rows(block.batch, layout, levels)
+        if block.parts == 1:
+            if len(faults) < len(block.batch):
+                self._write_csv(request, [body])
+            self._remove_parts_of_table(request, 1)
+            return Outcome(request, 1, summary=json.dumps(summary))
+        work = self.work(request)
+        work.mkdir(parents=True, exist_ok=True)
+        (work / f"part-{block.part:06d}.csv").write_bytes(body)
+        (work / f"part-{block.part:06d}.json").write_text(json.dumps(summary))
         return Outcome(request, block.parts, block.part)
 
     def publish(self, outcome: Outcome) -> Outcome:
-        """Put the CSV of a request in its place, once all its parts are written."""
+        """Put the CSV of a request of several parts in its place, once all are written."""
         request, work = outcome.request, self.work(outcome.request)
-        if self._done_before(request):
-            return dataclasses.replace(outcome, part=-1)
-        parts = list(self._summaries(outcome))
-        if any(part["series"] > part["failed"] for part in parts):
-            names = [work / f"part-{number:06d}.csv" for number in range(outcome.parts)]
-            composed = work / "forecast.csv"
-            with composed.open("wb") as raw, _compressed(raw, request.output) as file:
-                for name in names:
-                    with name.open("rb") as rows:
-                        shutil.copyfileobj(rows, file)
-            target = self.root / request.output
-            target.parent.mkdir(parents=True, exist_ok=True)
-            composed.replace(target)
-        # of an earlier run of this request under other limits, which cut it into more parts
-        for number in itertools.count(outcome.parts):
+        whole = dataclasses.replace(outcome, part=-1)
+        if outcome.part < 0 or self._done_before(outcome):
+            return whole
+        if any(part["series"] > part["failed"] for part in self._summaries(outcome)):
+            names = (work / f"part-{number:06d}.csv" for number in range(outcome.parts))
+            self._write_csv(request, (name.read_bytes() for name in names))
+        self._remove_parts_of_table(request, outcome.parts)
+        return whole
+
+    def _write_csv(self, request: Request, parts: Iterable[bytes]) -> None:
+        composed = self._work_file(f"{request.key}.csv")
+        with composed.open("wb") as raw, _compressed(raw, request.output) as file:
+            file.writelines(parts)
+        target = self.root / request.output
+        target.parent.mkdir(parents=True, exist_ok=True)
+        composed.replace(target)
+
+    def _remove_parts_of_table(self, request: Request, first: int) -> None:
+        """Remove the parts of an earlier run of this request under other limits, which cut it into more."""
+        for number in itertools.count(first):
             stale = self._part_of_table(request, number)
             if not stale.exists():
-                break
+                return
             stale.unlink()
-        return dataclasses.replace(outcome, part=-1)
 
     def _part_of_table(self, request: Request, part: int) -> Path:
         return self._internal / "forecasts" / f"{request.key}-{part:06d}.parquet"
@@ -130,38 +150,33 @@ class OutputFolder:
 
     def write_dead_letters(self, outcome: Outcome) -> Outcome:
         """Write a request's dead letters, or remove those of an earlier run of it that failed."""
-        request, work = outcome.request, self.work(outcome.request)
-        if self._done_before(request) and not outcome.failure:
+        if self._done_before(outcome):
             return outcome
-        work.mkdir(parents=True, exist_ok=True)
-        folder = self._internal / "dead_letters"
-        ndjson, parquet = folder / f"{request.key}.ndjson", folder / f"{request.key}.parquet"
-        letters = self._dead_letters(outcome)
-        if not letters:
-            ndjson.unlink(missing_ok=True)
-            parquet.unlink(missing_ok=True)
-            return outcome
-        self._write_parquet(element_rows("dead_letters", letters), parquet, work)
-        composed = work / "dead_letters.ndjson"
-        composed.write_text("".join(letter.to_json() + "\n" for letter in letters))
-        composed.replace(ndjson)
+        key, letters = outcome.request.key, self._dead_letters(outcome)
+        if letters:
+            self._write_letters(key, letters)
+        else:
+            self._remove_letters(key)
         return outcome
 
     def write_stray_dead_letter(self, letter: DeadLetter) -> None:
         """Write the dead letter of something that never became a request, such as a bad manifest."""
-        name = _stray_name(letter.source)
-        folder, work = self._internal / "dead_letters", self._internal / "work" / name
-        work.mkdir(parents=True, exist_ok=True)
-        self._write_parquet(element_rows("dead_letters", [letter]), folder / f"{name}.parquet", work)
-        composed = work / "dead_letters.ndjson"
-        composed.write_text(letter.to_json() + "\n")
-        composed.replace(folder / f"{name}.ndjson")
-        _remove(work)
+        self._write_letters(_stray_name(letter.source), [letter])
 
     def remove_stray_dead_letter(self, source: str) -> None:
         """Remove the dead letter of a manifest that has been mended."""
+        self._remove_letters(_stray_name(source))
+
+    def _write_letters(self, name: str, letters: list[DeadLetter]) -> None:
+        folder = self._internal / "dead_letters"
+        self._write_parquet(element_rows("dead_letters", letters), folder / f"{name}.parquet")
+        composed = self._work_file(f"{name}.ndjson")
+        composed.write_text("".join(letter.to_json() + "\n" for letter in letters))
+        composed.replace(folder / f"{name}.ndjson")
+
+    def _remove_letters(self, name: str) -> None:
         for suffix in ("ndjson", "parquet"):
-            (self._internal / "dead_letters" / f"{_stray_name(source)}.{suffix}").unlink(missing_ok=True)
+            (self._internal / "dead_letters" / f"{name}.{suffix}").unlink(missing_ok=True)
 
     def dead_letters(self, request_key: str) -> list[DeadLetter]:
         """Return the dead letters of a request."""
@@ -189,7 +204,7 @@ class OutputFolder:
     def write_receipt(self, outcome: Outcome) -> Receipt:
         """Write the receipt, which ends a request, and remove its work files."""
         request, work = outcome.request, self.work(outcome.request)
-        if self._done_before(request):
+        if self._done_before(outcome):
             return self._read_receipt(self._receipt_path(request))
         receipt = self._receipt(outcome)
         # Locally, what lies there now always wins, even if an older file was put back.
@@ -197,12 +212,13 @@ class OutputFolder:
             if other["request_key"] != request.key and _outranks(other, request):
                 superseded = element_rows("receipts", []).schema
                 other["status"] = "superseded"
-                self._write_parquet(pa.Table.from_pylist([other], schema=superseded), path, work)
+                self._write_parquet(pa.Table.from_pylist([other], schema=superseded), path)
         path = self._receipt_path(request)
         # The same request, done before and now refused (by a lower limit, say), takes nothing back.
         if receipt.status != "failed" or not path.exists() or self._read_receipt(path).status == "failed":
-            self._write_parquet(element_rows("receipts", [receipt]), path, work)
-        _remove(work)
+            self._write_parquet(element_rows("receipts", [receipt]), path)
+        if work.exists():
+            _remove(work)
         return receipt
 
     def _receipt(self, outcome: Outcome) -> Receipt:
@@ -242,15 +258,23 @@ class OutputFolder:
         )
 
     def _summaries(self, outcome: Outcome) -> Iterator[dict[str, Any]]:
+        if outcome.summary:
+            yield json.loads(outcome.summary)
+            return
         for number in range(outcome.parts):
             yield json.loads((self.work(outcome.request) / f"part-{number:06d}.json").read_text())
 
     def _receipt_path(self, request: Request) -> Path:
         return self._internal / "receipts" / _place(request.source, request.output) / f"{request.key}.parquet"
 
-    def _done_before(self, request: Request) -> bool:
-        """Return whether the receipt is written already: a runner may repeat any step after the last one."""
-        return not self.work(request).exists() and self._receipt_path(request).exists()
+    def _done_before(self, outcome: Outcome) -> bool:
+        """Return whether the receipt is written and the work files, of which it was made, are gone.
+
+        A runner may repeat any step after the last one.
+        """
+        made_of_work_files = outcome.parts > 0 and not outcome.summary
+        request = outcome.request
+        return made_of_work_files and not self.work(request).exists() and self._receipt_path(request).exists()
 
     def _read_receipt(self, path: Path) -> Receipt:
         row = pq.read_table(path).to_pylist()[0]
@@ -263,9 +287,9 @@ class OutputFolder:
         folder = self._receipt_path(request).parent
         return [(path, pq.read_table(path).to_pylist()[0]) for path in sorted(folder.glob("*.parquet"))]
 
-    def _write_parquet(self, table: pa.Table, target: Path, work: Path) -> None:
+    def _write_parquet(self, table: pa.Table, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        whole = work / f"{target.name}.whole"
+        whole = self._work_file(f"{target.parent.name}-{target.name}")
         # neither compression nor dictionaries nor statistics pay for a few rows
         many = table.num_rows > 1000
         compression = "zstd" if many else "none"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import apache_beam as beam
-from apache_beam.coders import BooleanCoder
 from apache_beam.metrics import Metrics
-from apache_beam.transforms.userstate import ReadModifyWriteRuntimeState, ReadModifyWriteStateSpec
 
 from pipeline.elements import Request
 from pipeline.metrics import NAMESPACE
@@ -18,8 +16,6 @@ from pipeline.metrics import NAMESPACE
 class Deduplicate(beam.PTransform):
     """Drops requests whose key was seen before.
 
-    Beam's own Deduplicate sets a timer, which throws a bounded job onto the slowest local runner.
-
     Input and output: Request.
     """
 
@@ -28,23 +24,16 @@ class Deduplicate(beam.PTransform):
         return (
             requests
             | "KeyByRequest" >> beam.Map(lambda request: (request.key, request)).with_output_types(tuple[str, Request])
+            | "GatherSameRequests" >> beam.GroupByKey()
             | "DropSeenRequests" >> beam.ParDo(_DropSeen()).with_output_types(Request)
         )
 
 
 class _DropSeen(beam.DoFn):
-    SEEN = ReadModifyWriteStateSpec("seen", BooleanCoder())
-
     def __init__(self) -> None:
         self._duplicates = Metrics.counter(NAMESPACE, "duplicates")
 
-    def process(
-        self,
-        element: tuple[str, Request],
-        seen: ReadModifyWriteRuntimeState = beam.DoFn.StateParam(SEEN),  # noqa: B008 - Beam's way
-    ) -> Iterator[Request]:
-        if seen.read():
-            self._duplicates.inc()
-            return
-        seen.write(True)
-        yield element[1]
+    def process(self, element: tuple[str, Iterable[Request]]) -> Iterator[Request]:
+        first, *others = element[1]
+        self._duplicates.inc(len(others))
+        yield first

@@ -39,12 +39,9 @@ class WriteForecasts(beam.PTransform):
             written[GATHER]
             | "KeyByRequest" >> beam.Map(lambda part: (part.request.key, part)).with_output_types(tuple[str, Outcome])
             | "GatherParts" >> beam.ParDo(_Gather()).with_output_types(Outcome)
-        )
-        return (
-            (written["whole"], gathered)
-            | "AllParts" >> beam.Flatten().with_output_types(Outcome)
             | "PublishCsv" >> beam.ParDo(_Publish(self.output)).with_output_types(Outcome)
         )
+        return (written["whole"], gathered) | "WholeRequests" >> beam.Flatten().with_output_types(Outcome)
 
 
 class _WriteBlock(beam.DoFn):
