@@ -68,6 +68,7 @@ CODES: dict[str, Code] = {
     "DATE_OUT_OF_RANGE": Code("A date, or a date to forecast, lies outside what the engine can compute with."),
     "REGRESSOR_MISSING": Code("A regressor, cap or floor lacks a value in the history or on a date to forecast."),
     "BAD_CAPACITY": Code("The cap is not above the floor."),
+    "BAD_CHANGEPOINTS": Code("The changepoints given do not lie within the history."),
     "FIT_TIMEOUT": Code("The fit took longer than --max_fit_seconds.", replayable=True),
     "FIT_FAILED": Code("The engine could not fit the series, or gave numbers that are not finite."),
 }

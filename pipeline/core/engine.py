@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.errors import RecordError
 
 
 class Engine(Protocol):
@@ -33,9 +34,31 @@ class Engine(Protocol):
 @cache
 def engine_named(name: str) -> Engine:
     """Return the engine, made once a process."""
+    if name == "native":
+        from pipeline.core.native_engine import NativeEngine  # imports numba
+
+        return NativeEngine()
     if name == "stan":
         logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)  # it complains that plotly is absent
         from pipeline.core.stan_engine import StanEngine  # imports prophet, which takes seconds
 
         return StanEngine()
     raise ValueError(f"there is no engine {name!r}")
+
+
+def changepoints_outside() -> RecordError:
+    """Return the refusal of a series that does not span the changepoints given."""
+    return RecordError(
+        "BAD_CHANGEPOINTS",
+        "The changepoints do not all lie within the history.",
+        "Mend --changepoints, or leave them out.",
+    )
+
+
+def bad_capacity() -> RecordError:
+    """Return the refusal of a series whose cap is too low."""
+    return RecordError(
+        "BAD_CAPACITY",
+        "The cap is not above the floor (which is 0 unless given) on every date.",
+        "Mend --cap, --floor, or their columns.",
+    )

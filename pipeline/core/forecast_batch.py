@@ -13,25 +13,32 @@ from pipeline.core.engine import Engine
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.score import held_out, mase
-from pipeline.core.series_batch import NUMBERS, TIMESTAMPS, lists_of, number_lists, timestamp_lists
+from pipeline.core.series_batch import NUMBERS, TIMESTAMPS, flat_list, lists_of
 from pipeline.errors import RecordError
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class SeriesForecast:
-    """The forecast of one series.
+class Forecasts:
+    """An engine's forecasts of a block, NaN where there are none.
 
     Attributes:
-        prediction: shape (h,).
-        lower: lower ends of the intervals, shape (levels, h).
-        upper: upper ends, shape (levels, h).
+        prediction: shape (n, h).
+        lower: lower ends of the intervals, shape (levels, n, h).
+        upper: upper ends, shape (levels, n, h).
     """
 
     prediction: Floats
     lower: Floats
     upper: Floats
+
+    @classmethod
+    def empty(cls, series: int, spec: ForecastSpec) -> Forecasts:
+        """Return forecasts to be filled in."""
+        shape = (series, spec.horizon)
+        ends = (len(spec.level), *shape)
+        return cls(np.full(shape, np.nan), np.full(ends, np.nan), np.full(ends, np.nan))
 
 
 def forecast_schema(levels: int) -> pa.Schema:
@@ -48,57 +55,49 @@ def forecast_schema(levels: int) -> pa.Schema:
     ])  # fmt: skip
 
 
-class ForecastBuilder:
-    """Collects an engine's forecasts; bounds them, and turns numbers that are not finite into a fault."""
+def forecast_batch(
+    series: pa.RecordBatch, forecasts: Forecasts, faults: dict[int, RecordError], spec: ForecastSpec
+) -> pa.RecordBatch:
+    """Return forecasts as a batch, bounded as the spec says; numbers that are not finite become a fault.
 
-    def __init__(self, spec: ForecastSpec) -> None:
-        self._spec = spec
-        self._forecasts: list[SeriesForecast | None] = []
-        self._faults: list[str | None] = []
+    Args:
+        series: what was forecast.
+        forecasts: of these series.
+        faults: of those that have no forecast, by row.
+        spec: with the bounds.
+    """
+    parts = [forecasts.prediction, *forecasts.lower, *forecasts.upper]
+    finite = np.logical_and.reduce([np.isfinite(part).all(axis=1) for part in parts])
+    texts: list[str | None] = [None] * len(series)
+    for row, error in faults.items():
+        texts[row] = error.to_json()
+        finite[row] = False
+    for row in np.flatnonzero(~finite).tolist():
+        if texts[row] is None:
+            texts[row] = RecordError(
+                "FIT_FAILED", "The forecast is not finite.", "Look at the values: are they on a sensible scale?"
+            ).to_json()
+    low, high = spec.forecast_lower_bound, spec.forecast_upper_bound
+    counts = np.where(finite, spec.horizon, 0)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
 
-    def append(self, forecast: SeriesForecast) -> None:
-        """Add the forecast of the next series."""
-        ends = np.concatenate([forecast.prediction[None], forecast.lower, forecast.upper])
-        if not np.isfinite(ends).all():
-            self.append_fault(
-                RecordError(
-                    "FIT_FAILED",
-                    "The forecast is not finite.",
-                    "Look at the values: are they on a sensible scale?",
-                )
-            )
-            return
-        low, high = self._spec.forecast_lower_bound, self._spec.forecast_upper_bound
+    def numbers(part: Floats) -> pa.ListArray:
+        kept = part if finite.all() else part[finite]
         if low is not None or high is not None:
-            forecast = SeriesForecast(
-                *(np.clip(part, low, high) for part in (forecast.prediction, forecast.lower, forecast.upper))
-            )
-        self._forecasts.append(forecast)
-        self._faults.append(None)
+            kept = np.clip(kept, low, high)
+        return pa.ListArray.from_arrays(offsets, pa.array(np.ascontiguousarray(kept).ravel()))
 
-    def append_fault(self, error: RecordError) -> None:
-        """Say that the next series has no forecast."""
-        self._forecasts.append(None)
-        self._faults.append(error.to_json())
-
-    def finish(self, series: pa.RecordBatch) -> pa.RecordBatch:
-        """Return the batch of forecasts of `series`."""
-        nothing = np.empty(0)
-        levels = range(len(self._spec.level))
-        futures = [
-            future if forecast is not None else future[:0]
-            for future, forecast in zip(lists_of(series, "future"), self._forecasts, strict=True)
-        ]
-        columns = [series.column(name) for name in ("series_id", "ids", "frequency")]
-        columns += [
-            timestamp_lists(futures),
-            number_lists([nothing if f is None else f.prediction for f in self._forecasts]),
-        ]
-        for i in levels:
-            columns.append(number_lists([nothing if f is None else f.lower[i] for f in self._forecasts]))
-            columns.append(number_lists([nothing if f is None else f.upper[i] for f in self._forecasts]))
-        columns += [pa.nulls(len(series), pa.float64()), pa.array(self._faults, pa.string())]
-        return pa.record_batch(columns, schema=forecast_schema(len(levels)))
+    future, starts = flat_list(series, "future")
+    if not finite.all():
+        kept = np.repeat(finite, np.diff(starts))
+        future = future[kept]
+    dates = pa.array(future.astype("datetime64[us]"), pa.timestamp("us"))
+    columns = [series.column(name) for name in ("series_id", "ids", "frequency")]
+    columns += [pa.ListArray.from_arrays(offsets, dates), numbers(forecasts.prediction)]
+    for lower, upper in zip(forecasts.lower, forecasts.upper, strict=True):
+        columns += [numbers(lower), numbers(upper)]
+    columns += [pa.nulls(len(series), pa.float64()), pa.array(texts, pa.string())]
+    return pa.record_batch(columns, schema=forecast_schema(len(spec.level)))
 
 
 def forecast_block(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -59,6 +60,19 @@ def _regressors(value: object) -> object:
     return parts
 
 
+def _objects(value: object) -> object:
+    """Read a command line's JSON list as a list; leave everything else to pydantic."""
+    return _split(value) if isinstance(value, str) else value
+
+
+# Prophet's columns of a forecast, which no seasonality or holiday may be called
+_RESERVED = frozenset({
+    f"{name}{end}"
+    for name in ("trend", "additive_terms", "daily", "weekly", "yearly", "holidays", "zeros", "yhat",
+                 "extra_regressors_additive", "extra_regressors_multiplicative", "multiplicative_terms")
+    for end in ("", "_lower", "_upper")
+} | {"ds", "y", "cap", "floor", "y_scaled", "cap_scaled"})  # fmt: skip
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_split)]
 Seasonality = Annotated[Literal["auto"] | bool | Annotated[int, Field(ge=0, le=1000)], BeforeValidator(_switch)]
@@ -77,6 +91,33 @@ class Regressor(BaseModel):
     prior_scale: Positive | None = Field(None, description="Default: holidays_prior_scale.")
     standardize: Literal["auto"] | bool = Field("auto", description="Standardise unless binary.")
     mode: Mode | None = Field(None, description="Default: seasonality_mode.")
+
+
+class CustomSeasonality(BaseModel):
+    """A seasonality beside Prophet's own; its add_seasonality under its own names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, description="Its name, for components.")
+    period: Positive = Field(description="Its length in days.")
+    fourier_order: int = Field(ge=1, le=1000, description="Number of Fourier terms.")
+    prior_scale: Positive | None = Field(None, description="Default: seasonality_prior_scale.")
+    mode: Mode | None = Field(None, description="Default: seasonality_mode.")
+    condition_name: str | None = Field(
+        None, min_length=1, description="A column of 0 and 1 that says on which dates it holds."
+    )
+
+
+class Holiday(BaseModel):
+    """Days with an effect of their own, and perhaps days around them; Prophet's holidays under its own names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    holiday: str = Field(min_length=1, description="Its name.")
+    ds: Annotated[tuple[date, ...], BeforeValidator(_split)] = Field(min_length=1, description="Its dates, ISO.")
+    lower_window: int = Field(0, ge=-366, le=0, description="Days before it that have effects of their own, negative.")
+    upper_window: int = Field(0, ge=0, le=366, description="Days after it that have effects of their own.")
+    prior_scale: Positive | None = Field(None, description="Default: holidays_prior_scale.")
 
 
 class ForecastSpec(BaseModel):
@@ -132,11 +173,17 @@ class ForecastSpec(BaseModel):
     )
 
     # Prophet's own parameters, under Prophet's own names
-    engine: Literal["stan"] = Field("stan", description="Who solves the model: stan is the prophet package.")
+    engine: Literal["native", "stan"] = Field(
+        "native",
+        description="Who solves Prophet's model: native is this project's exact solver, stan the prophet package.",
+    )
     growth: Literal["linear", "flat", "logistic"] = Field("linear", description="Trend; logistic needs a cap.")
     cap: Capacity | None = Field(None, description="Capacity of logistic growth: a number, or a column.")
     floor: Capacity | None = Field(None, description="Floor of logistic growth: a number, or a column.")
     n_changepoints: int = Field(25, ge=0, le=1000, description="Number of potential changepoints.")
+    changepoints: Annotated[tuple[datetime, ...], BeforeValidator(_split)] | None = Field(
+        None, description="Dates at which the trend may change, instead of automatic ones; [] for none."
+    )
     changepoint_range: float = Field(0.8, gt=0, le=1, description="Share of the history that may hold them.")
     changepoint_prior_scale: Positive = Field(0.05, description="Flexibility of the trend.")
     yearly_seasonality: Seasonality = Field("auto", description="auto, true, false or a Fourier order.")
@@ -144,6 +191,15 @@ class ForecastSpec(BaseModel):
     daily_seasonality: Seasonality = Field("auto", description="auto, true, false or a Fourier order.")
     seasonality_mode: Mode = Field("additive", description="How seasonality joins the trend.")
     seasonality_prior_scale: Positive = Field(10.0, description="Strength of the seasonalities.")
+    seasonalities: Annotated[tuple[CustomSeasonality, ...], BeforeValidator(_objects)] = Field(
+        (),
+        description='Further seasonalities, as JSON such as [{"name":"monthly","period":30.5,"fourier_order":5}].',
+    )
+    holidays: Annotated[tuple[Holiday, ...], BeforeValidator(_objects)] = Field(
+        (),
+        description="Days with an effect, as JSON such as "
+        '[{"holiday":"sale","ds":["2024-11-29","2025-11-28"],"upper_window":3}].',
+    )
     country_holidays: str | None = Field(
         None,
         min_length=2,
@@ -247,12 +303,28 @@ class ForecastSpec(BaseModel):
             problems.append(f"horizon times uncertainty_samples must not exceed {MAX_PATH_POINTS:,}")
         if self.decimal == self.thousands:
             problems.append("decimal and thousands must differ")
-        names = [regressor.name for regressor in self.regressors]
-        if len(set(names)) < len(names):
-            problems.append("regressors must have different names")
+        problems += self._clashing_names()
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _clashing_names(self) -> list[str]:
+        problems = []
+        regressors = [regressor.name for regressor in self.regressors]
+        if len(set(regressors)) < len(regressors):
+            problems.append("regressors must have different names")
+        seasonalities = [seasonality.name for seasonality in self.seasonalities]
+        if len(set(seasonalities)) < len(seasonalities):
+            problems.append("seasonalities must have different names")
+        holidays = {holiday.holiday for holiday in self.holidays}
+        own = {"daily", "weekly", "yearly"}
+        for name in sorted({*seasonalities, *holidays}):
+            if "_delim_" in name or (name in _RESERVED and not (name in own and name in seasonalities)):
+                problems.append(f"{name!r} is a name that Prophet keeps for itself; take another")
+        problems += [f"{name!r} is both a seasonality and a holiday" for name in sorted(holidays & set(seasonalities))]
+        if any(len({h.prior_scale for h in self.holidays if h.holiday == name}) > 1 for name in holidays):
+            problems.append("a holiday must have the same prior_scale everywhere")
+        return problems
 
     def to_json(self) -> str:
         """Return canonical JSON of the fields that differ from their defaults."""
@@ -271,6 +343,7 @@ class ForecastSpec(BaseModel):
         """Return the columns, beside date and value, whose numbers the model needs."""
         columns = [regressor.name for regressor in self.regressors]
         columns += [name for name in (self.cap, self.floor) if isinstance(name, str)]
+        columns += [s.condition_name for s in self.seasonalities if s.condition_name is not None]
         return tuple(dict.fromkeys(columns))
 
 

@@ -294,13 +294,19 @@ def _offsets(parts: Sequence[np.ndarray]) -> pa.Int32Array:
     return pa.array(np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int32))
 
 
-def lists_of(batch: pa.RecordBatch, name: str) -> list[np.ndarray]:
-    """Return a list column as one NumPy array a row; timestamps as int64 microseconds."""
+def flat_list(batch: pa.RecordBatch, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return a list column's numbers, timestamps as int64 microseconds, and the offsets of its rows."""
     column = batch.column(name)
     flat = column.values
     if pa.types.is_timestamp(flat.type):
         flat = flat.cast(pa.int64())
-    numbers, offsets = np.asarray(flat), np.asarray(column.offsets)
+    offsets = np.asarray(column.offsets).astype(np.int64)
+    return np.asarray(flat)[offsets[0] : offsets[-1]], offsets - offsets[0]
+
+
+def lists_of(batch: pa.RecordBatch, name: str) -> list[np.ndarray]:
+    """Return a list column as one NumPy array a row; timestamps as int64 microseconds."""
+    numbers, offsets = flat_list(batch, name)
     return [numbers[start:end] for start, end in pairwise(offsets)]
 
 

@@ -6,7 +6,7 @@ import logging
 import tempfile
 import threading
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,8 @@ import pyarrow as pa
 from cmdstanpy.utils import get_logger
 
 from pipeline.core.calendars import Dates
-from pipeline.core.forecast_batch import ForecastBuilder, SeriesForecast
+from pipeline.core.engine import bad_capacity, changepoints_outside
+from pipeline.core.forecast_batch import Forecasts, forecast_batch
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.series_batch import lists_of
@@ -31,6 +32,14 @@ get_logger().setLevel(logging.ERROR)  # cmdstanpy tells of each fit's start and 
 logging.getLogger("prophet").setLevel(logging.ERROR)
 
 
+class SeriesForecast(NamedTuple):
+    """The forecast of one series: prediction of shape (h,), lower and upper ends of shape (levels, h)."""
+
+    prediction: Floats
+    lower: Floats
+    upper: Floats
+
+
 class StanEngine:
     """Fits each series by itself with prophet.Prophet, whose optimizer is Stan's L-BFGS."""
 
@@ -40,21 +49,23 @@ class StanEngine:
         self, series: pa.RecordBatch, extras: tuple[str, ...], spec: ForecastSpec, limits: Limits
     ) -> pa.RecordBatch:
         """Forecast a block; see engine.Engine."""
-        builder = ForecastBuilder(spec)
+        forecasts = Forecasts.empty(len(series), spec)
+        faults = {}
         columns = [lists_of(series, name) for name in ("ds", "y", "future")]
         numbers = [lists_of(series, f"extra_{name}") for name in extras]
-        faults = series.column("fault").to_pylist()
+        known = series.column("fault").to_pylist()
         for i, (dates, values, future) in enumerate(zip(*columns, strict=True)):
-            if faults[i] is not None:
-                builder.append_fault(RecordError.from_json(faults[i]))
+            if known[i] is not None:
+                faults[i] = RecordError.from_json(known[i])
                 continue
             try:
                 # by the spec's names: those in the CSV may differ in case
                 frame = {name: column[i] for name, column in zip(spec.extra_columns(), numbers, strict=True)}
-                builder.append(fit_and_forecast(dates, values, future, frame, spec, limits.max_fit_seconds))
+                one = fit_and_forecast(dates, values, future, frame, spec, limits.max_fit_seconds)
+                forecasts.prediction[i], forecasts.lower[:, i], forecasts.upper[:, i] = one
             except RecordError as error:
-                builder.append_fault(error)
-        return builder.finish(series)
+                faults[i] = error
+        return forecast_batch(series, forecasts, faults, spec)
 
 
 def fit_and_forecast(
@@ -79,14 +90,16 @@ def fit_and_forecast(
         if capacity is not None:
             frame[name] = extras[capacity] if isinstance(capacity, str) else capacity
     if spec.growth == "logistic" and (frame["cap"] <= frame.get("floor", 0.0)).any():
-        raise RecordError(
-            "BAD_CAPACITY",
-            "The cap is not above the floor (which is 0 unless given) on every date.",
-            "Mend --cap, --floor, or their columns.",
-        )
+        raise bad_capacity()
     for i, regressor in enumerate(spec.regressors):
         frame[_regressor_name(i)] = extras[regressor.name]
+    for seasonality in spec.seasonalities:
+        if seasonality.condition_name is not None:
+            frame[_condition_name(seasonality.condition_name)] = extras[seasonality.condition_name] != 0
     history, ahead = frame.iloc[:past].assign(y=values), frame.iloc[past:]
+    if spec.changepoints and (np.datetime64(min(spec.changepoints), "us").astype(np.int64) < dates[0]
+                              or np.datetime64(max(spec.changepoints), "us").astype(np.int64) > dates[-1]):  # fmt: skip
+        raise changepoints_outside()
     model = _model(spec)
     try:
         with tempfile.TemporaryDirectory(prefix="dropcast-") as folder:
@@ -116,9 +129,20 @@ def _regressor_name(position: int) -> str:
     return f"regressor_{position}"  # Prophet reserves many names; the owner's own may be any
 
 
+def _condition_name(column: str | None) -> str | None:
+    return None if column is None else f"condition_{column}"
+
+
 def _model(spec: ForecastSpec) -> Any:
+    holidays = [
+        {"holiday": holiday.holiday, "ds": day, "lower_window": holiday.lower_window,
+         "upper_window": holiday.upper_window, "prior_scale": holiday.prior_scale or spec.holidays_prior_scale}
+        for holiday in spec.holidays for day in holiday.ds
+    ]  # fmt: skip
     model = prophet.Prophet(
         growth=spec.growth,
+        changepoints=None if spec.changepoints is None else list(spec.changepoints),
+        holidays=pd.DataFrame(holidays) if holidays else None,
         n_changepoints=spec.n_changepoints,
         changepoint_range=spec.changepoint_range,
         changepoint_prior_scale=spec.changepoint_prior_scale,
@@ -134,6 +158,15 @@ def _model(spec: ForecastSpec) -> Any:
     )
     if spec.country_holidays is not None:
         model.add_country_holidays(country_name=spec.country_holidays)
+    for seasonality in spec.seasonalities:
+        model.add_seasonality(
+            seasonality.name,
+            seasonality.period,
+            seasonality.fourier_order,
+            prior_scale=seasonality.prior_scale,
+            mode=seasonality.mode,
+            condition_name=_condition_name(seasonality.condition_name),
+        )
     for i, regressor in enumerate(spec.regressors):
         model.add_regressor(
             _regressor_name(i),

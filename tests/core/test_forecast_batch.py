@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.core.forecast_batch import ForecastBuilder, SeriesForecast, forecast_block
+from pipeline.core.forecast_batch import Forecasts, forecast_batch, forecast_block
 from pipeline.core.forecast_csv import csv_header, csv_rows
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
@@ -42,9 +42,8 @@ def test_bounds_hold_for_forecast_and_interval(tmp_path: Path) -> None:
 
 def test_a_forecast_that_is_not_finite_is_a_fault(tmp_path: Path) -> None:
     batch, spec, _ = loaded(HEAD + rows([1.0] * 20), tmp_path)
-    builder = ForecastBuilder(spec)
-    builder.append(SeriesForecast(np.full(28, np.nan), np.zeros((1, 28)), np.zeros((1, 28))))
-    fault = RecordError.from_json(builder.finish(batch).column("fault")[0].as_py())
+    forecasts = forecast_batch(batch, Forecasts.empty(1, spec), {}, spec)
+    fault = RecordError.from_json(forecasts.column("fault")[0].as_py())
     assert fault.code == "FIT_FAILED"
 
 

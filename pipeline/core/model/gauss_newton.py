@@ -1,0 +1,297 @@
+"""Multiplicative terms and logistic growth: Gauss and Newton's method around the solver of the additive model.
+
+With the predictor f(theta) = trend (1 + X_m b) + X_a b, each round solves the additive problem for its linearisation
+at the current parameters, y - f + J theta ~ J theta', and goes that way as far as the objective falls. The columns
+of J are hinges times a weight, and smooth columns, so that the same Gram and the same lasso serve.
+
+Logistic growth is trend = cap / (1 + exp(-z)) with z = k (t - m) + sum_j delta_j (t - s_j)+: Prophet's offsets gamma
+make its piecewise k_i (t - m_i) continuous, and this is that continuous function. Its derivative by z is
+trend (1 - trend / cap). Here the offset is c = -k m, in which z is linear; the prior of m = -c / k, a curved valley
+with a ridge at k = 0, is linearised as another observation. There may be a maximum on each side of that ridge: both
+are climbed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.model.compiled import compiled
+from pipeline.core.model.gram import hinge_gram, products, smooth_gram
+from pipeline.core.model.solver import (
+    FLOOR,
+    MARGINAL,
+    MAXIMUM,
+    RELATIVE_FLOOR,
+    UNDEFINED,
+    degrees_of_freedom,
+    sigma_squared,
+    solve,
+)
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+LINEAR, LOGISTIC, FLAT = 0, 1, 2
+MAX_ROUNDS = 200
+SMALLEST_STEP = 2.0**-30
+ENOUGH = 1e-10  # a round that lowers the objective by less is the last
+
+
+@compiled
+def trend_of(
+    growth: int, theta: Floats, ns: int, t: Floats, changepoints: Floats, cap: Floats, hinges: Floats, trend: Floats
+) -> None:
+    """Write the trend, and the sum of the hinges, both of shape (T,).
+
+    Args:
+        growth: LINEAR, LOGISTIC or FLAT.
+        theta: parameters: k and m (LOGISTIC: c; FLAT: m alone), other smooth ones, deltas.
+        ns: number of smooth parameters.
+        t: ascending, shape (T,).
+        changepoints: ascending, shape (nd,).
+        cap: scaled capacities, shape (T,); not read unless LOGISTIC.
+        hinges: sum_j delta_j (t - s_j)+.
+        trend: in scaled units.
+    """
+    nd = len(changepoints)
+    slope = offset = 0.0
+    j = 0
+    for row in range(len(t)):
+        while j < nd and changepoints[j] < t[row]:
+            slope += theta[ns + j]
+            offset -= theta[ns + j] * changepoints[j]
+            j += 1
+        hinges[row] = slope * t[row] + offset
+        if growth == LINEAR:
+            trend[row] = theta[0] * t[row] + theta[1] + hinges[row]
+        elif growth == LOGISTIC:
+            trend[row] = cap[row] / (1 + np.exp(-(theta[0] * t[row] + theta[1] + hinges[row])))
+        else:
+            trend[row] = theta[0]
+
+
+@compiled
+def penalties(growth: int, theta: Floats, precision: Floats, tau: float) -> float:
+    """Return the negative log prior of the parameters, without constants."""
+    ns = len(precision)
+    total = 0.0
+    if growth == LOGISTIC:
+        total += 0.5 * (precision[0] * theta[0] ** 2 + precision[1] * (theta[1] / theta[0]) ** 2)
+    for k in range(2 if growth == LOGISTIC else 0, ns):
+        total += 0.5 * precision[k] * theta[k] * theta[k]
+    for j in range(ns, len(theta)):
+        total += abs(theta[j]) / tau
+    return total
+
+
+@compiled
+def predict(
+    growth: int, theta: Floats, z: Floats, t: Floats, changepoints: Floats, cap: Floats, multiplicative: Bools,
+    hinges: Floats, trend: Floats, factor: Floats, predictor: Floats,
+) -> None:  # fmt: skip
+    """Write the predictor trend * factor + additive terms, and its parts, each of shape (T,).
+
+    Args:
+        growth: LINEAR, LOGISTIC or FLAT.
+        theta: parameters, shape (ns + nd,).
+        z: smooth columns, shape (T, ns), of which the first two (FLAT: the first) belong to the trend.
+        t: ascending, shape (T,).
+        changepoints: ascending, shape (nd,).
+        cap: scaled capacities, shape (T,).
+        multiplicative: of each smooth column, shape (ns,).
+        hinges, trend: as in trend_of.
+        factor: 1 + X_m b.
+        predictor: f.
+    """
+    rows, ns = z.shape
+    trend_of(growth, theta, ns, t, changepoints, cap, hinges, trend)
+    for row in range(rows):
+        times, plus = 1.0, 0.0
+        for k in range(1 if growth == FLAT else 2, ns):
+            if multiplicative[k]:
+                times += z[row, k] * theta[k]
+            else:
+                plus += z[row, k] * theta[k]
+        factor[row] = times
+        predictor[row] = trend[row] * times + plus
+
+
+@compiled
+def start(growth: int, t: Floats, y: Floats, cap: Floats, other_side: bool, theta: Floats) -> None:
+    """Write where to begin: a constant trend, or a logistic curve.
+
+    The curve goes through the ends, each the mean of a twentieth of the rows; on the other side of k = 0 it goes
+    through their middle with slope 1.
+    """
+    theta[:] = 0.0
+    rows = len(y)
+    if growth != LOGISTIC:
+        theta[1 if growth == LINEAR else 0] = np.mean(y)
+        return
+    some = max(1, rows // 20)
+    first = min(max(float(np.mean(y[:some] / cap[:some])), 0.01), 0.99)
+    last = min(max(float(np.mean(y[rows - some :] / cap[rows - some :])), 0.01), 0.99)
+    a, b = np.log(first / (1 - first)), np.log(last / (1 - last))
+    if abs(b - a) < 0.05:
+        b = a + 0.05
+    theta[0], theta[1] = b - a, a
+    if other_side:
+        theta[0] = -1.0 if b > a else 1.0
+        theta[1] = (a + b) / 2 - theta[0] / 2
+
+
+@compiled
+def gauss_newton(
+    growth: int, z: Floats, t: Floats, y: Floats, changepoints: Floats, cap: Floats,
+    multiplicative: Bools, precision: Floats, tau: float,
+    theta: Floats, signs: Ints, gram: Floats, work: Floats, room: Floats,
+) -> tuple[float, int]:  # fmt: skip
+    """Find the parameters, and sigma, that maximise the posterior near where the search begins.
+
+    Args:
+        growth: LINEAR, LOGISTIC or FLAT.
+        z: smooth columns, shape (T, ns).
+        t: ascending, shape (T,).
+        y: scaled, shape (T,).
+        changepoints: shape (nd,).
+        cap: scaled capacities, shape (T,).
+        multiplicative: of each smooth column, shape (ns,).
+        precision: shape (ns,).
+        tau: scale of the hinges' prior.
+        theta: the result, with Prophet's m in it, shape (ns + nd,).
+        signs: room for nd integers.
+        gram: room of shape (ns + nd, ns + nd).
+        work, room: as for solver.solve.
+
+    Returns:
+        s2, and how it came to be.
+    """
+    s2, status, objective = _climb(
+        growth, z, t, y, changepoints, cap, multiplicative, precision, tau, False, theta, signs, gram, work, room
+    )
+    if growth == LOGISTIC:
+        other = np.empty_like(theta)
+        s2_other, status_other, objective_other = _climb(
+            growth, z, t, y, changepoints, cap, multiplicative, precision, tau, True, other, signs, gram, work, room
+        )
+        if status_other < status or (status_other == status and objective_other < objective):
+            theta[:] = other
+            s2, status = s2_other, status_other
+        theta[1] = -theta[1] / theta[0]
+    return s2, status
+
+
+@compiled
+def _climb(
+    growth: int, z: Floats, t: Floats, y: Floats, changepoints: Floats, cap: Floats,
+    multiplicative: Bools, precision: Floats, tau: float, other_side: bool,
+    theta: Floats, signs: Ints, gram: Floats, work: Floats, room: Floats,
+) -> tuple[float, int, float]:  # fmt: skip
+    """Find the maximum that the search leads to; also return the objective. Arguments as in gauss_newton."""
+    rows, ns = z.shape
+    p = len(theta)
+    first = 1 if growth == FLAT else 2
+    jacobian, target, pull, lever = np.empty((rows, ns)), np.empty(p), np.zeros(ns), np.zeros(ns)
+    hinges, trend, factor, f = np.empty(rows), np.empty(rows), np.empty(rows), np.empty(rows)
+    weight, goal = np.empty(rows), np.empty(rows)
+    proposed, tried, own = np.empty(p), np.empty(p), precision.copy()
+    if growth == LOGISTIC:
+        own[1] = 0.0
+    spread = float(np.sum((y - np.mean(y)) ** 2))
+    floor = RELATIVE_FLOOR * spread / rows + 1e-300
+    # With sigma free in each round fewer are needed, where the posterior has its maximum well above the floor.
+    free = rows > 4 * p
+    for status in (MAXIMUM, MARGINAL):
+        start(growth, t, y, cap, other_side, theta)
+        predict(growth, theta, z, t, changepoints, cap, multiplicative, hinges, trend, factor, f)
+        rss = float(np.sum((y - f) ** 2))
+        s2 = max(sigma_squared(rss, rows), floor)
+        for _ in range(MAX_ROUNDS):
+            for row in range(rows):
+                w = factor[row]
+                if growth == LOGISTIC:
+                    w *= trend[row] * (1 - trend[row] / cap[row])
+                weight[row] = w
+                goal[row] = y[row] - f[row] + w * hinges[row]
+                for k in range(first):
+                    jacobian[row, k] = w * z[row, k]
+                for k in range(first, ns):
+                    jacobian[row, k] = z[row, k] * trend[row] if multiplicative[k] else z[row, k]
+                for k in range(ns):
+                    goal[row] += jacobian[row, k] * theta[k]
+            if growth == LOGISTIC:  # with k0, c0 the current ones: c / k ~ c0 / k0 + c / k0 - k c0 / k0^2
+                root = np.sqrt(precision[1])
+                lever[0], lever[1] = -root * theta[1] / theta[0] ** 2, root / theta[0]
+                for k in range(2):
+                    pull[k] = -lever[k] * root * theta[1] / theta[0]
+            smooth_gram(jacobian, gram)
+            hinge_gram(jacobian, weight, t, changepoints, gram)
+            yy = products(jacobian, weight, t, changepoints, goal, target)
+            if rss < 1e-10 * yy:
+                free = False  # too small beside the rest for sigma to be had from the Gram
+            free_now = free and status == MAXIMUM
+            found, how = solve(
+                gram,
+                target,
+                pull,
+                own,
+                lever,
+                yy,
+                rows,
+                tau,
+                False,
+                0.0 if free_now else s2,
+                proposed,
+                signs,
+                work,
+                room,
+            )
+            if free_now and how != MAXIMUM and how != UNDEFINED:
+                free = free_now = False
+                found, how = solve(
+                    gram, target, pull, own, lever, yy, rows, tau, False, s2, proposed, signs, work, room
+                )
+            if how == UNDEFINED:
+                return np.nan, UNDEFINED, np.inf
+            before = penalties(growth, theta, precision, tau) + _misfit(rss, s2, rows, free_now)
+            step, gain, tried_rss = 1.0, 0.0, rss
+            while step > SMALLEST_STEP:
+                for i in range(p):
+                    tried[i] = theta[i] + step * (proposed[i] - theta[i])
+                predict(growth, tried, z, t, changepoints, cap, multiplicative, hinges, trend, factor, f)
+                tried_rss = 0.0
+                for row in range(rows):
+                    tried_rss += (y[row] - f[row]) ** 2
+                tried_s2 = max(sigma_squared(tried_rss, rows), floor) if free_now else s2
+                after = penalties(growth, tried, precision, tau) + _misfit(tried_rss, tried_s2, rows, free_now)
+                gain = before - after
+                if gain > 0:
+                    break
+                step *= 0.5
+            if gain > 0:
+                theta[:] = tried
+                rss = tried_rss
+            else:
+                predict(growth, theta, z, t, changepoints, cap, multiplicative, hinges, trend, factor, f)
+            if status == MAXIMUM:
+                found = sigma_squared(rss, rows)
+            else:
+                found = rss / max(rows - degrees_of_freedom(gram, own, s2, ns, signs, room), 1e-9)
+            if found <= floor:
+                break
+            change = abs(np.log(found / s2))
+            s2 = found
+            if gain <= ENOUGH and (free_now or change < 1e-9):
+                break
+        if s2 > floor and found > floor:
+            return s2, status, penalties(growth, theta, precision, tau) + _misfit(rss, s2, rows, True)
+    return floor, FLOOR, np.inf
+
+
+@compiled
+def _misfit(rss: float, s2: float, rows: int, with_sigma: bool) -> float:
+    """Return the negative log likelihood and prior of sigma; without what sigma alone decides if it is fixed."""
+    misfit = rss / (2 * s2)
+    return misfit + rows * 0.5 * np.log(s2) + 2 * s2 if with_sigma else misfit

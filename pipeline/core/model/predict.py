@@ -1,0 +1,143 @@
+"""Forecasts fitted series: Prophet's predict, and its intervals without simulation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.calendars import Dates
+from pipeline.core.model.features import date_table, feature_table
+from pipeline.core.model.fit import (
+    GROWTHS,
+    FittedSeries,
+    capacity,
+    gates_of_columns,
+    multiplicative_columns,
+)
+from pipeline.core.model.gauss_newton import FLAT, LOGISTIC
+from pipeline.core.model.intervals import HalfWidths
+from pipeline.core.model.logistic_intervals import logistic_interval
+from pipeline.core.model.ragged import predict_ragged
+from pipeline.core.model.structure import holiday_columns, years_of
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+SLOPE_EPSILON = 1e-8  # Prophet adds it to the mean slope change
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The forecast of fitted series at n series' H dates, in units of y.
+
+    Attributes:
+        trend: with the floor, shape (n, H).
+        factor: 1 + the multiplicative terms, shape (n, H).
+        yhat: shape (n, H).
+        t: scaled time, shape (n, H).
+        floor: shape (n, H).
+        cap: scaled, shape (n, H); empty unless growth is logistic.
+        columns: all features but the trend's, shape (n * H, K); empty unless asked for.
+    """
+
+    trend: Floats
+    factor: Floats
+    yhat: Floats
+    t: Floats
+    floor: Floats
+    cap: Floats
+
+
+def predict(fitted: FittedSeries, dates: Dates, extras: dict[str, Floats]) -> Prediction:
+    """Forecast fitted series.
+
+    Args:
+        fitted: n series.
+        dates: microseconds, ascending in each row, shape (n, H).
+        extras: numbers of the extra columns on these dates, each of shape (n, H).
+    """
+    spec = fitted.spec
+    n, horizon = dates.shape
+    growth = GROWTHS[spec.growth]
+    first = 1 if growth == FLAT else 2
+    t = (dates - fitted.start[:, None]) / fitted.t_scale[:, None]
+    features, rows = features_on(fitted, dates)
+    names, gate_of = gates_of_columns(fitted.seasonalities, features.shape[1])
+    own = np.empty((n * horizon, len(spec.regressors)))
+    for i, regressor in enumerate(spec.regressors):
+        scaled = (extras[regressor.name] - fitted.regressor_mean[:, i, None]) / fitted.regressor_std[:, i, None]
+        own[:, i] = scaled.ravel()
+    gates = np.column_stack([extras[name].ravel() for name in names]) if names else np.empty((n * horizon, 0))
+    floor = np.repeat(fitted.floor[:, None], horizon, axis=1)
+    cap = np.empty(0)
+    if growth == LOGISTIC:
+        if spec.floor is not None:
+            floor = capacity(spec.floor, extras, dates.shape)
+        cap = (capacity(spec.cap, extras, dates.shape) - floor) / fitted.y_scale[:, None]
+    smooth = [fitted.m] if growth == FLAT else [fitted.k, fitted.m]
+    hinges = fitted.changepoints_t[:, :0] if growth == FLAT else fitted.changepoints_t
+    delta = fitted.delta[:, :0] if growth == FLAT else fitted.delta
+    theta = np.column_stack([*smooth, fitted.beta, delta])
+    multiplicative = multiplicative_columns(spec, fitted.seasonalities, fitted.holidays)
+    trend, factor, yhat = np.empty(n * horizon), np.empty(n * horizon), np.empty(n * horizon)
+    predict_ragged(
+        growth, np.arange(n + 1) * horizon, t.ravel(), cap.ravel(), np.ascontiguousarray(hinges), rows, features, own,
+        np.ascontiguousarray(gates), gate_of, np.concatenate([np.zeros(first, np.bool_), multiplicative]),
+        theta, trend, factor, yhat)  # fmt: skip
+    shape = (n, horizon)
+    scale = fitted.y_scale[:, None]
+    trend, factor = trend.reshape(shape) * scale + floor, factor.reshape(shape)
+    # Prophet's multiplicative terms multiply the floor as well
+    return Prediction(trend, factor, yhat.reshape(shape) * scale + floor * factor, t, floor, cap)
+
+
+def features_on(fitted: FittedSeries, dates: Dates) -> tuple[Floats, Ints]:
+    """Return the table of features of some dates, and each date's row in it."""
+    holidays = fitted.holidays
+    if holidays:  # the same columns, with the days of other years
+        days = {column.key: column for column in holiday_columns(fitted.spec, years_of(dates))}
+        holidays = tuple(days.get(column.key, column) for column in holidays)
+    if len(dates) > 1 and (dates == dates[0]).all():
+        table, rows = dates[0], np.tile(np.arange(dates.shape[1]), len(dates))
+    else:
+        table, parts = date_table([dates.ravel()])
+        rows = parts[0]
+    return feature_table(table, fitted.seasonalities, holidays), rows
+
+
+def intervals(fitted: FittedSeries, prediction: Prediction, levels: tuple[float, ...]) -> tuple[Floats, Floats]:
+    """Return lower and upper ends, each of shape (levels, n, H).
+
+    Args:
+        fitted: n series.
+        prediction: their forecast.
+        levels: in percent.
+    """
+    probabilities = tuple(level / 100 for level in levels)
+    n, horizon = prediction.t.shape
+    sigma = (fitted.sigma_obs * fitted.y_scale)[:, None]
+    growth = GROWTHS[fitted.spec.growth]
+    if growth == FLAT:
+        normal = np.array([NormalDist().inv_cdf((1 + level) / 2) for level in probabilities])
+        half = np.broadcast_to(normal[:, None, None] * sigma, (len(levels), n, horizon))
+        return prediction.yhat - half, prediction.yhat + half
+    t = prediction.t
+    dt = (t[:, -1] - t[:, 0]) / (horizon - 1) if horizon > 1 else 1 / (fitted.rows - 1)
+    chance = np.minimum(fitted.changepoints_t.shape[1] * dt, 1.0)
+    slope = np.mean(np.abs(fitted.delta), axis=1) + SLOPE_EPSILON
+    if growth == LOGISTIC:
+        ends = [logistic_interval(fitted, prediction, i, float(chance[i]), float(slope[i]), float(dt[i]), probabilities)
+                for i in range(n)]  # fmt: skip
+        return np.stack([lower for lower, _ in ends], axis=1), np.stack([upper for _, upper in ends], axis=1)
+    ratio = (slope * dt / fitted.sigma_obs)[:, None] * np.abs(prediction.factor)
+    half = _half_widths(horizon, probabilities).of(chance, ratio) * sigma
+    return prediction.yhat - half, prediction.yhat + half
+
+
+@lru_cache(maxsize=8)
+def _half_widths(horizon: int, levels: tuple[float, ...]) -> HalfWidths:
+    return HalfWidths(horizon, levels)

@@ -1,0 +1,112 @@
+"""Additive series on the same dates: one design and one Gram matrix for all of them.
+
+The smooth block is rotated once, theta = M phi with M = diag(precision)^-1/2 Q, such that its Gram matrix plus
+s2 times its prior precision is diagonal for every s2 (Q are the eigenvectors of the block, scaled by the prior).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.model.compiled import compiled
+from pipeline.core.model.gram import hinge_gram, products, smooth_gram
+from pipeline.core.model.solver import solve
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SharedDesign:
+    """What all series on one set of dates have in common.
+
+    Attributes:
+        rotation: M, from the rotated smooth parameters to the smooth parameters, shape (ns, ns).
+        z: rotated smooth columns, shape (T, ns).
+        t: scaled time, shape (T,).
+        changepoints: shape (nd,).
+        gram: of rotated smooth columns and hinges, its lower triangle, shape (ns + nd, ns + nd).
+        pull: what centring a series by 1 does to the rotated prior means, shape (ns,).
+    """
+
+    rotation: Floats
+    z: Floats
+    t: Floats
+    changepoints: Floats
+    gram: Floats
+    pull: Floats
+
+
+def shared_design(columns: Floats, precision: Floats, t: Floats, changepoints: Floats, intercept: int) -> SharedDesign:
+    """Return the design for smooth columns of shape (T, ns), of which one is the intercept's."""
+    ns, nd = columns.shape[1], len(changepoints)
+    scale = 1 / np.sqrt(precision)
+    scaled = np.ascontiguousarray(columns * scale)
+    gram = np.zeros((ns + nd, ns + nd))
+    smooth_gram(scaled, gram)
+    values, vectors = np.linalg.eigh(gram[:ns, :ns], UPLO="L")
+    rotation = np.ascontiguousarray(scale[:, None] * vectors)
+    z = np.empty_like(columns)
+    _multiply(columns, rotation, z)
+    hinge_gram(z, np.ones(len(t)), t, changepoints, gram)
+    gram[:ns, :ns] = np.diag(np.maximum(values, 0.0))
+    pull = -vectors[intercept] / scale[intercept]
+    return SharedDesign(rotation, z, t, changepoints, gram, pull)
+
+
+@compiled
+def _multiply(a: Floats, b: Floats, result: Floats) -> None:
+    result[:] = 0.0
+    for i in range(a.shape[0]):
+        for k in range(a.shape[1]):
+            f = a[i, k]
+            for j in range(b.shape[1]):
+                result[i, j] += f * b[k, j]
+
+
+@compiled
+def fit_shared(
+    y: Floats, scales: Floats, floors: Floats, z: Floats, t: Floats, changepoints: Floats, gram: Floats, pull: Floats,
+    rotation: Floats, intercept: int, tau: float, theta: Floats, s2: Floats, status: Ints,
+) -> None:  # fmt: skip
+    """Fit series on the dates of a SharedDesign.
+
+    Args:
+        y: values as they are, shape (n, T).
+        scales, floors: a value is floor + scale times its scaled self, shape (n,).
+        z, t, changepoints, gram, pull, rotation: of the design.
+        intercept: which smooth column is the intercept's.
+        tau: scale of the hinges' prior.
+        theta: results: smooth parameters and hinges, shape (n, ns + nd).
+        s2: results: variance of the noise, shape (n,).
+        status: results: how s2 came to be, shape (n,).
+    """
+    n, rows = y.shape
+    ns, nd = z.shape[1], len(changepoints)
+    p = ns + nd
+    work, room = np.zeros((p + 3, p)), np.zeros((p + 3, p))
+    target, own_pull, signs, phi = np.empty(p), np.empty(ns), np.empty(nd, np.int64), np.empty(p)
+    ones, precision, centred = np.ones(rows), np.ones(ns), np.empty(rows)
+    for i in range(n):
+        mean = 0.0
+        for row in range(rows):
+            centred[row] = (y[i, row] - floors[i]) / scales[i]
+            mean += centred[row]
+        mean /= rows
+        for row in range(rows):
+            centred[row] -= mean
+        yy = products(z, ones, t, changepoints, centred, target)
+        for k in range(ns):
+            own_pull[k] = mean * pull[k]
+        s2[i], status[i] = solve(
+            gram, target, own_pull, precision, precision, yy, rows, tau, True, 0.0, phi, signs, work, room
+        )
+        for j in range(p):
+            theta[i, j] = phi[j] if j >= ns else 0.0
+        for j in range(ns):
+            for k in range(ns):
+                theta[i, j] += rotation[j, k] * phi[k]
+        theta[i, intercept] += mean

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from prophet import Prophet
+
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.model.fit import FittedSeries, Histories, fit
+from pipeline.core.model.objective import negative_log_posterior
+from pipeline.core.model.predict import intervals, predict
+from pipeline.core.stan_engine import _model
+
+DAY = 86_400_000_000
+
+
+def dates(start: str, n: int, freq: str) -> np.ndarray:
+    return pd.date_range(start, periods=n, freq=freq).to_numpy().astype("datetime64[us]").astype(np.int64)
+
+
+def sales(n: int, seed: int = 0) -> np.ndarray:
+    random, t = np.random.default_rng(seed), np.arange(n)
+    level = 100 + np.cumsum(random.normal(0, 0.3, n)) + np.where(t > n // 2, (t - n // 2) * 0.1, 0)
+    return level + 10 * np.sin(2 * np.pi * t / 7) + 5 * np.sin(2 * np.pi * t / 365.25) + random.normal(0, 2, n)
+
+
+def histories(*parts: tuple[np.ndarray, np.ndarray], **extras: list[np.ndarray]) -> Histories:
+    offsets = np.concatenate([[0], np.cumsum([len(ds) for ds, _ in parts])])
+    flat = {name: np.concatenate(columns) for name, columns in extras.items()}
+    return Histories(offsets, np.concatenate([ds for ds, _ in parts]), np.concatenate([y for _, y in parts]), flat)
+
+
+def prophet_of(spec: ForecastSpec, ds: np.ndarray, y: np.ndarray, extras: dict[str, np.ndarray]) -> Prophet:
+    """Return Prophet's own model, fitted by Stan."""
+    logging.getLogger("cmdstanpy").disabled = True
+    model = _model(spec)
+    frame = pd.DataFrame({"ds": ds.astype("datetime64[us]"), "y": y, **frame_columns(spec, extras)})
+    model.fit(frame, seed=0)
+    return model
+
+
+def frame_columns(spec: ForecastSpec, extras: dict[str, np.ndarray]) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for name, option in (("cap", spec.cap), ("floor", spec.floor)):
+        if option is not None:
+            columns[name] = extras[option] if isinstance(option, str) else option
+    for i, regressor in enumerate(spec.regressors):
+        columns[f"regressor_{i}"] = extras[regressor.name]
+    for seasonality in spec.seasonalities:
+        if seasonality.condition_name is not None:
+            columns[f"condition_{seasonality.condition_name}"] = extras[seasonality.condition_name] != 0
+    return columns
+
+
+def parameters(fitted: FittedSeries, i: int = 0) -> dict[str, Any]:
+    return {
+        "k": fitted.k[i], "m": fitted.m[i], "delta": fitted.delta[i], "beta": fitted.beta[i],
+        "sigma": fitted.sigma_obs[i],
+    }  # fmt: skip
+
+
+def objective(model: Prophet, spec: ForecastSpec, values: dict[str, Any]) -> float:
+    """Evaluate Prophet's objective on Prophet's own design, whoever found the parameters."""
+    features, scales, components, _ = model.make_all_seasonality_features(model.history)
+    if list(features.columns) == ["zeros"]:
+        features, scales = features.iloc[:, :0], []
+    multiplicative = components["multiplicative_terms"].to_numpy() == 1
+    return negative_log_posterior(
+        spec.growth, model.history["t"].to_numpy(), model.history["y_scaled"].to_numpy(),
+        model.history["cap_scaled"].to_numpy() if spec.growth == "logistic" else None, model.changepoints_t,
+        features.to_numpy(float), np.array(scales), multiplicative[: features.shape[1]], spec.changepoint_prior_scale,
+        **values)  # fmt: skip
+
+
+def stan_parameters(model: Prophet, columns: int) -> dict[str, Any]:
+    p = {name: np.asarray(value).ravel() for name, value in model.params.items()}
+    return {"k": p["k"][0], "m": p["m"][0], "delta": p["delta"], "beta": p["beta"][:columns],
+            "sigma": p["sigma_obs"][0]}  # fmt: skip
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "no changepoints": {"n_changepoints": 0},
+    "changepoints given": {"changepoints": (datetime(2022, 5, 1), datetime(2023, 2, 1))},
+    "stiff": {"changepoint_prior_scale": 0.001, "changepoint_range": 1.0},
+    "loose": {"changepoint_prior_scale": 5.0, "seasonality_prior_scale": 0.01},
+    "flat": {"growth": "flat"},
+    "flat multiplicative": {"growth": "flat", "seasonality_mode": "multiplicative"},
+    "minmax": {"scaling": "minmax"},
+    "multiplicative": {"seasonality_mode": "multiplicative"},
+    "logistic": {"growth": "logistic", "cap": 400.0},
+    "logistic with floor": {"growth": "logistic", "cap": "ceiling", "floor": 20.0},
+    "logistic minmax": {"growth": "logistic", "cap": "ceiling", "floor": 20.0, "scaling": "minmax"},
+    "country": {"country_holidays": "US"},
+    "holidays": {
+        "holidays": '[{"holiday":"sale","ds":["2022-11-25","2023-11-24"],"lower_window":-1,"upper_window":2,'
+        '"prior_scale":3}]',
+        "holidays_mode": "multiplicative",
+    },
+    "regressors": {
+        "regressors": '[{"name":"price","mode":"multiplicative"},{"name":"promo"},{"name":"price2","standardize":false}]'
+    },
+    "custom seasonality": {
+        "seasonalities": '[{"name":"monthly","period":30.5,"fourier_order":4,"prior_scale":2},'
+        '{"name":"weekly on promotion","period":7,"fourier_order":2,"condition_name":"promo","mode":"multiplicative"}]',
+        "yearly_seasonality": 4,
+        "weekly_seasonality": True,
+    },
+}
+
+
+def extras_for(n: int, seed: int = 1) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    return {
+        "price": random.normal(3, 1, n), "promo": (random.random(n) < 0.2).astype(float),
+        "price2": random.normal(0, 2, n), "ceiling": np.linspace(300, 500, n),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_objective_is_at_or_below_stans_and_the_forecast_is_prophets_own(case: str) -> None:
+    spec = ForecastSpec(**CASES[case])
+    n, h = 800, 28
+    ds, future = np.split(dates("2021-12-01", n + h, "D"), [n])
+    extras = extras_for(n + h)
+    used = {name: extras[name] for name in spec.extra_columns()}
+    y = sales(n) + 8 * extras["promo"][:n] * ("regressors" in CASES[case])
+    past, ahead = ({name: column[part] for name, column in used.items()} for part in (slice(n), slice(n, None)))
+    fitted = fit(histories((ds, y), **{name: [column] for name, column in past.items()}), spec)[0]
+
+    model = prophet_of(spec, ds, y, past)
+    ours, theirs = (
+        objective(model, spec, values) for values in (parameters(fitted), stan_parameters(model, fitted.beta.shape[1]))
+    )
+    smooth = spec.growth != "logistic" and not any("multiplicative" in str(value) for value in CASES[case].values())
+    assert ours <= theirs + (1e-6 if smooth else 1e-3)
+
+    prediction = predict(fitted, future[None], {name: column[None] for name, column in ahead.items()})
+    put_into(model, fitted)
+    frame = pd.DataFrame({"ds": future.astype("datetime64[us]"), **frame_columns(spec, ahead)})
+    expected = model.predict(frame)
+    np.testing.assert_allclose(prediction.yhat[0], expected["yhat"], rtol=1e-9)
+    np.testing.assert_allclose(prediction.trend[0], expected["trend"], rtol=1e-9)
+
+
+def put_into(model: Prophet, fitted: FittedSeries) -> None:
+    model.params = {
+        "k": fitted.k[:, None], "m": fitted.m[:, None], "delta": fitted.delta,
+        "beta": fitted.beta if fitted.beta.shape[1] else np.zeros((1, 1)), "sigma_obs": fitted.sigma_obs[:, None],
+    }  # fmt: skip
+    model.uncertainty_samples = 0
+
+
+@pytest.mark.parametrize("case", ["plain", "multiplicative", "logistic", "flat", "loose"])
+@pytest.mark.parametrize("frequency", ["D", "MS"])
+def test_intervals_are_those_of_prophets_own_sampler(case: str, frequency: str) -> None:
+    spec = ForecastSpec(**CASES[case], level="50,80,95")
+    n, h = (500, 40) if frequency == "D" else (60, 12)
+    ds, future = np.split(dates("2020-01-01", n + h, frequency), [n])
+    y = sales(n)
+    fitted = fit(histories((ds, y)), spec)[0]
+    prediction = predict(fitted, future[None], {})
+    lower, upper = intervals(fitted, prediction, spec.level)
+
+    model = prophet_of(spec, ds, y, {})
+    put_into(model, fitted)
+    frame = pd.DataFrame({"ds": future.astype("datetime64[us]"), **frame_columns(spec, {})})
+    np.random.seed(0)
+    model.uncertainty_samples = 20_000
+    paths = model.predictive_samples(frame)["yhat"]
+    for i, level in enumerate(spec.level):
+        low, high = np.percentile(paths, [(100 - level) / 2, (100 + level) / 2], axis=1)
+        width = high - low
+        assert np.abs((upper[i, 0] - lower[i, 0]) / width - 1).max() < 0.06  # the sampler's own error
+        assert abs(np.mean((upper[i, 0] - lower[i, 0]) / width) - 1) < 0.01
+        assert np.abs((lower[i, 0] - low) / width).max() < 0.05
