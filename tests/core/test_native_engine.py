@@ -102,7 +102,8 @@ CASES: dict[str, dict[str, Any]] = {
         "holidays_mode": "multiplicative",
     },
     "regressors": {
-        "regressors": '[{"name":"price","mode":"multiplicative"},{"name":"promo"},{"name":"price2","standardize":false}]'
+        "regressors": '[{"name":"price","mode":"multiplicative"},{"name":"promo"},'
+        '{"name":"price2","standardize":false}]'
     },
     "custom seasonality": {
         "seasonalities": '[{"name":"monthly","period":30.5,"fourier_order":4,"prior_scale":2},'
