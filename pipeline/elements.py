@@ -47,7 +47,7 @@ class Request:
 
 @dataclass(frozen=True)
 class SeriesBlock:
-    """Up to BLOCK_SERIES series of one request, as one record batch (core/series_batch.py).
+    """Some series of one request, as one record batch (core/series_batch.py).
 
     Attributes:
         request: what this is a part of.

@@ -56,7 +56,9 @@ RUN_OPTIONS = (
 )  # fmt: skip
 
 
-SWITCHES = frozenset(name for name, field in ForecastSpec.model_fields.items() if field.annotation is bool)
+SWITCHES = frozenset(
+    name for name, field in ForecastSpec.model_fields.items() if field.annotation in (bool, bool | None)
+)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +72,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 def add_model_arguments(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None:
     """Declare an option for each field of a model; values stay text, for the model to validate."""
     for name, field in model.model_fields.items():
-        switch = field.annotation is bool
+        switch = name in SWITCHES
         text = f"{field.description}{_default(field.default)}".replace("%", "%%")
         parser.add_argument(f"--{name}", metavar=_metavar(name, switch), default=None, help=text)
 

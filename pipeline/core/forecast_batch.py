@@ -13,7 +13,7 @@ from pipeline.core.engine import Engine
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.score import held_out, mase
-from pipeline.core.series_batch import NUMBERS, TIMESTAMPS, flat_list, lists_of
+from pipeline.core.series_batch import NUMBERS, TIMESTAMPS, flat_list, list_column, timestamps
 from pipeline.errors import RecordError
 
 Floats = npt.NDArray[np.float64]
@@ -79,21 +79,20 @@ def forecast_batch(
             ).to_json()
     low, high = spec.forecast_lower_bound, spec.forecast_upper_bound
     counts = np.where(finite, spec.horizon, 0)
-    offsets = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
+    offsets = np.concatenate([[0], np.cumsum(counts)])
 
     def numbers(part: Floats) -> pa.ListArray:
         kept = part if finite.all() else part[finite]
         if low is not None or high is not None:
             kept = np.clip(kept, low, high)
-        return pa.ListArray.from_arrays(offsets, pa.array(np.ascontiguousarray(kept).ravel()))
+        return list_column(offsets, pa.array(np.ascontiguousarray(kept).ravel()))
 
     future, starts = flat_list(series, "future")
     if not finite.all():
         kept = np.repeat(finite, np.diff(starts))
         future = future[kept]
-    dates = pa.array(future.astype("datetime64[us]"), pa.timestamp("us"))
     columns = [series.column(name) for name in ("series_id", "ids", "frequency")]
-    columns += [pa.ListArray.from_arrays(offsets, dates), numbers(forecasts.prediction)]
+    columns += [list_column(offsets, timestamps(future)), numbers(forecasts.prediction)]
     for lower, upper in zip(forecasts.lower, forecasts.upper, strict=True):
         columns += [numbers(lower), numbers(upper)]
     columns += [pa.nulls(len(series), pa.float64()), pa.array(texts, pa.string())]
@@ -105,10 +104,14 @@ def forecast_block(
 ) -> pa.RecordBatch:
     """Forecast a block, with a sanity score for each series if the spec asks for one."""
     forecasts = engine.forecast(series, tuple(extras), spec, limits)
-    if not spec.score:
+    if not spec.scored:
         return forecasts
-    shortened, actuals, scales = held_out(series, extras, spec.horizon)
-    predictions = lists_of(engine.forecast(shortened, tuple(extras), spec, limits), "yhat")
-    scores = [mase(a, p, s) for a, p, s in zip(actuals, predictions, scales, strict=True)]
+    shortened, rows, actual, scale = held_out(series, extras, spec.horizon)
+    predictions = engine.forecast(shortened, tuple(extras), spec, limits)
+    forecast = np.asarray(predictions.column("fault").is_null())
+    values = flat_list(predictions, "yhat")[0].reshape(-1, spec.horizon)
+    scores = np.full(len(series), np.nan)
+    scores[rows[forecast]] = mase(actual[forecast], values, scale[forecast])
     at = forecasts.schema.get_field_index("mase")
-    return forecasts.set_column(at, "mase", pa.array(scores, pa.float64()))
+    column = pa.array(scores, pa.float64(), mask=np.isnan(scores))
+    return forecasts.set_column(at, "mase", column)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.core.series_batch import Layout
+from pipeline.core.series_batch import Layout, flat_list
 
 
 def level_text(level: float) -> str:
@@ -41,12 +41,13 @@ def csv_rows(forecasts: pa.RecordBatch, layout: Layout, levels: tuple[float, ...
     cells = [
         _quoted(pc.list_element(ids, i)).take(pa.array(series)) for i in range(len(layout.id_columns))
     ]  # fmt: skip
-    dates = np.asarray(forecasts.column("ds").flatten().cast(pa.int64()))
-    cells.append(_quoted(layout.style.write(dates)))
+    dates, rows = np.unique(flat_list(forecasts, "ds")[0], return_inverse=True)
+    cells.append(_quoted(layout.style.write(dates)).take(pa.array(rows)))
     names = ["yhat"] + [f"{end}_{i}" for i in range(len(levels)) for end in ("lower", "upper")]
     cells += [forecasts.column(name).flatten().cast(pa.string()) for name in names]
     lines = pc.binary_join_element_wise(*(cell.cast(pa.string()) for cell in cells), ",")
-    return ("\n".join(lines.to_pylist()) + "\n").encode()
+    whole = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(lines)], pa.int32()), lines), "\n")
+    return bytes(whole[0].as_buffer()) + b"\n"
 
 
 def _quoted(text: pa.StringArray) -> pa.StringArray:

@@ -225,10 +225,10 @@ class ForecastSpec(BaseModel):
     forecast_upper_bound: float | None = Field(
         None, allow_inf_nan=False, description="No forecast or interval goes above this."
     )
-    score: bool = Field(
-        False,
-        description="Also hold out the last horizon and report its MASE against a seasonal naive forecast; "
-        "doubles the work of the stan engine.",
+    score: bool | None = Field(
+        None,
+        description="Also hold out the last horizon and report its MASE against a seasonal naive forecast. Default: "
+        "true with the native engine, false with stan, whose work it doubles.",
     )
 
     @field_validator("frequency")
@@ -325,6 +325,11 @@ class ForecastSpec(BaseModel):
         if any(len({h.prior_scale for h in self.holidays if h.holiday == name}) > 1 for name in holidays):
             problems.append("a holiday must have the same prior_scale everywhere")
         return problems
+
+    @property
+    def scored(self) -> bool:
+        """Whether there is to be a score."""
+        return self.engine == "native" if self.score is None else self.score
 
     def to_json(self) -> str:
         """Return canonical JSON of the fields that differ from their defaults."""

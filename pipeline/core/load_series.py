@@ -12,7 +12,7 @@ from pipeline.core.columns import id_of_each_row
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.read_csv import CsvReader
-from pipeline.core.row_store import RowStore, read_work_file
+from pipeline.core.row_store import BLOCK_SERIES, RowStore, read_work_file
 from pipeline.core.series_batch import Layout, reference_batch, series_batch, too_many_rows
 from pipeline.core.text_chunks import ByteSource
 from pipeline.errors import RecordError
@@ -76,7 +76,7 @@ def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path) -
         RecordError: if it cannot be read.
     """
     reader = CsvReader.open(file, spec, limits)
-    store = RowStore(work, len(reader.columns.extras), limits.max_rows)
+    store = RowStore(work, len(reader.columns.extras), limits.max_rows, BLOCK_SERIES[spec.engine])
     for rows in reader.rows():
         store.add(rows)
     if not reader.ids:

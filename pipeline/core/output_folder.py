@@ -290,10 +290,12 @@ class OutputFolder:
     def _write_parquet(self, table: pa.Table, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         whole = self._work_file(f"{target.parent.name}-{target.name}")
-        # neither compression nor dictionaries nor statistics pay for a few rows
+        # neither compression nor dictionaries nor statistics pay for a few rows, nor dictionaries for numbers
         many = table.num_rows > 1000
-        compression = "zstd" if many else "none"
-        pq.write_table(table, whole, compression=compression, use_dictionary=many, write_statistics=many)
+        texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
+        pq.write_table(
+            table, whole, compression="zstd" if many else "none", compression_level=1 if many else None,
+            use_dictionary=texts if many else False, write_statistics=many)  # fmt: skip
         whole.replace(target)
 
 

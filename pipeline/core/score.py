@@ -9,10 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.core.calendars import DAY, HOUR, Dates, parse_frequency, slots_of
-from pipeline.core.series_batch import lists_of, number_lists, timestamp_lists
-from pipeline.errors import RecordError
+from pipeline.core.series_batch import flat_list, list_column, lists_of, timestamps
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 def season_length(frequency: str) -> int:
@@ -32,66 +32,100 @@ def season_length(frequency: str) -> int:
     return max(364 * DAY // calendar.step, 1)
 
 
-def seasonal_naive_error(dates: Dates, history: Floats, frequency: str) -> float:
-    """Return the mean absolute error of the seasonal naive forecast within the history, shape (n,).
-
-    Values a season apart are held against each other, whatever gaps lie between them; where there is no
-    such pair, neighbours are.
-    """
+def seasonal_naive_pairs(dates: Dates, frequency: str) -> tuple[Ints, Ints]:
+    """Return pairs of rows a season apart, whatever gaps lie between them; neighbours if there are no such pairs."""
     slots = slots_of(parse_frequency(frequency), dates)
     for lag in (season_length(frequency), 1):
         at = np.minimum(np.searchsorted(slots, slots + lag), len(slots) - 1)
-        paired = slots[at] == slots + lag
-        if paired.any():
-            return float(np.mean(np.abs(history[at][paired] - history[paired])))
-    return 0.0
+        earlier = np.flatnonzero(slots[at] == slots + lag)
+        if len(earlier):
+            break
+    return earlier, at[earlier]
+
+
+def seasonal_naive_errors(histories: Sequence[Floats], dates: Sequence[Dates], frequencies: Sequence[str]) -> Floats:
+    """Return the mean absolute error of the seasonal naive forecast within each history, shape (n,); 0 if it has none.
+
+    Args:
+        histories: values of each series.
+        dates: their dates.
+        frequencies: their frequencies.
+    """
+    errors = np.zeros(len(histories))
+    for group in _alike(dates, frequencies):
+        earlier, later = seasonal_naive_pairs(dates[group[0]], frequencies[group[0]])
+        if len(earlier):
+            values = np.stack([histories[i] for i in group])
+            errors[group] = np.abs(values[:, later] - values[:, earlier]).mean(axis=1)
+    return errors
+
+
+def _alike(dates: Sequence[Dates], frequencies: Sequence[str]) -> list[list[int]]:
+    """Return runs of series with the same dates and frequency."""
+    runs: list[list[int]] = []
+    for i, own in enumerate(dates):
+        if runs:
+            one = runs[-1][0]
+            if frequencies[one] == frequencies[i] and np.array_equal(dates[one], own):
+                runs[-1].append(i)
+                continue
+        runs.append([i])
+    return runs
 
 
 def held_out(
     series: pa.RecordBatch, extras: Sequence[str], horizon: int
-) -> tuple[pa.RecordBatch, list[Floats], list[float]]:
-    """Cut the last `horizon` values off each history.
+) -> tuple[pa.RecordBatch, Ints, Floats, Floats]:
+    """Cut the last `horizon` values off each history that is at least two horizons long.
 
-    A series with a fault, or whose history is shorter than two horizons, is not scored. Missing values do
-    not count: with gaps, the values held out span more than a horizon.
+    A series with a fault is not scored. Missing values do not count: with gaps, the values held out span more than
+    a horizon.
 
     Returns:
-        The shortened series, whose dates to forecast are those cut off; the values cut off; and the error
-        of the seasonal naive forecast within what is left.
+        The shortened series, whose dates to forecast are those cut off; their rows in `series`; the values cut off,
+        shape (n, horizon); and the error of the seasonal naive forecast within what is left, shape (n,).
     """
-    faults = series.column("fault").to_pylist()
-    frequencies = series.column("frequency").to_pylist()
-    dates, values = lists_of(series, "ds"), lists_of(series, "y")
-    numbers = [lists_of(series, f"extra_{name}") for name in extras]
-    cuts, actuals, scales = [], [], []
-    for i, history in enumerate(values):
-        cut = len(history) - horizon
-        if faults[i] is None and cut >= max(horizon, 2):
-            scales.append(seasonal_naive_error(dates[i][:cut], history[:cut], frequencies[i]))
-            cuts.append(cut)
-            actuals.append(history[cut:])
-            continue
-        faults[i] = faults[i] or RecordError("TOO_FEW_ROWS", "Too short for a score.", "Add history.").to_json()
-        cuts.append(0)
-        actuals.append(history[:0])
-        scales.append(0.0)
-    ends = [len(history) if cut else 0 for cut, history in zip(cuts, values, strict=True)]
+    _, offsets = flat_list(series, "ds")
+    cuts = np.diff(offsets) - horizon
+    faulty = np.asarray(series.column("fault").is_valid())
+    kept = np.flatnonzero(~faulty & (cuts >= max(horizon, 2)))
+    if len(kept) < len(series):
+        series = series.take(pa.array(kept))
+    ds, offsets = flat_list(series, "ds")
+    y, _ = flat_list(series, "y")
+    starts, ends = offsets[:-1], offsets[1:]
+    last = ends[:, None] + np.arange(-horizon, 0)
+    early = np.ones(len(ds), dtype=np.bool_)
+    early[last] = False
+    bounds = offsets - horizon * np.arange(len(offsets))
     columns = {
         "series_id": series.column("series_id"),
         "ids": series.column("ids"),
         "frequency": series.column("frequency"),
-        "ds": timestamp_lists([d[:cut] for d, cut in zip(dates, cuts, strict=True)]),
-        "y": number_lists([v[:cut] for v, cut in zip(values, cuts, strict=True)]),
-        "future": timestamp_lists([d[cut:end] for d, cut, end in zip(dates, cuts, ends, strict=True)]),
+        "ds": list_column(bounds, timestamps(ds[early])),
+        "y": list_column(bounds, pa.array(y[early])),
+        "future": list_column(horizon * np.arange(len(offsets)), timestamps(ds[last].ravel())),
     }
-    for name, column in zip(extras, numbers, strict=True):
-        columns[f"extra_{name}"] = number_lists([c[:end] for c, end in zip(column, ends, strict=True)])
-    columns["fault"] = pa.array(faults, pa.string())
-    return pa.record_batch(columns, schema=series.schema), actuals, scales
+    for name in extras:
+        numbers, own = flat_list(series, f"extra_{name}")  # on the history, then on the dates to forecast
+        rows = np.repeat(own[:-1] - starts, ends - starts) + np.arange(len(ds))
+        columns[f"extra_{name}"] = list_column(offsets, pa.array(numbers[rows]))
+    columns["fault"] = series.column("fault")
+    shortened = pa.record_batch(columns, schema=series.schema)
+    scales = seasonal_naive_errors(
+        lists_of(shortened, "y"), lists_of(shortened, "ds"), shortened.column("frequency").to_pylist()
+    )
+    return shortened, kept, y[last], scales
 
 
-def mase(actual: Floats, prediction: Floats, scale: float) -> float | None:
-    """Return the mean absolute scaled error (Hyndman & Koehler 2006); None if there is nothing to scale by."""
-    if not len(actual) or len(prediction) != len(actual) or scale <= 0:
-        return None
-    return float(np.mean(np.abs(actual - prediction)) / scale)
+def mase(actual: Floats, prediction: Floats, scale: Floats) -> Floats:
+    """Return the mean absolute scaled error (Hyndman & Koehler 2006); NaN if there is nothing to scale by.
+
+    Args:
+        actual: shape (n, h).
+        prediction: shape (n, h).
+        scale: of each series, shape (n,).
+    """
+    errors = np.abs(actual - prediction).mean(axis=1)
+    scores: Floats = np.divide(errors, scale, out=np.full(len(scale), np.nan), where=scale > 0)
+    return scores

@@ -115,6 +115,10 @@ def series_batch(
     bounds = np.searchsorted(rows.codes, np.arange(first, first + len(ids) + 1))
     offset = (layout.style.offset_minutes or 0) * MINUTE if layout.style.form == "offset" else 0
     builder = _Builder(spec, limits, layout, offset)
+    if not layout.extras and not any(first + i in faults for i in range(len(ids))):
+        batch = builder.plain_batch(ids, rows, bounds)
+        if batch is not None:
+            return batch
     for i, series_ids in enumerate(ids):
         builder.append(series_ids, faults.get(first + i), rows, int(bounds[i]), int(bounds[i + 1]))
     return builder.finish()
@@ -135,6 +139,34 @@ class _Builder:
         self._values: list[Floats] = []
         self._futures: list[Dates] = []
         self._extras: list[Floats] = []
+
+    def plain_batch(self, ids: Sequence[tuple[str, ...]], rows: Rows, bounds: Dates) -> pa.RecordBatch | None:
+        """Return the block if each series is whole: sorted dates, a value on each, a frequency that is clear."""
+        counts = np.diff(bounds)
+        part = slice(int(bounds[0]), int(bounds[-1]))
+        dates, values = rows.dates[part] + self._offset, rows.values[part]
+        repeated = np.diff(dates) == 0
+        repeated[bounds[1:-1] - bounds[0] - 1] = False
+        if counts.min() < 2 or counts.max() > self._limits.max_rows or repeated.any() or not np.isfinite(values).all():
+            return None
+        futures: list[tuple[str, Dates]] = []
+        offsets = bounds - bounds[0]
+        try:
+            same = (counts == counts[0]).all() and (dates.reshape(len(ids), -1) == dates[: counts[0]]).all()
+            for start, end in pairwise(offsets.tolist()):
+                futures.append(futures[0] if same and futures else self._future(dates[start:end], int(dates[end - 1])))
+        except RecordError:
+            return None  # which series it is, and why, is found one by one
+        columns = [
+            pa.array([series_id(i, self._layout.value_name) for i in ids]),
+            pa.array([list(i) for i in ids], pa.list_(pa.string())),
+            pa.array([frequency for frequency, _ in futures], pa.string()),
+            list_column(offsets, timestamps(dates)),
+            list_column(offsets, pa.array(values)),
+            timestamp_lists([future for _, future in futures]),
+            pa.nulls(len(ids), pa.string()),
+        ]
+        return pa.record_batch(columns, schema=series_schema(()))
 
     def append(self, ids: tuple[str, ...], fault: RecordError | None, rows: Rows, start: int, end: int) -> None:
         self._names.append(series_id(ids, self._layout.value_name))
@@ -279,19 +311,28 @@ def too_many_rows(limit: int) -> RecordError:
     )
 
 
+def timestamps(dates: Dates) -> pa.Array:
+    """Return dates as Arrow timestamps."""
+    return pa.array(dates.astype("datetime64[us]"), pa.timestamp("us"))
+
+
+def list_column(offsets: np.ndarray, flat: pa.Array) -> pa.ListArray:
+    """Return a list column whose row i is flat[offsets[i]:offsets[i + 1]]."""
+    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), flat)
+
+
 def timestamp_lists(parts: Sequence[Dates]) -> pa.ListArray:
     """Return dates as a list column of timestamps."""
-    flat = np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
-    return pa.ListArray.from_arrays(_offsets(parts), pa.array(flat.astype("datetime64[us]"), pa.timestamp("us")))
+    return list_column(_offsets(parts), timestamps(np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)))
 
 
 def number_lists(parts: Sequence[Floats]) -> pa.ListArray:
     """Return numbers as a list column."""
-    return pa.ListArray.from_arrays(_offsets(parts), pa.array(np.concatenate(parts) if parts else np.empty(0)))
+    return list_column(_offsets(parts), pa.array(np.concatenate(parts) if parts else np.empty(0)))
 
 
-def _offsets(parts: Sequence[np.ndarray]) -> pa.Int32Array:
-    return pa.array(np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int32))
+def _offsets(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum([len(part) for part in parts])])
 
 
 def flat_list(batch: pa.RecordBatch, name: str) -> tuple[np.ndarray, np.ndarray]:

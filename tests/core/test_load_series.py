@@ -56,7 +56,10 @@ def test_rows_in_any_order_come_back_as_they_were_written(ids: list[str], seed: 
 @given(series=st.integers(1, 700), rows=st.integers(1, 4000), seed=st.integers(0, 1000), extras=st.integers(0, 2))
 def test_work_files_give_back_what_memory_would(series: int, rows: int, seed: int, extras: int, tmp_path: Path) -> None:
     random = np.random.default_rng(seed)
-    stores = [RowStore(tmp_path / "memory", extras, 50), RowStore(tmp_path / "disk", extras, 50, spill_bytes=1000)]
+    stores = [
+        RowStore(tmp_path / "memory", extras, 50, 64),
+        RowStore(tmp_path / "disk", extras, 50, 64, spill_bytes=1000),
+    ]
     for start in range(0, rows, 500):
         n = min(500, rows - start)
         part = Rows(random.integers(0, series, n), random.integers(0, 10**15, n), random.normal(size=n),
@@ -129,7 +132,7 @@ def test_extra_columns_span_history_and_horizon(tmp_path: Path) -> None:
 
 def test_blocks_are_bounded_in_series_and_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(row_store, "BLOCK_ROWS", 100)
-    store = RowStore(tmp_path, 0, 1000)
+    store = RowStore(tmp_path, 0, 1000, 256)
     codes = np.repeat(np.arange(200), np.r_[np.full(100, 30), np.full(99, 1), 500])
     n = len(codes)
     store.add(Rows(codes, np.arange(n), np.ones(n), np.arange(n), np.empty((n, 0))))
@@ -138,5 +141,5 @@ def test_blocks_are_bounded_in_series_and_rows(tmp_path: Path, monkeypatch: pyte
     assert [first for first, _ in blocks[1:]] == [last for _, last in blocks[:-1]]
     assert (blocks[0][0], blocks[-1][1]) == (0, 200)
     for first, last in blocks:
-        assert last - first <= row_store.BLOCK_SERIES
+        assert last - first <= row_store.BLOCK_SERIES["native"]
         assert store.counts[first:last].sum() <= 100 or last - first == 1

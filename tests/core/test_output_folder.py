@@ -49,10 +49,10 @@ def ask(output: Path, sql: str) -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def stores(write_csv: WriteCsv) -> Path:
-    """A table of 150 stores in three blocks, one of them with a fault."""
+    """A table of 600 stores in three blocks, one of them with a fault."""
     rows = [
         line
-        for s in range(150)
+        for s in range(600)
         for line in daily_series(20, seed=s, header="").replace("\n", f",s{s:03d}\n").splitlines()[1:]
     ]
     text = "date,y,store\n" + "\n".join(rows).replace("2024-01-09,", "2024-01-09,x", 1) + "\n"
@@ -67,15 +67,15 @@ def test_a_run_leaves_the_csv_the_tables_and_nothing_else(
     key = receipt["request_key"]
     assert (receipt["status"], receipt["series"], receipt["series_failed"], receipt["rows"]) == (
         "partial",
-        150,
+        600,
         1,
-        149 * 28,
+        599 * 28,
     )
     assert sorted(contents(tmp_path / "out")) == [
         f"_dropcast/dead_letters/{key}.ndjson", f"_dropcast/dead_letters/{key}.parquet",
         *(f"_dropcast/forecasts/{key}-00000{part}.parquet" for part in range(3)), "stores.csv",
     ]  # fmt: skip
-    assert len((tmp_path / "out/stores.csv").read_text().splitlines()) == 1 + 149 * 28
+    assert len((tmp_path / "out/stores.csv").read_text().splitlines()) == 1 + 599 * 28
 
 
 def test_a_rerun_is_byte_identical(stores: Path, make_settings: MakeSettings, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_the_books_balance(stores: Path, write_csv: WriteCsv, make_settings: Mak
     )
 
 
-@pytest.mark.parametrize("series", [3, 70], ids=["one block", "two blocks"])
+@pytest.mark.parametrize("series", [3, 300], ids=["one block", "two blocks"])
 def test_every_step_after_the_first_may_be_repeated(
     series: int, write_csv: WriteCsv, make_settings: MakeSettings
 ) -> None:

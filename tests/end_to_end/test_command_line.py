@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 import time
@@ -46,7 +47,7 @@ def test_a_forecast_by_default_lies_in_forecasts(write_csv: WriteCsv, tmp_path: 
     write_csv("sales.csv")
     done = call("forecast", "sales.csv", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "complete  sales.csv: 1 series (D) -> forecasts/sales.csv" in done.stdout
+    assert re.search(r"complete  sales.csv: 1 series \(D\), MASE \d\.\d\d -> forecasts/sales.csv", done.stdout)
     rows = list(csv.DictReader((tmp_path / "forecasts/sales.csv").open()))
     assert len(rows) == 28
     assert list(rows[0]) == ["date", "prediction", "prediction_lower", "prediction_upper"]

@@ -90,12 +90,12 @@ def blocks_of(write_csv: WriteCsv, tmp_path: Path, stores: int) -> list[SeriesBl
 
 
 def test_forecast_gives_each_block_its_forecasts(write_csv: WriteCsv, tmp_path: Path) -> None:
-    blocks = blocks_of(write_csv, tmp_path, 130)
+    blocks = blocks_of(write_csv, tmp_path, 600)
     with TestPipeline() as pipeline:
         forecasts = pipeline | beam.Create(blocks) | Forecast(Limits(), str(tmp_path / "out"))
         assert_that(
             forecasts | beam.Map(lambda f: (f.part, len(f.batch), f.model)),
-            equal_to([(0, 64, "naive 1"), (1, 64, "naive 1"), (2, 2, "naive 1")]),
+            equal_to([(0, 256, "naive 1"), (1, 256, "naive 1"), (2, 88, "naive 1")]),
         )
 
 
