@@ -69,6 +69,7 @@ CODES: dict[str, Code] = {
     "REGRESSOR_MISSING": Code("A regressor, cap or floor lacks a value in the history or on a date to forecast."),
     "BAD_CAPACITY": Code("The cap is not above the floor."),
     "BAD_CHANGEPOINTS": Code("The changepoints given do not lie within the history."),
+    "BAD_MODEL": Code("A model given with --models is missing, or cannot be used."),
     "FIT_TIMEOUT": Code("The fit took longer than --max_fit_seconds.", replayable=True),
     "FIT_FAILED": Code("The engine could not fit the series, or gave numbers that are not finite."),
 }

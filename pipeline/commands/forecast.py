@@ -188,7 +188,7 @@ def _forecasts(
             yield forecast(block, settings.limits, folder)
         return
     pool = ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=engine_named, initargs=(settings.spec.engine,)
+        workers, get_context("spawn"), initializer=engine_named, initargs=(settings.spec.solver,)
     )
     with pool:
         waiting: deque[Future[ForecastBlock]] = deque()

@@ -62,3 +62,10 @@ def bad_capacity() -> RecordError:
         "The cap is not above the floor (which is 0 unless given) on every date.",
         "Mend --cap, --floor, or their columns.",
     )
+
+
+def fallback_notes(spec: ForecastSpec) -> list[str]:
+    """Return what the owner should know if another engine does the work than the one asked for."""
+    if spec.solver == spec.engine:
+        return []
+    return [f"the {spec.engine} engine does not sample (mcmc_samples): {spec.solver} did the work"]

@@ -27,31 +27,35 @@ class Forecasts:
         prediction: shape (n, h).
         lower: lower ends of the intervals, shape (levels, n, h).
         upper: upper ends, shape (levels, n, h).
+        components: those of spec.component_names, each of shape (n, h).
     """
 
     prediction: Floats
     lower: Floats
     upper: Floats
+    components: dict[str, Floats]
 
     @classmethod
     def empty(cls, series: int, spec: ForecastSpec) -> Forecasts:
         """Return forecasts to be filled in."""
         shape = (series, spec.horizon)
         ends = (len(spec.level), *shape)
-        return cls(np.full(shape, np.nan), np.full(ends, np.nan), np.full(ends, np.nan))
+        components = {name: np.full(shape, np.nan) for name in spec.component_names}
+        return cls(np.full(shape, np.nan), np.full(ends, np.nan), np.full(ends, np.nan), components)
 
 
-def forecast_schema(levels: int) -> pa.Schema:
+def forecast_schema(levels: int, components: Sequence[str] = ()) -> pa.Schema:
     """Return the schema of a batch of forecasts.
 
     Columns: series_id, ids and frequency as in the series; ds (the dates forecast), yhat, for the i-th
-    level lower_i and upper_i, all empty for a series with a fault; mase, null if there is no score; fault.
+    level lower_i and upper_i, component_NAME for each component (NaN where the series lacks it), all empty for a
+    series with a fault; mase, null if there is no score; fault.
     """
     return pa.schema([
         ("series_id", pa.string()), ("ids", pa.list_(pa.string())), ("frequency", pa.string()), ("ds", TIMESTAMPS),
         ("yhat", NUMBERS),
         *((f"{end}_{i}", NUMBERS) for i in range(levels) for end in ("lower", "upper")),
-        ("mase", pa.float64()), ("fault", pa.string()),
+        *((f"component_{name}", NUMBERS) for name in components), ("mase", pa.float64()), ("fault", pa.string()),
     ])  # fmt: skip
 
 
@@ -81,9 +85,9 @@ def forecast_batch(
     counts = np.where(finite, spec.horizon, 0)
     offsets = np.concatenate([[0], np.cumsum(counts)])
 
-    def numbers(part: Floats) -> pa.ListArray:
+    def numbers(part: Floats, bounded: bool = True) -> pa.ListArray:
         kept = part if finite.all() else part[finite]
-        if low is not None or high is not None:
+        if bounded and (low is not None or high is not None):
             kept = np.clip(kept, low, high)
         return list_column(offsets, pa.array(np.ascontiguousarray(kept).ravel()))
 
@@ -95,8 +99,9 @@ def forecast_batch(
     columns += [list_column(offsets, timestamps(future)), numbers(forecasts.prediction)]
     for lower, upper in zip(forecasts.lower, forecasts.upper, strict=True):
         columns += [numbers(lower), numbers(upper)]
+    columns += [numbers(forecasts.components[name], bounded=False) for name in spec.component_names]
     columns += [pa.nulls(len(series), pa.float64()), pa.array(texts, pa.string())]
-    return pa.record_batch(columns, schema=forecast_schema(len(spec.level)))
+    return pa.record_batch(columns, schema=forecast_schema(len(spec.level), spec.component_names))
 
 
 def forecast_block(

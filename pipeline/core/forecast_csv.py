@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.series_batch import Layout, flat_list
 
 
@@ -17,21 +18,23 @@ def level_text(level: float) -> str:
     return f"{level:.10g}"
 
 
-def csv_columns(layout: Layout, levels: tuple[float, ...]) -> list[str]:
-    """Return the names of the columns."""
+def csv_columns(layout: Layout, spec: ForecastSpec) -> list[str]:
+    """Return the names of the columns; components stand last, under Prophet's names unless these are taken."""
+    levels = spec.level
     suffixes = [""] if len(levels) == 1 else [f"_{level_text(level)}" for level in levels]
     ends = [f"prediction_{end}{suffix}" for suffix in suffixes for end in ("lower", "upper")]
-    return [*layout.id_columns, "date", "prediction", *ends]
+    columns = [*layout.id_columns, "date", "prediction", *ends]
+    return columns + [f"component_{name}" if name in columns else name for name in spec.component_names]
 
 
-def csv_header(layout: Layout, levels: tuple[float, ...]) -> bytes:
+def csv_header(layout: Layout, spec: ForecastSpec) -> bytes:
     """Return the header line."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(csv_columns(layout, levels))
+    csv.writer(text, lineterminator="\n").writerow(csv_columns(layout, spec))
     return text.getvalue().encode()
 
 
-def csv_rows(forecasts: pa.RecordBatch, layout: Layout, levels: tuple[float, ...]) -> bytes:
+def csv_rows(forecasts: pa.RecordBatch, layout: Layout, spec: ForecastSpec) -> bytes:
     """Return the rows of a block's forecasts as UTF-8, numbers in the shortest form that reads back the same."""
     lengths = np.diff(np.asarray(forecasts.column("ds").offsets))
     if not lengths.sum():
@@ -43,8 +46,11 @@ def csv_rows(forecasts: pa.RecordBatch, layout: Layout, levels: tuple[float, ...
     ]  # fmt: skip
     dates, rows = np.unique(flat_list(forecasts, "ds")[0], return_inverse=True)
     cells.append(_quoted(layout.style.write(dates)).take(pa.array(rows)))
-    names = ["yhat"] + [f"{end}_{i}" for i in range(len(levels)) for end in ("lower", "upper")]
+    names = ["yhat"] + [f"{end}_{i}" for i in range(len(spec.level)) for end in ("lower", "upper")]
     cells += [forecasts.column(name).flatten().cast(pa.string()) for name in names]
+    for name in spec.component_names:
+        numbers = forecasts.column(f"component_{name}").flatten()
+        cells.append(pc.if_else(pc.is_nan(numbers), "", numbers.cast(pa.string())))
     lines = pc.binary_join_element_wise(*(cell.cast(pa.string()) for cell in cells), ",")
     whole = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(lines)], pa.int32()), lines), "\n")
     return bytes(whole[0].as_buffer()) + b"\n"

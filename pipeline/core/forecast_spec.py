@@ -225,6 +225,25 @@ class ForecastSpec(BaseModel):
     forecast_upper_bound: float | None = Field(
         None, allow_inf_nan=False, description="No forecast or interval goes above this."
     )
+    mcmc_samples: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="Sample the posterior instead of maximising it, which takes minutes a series; done by stan "
+        "whatever the engine.",
+    )
+    components: bool = Field(
+        False, description="Also give the forecast's components: trend, seasonalities, holidays, regressors."
+    )
+    save_models: str | None = Field(
+        None, min_length=1, description="Folder to keep the fitted models in, for --models; native engine only."
+    )
+    models: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder of models kept by --save_models, or one model as Prophet's own JSON: forecast from these, "
+        "fit nothing.",
+    )
     score: bool | None = Field(
         None,
         description="Also hold out the last horizon and report its MASE against a seasonal naive forecast. Default: "
@@ -299,11 +318,17 @@ class ForecastSpec(BaseModel):
         lower, upper = self.forecast_lower_bound, self.forecast_upper_bound
         if lower is not None and upper is not None and lower >= upper:
             problems.append("forecast_lower_bound must be less than forecast_upper_bound")
-        if self.horizon * self.uncertainty_samples > MAX_PATH_POINTS:
+        if self.solver == "stan" and self.horizon * self.uncertainty_samples > MAX_PATH_POINTS:
             problems.append(f"horizon times uncertainty_samples must not exceed {MAX_PATH_POINTS:,}")
         if self.decimal == self.thousands:
             problems.append("decimal and thousands must differ")
         problems += self._clashing_names()
+        if self.save_models is not None and self.solver != "native":
+            problems.append("save_models needs engine=native, without mcmc_samples")
+        if self.models is not None and (self.solver != "native" or self.save_models is not None or self.score):
+            problems.append(
+                "models fits nothing: it goes with engine=native, and without mcmc_samples, save_models, score"
+            )
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -329,7 +354,12 @@ class ForecastSpec(BaseModel):
     @property
     def scored(self) -> bool:
         """Whether there is to be a score."""
-        return self.engine == "native" if self.score is None else self.score
+        return self.solver == "native" and self.models is None if self.score is None else self.score
+
+    @property
+    def solver(self) -> str:
+        """The engine that does it: what native does not cover, stan does."""
+        return "stan" if self.mcmc_samples else self.engine
 
     def to_json(self) -> str:
         """Return canonical JSON of the fields that differ from their defaults."""
@@ -343,6 +373,17 @@ class ForecastSpec(BaseModel):
             pydantic.ValidationError: if a field is unknown or out of range.
         """
         return cls.model_validate_json(text)
+
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        """Names of the components that a forecast may have, besides the trend in Prophet's order."""
+        if not self.components:
+            return ()
+        own = [(name, getattr(self, f"{name}_seasonality")) for name in ("yearly", "weekly", "daily")]
+        names = ["trend", *(seasonality.name for seasonality in self.seasonalities)]
+        names += [name for name, wanted in own if wanted is not False and wanted != 0]
+        names += ["holidays"] if self.holidays or self.country_holidays is not None else []
+        return tuple(dict.fromkeys([*names, *(regressor.name for regressor in self.regressors)]))
 
     def extra_columns(self) -> tuple[str, ...]:
         """Return the columns, beside date and value, whose numbers the model needs."""

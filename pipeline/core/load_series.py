@@ -76,7 +76,7 @@ def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path) -
         RecordError: if it cannot be read.
     """
     reader = CsvReader.open(file, spec, limits)
-    store = RowStore(work, len(reader.columns.extras), limits.max_rows, BLOCK_SERIES[spec.engine])
+    store = RowStore(work, len(reader.columns.extras), limits.max_rows, BLOCK_SERIES[spec.solver])
     for rows in reader.rows():
         store.add(rows)
     if not reader.ids:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -10,13 +12,14 @@ from pipeline.core.engine import bad_capacity, changepoints_outside
 from pipeline.core.forecast_batch import Forecasts, forecast_batch
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.model.fit import Histories, fit
-from pipeline.core.model.predict import intervals, predict
+from pipeline.core.model.fit import FittedSeries, Histories, fit
+from pipeline.core.model.predict import components, intervals, predict
 from pipeline.core.series_batch import flat_list
 from pipeline.errors import RecordError
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Extras = dict[str, Floats]
 
 
 class NativeEngine:
@@ -28,71 +31,101 @@ class NativeEngine:
         self, series: pa.RecordBatch, extras: tuple[str, ...], spec: ForecastSpec, limits: Limits
     ) -> pa.RecordBatch:
         """Forecast a block; see engine.Engine."""
-        faults = {
-            i: RecordError.from_json(text)
-            for i, text in enumerate(series.column("fault").to_pylist()) if text is not None
-        }  # fmt: skip
-        histories, ahead, ahead_extras, members = _arrays(series, extras, spec, faults)
-        _refuse_bad_input(histories, ahead_extras, members, spec, faults)
-        forecasts = Forecasts.empty(len(series), spec)
-        good = np.array([i for i, member in enumerate(members.tolist()) if member not in faults], dtype=np.int64)
-        if len(good):
-            for fitted in fit(histories.take(good), spec):
-                rows = good[fitted.members]
-                prediction = predict(fitted, ahead[rows], {name: column[rows] for name, column in ahead_extras.items()})
-                lower, upper = intervals(fitted, prediction, spec.level)
-                at = members[rows]
-                forecasts.prediction[at] = prediction.yhat
-                forecasts.lower[:, at], forecasts.upper[:, at] = lower, upper
-        return forecast_batch(series, forecasts, faults, spec)
+        block = SeriesArrays.of(series, extras, spec)
+        return forecast_fitted(series, block, fit_block(block, spec), spec)
 
 
-def _arrays(
-    series: pa.RecordBatch, extras: tuple[str, ...], spec: ForecastSpec, faults: dict[int, RecordError]
-) -> tuple[Histories, npt.NDArray[np.int64], dict[str, Floats], Ints]:
-    """Return the series without a fault as arrays: histories, dates to forecast (n, H), extras on these, and rows."""
-    members = np.array([i for i in range(len(series)) if i not in faults], dtype=np.int64)
-    ds, offsets = flat_list(series, "ds")
-    y, _ = flat_list(series, "y")
-    future, _ = flat_list(series, "future")
-    # a series with a fault has no rows
-    ends = offsets[1:][members]
-    starts = offsets[:-1][members]
-    compact = np.concatenate([[0], np.cumsum(ends - starts)])
-    horizon = len(future) // len(members) if len(members) else 0
-    past, ahead = {}, {}
-    names = spec.extra_columns()  # by the spec's names: those in the CSV may differ in case
-    for name, column in zip(names, extras, strict=True):
-        flat, own_offsets = flat_list(series, f"extra_{column}")
-        begin = own_offsets[:-1][members]
-        history = np.repeat(begin - compact[:-1], ends - starts) + np.arange(compact[-1])
-        past[name] = flat[history]
-        ahead[name] = flat[(begin + ends - starts)[:, None] + np.arange(horizon)]
-    return Histories(compact, ds, y, past), future.reshape(len(members), horizon), ahead, members
+@dataclasses.dataclass(frozen=True)
+class SeriesArrays:
+    """A block as arrays.
+
+    Attributes:
+        faults: of series that are not forecast, by row.
+        members: rows of the others, shape (n,).
+        histories: of these.
+        future: dates to forecast, shape (n, H).
+        ahead: numbers of the extra columns on these dates, each of shape (n, H).
+    """
+
+    faults: dict[int, RecordError]
+    members: Ints
+    histories: Histories
+    future: npt.NDArray[np.int64]
+    ahead: Extras
+
+    @classmethod
+    def of(cls, series: pa.RecordBatch, extras: tuple[str, ...], spec: ForecastSpec) -> SeriesArrays:
+        """Return the arrays of a block; the extra columns go by the names in the spec, whose case may differ."""
+        texts = enumerate(series.column("fault").to_pylist())
+        faults = {row: RecordError.from_json(text) for row, text in texts if text is not None}
+        members = np.array([row for row in range(len(series)) if row not in faults], dtype=np.int64)
+        ds, offsets = flat_list(series, "ds")
+        y, _ = flat_list(series, "y")
+        future, _ = flat_list(series, "future")
+        starts, ends = offsets[:-1][members], offsets[1:][members]  # a series with a fault has no rows
+        lengths = ends - starts
+        compact = np.concatenate([[0], np.cumsum(lengths)])
+        past, ahead = {}, {}
+        for name, column in zip(spec.extra_columns(), extras, strict=True):
+            numbers, own_offsets = flat_list(series, f"extra_{column}")
+            begin = own_offsets[:-1][members]
+            past[name] = numbers[np.repeat(begin - compact[:-1], lengths) + np.arange(compact[-1])]
+            ahead[name] = numbers[(begin + lengths)[:, None] + np.arange(spec.horizon)]
+        histories = Histories(compact, ds, y, past)
+        block = cls(faults, members, histories, future.reshape(len(members), spec.horizon), ahead)
+        faults |= block._misfits(spec)
+        good = np.array([i for i, row in enumerate(members.tolist()) if row not in faults], dtype=np.int64)
+        if len(good) == len(members):
+            return block
+        ahead = {name: column[good] for name, column in ahead.items()}
+        return cls(faults, members[good], histories.take(good), block.future[good], ahead)
+
+    def _misfits(self, spec: ForecastSpec) -> dict[int, RecordError]:
+        """Return the faults of series that the options do not fit."""
+        found: dict[int, RecordError] = {}
+        if not len(self.members):
+            return found
+        starts, ends = self.histories.offsets[:-1], self.histories.offsets[1:]
+        if spec.changepoints:
+            given = np.array([np.datetime64(date, "us") for date in spec.changepoints]).astype(np.int64)
+            ds = self.histories.ds
+            outside = (given.min() < ds[starts]) | (given.max() > ds[ends - 1])
+            found |= {row: changepoints_outside() for row in self.members[outside].tolist()}
+        if spec.growth == "logistic":
+            past, ahead = (
+                _numbers(spec.cap, columns) - _numbers(spec.floor, columns)
+                for columns in (self.histories.extras, self.ahead)
+            )
+            bad = np.minimum.reduceat(np.broadcast_to(past, self.histories.y.shape), starts) <= 0
+            bad |= np.broadcast_to(ahead <= 0, self.future.shape).any(axis=1)
+            found |= {row: bad_capacity() for row in self.members[bad].tolist()}
+        return found
 
 
-def _refuse_bad_input(
-    histories: Histories, ahead: dict[str, Floats], members: Ints, spec: ForecastSpec, faults: dict[int, RecordError]
-) -> None:
-    """Note series whose options do not fit their data."""
-    if not len(members):
-        return
-    starts, ends = histories.offsets[:-1], histories.offsets[1:]
-    if spec.changepoints:
-        given = np.array([np.datetime64(date, "us") for date in spec.changepoints]).astype(np.int64)
-        outside = (given.min() < histories.ds[starts]) | (given.max() > histories.ds[ends - 1])
-        for i in np.flatnonzero(outside).tolist():
-            faults[int(members[i])] = changepoints_outside()
-    if spec.growth == "logistic":
-        past_gap = _numbers(spec.cap, histories.extras) - _numbers(spec.floor, histories.extras)
-        next_gap = _numbers(spec.cap, ahead) - _numbers(spec.floor, ahead)
-        bad = np.minimum.reduceat(np.broadcast_to(past_gap, histories.y.shape), starts) <= 0
-        bad |= np.broadcast_to(next_gap <= 0, (len(members), spec.horizon)).any(axis=1)
-        for i in np.flatnonzero(bad).tolist():
-            faults[int(members[i])] = bad_capacity()
-
-
-def _numbers(option: float | str | None, columns: dict[str, Floats]) -> Floats:
+def _numbers(option: float | str | None, columns: Extras) -> Floats:
     if isinstance(option, str):
         return columns[option]
     return np.array(0.0 if option is None else option)
+
+
+def fit_block(block: SeriesArrays, spec: ForecastSpec) -> list[FittedSeries]:
+    """Fit the series of a block; `members` of what comes back are positions among the block's own members."""
+    return fit(block.histories, spec) if len(block.members) else []
+
+
+def forecast_fitted(
+    series: pa.RecordBatch, block: SeriesArrays, fitted: list[FittedSeries], spec: ForecastSpec
+) -> pa.RecordBatch:
+    """Return the forecasts of a block from its fitted series."""
+    forecasts = Forecasts.empty(len(series), spec)
+    for part in fitted:
+        at = part.members
+        ahead = {name: column[at] for name, column in block.ahead.items()}
+        prediction = predict(part, block.future[at], ahead)
+        rows = block.members[at]
+        forecasts.prediction[rows] = prediction.yhat
+        forecasts.lower[:, rows], forecasts.upper[:, rows] = intervals(part, prediction, spec.level)
+        if spec.components:
+            for name, values in components(part, prediction, block.future[at], ahead).items():
+                forecasts.components[name][rows] = values
+    return forecast_batch(series, forecasts, block.faults, spec)

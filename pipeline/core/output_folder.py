@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import __version__
+from pipeline.core.engine import fallback_notes
 from pipeline.core.forecast_csv import csv_header, csv_rows
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.naming import real_path
@@ -85,13 +86,13 @@ class OutputFolder:
             CSV, dead letters and counts wait among the work files until `publish`.
         """
         request = block.request
-        layout, levels = Layout.from_json(block.layout), ForecastSpec.from_json(request.spec).level
-        rows = forecast_rows(block, levels)
+        layout, spec = Layout.from_json(block.layout), ForecastSpec.from_json(request.spec)
+        rows = forecast_rows(block, spec)
         self._write_parquet(rows, self._part_of_table(request, block.part))
         faults = _faults(block)
         letters = [_series_letter(request, layout, name, error) for name, error in faults]
         summary = {
-            "notes": layout.notes,
+            "notes": [*layout.notes, *fallback_notes(spec)],
             "letters": [letter.to_json() for letter in letters],
             "series": len(block.batch),
             "failed": len(faults),
@@ -102,8 +103,8 @@ class OutputFolder:
             "fit_seconds": block.fit_seconds,
             "model": block.model,
         }
-        header = b"" if block.part else csv_header(layout, levels)
-        body = header + csv_rows(block.batch, layout, levels)
+        header = b"" if block.part else csv_header(layout, spec)
+        body = header + csv_rows(block.batch, layout, spec)
         if block.parts == 1:
             if len(faults) < len(block.batch):
                 self._write_csv(request, [body])

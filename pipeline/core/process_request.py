@@ -51,13 +51,20 @@ def forecast(block: SeriesBlock, limits: Limits, folder: OutputFolder) -> Foreca
     """Forecast a block, reading its rows first if they wait in a work file."""
     start = time.perf_counter()
     spec, layout = ForecastSpec.from_json(block.request.spec), Layout.from_json(block.layout)
-    engine = engine_named(spec.engine)
+    engine = engine_named(spec.solver)
+    if spec.models is not None or spec.save_models is not None:
+        from pipeline.core.keep_models import forecast_from_models, save_models  # imports the native engine
     batch = block.batch
     if block.work_file:
         batch = resolve_reference(
             folder.work(block.request) / block.work_file, block.first, block.last, batch, layout, spec, limits
         )
-    forecasts = forecast_block(batch, layout.extras, spec, limits, engine)
+    if spec.models is not None:
+        forecasts = forecast_from_models(block, batch, layout, spec)
+    else:
+        forecasts = forecast_block(batch, layout.extras, spec, limits, engine)
+        if spec.save_models is not None:
+            save_models(block, batch, layout, spec)
     seconds = time.perf_counter() - start
     return ForecastBlock(
         block.request,

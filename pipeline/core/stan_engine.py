@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import prophet
 import pyarrow as pa
 from cmdstanpy.utils import get_logger
 
@@ -20,6 +19,7 @@ from pipeline.core.engine import bad_capacity, changepoints_outside
 from pipeline.core.forecast_batch import Forecasts, forecast_batch
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.model.prophet_object import prophet_model
 from pipeline.core.series_batch import lists_of
 from pipeline.errors import RecordError, shorten
 
@@ -33,11 +33,12 @@ logging.getLogger("prophet").setLevel(logging.ERROR)
 
 
 class SeriesForecast(NamedTuple):
-    """The forecast of one series: prediction of shape (h,), lower and upper ends of shape (levels, h)."""
+    """The forecast of one series: prediction and components of shape (h,), ends of intervals of shape (levels, h)."""
 
     prediction: Floats
     lower: Floats
     upper: Floats
+    components: dict[str, Floats]
 
 
 class StanEngine:
@@ -62,7 +63,9 @@ class StanEngine:
                 # by the spec's names: those in the CSV may differ in case
                 frame = {name: column[i] for name, column in zip(spec.extra_columns(), numbers, strict=True)}
                 one = fit_and_forecast(dates, values, future, frame, spec, limits.max_fit_seconds)
-                forecasts.prediction[i], forecasts.lower[:, i], forecasts.upper[:, i] = one
+                forecasts.prediction[i], forecasts.lower[:, i], forecasts.upper[:, i] = one[:3]
+                for name, component in one.components.items():
+                    forecasts.components[name][i] = component
             except RecordError as error:
                 faults[i] = error
         return forecast_batch(series, forecasts, faults, spec)
@@ -92,7 +95,7 @@ def fit_and_forecast(
     if spec.growth == "logistic" and (frame["cap"] <= frame.get("floor", 0.0)).any():
         raise bad_capacity()
     for i, regressor in enumerate(spec.regressors):
-        frame[_regressor_name(i)] = extras[regressor.name]
+        frame[_regressor_name(regressor.name, i)] = extras[regressor.name]
     for seasonality in spec.seasonalities:
         if seasonality.condition_name is not None:
             frame[_condition_name(seasonality.condition_name)] = extras[seasonality.condition_name] != 0
@@ -100,7 +103,7 @@ def fit_and_forecast(
     if spec.changepoints and (np.datetime64(min(spec.changepoints), "us").astype(np.int64) < dates[0]
                               or np.datetime64(max(spec.changepoints), "us").astype(np.int64) > dates[-1]):  # fmt: skip
         raise changepoints_outside()
-    model = _model(spec)
+    model = prophet_model(spec, _regressor_name, _condition_name)
     try:
         with tempfile.TemporaryDirectory(prefix="dropcast-") as folder:
             model.fit(history, output_dir=folder, timeout=seconds, seed=SEED)
@@ -125,61 +128,21 @@ def _last_line(error: Exception) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def _regressor_name(position: int) -> str:
+def _regressor_name(name: str, position: int) -> str:
     return f"regressor_{position}"  # Prophet reserves many names; the owner's own may be any
 
 
-def _condition_name(column: str | None) -> str | None:
-    return None if column is None else f"condition_{column}"
-
-
-def _model(spec: ForecastSpec) -> Any:
-    holidays = [
-        {"holiday": holiday.holiday, "ds": day, "lower_window": holiday.lower_window,
-         "upper_window": holiday.upper_window, "prior_scale": holiday.prior_scale or spec.holidays_prior_scale}
-        for holiday in spec.holidays for day in holiday.ds
-    ]  # fmt: skip
-    model = prophet.Prophet(
-        growth=spec.growth,
-        changepoints=None if spec.changepoints is None else list(spec.changepoints),
-        holidays=pd.DataFrame(holidays) if holidays else None,
-        n_changepoints=spec.n_changepoints,
-        changepoint_range=spec.changepoint_range,
-        changepoint_prior_scale=spec.changepoint_prior_scale,
-        yearly_seasonality=spec.yearly_seasonality,
-        weekly_seasonality=spec.weekly_seasonality,
-        daily_seasonality=spec.daily_seasonality,
-        seasonality_mode=spec.seasonality_mode,
-        seasonality_prior_scale=spec.seasonality_prior_scale,
-        holidays_prior_scale=spec.holidays_prior_scale,
-        holidays_mode=spec.holidays_mode,
-        scaling=spec.scaling,
-        uncertainty_samples=spec.uncertainty_samples,
-    )
-    if spec.country_holidays is not None:
-        model.add_country_holidays(country_name=spec.country_holidays)
-    for seasonality in spec.seasonalities:
-        model.add_seasonality(
-            seasonality.name,
-            seasonality.period,
-            seasonality.fourier_order,
-            prior_scale=seasonality.prior_scale,
-            mode=seasonality.mode,
-            condition_name=_condition_name(seasonality.condition_name),
-        )
-    for i, regressor in enumerate(spec.regressors):
-        model.add_regressor(
-            _regressor_name(i),
-            prior_scale=regressor.prior_scale,
-            standardize=regressor.standardize,
-            mode=regressor.mode,
-        )
-    return model
+def _condition_name(name: str) -> str:
+    return f"condition_{name}"
 
 
 def _predict(model: Any, ahead: pd.DataFrame, spec: ForecastSpec) -> SeriesForecast:
     model.uncertainty_samples = 0
-    prediction = model.predict(ahead)["yhat"].to_numpy()
+    predicted = model.predict(ahead)
+    prediction = predicted["yhat"].to_numpy()
+    regressors = {regressor.name: _regressor_name(regressor.name, i) for i, regressor in enumerate(spec.regressors)}
+    columns = {name: regressors.get(name, name) for name in spec.component_names}
+    components = {name: predicted[column].to_numpy() for name, column in columns.items() if column in predicted}
     model.uncertainty_samples = spec.uncertainty_samples
     with _SAMPLING:
         np.random.seed(SEED)
@@ -187,4 +150,4 @@ def _predict(model: Any, ahead: pd.DataFrame, spec: ForecastSpec) -> SeriesForec
     tails = [(100 - level) / 2 for level in spec.level]
     lower = np.atleast_2d(model.percentile(paths, tails, axis=1))
     upper = np.atleast_2d(model.percentile(paths, [100 - tail for tail in tails], axis=1))
-    return SeriesForecast(prediction, lower, upper)
+    return SeriesForecast(prediction, lower, upper, components)

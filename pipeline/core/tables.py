@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.core.calendars import Dates
+from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.series_batch import Layout
 from pipeline.elements import ForecastBlock, Request
 
@@ -59,8 +61,9 @@ def element_rows(table: str, elements: Iterable[Any]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=table_schema(table))
 
 
-def forecast_rows(block: ForecastBlock, levels: tuple[float, ...]) -> pa.Table:
+def forecast_rows(block: ForecastBlock, spec: ForecastSpec) -> pa.Table:
     """Return a block's forecasts as rows of the table, one for each series, step and level."""
+    levels = spec.level
     batch, layout = block.batch, Layout.from_json(block.layout)
     steps = np.diff(np.asarray(batch.column("ds").offsets))
     count, repeats = int(steps.sum()), len(levels)
@@ -93,9 +96,22 @@ def forecast_rows(block: ForecastBlock, levels: tuple[float, ...]) -> pa.Table:
         "prediction_interval_upper_bound": ends("upper"),
         "status": _constant("", rows),
         "model": _constant(block.model, rows),
+        "components": _components(batch, spec).take(pa.array(np.repeat(np.arange(count), repeats)))
+        if spec.components
+        else pa.nulls(rows, pa.string()),
     }
     schema = table_schema("forecasts")
     return pa.table([columns[field.name].cast(field.type) for field in schema], schema=schema)
+
+
+def _components(batch: pa.RecordBatch, spec: ForecastSpec) -> pa.Array:
+    """Return the components of each row as JSON."""
+    pieces: list[Any] = []
+    for i, name in enumerate(spec.component_names):
+        numbers = batch.column(f"component_{name}").flatten()
+        values = pc.if_else(pc.is_nan(numbers), "null", numbers.cast(pa.string()))
+        pieces += [f"{',' if i else '{'}{json.dumps(name)}:", values]
+    return pc.binary_join_element_wise(*pieces, "}", "")
 
 
 def _constant(text: str, rows: int) -> pa.Array:

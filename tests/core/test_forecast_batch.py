@@ -52,7 +52,7 @@ def test_one_bad_series_leaves_its_neighbours_alone(tmp_path: Path) -> None:
     batch, spec, layout = loaded(text + rows([7] * 30, "c"), tmp_path)
     forecasts = forecast_block(batch, (), spec, Limits(), NaiveEngine())
     assert forecasts.column("fault").is_valid().to_pylist() == [False, True, False]
-    csv = (csv_header(layout, spec.level) + csv_rows(forecasts, layout, spec.level)).decode()
+    csv = (csv_header(layout, spec) + csv_rows(forecasts, layout, spec)).decode()
     assert csv.splitlines()[0] == "store,date,prediction,prediction_lower,prediction_upper"
     assert {line.split(",")[0] for line in csv.splitlines()[1:]} == {"a", "c"}
 
@@ -99,7 +99,7 @@ def test_ids_with_anything_in_them_are_quoted_so_that_they_read_back(tmp_path: P
     quoted = "".join(rows([1.0] * 20, '"' + name.replace('"', '""') + '"') for name in names)
     batch, spec, layout = loaded(HEAD + quoted, tmp_path, horizon=1, level="80,97.5")
     forecasts = NaiveEngine().forecast(batch, (), spec, Limits())
-    text = (csv_header(layout, spec.level) + csv_rows(forecasts, layout, spec.level)).decode()
+    text = (csv_header(layout, spec) + csv_rows(forecasts, layout, spec)).decode()
     read = list(csv_module.DictReader(io.StringIO(text, newline="")))
     assert [row["store"] for row in read] == names
     assert list(read[0]) == [

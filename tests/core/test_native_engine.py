@@ -13,7 +13,8 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.model.fit import FittedSeries, Histories, fit
 from pipeline.core.model.objective import negative_log_posterior
 from pipeline.core.model.predict import intervals, predict
-from pipeline.core.stan_engine import _model
+from pipeline.core.model.prophet_object import prophet_model
+from pipeline.core.stan_engine import _condition_name, _regressor_name
 
 DAY = 86_400_000_000
 
@@ -37,7 +38,7 @@ def histories(*parts: tuple[np.ndarray, np.ndarray], **extras: list[np.ndarray])
 def prophet_of(spec: ForecastSpec, ds: np.ndarray, y: np.ndarray, extras: dict[str, np.ndarray]) -> Prophet:
     """Return Prophet's own model, fitted by Stan."""
     logging.getLogger("cmdstanpy").disabled = True
-    model = _model(spec)
+    model = prophet_model(spec, _regressor_name, _condition_name)
     frame = pd.DataFrame({"ds": ds.astype("datetime64[us]"), "y": y, **frame_columns(spec, extras)})
     model.fit(frame, seed=0)
     return model

@@ -41,7 +41,6 @@ class Prediction:
         t: scaled time, shape (n, H).
         floor: shape (n, H).
         cap: scaled, shape (n, H); empty unless growth is logistic.
-        columns: all features but the trend's, shape (n * H, K); empty unless asked for.
     """
 
     trend: Floats
@@ -93,6 +92,42 @@ def predict(fitted: FittedSeries, dates: Dates, extras: dict[str, Floats]) -> Pr
     trend, factor = trend.reshape(shape) * scale + floor, factor.reshape(shape)
     # Prophet's multiplicative terms multiply the floor as well
     return Prediction(trend, factor, yhat.reshape(shape) * scale + floor * factor, t, floor, cap)
+
+
+def components(
+    fitted: FittedSeries, prediction: Prediction, dates: Dates, extras: dict[str, Floats]
+) -> dict[str, Floats]:
+    """Return the components of a forecast as Prophet gives them, each of shape (n, H).
+
+    The trend and additive components are in units of y, multiplicative ones are shares of the trend.
+    """
+    n, horizon = dates.shape
+    table, rows = features_on(fitted, dates)
+    features = table[rows].reshape(n, horizon, table.shape[1])
+    additive = ~multiplicative_columns(fitted.spec, fitted.seasonalities, fitted.holidays)
+    found = {"trend": prediction.trend}
+
+    def add(name: str, columns: slice, values: Floats) -> None:
+        effect = np.einsum("nhk,nk->nh", values, fitted.beta[:, columns])
+        scale = fitted.y_scale[:, None] if additive[columns].all() else 1.0
+        found[name] = found.get(name, 0.0) + effect * scale
+
+    at = 0
+    for seasonality in fitted.seasonalities:
+        columns = slice(at, at + 2 * seasonality.fourier_order)
+        values = features[:, :, columns]
+        if seasonality.condition_name is not None:
+            values = values * extras[seasonality.condition_name][:, :, None]
+        add(seasonality.name, columns, values)
+        at = columns.stop
+    if fitted.holidays:
+        columns = slice(at, at + len(fitted.holidays))
+        add("holidays", columns, features[:, :, columns])
+        at = columns.stop
+    for i, regressor in enumerate(fitted.spec.regressors):
+        scaled = (extras[regressor.name] - fitted.regressor_mean[:, i, None]) / fitted.regressor_std[:, i, None]
+        add(regressor.name, slice(at + i, at + i + 1), scaled[:, :, None])
+    return found
 
 
 def features_on(fitted: FittedSeries, dates: Dates) -> tuple[Floats, Ints]:
