@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from pipeline.core.forecast_spec import ForecastSpec, option_errors
 from pipeline.core.limits import Limits
-from pipeline.core.requests import InputFile, allowed_folders, list_inputs
+from pipeline.core.requests import OPERATORS_FIELDS, InputFile, allowed_folders, list_inputs
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -142,6 +142,9 @@ def settings_from(arguments: dict[str, Any], inputs: list[str], known_problems: 
             problems.append(f"--output: {output} cannot be made: {error.strerror}")
     if problems:
         raise OptionsError(problems)
+    # workers may have another working folder
+    folders = {name: getattr(spec, name) for name in OPERATORS_FIELDS}
+    spec = spec.model_copy(update={name: str(Path(path).absolute()) for name, path in folders.items() if path})
     allow = tuple(part.strip() for part in (arguments.get("allow") or "").split(",") if part.strip())
     return Settings(tuple(files), Path(output or ""), spec, limits, tuple(allowed_folders(inputs, allow)))
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from pipeline.core.forecast_spec import ForecastSpec, option_errors
 from pipeline.core.naming import (
@@ -27,11 +27,19 @@ from pipeline.elements import DeadLetter, Request
 from pipeline.errors import RecordError
 
 MAX_MANIFEST_BYTES = 1 << 20
+OPERATORS_FIELDS = ("models", "save_models")  # paths, which no manifest may choose
 UNREAD = "unread"  # the version of a file that could not even be opened
+
+
+def _without_operators_fields(schema: dict[str, Any]) -> None:
+    for name in OPERATORS_FIELDS:
+        schema["properties"].pop(name, None)
 
 
 class Manifest(ForecastSpec):
     """A request as JSON, in a file named *.manifest.json: what to forecast, and any option of the forecast."""
+
+    model_config = ConfigDict(json_schema_extra=_without_operators_fields)
 
     id: str = Field("", max_length=256, description="The sender's own name for the request; stands in its receipt.")
     input: str = Field(min_length=1, description="Path of the CSV, absolute or relative to the manifest.")
@@ -190,6 +198,9 @@ def read_manifest(path: Path, spec: ForecastSpec) -> Manifest:
         raise RecordError("BAD_MANIFEST", f"The manifest is not JSON: {error}.", hint) from None
     if not isinstance(stated, dict):
         raise RecordError("BAD_MANIFEST", "The manifest is not a JSON object.", hint)
+    for name in OPERATORS_FIELDS:
+        if name in stated:
+            raise RecordError("BAD_MANIFEST", f"{name} is for the operator to set, not for a manifest.", hint)
     try:
         # validated by itself first, so that its errors are its own
         Manifest(**stated)
