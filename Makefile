@@ -20,6 +20,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "Installing Dropcast into $(VENV) (once; some minutes on a slow line) ..."
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --editable .
+	@$(BIN)/python -m pipeline.core.model.compile_kernels
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed

@@ -17,7 +17,7 @@ def main(argv: list[str]) -> int:
     """Run the command."""
     parser = parser_for(
         "plot",
-        "Draw history, forecast and interval of a CSV's series, as PNG or SVG.",
+        "Draw history, forecast and interval of a CSV's series, as PNG or SVG; components if they were forecast.",
         "dropcast plot sales.csv forecasts/sales.csv --series=north,south --save=sales.png",
         "HISTORY [FORECAST] [OPTION ...]",
     )

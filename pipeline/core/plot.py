@@ -107,17 +107,36 @@ def _forecasts(
     for row, values in enumerate(ids):
         rows.setdefault(series_id(values, value_name), []).append(row)
     numbers = {name: np.asarray(table.column(name)) for name in table.column_names if name.startswith("prediction")}
+    for name in spec.component_names:
+        column = f"component_{name}" if f"component_{name}" in table.column_names else name
+        if column in table.column_names and column not in types:
+            numbers[f"component {name}"] = np.asarray(table.column(column).cast(pa.float64()))
     numbers["date"] = dates.astype("datetime64[us]")
     return {name: {column: cells[at] for column, cells in numbers.items()} for name, at in rows.items()}
 
 
 def _figure(names: list[str], past: dict[str, Line], ahead: dict[str, dict[str, np.ndarray]]) -> Figure:
-    figure = Figure(figsize=(10, 1 + 2.6 * max(len(names), 1)), layout="constrained")
-    axes = figure.subplots(max(len(names), 1), 1, squeeze=False)[:, 0]
-    for axis, name in zip(axes, names, strict=False):
-        _draw_series(axis, name, past[name], ahead.get(name))
+    panels: list[tuple[str, str]] = []  # a series, and one of its components or "" for the forecast
+    for name in names:
+        columns = ahead.get(name, {})
+        components = [c.removeprefix("component ") for c in columns if c.startswith("component ")]
+        panels += [(name, ""), *((name, c) for c in components if np.isfinite(columns[f"component {c}"]).any())]
+    heights = [1.3 if component else 2.6 for _, component in panels] or [2.6]
+    figure = Figure(figsize=(10, 1 + sum(heights)), layout="constrained")
+    axes = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axis, (name, component) in zip(axes, panels, strict=False):
+        if component:
+            _draw_component(axis, component, ahead[name])
+        else:
+            _draw_series(axis, name, past[name], ahead.get(name))
     axes[0].legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, ncols=4, fontsize="small")
     return figure
+
+
+def _draw_component(axis: Axes, name: str, ahead: dict[str, np.ndarray]) -> None:
+    axis.plot(ahead["date"], ahead[f"component {name}"], color=FORECAST, linewidth=1.2)
+    axis.set_title(name, loc="left", fontsize="small", color="#555555", parse_math=False)
+    _finish(axis)
 
 
 def _draw_series(axis: Axes, name: str, past: Line, ahead: dict[str, np.ndarray] | None) -> None:
@@ -143,6 +162,10 @@ def _draw_series(axis: Axes, name: str, past: Line, ahead: dict[str, np.ndarray]
             )
         axis.plot(ahead["date"], ahead["prediction"], color=FORECAST, linewidth=1.6, label="forecast")
         axis.axvline(ahead["date"][0], color="#999999", linewidth=0.8, linestyle=":")
+    _finish(axis)
+
+
+def _finish(axis: Axes) -> None:
     locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]

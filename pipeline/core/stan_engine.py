@@ -106,7 +106,8 @@ def fit_and_forecast(
     model = prophet_model(spec, _regressor_name, _condition_name)
     try:
         with tempfile.TemporaryDirectory(prefix="dropcast-") as folder:
-            model.fit(history, output_dir=folder, timeout=seconds, seed=SEED)
+            quiet = {"show_progress": False} if spec.mcmc_samples else {}
+            model.fit(history, output_dir=folder, timeout=seconds, seed=SEED, **quiet)
         model.stan_backend.stan_fit = model.stan_fit = None
         return _predict(model, ahead.reset_index(drop=True), spec)
     except TimeoutError:

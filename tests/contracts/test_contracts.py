@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
 import subprocess
@@ -175,3 +176,15 @@ def test_the_package_brings_its_templates_along() -> None:
     packaged = PROJECT["tool"]["setuptools"]
     assert packaged["package-dir"]["pipeline.templates"] == "templates"
     assert "bigquery/*.sql" in packaged["package-data"]["pipeline.templates"]
+
+
+def test_the_docs_say_what_becomes_of_each_of_prophets_options() -> None:
+    from prophet import Prophet
+
+    text = (ROOT / "docs/prophet.md").read_text()
+    listed = re.findall(r"^\| `(\w+)`", text, re.MULTILINE)
+    constructor = [name for name in inspect.signature(Prophet.__init__).parameters if name != "self"]
+    assert listed[: len(constructor)] == constructor
+    assert {"add_seasonality", "add_regressor", "add_country_holidays"} <= set(listed)
+    ours = re.findall(r"^\| `\w+` \| `--(\w+)", text, re.MULTILINE)
+    assert set(ours) <= {*ForecastSpec.model_fields}

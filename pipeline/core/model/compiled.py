@@ -1,13 +1,32 @@
-"""How the numeric kernels are compiled: by numba, once a machine, kept beside the source or in NUMBA_CACHE_DIR."""
+"""How the numeric kernels are compiled: by numba, once a machine; later processes read the result from a folder."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numba.core.config
 
+_config: Any = numba.core.config
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _cache_folder() -> str:
+    """Return where compiled code is kept: a folder for each state of all kernels' source.
+
+    numba by itself looks at one file's time only, and would keep what was inlined from another that has changed.
+    """
+    here = Path(__file__).parent
+    sources = (path.read_bytes() for path in sorted(here.glob("*.py")))
+    source = b"".join(text for text in sources if b"@compiled" in text)
+    root = Path(_config.CACHE_DIR) if _config.CACHE_DIR else here / "__pycache__"
+    return str(root / f"kernels-{hashlib.sha256(source).hexdigest()[:16]}")
+
+
+_config.CACHE_DIR = _cache_folder()
 
 
 def compiled(function: F) -> F:
@@ -16,4 +35,8 @@ def compiled(function: F) -> F:
     IEEE arithmetic in source order (no fastmath): the same input gives the same bits, on any number of threads.
     Division by zero gives infinity or NaN, as in NumPy.
     """
-    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=False)(function))
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+    try:
+        return cast(F, numba.njit(cache=True, **options)(function))
+    except RuntimeError:  # there is no folder that may be written: compile in each process
+        return cast(F, numba.njit(**options)(function))

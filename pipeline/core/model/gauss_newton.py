@@ -36,6 +36,7 @@ Bools = npt.NDArray[np.bool_]
 LINEAR, LOGISTIC, FLAT = 0, 1, 2
 MAX_ROUNDS = 200
 SMALLEST_STEP = 2.0**-30
+COLLAPSED = 1e-7  # of the variance: where columns reach rows, sigma this small is on its way to 0
 ENOUGH = 1e-10  # a round that lowers the objective by less is the last
 
 
@@ -201,6 +202,7 @@ def _climb(
         own[1] = 0.0
     spread = float(np.sum((y - np.mean(y)) ** 2))
     floor = RELATIVE_FLOOR * spread / rows + 1e-300
+    collapsed = COLLAPSED * spread / rows
     # With sigma free in each round fewer are needed, where the posterior has its maximum well above the floor.
     free = rows > 4 * p
     for status in (MAXIMUM, MARGINAL):
@@ -279,7 +281,8 @@ def _climb(
                 found = sigma_squared(rss, rows)
             else:
                 found = rss / max(rows - degrees_of_freedom(gram, own, s2, ns, signs, room), 1e-9)
-            if found <= floor:
+            if found <= (collapsed if status == MAXIMUM and rows <= 4 * p else floor):
+                found = 0.0
                 break
             change = abs(np.log(found / s2))
             s2 = found

@@ -169,7 +169,8 @@ def intervals(fitted: FittedSeries, prediction: Prediction, levels: tuple[float,
                 for i in range(n)]  # fmt: skip
         return np.stack([lower for lower, _ in ends], axis=1), np.stack([upper for _, upper in ends], axis=1)
     ratio = (slope * dt / fitted.sigma_obs)[:, None] * np.abs(prediction.factor)
-    half = _half_widths(horizon, probabilities).of(chance, ratio) * sigma
+    # what is not finite shows in yhat, and becomes a fault there
+    half = _half_widths(horizon, probabilities).of(chance, np.where(np.isfinite(ratio), ratio, 0.0)) * sigma
     return prediction.yhat - half, prediction.yhat + half
 
 

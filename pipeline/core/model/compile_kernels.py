@@ -1,0 +1,34 @@
+"""Compiles the kernels, so that no user waits for it: `python -m pipeline.core.model.compile_kernels`.
+
+Run when the package is installed, or when an image is built (with NUMBA_CPU_NAME set to a CPU level that all of its
+machines have, since compiled code is kept by CPU).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.core.calendars import DAY
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.model.fit import SHARED_FROM, Histories, fit
+from pipeline.core.model.predict import intervals, predict
+
+
+def main() -> None:
+    """Forecast a few series by every path."""
+    rows, horizon = 60, 3
+    for spec in (
+        ForecastSpec(horizon=horizon),
+        ForecastSpec(horizon=horizon, growth="flat", seasonality_mode="multiplicative"),
+        ForecastSpec(horizon=horizon, growth="logistic", cap=10.0),
+    ):
+        for series in (1, SHARED_FROM):
+            ds = np.tile(19_000 * DAY + DAY * np.arange(rows, dtype=np.int64), series)
+            y = 3 + np.sin(np.arange(rows * series) * 7.7)
+            for fitted in fit(Histories(rows * np.arange(series + 1), ds, y), spec):
+                future = np.tile((19_000 + rows) * DAY + DAY * np.arange(horizon, dtype=np.int64), (series, 1))
+                intervals(fitted, predict(fitted, future, {}), spec.level)
+
+
+if __name__ == "__main__":
+    main()
