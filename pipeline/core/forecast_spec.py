@@ -74,6 +74,7 @@ _RESERVED = frozenset({
 } | {"ds", "y", "cap", "floor", "y_scaled", "cap_scaled"})  # fmt: skip
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PriorScale = Annotated[float, Field(ge=1e-8, le=1e8)]
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_split)]
 Seasonality = Annotated[Literal["auto"] | bool | Annotated[int, Field(ge=0, le=1000)], BeforeValidator(_switch)]
 Capacity = Annotated[
@@ -88,7 +89,7 @@ class Regressor(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1, description="The column's name.")
-    prior_scale: Positive | None = Field(None, description="Default: holidays_prior_scale.")
+    prior_scale: PriorScale | None = Field(None, description="Default: holidays_prior_scale.")
     standardize: Literal["auto"] | bool = Field("auto", description="Standardise unless binary.")
     mode: Mode | None = Field(None, description="Default: seasonality_mode.")
 
@@ -101,7 +102,7 @@ class CustomSeasonality(BaseModel):
     name: str = Field(min_length=1, description="Its name, for components.")
     period: Positive = Field(description="Its length in days.")
     fourier_order: int = Field(ge=1, le=1000, description="Number of Fourier terms.")
-    prior_scale: Positive | None = Field(None, description="Default: seasonality_prior_scale.")
+    prior_scale: PriorScale | None = Field(None, description="Default: seasonality_prior_scale.")
     mode: Mode | None = Field(None, description="Default: seasonality_mode.")
     condition_name: str | None = Field(
         None, min_length=1, description="A column of 0 and 1 that says on which dates it holds."
@@ -117,7 +118,7 @@ class Holiday(BaseModel):
     ds: Annotated[tuple[date, ...], BeforeValidator(_split)] = Field(min_length=1, description="Its dates, ISO.")
     lower_window: int = Field(0, ge=-366, le=0, description="Days before it that have effects of their own, negative.")
     upper_window: int = Field(0, ge=0, le=366, description="Days after it that have effects of their own.")
-    prior_scale: Positive | None = Field(None, description="Default: holidays_prior_scale.")
+    prior_scale: PriorScale | None = Field(None, description="Default: holidays_prior_scale.")
 
 
 class ForecastSpec(BaseModel):
@@ -185,12 +186,12 @@ class ForecastSpec(BaseModel):
         None, description="Dates at which the trend may change, instead of automatic ones; [] for none."
     )
     changepoint_range: float = Field(0.8, gt=0, le=1, description="Share of the history that may hold them.")
-    changepoint_prior_scale: Positive = Field(0.05, description="Flexibility of the trend.")
+    changepoint_prior_scale: PriorScale = Field(0.05, description="Flexibility of the trend.")
     yearly_seasonality: Seasonality = Field("auto", description="auto, true, false or a Fourier order.")
     weekly_seasonality: Seasonality = Field("auto", description="auto, true, false or a Fourier order.")
     daily_seasonality: Seasonality = Field("auto", description="auto, true, false or a Fourier order.")
     seasonality_mode: Mode = Field("additive", description="How seasonality joins the trend.")
-    seasonality_prior_scale: Positive = Field(10.0, description="Strength of the seasonalities.")
+    seasonality_prior_scale: PriorScale = Field(10.0, description="Strength of the seasonalities.")
     seasonalities: Annotated[tuple[CustomSeasonality, ...], BeforeValidator(_objects)] = Field(
         (),
         description='Further seasonalities, as JSON such as [{"name":"monthly","period":30.5,"fourier_order":5}].',
@@ -206,7 +207,7 @@ class ForecastSpec(BaseModel):
         max_length=3,
         description="Country whose public holidays count, as ISO code: US, DE.",
     )
-    holidays_prior_scale: Positive = Field(10.0, description="Strength of the holidays.")
+    holidays_prior_scale: PriorScale = Field(10.0, description="Strength of the holidays.")
     holidays_mode: Mode | None = Field(None, description="Default: seasonality_mode.")
     regressors: Annotated[tuple[Regressor, ...], BeforeValidator(_regressors)] = Field(
         (),

@@ -151,6 +151,61 @@ def test_odd_series_have_a_finite_forecast_in_no_time(name: str, options: dict[s
     assert (upper[0] >= prediction.yhat).all()
 
 
+def test_dependent_columns_do_no_harm_alone_or_beside_others() -> None:
+    t = np.arange(12)  # on quarterly dates most of the yearly season's columns are the same
+    parts = []
+    for seed in range(30):
+        noise = np.random.default_rng(seed).normal(0, 3, 12)
+        parts.append((dates("2018-01-01", 12, "QS"), 100 + 0.2 * t + 8 * np.sin(np.pi * t / 2) + noise))
+    for mode in ("additive", "multiplicative"):
+        spec = ForecastSpec(seasonality_mode=mode)
+        together = fit(histories(*parts), spec)[0]
+        alone = [fit(histories(part), spec)[0] for part in parts]
+        sigma = np.array([one.sigma_obs[0] for one in alone]) * together.y_scale
+        np.testing.assert_allclose(together.sigma_obs * together.y_scale, sigma, rtol=1e-7)
+        assert 0.3 < np.median(sigma) < 9
+        assert sigma.min() > 0.01
+        future = dates("2018-01-01", 16, "QS")[12:]
+        for one in alone:
+            yhat = predict(one, future[None], {}).yhat
+            assert np.abs(yhat - 100).max() < 60
+
+
+def test_a_logistic_curve_without_changepoints_keeps_its_shape() -> None:
+    t = np.arange(300) / 300
+    y = 100 / (1 + np.exp(-12 * (t - 0.5))) + np.random.default_rng(0).normal(0, 1, 300)
+    ds = dates("2024-01-01", 300, "D")
+    spec = ForecastSpec(growth="logistic", cap=100.0, n_changepoints=0, changepoint_prior_scale=10.0)
+    fitted = fit(histories((ds, y)), spec)[0]
+    assert np.std(predict(fitted, ds[None], {}).yhat[0] - y) < 1.2
+    assert fitted.m[0] == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_holidays_of_another_series_years_change_nothing() -> None:
+    old, new = dates("2021-02-01", 25, "D"), dates("2023-11-01", 25, "D")
+    spec = ForecastSpec(country_holidays="US", changepoint_prior_scale=5.0)
+    alone = fit(histories((old, sales(25))), spec)[0]
+    together = next(f for f in fit(histories((old, sales(25)), (new, sales(25, 1))), spec) if 0 in f.members)
+    future = old[-1:] + DAY * np.arange(1, 29)
+    here = predict(together, np.repeat(future[None], len(together), axis=0), {}).yhat[
+        together.members.tolist().index(0)
+    ]
+    np.testing.assert_allclose(here, predict(alone, future[None], {}).yhat[0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("growth", ["linear", "logistic"])
+def test_many_changepoints_take_no_time_without_end(growth: str) -> None:
+    y = 100 + np.cumsum(np.random.default_rng(0).normal(0, 1, 300))
+    spec = ForecastSpec(
+        growth=growth, cap=300.0 if growth == "logistic" else None, n_changepoints=300, changepoint_range=1.0,
+        changepoint_prior_scale=10.0, seasonality_mode="multiplicative",
+    )  # fmt: skip
+    start = time.perf_counter()
+    fitted = fit(histories((dates("2024-01-01", 300, "D"), y)), spec)[0]
+    assert time.perf_counter() - start < 20
+    assert np.isfinite(fitted.sigma_obs[0])
+
+
 def test_an_exact_line_goes_on_as_a_line_with_next_to_no_interval() -> None:
     fitted, prediction = forecast_of(HOSTILE["line"])
     assert fitted.status[0] == FLOOR
@@ -208,7 +263,7 @@ def test_half_widths_from_the_lattice_are_those_computed_directly(
     widths = HalfWidths(horizon, (level,)).of(np.array([p]), np.full((1, horizon), r))[0, 0]
     steps = computed_steps(horizon)
     direct = half_widths(p, r, steps, np.array([level]))[0]
-    np.testing.assert_allclose(widths[steps - 1], direct, rtol=1e-3)
+    np.testing.assert_allclose(widths[steps - 1], direct, rtol=2e-3)
     assert (np.diff(widths) > -1e-9).all()  # the further ahead, the wider
 
 

@@ -6,14 +6,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from prophet import Prophet
 
+from pipeline.core.engine import engine_named
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
 from pipeline.core.model.fit import FittedSeries, Histories, fit
 from pipeline.core.model.objective import negative_log_posterior
 from pipeline.core.model.predict import intervals, predict
 from pipeline.core.model.prophet_object import prophet_model
+from pipeline.core.series_batch import lists_of, number_lists, series_schema, timestamp_lists
 from pipeline.core.stan_engine import _condition_name, _regressor_name
 
 DAY = 86_400_000_000
@@ -180,3 +184,42 @@ def test_intervals_are_those_of_prophets_own_sampler(case: str, frequency: str) 
         assert np.abs((upper[i, 0] - lower[i, 0]) / width - 1).max() < 0.06  # the sampler's own error
         assert abs(np.mean((upper[i, 0] - lower[i, 0]) / width) - 1) < 0.01
         assert np.abs((lower[i, 0] - low) / width).max() < 0.05
+
+
+def test_a_series_that_cannot_be_computed_does_not_touch_its_neighbours() -> None:
+    ds = dates("2024-01-01", 60, "D")
+    future = ds[-1] + DAY * np.arange(1, 29)
+    overflowing = 1.7e308 * np.where(np.arange(60) % 2, 1, -1)
+    batch = pa.record_batch(
+        [
+            pa.array(["good", "bad"]), pa.array([["good"], ["bad"]], pa.list_(pa.string())), pa.array(["D", "D"]),
+            timestamp_lists([ds, ds]), number_lists([sales(60), overflowing]), timestamp_lists([future, future]),
+            pa.nulls(2, pa.string()),
+        ],
+        schema=series_schema(()),
+    )  # fmt: skip
+    forecasts = engine_named("native").forecast(batch, (), ForecastSpec(scaling="minmax"), Limits())
+    assert forecasts.column("fault")[0].as_py() is None
+    assert "FIT_FAILED" in forecasts.column("fault")[1].as_py()
+    assert np.isfinite(lists_of(forecasts, "yhat")[0]).all()
+
+
+@pytest.mark.parametrize("engine", ["native", "stan"])
+def test_any_number_but_0_meets_a_condition(engine: str) -> None:
+    n, h = 60, 7
+    ds, future = np.split(dates("2024-01-01", n + h, "D"), [n])
+    results = []
+    for value in (1.0, 2.0):
+        gate = np.where(np.arange(n + h) % 3 == 0, value, 0.0)
+        columns = [
+            pa.array(["a"]), pa.array([["a"]], pa.list_(pa.string())), pa.array(["D"]), timestamp_lists([ds]),
+            number_lists([sales(n)]), timestamp_lists([future]), number_lists([gate]),
+            pa.nulls(1, pa.string()),
+        ]  # fmt: skip
+        spec = ForecastSpec(
+            engine=engine, horizon=h, score=False,
+            seasonalities='[{"name":"x","period":7,"fourier_order":2,"condition_name":"on"}]',
+        )  # fmt: skip
+        batch = pa.record_batch(columns, schema=series_schema(("on",)))
+        results.append(lists_of(engine_named(engine).forecast(batch, ("on",), spec, Limits()), "yhat")[0])
+    assert (results[0] == results[1]).all()

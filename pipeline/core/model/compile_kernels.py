@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.core.calendars import DAY
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.model.fit import SHARED_FROM, Histories, fit
+from pipeline.core.model.logistic_intervals import simulated_interval
 from pipeline.core.model.predict import intervals, predict
 
 
@@ -27,7 +28,10 @@ def main() -> None:
             y = 3 + np.sin(np.arange(rows * series) * 7.7)
             for fitted in fit(Histories(rows * np.arange(series + 1), ds, y), spec):
                 future = np.tile((19_000 + rows) * DAY + DAY * np.arange(horizon, dtype=np.int64), (series, 1))
-                intervals(fitted, predict(fitted, future, {}), spec.level)
+                prediction = predict(fitted, future, {})
+                intervals(fitted, prediction, spec.level)
+                if spec.growth == "logistic":
+                    simulated_interval(fitted, prediction, 0, 0.5, 1.0, 0.1, (0.8,))
 
 
 if __name__ == "__main__":

@@ -166,6 +166,12 @@ def fit(histories: Histories, spec: ForecastSpec) -> list[FittedSeries]:
     long = (span >= 730 * DAY) + 2 * ((span >= 14 * DAY) & (least < 7 * DAY)) + 4 * ((span >= 2 * DAY) & (least < DAY))
     changes = number_of_changepoints(rows, spec)
     kinds = long + 8 * changes
+    if spec.country_holidays is not None:  # the columns are the holidays of a series' own years
+        years = (
+            np.stack([histories.ds[starts], histories.ds[ends - 1]]).astype("datetime64[us]").astype("datetime64[Y]")
+        )
+        _, spans = np.unique(years.astype(np.int64), axis=1, return_inverse=True)
+        kinds = kinds + (int(kinds.max()) + 1) * spans
     fitted = []
     for kind in np.unique(kinds).tolist():
         members = np.flatnonzero(kinds == kind)
@@ -238,7 +244,11 @@ def _fit_alike(
         for i, regressor in enumerate(spec.regressors):
             shift, scale = np.repeat(mean[chosen, i], lengths), np.repeat(std[chosen, i], lengths)
             own[:, i] = (part.extras[regressor.name] - shift) / scale
-        gates = np.column_stack([part.extras[name] for name in names]) if names else np.empty((len(part.ds), 0))
+        gates = (
+            np.column_stack([part.extras[name] != 0 for name in names]).astype(np.float64)
+            if names
+            else np.empty((len(part.ds), 0))
+        )
         kept = np.repeat(alone, rows)
         cap = np.empty(0)
         if growth == LOGISTIC:
@@ -256,8 +266,11 @@ def _fit_alike(
     theta[constant, first - 1] = y[starts[constant]]
     k, m = (np.zeros(n), theta[:, 0]) if growth == FLAT else (theta[:, 0], theta[:, 1])
     delta = np.zeros_like(changepoints) if growth == FLAT else theta[:, ns:]
-    if not changes and not spec.changepoints:  # as Prophet does with its dummy
-        k, delta = k + delta[:, 0], np.zeros_like(delta)
+    if not changes and not spec.changepoints:
+        # Prophet's dummy, a hinge at 0, becomes part of the slope; of a logistic one so that the curve stays the same
+        whole = k + delta[:, 0]
+        m = np.where(whole != 0, m * k / np.where(whole != 0, whole, 1.0), m) if growth == LOGISTIC else m
+        k, delta = whole, np.zeros_like(delta)
     return FittedSeries(
         members, spec, seasonalities, holidays, start, t_scale, y_scale, floor, changepoints, k, m, delta,
         theta[:, first:ns], sigma, mean, std, status, rows)  # fmt: skip

@@ -19,12 +19,14 @@ import numpy.typing as npt
 from pipeline.core.model.compiled import compiled
 from pipeline.core.model.gram import hinge_gram, products, smooth_gram
 from pipeline.core.model.solver import (
+    COLLAPSED,
     FLOOR,
     MARGINAL,
     MAXIMUM,
     RELATIVE_FLOOR,
     UNDEFINED,
-    degrees_of_freedom,
+    marginal_variance,
+    rotate,
     sigma_squared,
     solve,
 )
@@ -34,9 +36,9 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 LINEAR, LOGISTIC, FLAT = 0, 1, 2
-MAX_ROUNDS = 200
+MAX_ROUNDS = 60
+SETTLED_ROUNDS = 10  # after which a variance of largest marginal likelihood is kept as it is
 SMALLEST_STEP = 2.0**-30
-COLLAPSED = 1e-7  # of the variance: where columns reach rows, sigma this small is on its way to 0
 ENOUGH = 1e-10  # a round that lowers the objective by less is the last
 
 
@@ -210,7 +212,7 @@ def _climb(
         predict(growth, theta, z, t, changepoints, cap, multiplicative, hinges, trend, factor, f)
         rss = float(np.sum((y - f) ** 2))
         s2 = max(sigma_squared(rss, rows), floor)
-        for _ in range(MAX_ROUNDS):
+        for round_number in range(MAX_ROUNDS):
             for row in range(rows):
                 w = factor[row]
                 if growth == LOGISTIC:
@@ -277,10 +279,15 @@ def _climb(
                 rss = tried_rss
             else:
                 predict(growth, theta, z, t, changepoints, cap, multiplicative, hinges, trend, factor, f)
+            found = s2
             if status == MAXIMUM:
                 found = sigma_squared(rss, rows)
-            else:
-                found = rss / max(rows - degrees_of_freedom(gram, own, s2, ns, signs, room), 1e-9)
+            elif round_number < SETTLED_ROUNDS:
+                rotated, own_goal, means, _ = rotate(gram, target, pull, own, lever)
+                values = np.empty(ns)
+                for k in range(ns):
+                    values[k] = rotated[k, k]
+                found = marginal_variance(values, own_goal[:ns], means, yy, rows)
             if found <= (collapsed if status == MAXIMUM and rows <= 4 * p else floor):
                 found = 0.0
                 break

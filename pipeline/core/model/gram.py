@@ -89,11 +89,17 @@ def products(z: Floats, weight: Floats, t: Floats, changepoints: Floats, y: Floa
     rows, ns = z.shape
     target[:] = 0.0
     yy = 0.0
-    for row in range(rows):
-        value = y[row]
-        yy += value * value
+    whole = rows - rows % 4
+    for row in range(0, whole, 4):
+        a, b, c, d = y[row], y[row + 1], y[row + 2], y[row + 3]
+        yy += a * a + b * b + c * c + d * d
         for k in range(ns):
-            target[k] += value * z[row, k]
+            target[k] += a * z[row, k] + b * z[row + 1, k] + c * z[row + 2, k] + d * z[row + 3, k]
+    for row in range(whole, rows):
+        a = y[row]
+        yy += a * a
+        for k in range(ns):
+            target[k] += a * z[row, k]
     y0 = y1 = 0.0
     row = rows - 1
     for j in range(len(changepoints) - 1, -1, -1):

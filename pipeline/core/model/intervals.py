@@ -19,6 +19,7 @@ it is computed for that very series.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +30,8 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 P_SPACING, R_SPACING = 0.125, 0.125  # of the lattice, in logarithms
-MOST_RATIO = 0.35  # the lattice holds to 0.1 % up to here; beyond, series are computed one by one
-MOST_FREQUENCIES = 16_384  # terms of the sum
+MOST_RATIO = 0.35  # the lattice holds to 0.2 % up to here; beyond, series are computed one by one
+MOST_FREQUENCIES = 4_096  # terms of the sum
 ALL_STEPS = 48  # every step up to here is computed, then a geometric series of them
 MOST_SLOPE = 1e8  # a ratio above which sigma is nothing beside slope changes
 KEPT_BYTES = 64 << 20
@@ -156,7 +157,7 @@ class HalfWidths:
         self._steps = computed_steps(horizon)
         self._horizon = horizon
         self._nodes: dict[tuple[int, int], Floats] = {}
-        self._least = 1e-5 / horizon**1.5  # below this ratio slope changes are nothing beside sigma
+        self._least = 1e-3 / horizon**1.5  # below this ratio slope changes are nothing beside sigma
 
     def of(self, p: Floats, r: Floats) -> Floats:
         """Return half widths in units of sigma.
@@ -201,9 +202,9 @@ class HalfWidths:
         at = np.log(r) / R_SPACING
         first = np.floor(at).astype(np.int64) - 1
         low = int(first.min())
-        nodes = np.stack(
-            [self._at_all_steps(p, np.exp((low + j) * R_SPACING)) for j in range(int(first.max()) + 4 - low)]
-        )
+        nodes = np.zeros((int(first.max()) + 4 - low, len(self._levels), self._horizon))
+        for j in np.unique(first[:, None] + np.arange(4)).tolist():
+            nodes[j - low] = self._at_all_steps(p, np.exp(j * R_SPACING))
         result = np.empty((len(self._levels), 1, self._horizon))
         _interpolate(
             np.repeat(nodes[None], 4, axis=0), np.zeros(1, np.int64), np.zeros(1), (first - low)[None],
@@ -223,6 +224,12 @@ class HalfWidths:
         if len(self._steps) == self._horizon:
             return computed
         return np.stack([_between_steps(self._steps, row, self._horizon) for row in computed])
+
+
+@lru_cache(maxsize=8)
+def half_widths_for(horizon: int, levels: tuple[float, ...]) -> HalfWidths:
+    """Return the process's half widths for a horizon and levels."""
+    return HalfWidths(horizon, levels)
 
 
 def _between_steps(steps: Ints, values: Floats, horizon: int) -> Floats:

@@ -1,4 +1,8 @@
-"""Intervals of logistic growth, by simulation with fixed numbers."""
+"""Intervals of logistic growth: exact along the curve's tangent, or by simulation with fixed numbers.
+
+Prophet lets the argument of the curve deviate as it lets a linear trend deviate, a step later. Where these deviations
+are small the curve is as good as its tangent, and the half widths are those of linear growth; else its bends count.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.model.compiled import compiled
+from pipeline.core.model.intervals import half_widths_for
 
 if TYPE_CHECKING:
     from pipeline.core.model.fit import FittedSeries
@@ -18,25 +23,44 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 SEED = 0
-PATHS = 4_000
+PATHS = 4_000  # fewer for long horizons: as many as fit MOST_DRAWS
+MOST_DRAWS = 2_000_000
+STRAIGHT = 0.05  # standard deviation of the argument up to which the tangent will do: within 1 % of a half width
 
 
-@lru_cache(maxsize=4)
+def nearly_straight_half_widths(tangent: Floats, chance: Floats, levels: tuple[float, ...]) -> Floats:
+    """Return half widths in units of sigma, shape (levels, n, H), of deviations along the tangent.
+
+    Args:
+        tangent: scale of slope changes times the step and the curve's derivative, over sigma, shape (n, H).
+        chance: of a slope change at a step, shape (n,).
+        levels: probabilities.
+    """
+    n, horizon = tangent.shape
+    half = np.empty((len(levels), n, horizon))
+    half[:, :, 0] = np.array([[NormalDist().inv_cdf((1 + level) / 2)] for level in levels])
+    if horizon > 1:
+        half[:, :, 1:] = half_widths_for(horizon - 1, levels).of(chance, tangent[:, 1:])
+    return half
+
+
+@lru_cache(maxsize=2)
 def _draws(horizon: int) -> tuple[Floats, Floats, Floats]:
-    """Return uniform, Laplace(0, 1) and Normal(0, 1) numbers, each of shape (horizon, PATHS).
+    """Return uniform, Laplace(0, 1) and Normal(0, 1) numbers, each of shape (horizon, paths).
 
-    A Latin hypercube: at each step the Laplace and the normal numbers are the quantiles of PATHS equal shares, in
+    A Latin hypercube: at each step the Laplace and the normal numbers are the quantiles of equal shares, in
     random order, so that what is made of one step's numbers alone has next to no simulation error.
     """
     random = np.random.default_rng(SEED)
-    shares = (np.arange(PATHS) + 0.5) / PATHS
+    paths = max(100, min(PATHS, MOST_DRAWS // horizon))
+    shares = (np.arange(paths) + 0.5) / paths
     normal = np.array([NormalDist().inv_cdf(share) for share in shares.tolist()])
     laplace = np.where(shares < 0.5, np.log(2 * shares), -np.log(2 * (1 - shares)))
     columns = np.stack([shares, laplace, normal])
     return tuple(np.stack([random.permutation(column) for _ in range(horizon)]) for column in columns)  # type: ignore[return-value]
 
 
-def logistic_interval(
+def simulated_interval(
     fitted: FittedSeries, prediction: Prediction, i: int, chance: float, slope: float, dt: float,
     levels: tuple[float, ...],
 ) -> tuple[Floats, Floats]:  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -19,8 +18,8 @@ from pipeline.core.model.fit import (
     multiplicative_columns,
 )
 from pipeline.core.model.gauss_newton import FLAT, LOGISTIC
-from pipeline.core.model.intervals import HalfWidths
-from pipeline.core.model.logistic_intervals import logistic_interval
+from pipeline.core.model.intervals import half_widths_for
+from pipeline.core.model.logistic_intervals import STRAIGHT, nearly_straight_half_widths, simulated_interval
 from pipeline.core.model.ragged import predict_ragged
 from pipeline.core.model.structure import holiday_columns, years_of
 
@@ -70,7 +69,11 @@ def predict(fitted: FittedSeries, dates: Dates, extras: dict[str, Floats]) -> Pr
     for i, regressor in enumerate(spec.regressors):
         scaled = (extras[regressor.name] - fitted.regressor_mean[:, i, None]) / fitted.regressor_std[:, i, None]
         own[:, i] = scaled.ravel()
-    gates = np.column_stack([extras[name].ravel() for name in names]) if names else np.empty((n * horizon, 0))
+    gates = (
+        np.column_stack([extras[name].ravel() != 0 for name in names]).astype(np.float64)
+        if names
+        else np.empty((n * horizon, 0))
+    )
     floor = np.repeat(fitted.floor[:, None], horizon, axis=1)
     cap = np.empty(0)
     if growth == LOGISTIC:
@@ -117,7 +120,7 @@ def components(
         columns = slice(at, at + 2 * seasonality.fourier_order)
         values = features[:, :, columns]
         if seasonality.condition_name is not None:
-            values = values * extras[seasonality.condition_name][:, :, None]
+            values = values * (extras[seasonality.condition_name] != 0)[:, :, None]
         add(seasonality.name, columns, values)
         at = columns.stop
     if fitted.holidays:
@@ -164,16 +167,22 @@ def intervals(fitted: FittedSeries, prediction: Prediction, levels: tuple[float,
     dt = (t[:, -1] - t[:, 0]) / (horizon - 1) if horizon > 1 else 1 / (fitted.rows - 1)
     chance = np.minimum(fitted.changepoints_t.shape[1] * dt, 1.0)
     slope = np.mean(np.abs(fitted.delta), axis=1) + SLOPE_EPSILON
-    if growth == LOGISTIC:
-        ends = [logistic_interval(fitted, prediction, i, float(chance[i]), float(slope[i]), float(dt[i]), probabilities)
-                for i in range(n)]  # fmt: skip
-        return np.stack([lower for lower, _ in ends], axis=1), np.stack([upper for _, upper in ends], axis=1)
-    ratio = (slope * dt / fitted.sigma_obs)[:, None] * np.abs(prediction.factor)
     # what is not finite shows in yhat, and becomes a fault there
-    half = _half_widths(horizon, probabilities).of(chance, np.where(np.isfinite(ratio), ratio, 0.0)) * sigma
-    return prediction.yhat - half, prediction.yhat + half
+    ratio = _finite(slope * dt / fitted.sigma_obs)[:, None] * np.abs(_finite(prediction.factor))
+    if growth != LOGISTIC:
+        half = half_widths_for(horizon, probabilities).of(chance, ratio) * sigma
+        return prediction.yhat - half, prediction.yhat + half
+    share = _finite((prediction.trend - prediction.floor) / (fitted.y_scale[:, None] * prediction.cap))
+    tangent = ratio * np.abs(prediction.cap * share * (1 - share))
+    half = nearly_straight_half_widths(tangent, chance, probabilities) * sigma
+    lower, upper = prediction.yhat - half, prediction.yhat + half
+    bent = slope * dt * np.sqrt(chance * horizon * (4.0 * horizon**2 - 1) / 6) > STRAIGHT
+    for i in np.flatnonzero(bent & np.isfinite(prediction.yhat).all(axis=1)).tolist():
+        lower[:, i], upper[:, i] = simulated_interval(
+            fitted, prediction, i, float(chance[i]), float(slope[i]), float(dt[i]), probabilities
+        )
+    return lower, upper
 
 
-@lru_cache(maxsize=8)
-def _half_widths(horizon: int, levels: tuple[float, ...]) -> HalfWidths:
-    return HalfWidths(horizon, levels)
+def _finite(numbers: Floats) -> Floats:
+    return np.where(np.isfinite(numbers), numbers, 0.0)

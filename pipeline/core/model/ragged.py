@@ -78,7 +78,7 @@ def fit_ragged(
     for i in range(n):
         longest = max(longest, offsets[i + 1] - offsets[i])
     room_z, ones, centred = np.empty((longest, ns)), np.ones(longest), np.empty(longest)
-    gram, work, room = np.zeros((p, p)), np.zeros((p + 3, p)), np.zeros((p + 3, p))
+    gram, work, room = np.zeros((p, p)), np.zeros((p + 4, p)), np.zeros((p + 4, p))
     target, pull, lever, signs = np.empty(p), np.zeros(ns), np.zeros(ns), np.empty(nd, np.int64)
     nonlinear = growth == LOGISTIC or np.any(multiplicative)
     at = 0 if growth == FLAT else 1

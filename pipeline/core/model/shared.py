@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.model.compiled import compiled
+from pipeline.core.model.eigen import eigen, multiply
 from pipeline.core.model.gram import hinge_gram, products, smooth_gram
 from pipeline.core.model.solver import solve
 
@@ -47,24 +48,14 @@ def shared_design(columns: Floats, precision: Floats, t: Floats, changepoints: F
     scaled = np.ascontiguousarray(columns * scale)
     gram = np.zeros((ns + nd, ns + nd))
     smooth_gram(scaled, gram)
-    values, vectors = np.linalg.eigh(gram[:ns, :ns], UPLO="L")
+    block = gram[:ns, :ns]
+    values, vectors = eigen(block + np.tril(block, -1).T)
     rotation = np.ascontiguousarray(scale[:, None] * vectors)
-    z = np.empty_like(columns)
-    _multiply(columns, rotation, z)
+    z = multiply(columns, rotation)
     hinge_gram(z, np.ones(len(t)), t, changepoints, gram)
     gram[:ns, :ns] = np.diag(np.maximum(values, 0.0))
     pull = -vectors[intercept] / scale[intercept]
     return SharedDesign(rotation, z, t, changepoints, gram, pull)
-
-
-@compiled
-def _multiply(a: Floats, b: Floats, result: Floats) -> None:
-    result[:] = 0.0
-    for i in range(a.shape[0]):
-        for k in range(a.shape[1]):
-            f = a[i, k]
-            for j in range(b.shape[1]):
-                result[i, j] += f * b[k, j]
 
 
 @compiled
@@ -87,7 +78,7 @@ def fit_shared(
     n, rows = y.shape
     ns, nd = z.shape[1], len(changepoints)
     p = ns + nd
-    work, room = np.zeros((p + 3, p)), np.zeros((p + 3, p))
+    work, room = np.zeros((p + 4, p)), np.zeros((p + 4, p))
     target, own_pull, signs, phi = np.empty(p), np.empty(ns), np.empty(nd, np.int64), np.empty(p)
     ones, precision, centred = np.ones(rows), np.ones(ns), np.empty(rows)
     for i in range(n):

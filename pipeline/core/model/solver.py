@@ -23,16 +23,18 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.model.compiled import compiled
+from pipeline.core.model.eigen import eigen, multiply
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 MAXIMUM, MARGINAL, FLOOR, UNDEFINED = 0, 1, 2, 3
-"""How sigma came to be: the posterior's maximum (of largest sigma); there is none, and sigma is that of largest
-marginal likelihood; the columns fit the series exactly, and sigma is the floor; the arithmetic broke down."""
+"""How sigma came to be: the posterior's maximum (of largest sigma); there is none, and the smooth block alone says
+what sigma is; the columns fit the series exactly, and sigma is the floor; the arithmetic broke down."""
 
+COLLAPSED = 1e-6  # of the variance; if columns are not few beside rows, sigma is then on its way to 0
 RELATIVE_FLOOR = 1e-14  # of the variance: below it a residual computed from the Gram has no digits left
-TOLERANCE = 1e-10  # of log(s2)
+TOLERANCE = 1e-8  # of log(s2)
 CLOSE = 1e-2  # |log(g(s2) / s2)| below which a secant step cannot leave the fixed point's neighbourhood
 MAX_STEPS = 500
 
@@ -54,44 +56,44 @@ def minimise_lasso(s: Floats, r: Floats, penalty: float, least: Floats, d: Float
         least: pivots of Cholesky's factorisation at or below these are those of dependent columns, shape (n,).
         d: where to begin, and the result, shape (n,).
         signs: signs of d, 0 for a column that is not active, shape (n,).
-        work: room for n + 3 rows of n numbers.
+        work: room for n + 4 rows of n numbers.
     """
     n = len(r)
-    factor, x, slope, banned = work[:n], work[n], work[n + 1], work[n + 2]
+    factor, x, slope, banned, half = work[:n], work[n], work[n + 1], work[n + 2], work[n + 3]
     banned[:] = 0.0
     active = np.empty(n, np.int64)
+    m = 0
+    for i in range(n):
+        if signs[i] != 0:
+            active[m] = i
+            m += 1
+    factored = 0  # rows of the factor that hold; half is L^-1 (r - penalty signs), as far as these
     added = -1
     for _ in range(40 * n + 40):
-        m = 0
-        for i in range(n):
-            if signs[i] != 0:
-                active[m] = i
-                m += 1
-        dependent = -1
-        for a in range(m):
-            i = active[a]
-            for c in range(a + 1):
+        while factored < m:
+            i, a = active[factored], factored
+            for c in range(a):
                 value = s[i, active[c]]
                 for e in range(c):
                     value -= factor[a, e] * factor[c, e]
-                if c < a:
-                    factor[a, c] = value / factor[c, c]
-                elif value > least[i]:
-                    factor[a, a] = np.sqrt(value)
-                else:
-                    dependent = i
-            if dependent >= 0:
-                break
-            x[a] = r[i] - penalty * signs[i]
+                factor[a, c] = value / factor[c, c]
+            value = s[i, i]
             for e in range(a):
-                x[a] -= factor[a, e] * x[e]
-            x[a] /= factor[a, a]
-        if dependent >= 0:  # the others can do all that it could
-            signs[dependent] = 0
-            d[dependent] = 0.0
-            banned[dependent] = 1.0
-            continue
+                value -= factor[a, e] * factor[a, e]
+            if value <= least[i]:  # dependent: the others can do all that it could
+                signs[i], d[i], banned[i] = 0, 0.0, 1.0
+                for c in range(a, m - 1):
+                    active[c] = active[c + 1]
+                m -= 1
+                continue
+            factor[a, a] = np.sqrt(value)
+            value = r[i] - penalty * signs[i]
+            for e in range(a):
+                value -= factor[a, e] * half[e]
+            half[a] = value / factor[a, a]
+            factored += 1
         for a in range(m - 1, -1, -1):
+            x[a] = half[a]
             for e in range(a + 1, m):
                 x[a] -= factor[e, a] * x[e]
             x[a] /= factor[a, a]
@@ -102,15 +104,19 @@ def minimise_lasso(s: Floats, r: Floats, penalty: float, least: Floats, d: Float
             if x[a] * signs[i] <= 0:
                 share = d[i] / (d[i] - x[a]) if d[i] != 0 else 0.0
                 if crossing < 0 or share < step:
-                    step, crossing = share, i
+                    step, crossing = share, a
         for a in range(m):
             i = active[a]
             d[i] += step * (x[a] - d[i])
         if crossing >= 0:
-            signs[crossing] = 0
-            d[crossing] = 0.0
-            if crossing == added:  # rounding alone made it a candidate
-                banned[crossing] = 1.0
+            i = active[crossing]
+            signs[i], d[i] = 0, 0.0
+            if i == added:  # rounding alone made it a candidate
+                banned[i] = 1.0
+            for c in range(crossing, m - 1):
+                active[c] = active[c + 1]
+            m -= 1
+            factored = crossing
             continue
         # add the column that gains most
         for i in range(n):
@@ -126,6 +132,8 @@ def minimise_lasso(s: Floats, r: Floats, penalty: float, least: Floats, d: Float
         if added < 0:
             return
         signs[added] = 1 if slope[added] > 0 else -1
+        active[m] = added
+        m += 1
 
 
 @compiled
@@ -184,16 +192,24 @@ def eliminate(
         v[k] *= f
         for i in range(nd):
             work[k, ns + i] *= f
+    whole = ns - ns % 4
     for i in range(nd):
-        r[i] = target[ns + i]
-        for j in range(nd):
-            work[ns + i, ns + j] = gram[ns + i, ns + j] if j <= i else gram[ns + j, ns + i]
-    for k in range(ns):
-        for i in range(nd):
-            f = work[k, ns + i]
-            r[i] -= f * v[k]
-            for j in range(nd):
-                work[ns + i, ns + j] -= f * work[k, ns + j]
+        at = ns + i
+        r[i] = target[at]
+        for k in range(ns):
+            r[i] -= work[k, at] * v[k]
+        for j in range(i + 1):
+            work[at, ns + j] = gram[at, ns + j]
+        for k in range(0, whole, 4):  # four at a time: fewer passes over the row
+            f0, f1, f2, f3 = work[k, at], work[k + 1, at], work[k + 2, at], work[k + 3, at]
+            for j in range(ns, at + 1):
+                work[at, j] -= f0 * work[k, j] + f1 * work[k + 1, j] + f2 * work[k + 2, j] + f3 * work[k + 3, j]
+        for k in range(whole, ns):
+            f0 = work[k, at]
+            for j in range(ns, at + 1):
+                work[at, j] -= f0 * work[k, j]
+        for j in range(i):
+            work[ns + j, at] = work[at, ns + j]
     return bool(np.isfinite(v[0]))
 
 
@@ -216,46 +232,124 @@ def smooth_given_hinges(d: Floats, ns: int, diagonal: bool, work: Floats, theta:
 
 
 @compiled
-def degrees_of_freedom(gram: Floats, precision: Floats, s2: float, ns: int, signs: Ints, room: Floats) -> float:
-    """Return the trace of the hat matrix: the smooth block under its prior, and the active hinges.
+def well_conditioned(gram: Floats, ns: int, room: Floats) -> bool:
+    """Return whether no smooth column is nearly dependent on others, by the pivots of Cholesky's factorisation."""
+    for k in range(ns):
+        for j in range(k + 1):
+            value = gram[k, j]
+            for e in range(j):
+                value -= room[k, e] * room[j, e]
+            if j < k:
+                room[k, j] = value / room[j, j]
+            elif value > 1e-9 * gram[k, k]:
+                room[k, k] = np.sqrt(value)
+            else:
+                return False
+    return True
+
+
+@compiled
+def rotate(
+    gram: Floats, target: Floats, pull: Floats, precision: Floats, lever: Floats
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return the problem in coordinates phi, theta = M phi, in which Gram matrix and prior are diagonal.
+
+    With the prior precision P = diag(precision) + lever lever' = LL' and L^-1 G_ss L^-T = Q diag(values) Q', M is
+    L^-T Q, and the prior precision of phi is 1.
 
     Args:
-        gram: Z'Z, its lower triangle, shape (p, p).
-        precision: shape (ns,).
-        s2: variance of the noise.
-        ns: number of smooth columns.
-        signs: of the hinges, 0 for one that is not active.
-        room: shape (p, p).
+        gram, target, pull, precision, lever: as for solve.
+
+    Returns:
+        gram, target and pull of phi, and M.
     """
-    p = ns + len(signs)
-    chosen = np.empty(p, np.int64)
-    m = 0
-    for i in range(p):
-        if i < ns or signs[i - ns] != 0:
-            chosen[m] = i
-            m += 1
-    # trace of A^-1 G = m - s2 sum_k precision_k (A^-1)_kk, with A = G + s2 diag(precision)
-    for a in range(m):
-        i = chosen[a]
-        for c in range(a + 1):
-            value = gram[i, chosen[c]]
-            if a == c:
-                value += s2 * precision[i] if i < ns else 0.0
-            for e in range(c):
-                value -= room[a, e] * room[c, e]
-            room[a, c] = value / room[c, c] if c < a else np.sqrt(max(value, 1e-15 * gram[i, i] + 1e-300))
-    lost = 0.0
-    column = np.empty(m)
+    ns, p = len(precision), len(target)
+    # m begins as L^-T, column by column of L^-1
+    factor, m = np.zeros((ns, ns)), np.zeros((ns, ns))
     for k in range(ns):
-        inverse = 0.0  # (A^-1)_kk = |L^-1 e_k|^2
-        for a in range(k, m):
-            value = 1.0 if a == k else 0.0
-            for e in range(k, a):
-                value -= room[a, e] * column[e]
-            column[a] = value / room[a, a]
-            inverse += column[a] * column[a]
-        lost += precision[k] * inverse
-    return m - s2 * lost
+        for j in range(k + 1):
+            value = lever[k] * lever[j] + (precision[k] if j == k else 0.0)
+            for e in range(j):
+                value -= factor[k, e] * factor[j, e]
+            factor[k, j] = value / factor[j, j] if j < k else np.sqrt(value)
+    for j in range(ns):
+        for k in range(j, ns):
+            value = 1.0 if k == j else 0.0
+            for e in range(j, k):
+                value -= factor[k, e] * m[j, e]
+            m[j, k] = value / factor[k, k]
+    block, across = np.empty((ns, ns)), np.empty((p - ns, ns))
+    for k in range(ns):
+        for j in range(k + 1):
+            block[k, j] = block[j, k] = gram[k, j]
+    for i in range(p - ns):
+        for k in range(ns):
+            across[i, k] = gram[ns + i, k]
+    values, vectors = eigen(multiply(multiply(m.T.copy(), block), m))
+    m = multiply(m, vectors)
+    rotated, goal, means = gram.copy(), target.copy(), np.zeros(ns)
+    rotated[:ns, :ns] = 0.0
+    rotated[ns:, :ns] = multiply(across, m)
+    most = np.max(values)
+    for k in range(ns):
+        goal[k] = 0.0
+        for j in range(ns):
+            goal[k] += m[j, k] * target[j]
+            means[k] += m[j, k] * pull[j]
+        if values[k] > 1e-14 * most:
+            rotated[k, k] = values[k]
+        else:  # nothing in the data goes this way
+            goal[k] = 0.0
+            rotated[ns:, k] = 0.0
+    return rotated, goal, means, m
+
+
+@compiled
+def marginal_variance(values: Floats, target: Floats, pull: Floats, yy: float, rows: float) -> float:
+    """Return a variance for a series whose posterior has no maximum: what the smooth block alone says of the noise.
+
+    The greater of two. The first is that of largest marginal likelihood, times sigma's prior.
+
+    In rotated coordinates, with phi ~ Normal(pull, 1) integrated out, minus twice its logarithm is
+    (T - ns) log s2 + sum log(s2 + values) + |y - Z pull|^2 / s2 - sum (Z'(y - Z pull))^2 / (s2 (s2 + values)) + 4 s2.
+    The second is the mean square outside of the directions to which the prior gives the series' own variance or more:
+    wide priors let even slight directions, such as the drift of quarters against the year, account for all noise.
+
+    Args:
+        values: diagonal of the Gram matrix, shape (ns,).
+        target: Z'y, shape (ns,).
+        pull: prior means, shape (ns,).
+        yy: y'y.
+        rows: T.
+    """
+    ns = len(values)
+    centred = np.empty(ns)
+    quadratic = yy
+    for k in range(ns):
+        centred[k] = target[k] - values[k] * pull[k]
+        quadratic -= pull[k] * (target[k] + centred[k])
+    outside, free = quadratic, rows
+    for k in range(ns):
+        if values[k] >= yy / rows:
+            outside -= centred[k] ** 2 / values[k]
+            free -= 1
+    apart = max(outside, 0.0) / free if free >= 1 else 0.0
+    high = np.log(max(quadratic, yy) / rows + 1e-300)
+    low = high - np.log(1 / RELATIVE_FLOOR)
+    steps = 128
+    best, best_cost = high, np.inf
+    for _ in range(3):
+        width = (high - low) / steps
+        for i in range(steps + 1):
+            x = low + width * i
+            s2 = np.exp(x)
+            cost = (rows - ns) * x + quadratic / s2 + 4 * s2
+            for k in range(ns):
+                cost += np.log(s2 + values[k]) - centred[k] ** 2 / (s2 * (s2 + values[k]))
+            if cost < best_cost:
+                best, best_cost = x, cost
+        low, high = best - width, best + width
+    return min(max(float(np.exp(best)), apart), yy / rows)
 
 
 @compiled
@@ -274,15 +368,59 @@ def solve(
         yy: y'y.
         rows: T.
         tau: scale of the hinges' prior.
-        diagonal: whether gram's smooth block is diagonal.
+        diagonal: whether gram's smooth block is diagonal, and precision 1.
         fixed: s2 if it is given, else 0.
         theta: the result, smooth parameters and then hinges, shape (ns + nd,).
         signs: room for nd integers; on return the signs of the hinges.
-        work, room: of shape (ns + nd + 3, ns + nd) each.
+        work, room: of shape (ns + nd + 4, ns + nd) each.
 
     Returns:
         s2, and how it came to be: MAXIMUM, MARGINAL, FLOOR or UNDEFINED.
     """
+    ns = len(precision)
+    if not np.isfinite(yy):
+        return np.nan, UNDEFINED
+    if diagonal or well_conditioned(gram, ns, room):
+        s2, status = _maximise(
+            gram, target, pull, precision, lever, yy, rows, tau, diagonal, fixed, theta, signs, work, room
+        )
+        if status == MAXIMUM:
+            return s2, status
+        if diagonal:
+            s2, status = _marginal_or_floor(gram, target, pull, yy, rows)
+            _maximise(gram, target, pull, precision, lever, yy, rows, tau, True, s2, theta, signs, work, room)
+            return s2, status
+    rotated, goal, means, m = rotate(gram, target, pull, precision, lever)
+    ones = np.ones(ns)
+    s2, status = _maximise(rotated, goal, means, ones, lever, yy, rows, tau, True, fixed, theta, signs, work, room)
+    if status != MAXIMUM:
+        s2, status = _marginal_or_floor(rotated, goal, means, yy, rows)
+        _maximise(rotated, goal, means, ones, lever, yy, rows, tau, True, s2, theta, signs, work, room)
+    phi = theta[:ns].copy()
+    for k in range(ns):
+        theta[k] = 0.0
+        for j in range(ns):
+            theta[k] += m[k, j] * phi[j]
+    return s2, status
+
+
+@compiled
+def _marginal_or_floor(gram: Floats, target: Floats, pull: Floats, yy: float, rows: float) -> tuple[float, int]:
+    ns = len(pull)
+    values = np.empty(ns)
+    for k in range(ns):
+        values[k] = gram[k, k]
+    s2 = marginal_variance(values, target[:ns], pull, yy, rows)
+    floor = RELATIVE_FLOOR * yy / rows + 1e-300
+    return (s2, MARGINAL) if s2 > 100 * floor else (floor, FLOOR)
+
+
+@compiled
+def _maximise(
+    gram: Floats, target: Floats, pull: Floats, precision: Floats, lever: Floats, yy: float, rows: float, tau: float,
+    diagonal: bool, fixed: float, theta: Floats, signs: Ints, work: Floats, room: Floats,
+) -> tuple[float, int]:  # fmt: skip
+    """Find the stationary point of largest sigma; FLOOR if sigma collapses. Arguments as for solve."""
     ns = len(precision)
     nd = len(target) - ns
     p = ns + nd
@@ -290,52 +428,44 @@ def solve(
     least = np.empty(nd)
     for i in range(nd):
         least[i] = 1e-13 * gram[ns + i, ns + i]
-    if not np.isfinite(yy):
-        return np.nan, UNDEFINED
-    floor = RELATIVE_FLOOR * yy / rows + 1e-300
+    d[:] = 0.0
+    signs[:] = 0
     # Secant steps converge in a few rounds, but might jump over the fixed point below which sigma collapses.
     plenty = rows > 4 * p
-    for status in (MAXIMUM, MARGINAL):
-        d[:] = 0.0
-        signs[:] = 0
-        s2 = fixed if fixed > 0 else max(sigma_squared(yy, rows), floor)
-        last_x, last_f = 0.0, 0.0
-        for step in range(MAX_STEPS):
-            if not eliminate(gram, target, pull, precision, lever, s2, diagonal, work):
-                return np.nan, UNDEFINED
-            penalty = s2 / tau
-            if step > 0 or fixed > 0:  # the first round only lowers the bound of sigma from which to begin
-                minimise_lasso(s, r, penalty, least, d, signs, room[:, :nd])
-            smooth_given_hinges(d, ns, diagonal, work, theta)
-            if fixed > 0:
-                return s2, MAXIMUM
-            rss, levered = yy, 0.0
-            if not diagonal:
-                for k in range(ns):
-                    levered += lever[k] * theta[k]
+    floor = (RELATIVE_FLOOR if plenty else COLLAPSED) * yy / rows + 1e-300
+    s2 = fixed if fixed > 0 else max(sigma_squared(yy, rows), floor)
+    last_x, last_f = 0.0, 0.0
+    for step in range(MAX_STEPS):
+        if not eliminate(gram, target, pull, precision, lever, s2, diagonal, work):
+            return np.nan, UNDEFINED
+        penalty = s2 / tau
+        if step > 0 or fixed > 0:  # the first round only lowers the bound of sigma from which to begin
+            minimise_lasso(s, r, penalty, least, d, signs, room[:, :nd])
+        smooth_given_hinges(d, ns, diagonal, work, theta)
+        if fixed > 0:
+            return s2, MAXIMUM
+        rss, levered = yy, 0.0
+        if not diagonal:
             for k in range(ns):
-                prior = precision[k] * theta[k] - pull[k]
-                if not diagonal:
-                    prior += lever[k] * levered
-                rss -= theta[k] * (target[k] + s2 * prior)
-            for i in range(nd):
-                rss -= d[i] * target[ns + i] + penalty * abs(d[i])
-            if status == MAXIMUM:
-                found = sigma_squared(max(rss, 0.0), rows)
-            else:
-                found = max(rss, 0.0) / max(rows - degrees_of_freedom(gram, precision, s2, ns, signs, room), 1e-9)
-            if found <= floor:
-                break
-            x, f = np.log(s2), np.log(found / s2)
-            if step > 0 and abs(f) < TOLERANCE:
-                return found, status
-            x_next = x + f
-            if status == MAXIMUM and step > 1 and (plenty or abs(f) < CLOSE):
-                slope = (f - last_f) / (x - last_x)
-                if -3 < slope < -0.02:
-                    x_next = x - f / slope
-            last_x, last_f = x, f
-            s2 = np.exp(x_next)
-        else:
-            return s2, status
-    return floor, FLOOR
+                levered += lever[k] * theta[k]
+        for k in range(ns):
+            prior = precision[k] * theta[k] - pull[k]
+            if not diagonal:
+                prior += lever[k] * levered
+            rss -= theta[k] * (target[k] + s2 * prior)
+        for i in range(nd):
+            rss -= d[i] * target[ns + i] + penalty * abs(d[i])
+        found = sigma_squared(max(rss, 0.0), rows)
+        if found <= floor:
+            return floor, FLOOR
+        x, f = np.log(s2), np.log(found / s2)
+        if step > 0 and abs(f) < TOLERANCE:
+            return found, MAXIMUM
+        x_next = x + f
+        if step > 1 and (plenty or abs(f) < CLOSE):
+            slope = (f - last_f) / (x - last_x)
+            if -3 < slope < -0.02:
+                x_next = x - f / slope
+        last_x, last_f = x, f
+        s2 = np.exp(x_next)
+    return s2, MAXIMUM

@@ -1,0 +1,56 @@
+"""Times the native engine's parts on a block of synthetic series."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+from series import HORIZON, Block
+
+from pipeline.core.calendars import DAY
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.model.fit import Histories, fit
+from pipeline.core.model.predict import intervals, predict
+
+SPECS = {
+    "additive": ForecastSpec(),
+    "multiplicative": ForecastSpec(seasonality_mode="multiplicative"),
+    "logistic": ForecastSpec(growth="logistic", cap="cap"),
+}
+LEVELS = (80.0,)
+
+
+class Seconds(NamedTuple):
+    """What the parts took, a series."""
+
+    fit: float
+    predict: float
+    intervals: float
+
+
+def time_native(block: Block, mode: str) -> Seconds:
+    """Fit and forecast a block."""
+    spec = SPECS[mode]
+    lengths = np.diff(block.offsets)
+    extras = {"cap": np.repeat(block.cap, lengths)} if mode == "logistic" else {}
+    histories = Histories(block.offsets, block.days * DAY, block.y, extras)
+    ahead = (block.days[block.offsets[1:] - 1, None] + np.arange(1, HORIZON + 1)) * DAY
+    caps = np.repeat(block.cap[:, None], HORIZON, axis=1)
+
+    start = time.perf_counter()
+    fitted = fit(histories, spec)
+    after_fit = time.perf_counter()
+    predictions = [predict(part, ahead[part.members], {"cap": caps[part.members]}) for part in fitted]
+    after_predict = time.perf_counter()
+    for part, prediction in zip(fitted, predictions, strict=True):
+        intervals(part, prediction, LEVELS)
+    end = time.perf_counter()
+    n = len(lengths)
+    return Seconds((after_fit - start) / n, (after_predict - after_fit) / n, (end - after_predict) / n)
+
+
+def mean_of_blocks(blocks: list[Block], mode: str) -> Seconds:
+    """Fit and forecast blocks, and return the mean: a single block is over before a noisy machine is quiet."""
+    timings = np.array([time_native(block, mode) for block in blocks])
+    return Seconds(*timings.mean(axis=0).tolist())
