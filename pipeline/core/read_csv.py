@@ -47,6 +47,10 @@ class Rows:
     lines: Ints
     extras: Floats
 
+    def take(self, rows: npt.NDArray[np.bool_] | slice) -> Rows:
+        """Return some of the rows."""
+        return Rows(self.codes[rows], self.dates[rows], self.values[rows], self.lines[rows], self.extras[rows])
+
 
 @dataclass
 class CsvReader:
@@ -142,11 +146,13 @@ class CsvReader:
         date_text, dates, bad_dates = self._read_dates(table)
         values = [self._read_numbers(table, name) for name in self.columns.values]
         extras = [self._read_numbers(table, name, switches=True) for name in self.columns.extras]
-        blank = bad_dates & (date_text == "")
-        for numbers, text in (*values, *extras):
-            blank &= np.isnan(numbers) & (text == "")
-        for name in self.columns.ids:
-            blank &= np.asarray(pc.equal(pc.utf8_trim_whitespace(_whole(table, name)), ""))
+        blank = bad_dates
+        if bad_dates.any():
+            blank = bad_dates & (date_text == "")
+            for numbers, text in (*values, *extras):
+                blank &= np.isnan(numbers) & (text == "")
+            for name in self.columns.ids:
+                blank &= np.asarray(pc.equal(pc.utf8_trim_whitespace(_whole(table, name)), ""))
         codes = self._row_codes(table, ~blank)
         self.row_count += int((~blank).sum())
         extra_numbers = np.column_stack([numbers for numbers, _ in extras]) if extras else np.empty((len(lines), 0))
@@ -157,14 +163,8 @@ class CsvReader:
             self._note_bad_numbers(series, numbers, text, lines, self.columns.values[position])
             for name, (extra, extra_text) in zip(self.columns.extras, extras, strict=True):
                 self._note_bad_numbers(series, extra, extra_text, lines, name)
-            keep = ~bad_dates
-            yield Rows(
-                series[keep],
-                dates[keep],
-                np.where(np.isfinite(numbers), numbers, np.nan)[keep],
-                lines[keep],
-                extra_numbers[keep],
-            )
+            rows = Rows(series, dates, np.where(np.isinf(numbers), np.nan, numbers), lines, extra_numbers)
+            yield rows.take(~bad_dates) if bad_dates.any() else rows
 
     # ----------------------------------------------------------------------------------- cells
 
@@ -212,7 +212,7 @@ class CsvReader:
         Raises:
             RecordError: RAGGED_ROW if a row that is more than delimiters was skipped.
         """
-        if not skipped and rows == chunk.data.count(b"\n"):
+        if not skipped and rows == chunk.line_feeds:
             return chunk.line + np.arange(rows, dtype=np.int64)
         starts = _record_lines(chunk, self._delimiter)
         for row in skipped:
@@ -262,6 +262,10 @@ class CsvReader:
         if not names:
             return np.full(table.num_rows, self._code(()) if not self.columns.wide else 0, dtype=np.int64)
         encoded = [pc.dictionary_encode(_whole(table, name)) for name in names]
+        if len(names) == 1 and keep.all():  # a dictionary has its values in order of appearance
+            known = np.array([self._code((name,)) for name in encoded[0].dictionary.to_pylist()], dtype=np.int64)
+            of_rows: Ints = known[np.asarray(encoded[0].indices)]
+            return of_rows
         combined = np.asarray(encoded[0].indices).astype(np.int64)
         for column in encoded[1:]:
             combined = combined * max(len(column.dictionary), 1) + np.asarray(column.indices)

@@ -113,7 +113,7 @@ class RowStore:
         everything = _sorted(self._buffer[0] if self._buffer else np.empty(0, dtype=self._type), self._type)
         for first, last in self.blocks():
             start, end = np.searchsorted(everything.codes, (first, last))
-            yield first, last, _slice(everything, int(start), int(end))
+            yield first, last, everything.take(slice(int(start), int(end)))
 
     def work_file(self, code: int) -> Path:
         """Return the work file that holds a series' rows."""
@@ -166,8 +166,3 @@ def _sorted(records: npt.NDArray[np.void], kind: np.dtype[np.void]) -> Rows:
     extras = np.column_stack([records[name] for name in names]) if names else np.empty((len(records), 0))
     codes, dates, values, lines = (np.ascontiguousarray(records[name]) for name in ("code", "date", "value", "line"))
     return Rows(codes, dates, values, lines, extras)
-
-
-def _slice(rows: Rows, start: int, end: int) -> Rows:
-    part = slice(start, end)
-    return Rows(rows.codes[part], rows.dates[part], rows.values[part], rows.lines[part], rows.extras[part])

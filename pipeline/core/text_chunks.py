@@ -14,6 +14,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -51,6 +52,11 @@ class Chunk:
 
     line: int
     data: bytes
+
+    @cached_property
+    def line_feeds(self) -> int:
+        """Number of line feeds in the data."""
+        return self.data.count(b"\n")
 
 
 def refusal_of_os_error(error: OSError) -> RecordError | None:
@@ -110,7 +116,7 @@ def text_chunks(file: ByteSource, encoding: str, limits: Limits, delimiter: str 
         if head:
             chunk = _checked(Chunk(line, _line_feeds(head, quoted)))
             yield chunk
-            line += chunk.data.count(b"\n")
+            line += chunk.line_feeds
         if len(rest) > LONGEST_ROW:
             raise _unending_row(rest, line, quoted)
     rest = rest.removesuffix(b"\x1a")  # the end of a file, in DOS
