@@ -47,7 +47,7 @@ class Rows:
     lines: Ints
     extras: Floats
 
-    def take(self, rows: npt.NDArray[np.bool_] | slice) -> Rows:
+    def take(self, rows: npt.NDArray[np.bool_] | Ints | slice) -> Rows:
         """Return some of the rows."""
         return Rows(self.codes[rows], self.dates[rows], self.values[rows], self.lines[rows], self.extras[rows])
 

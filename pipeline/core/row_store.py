@@ -7,6 +7,7 @@ is a buffer plus a block, whatever the order of the rows.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from pipeline.core.read_csv import Rows
 BLOCK_SERIES = {"native": 256, "stan": 64}
 BLOCK_ROWS = 1 << 20  # rows in a block, unless a single series has more
 BUCKET_SERIES = 256  # so that most blocks are read from their work file in one go
-SPILL_BYTES = 64 << 20  # rows of a larger file go to work files
+SPILL_BYTES = 128 << 20  # rows of a larger file go to work files
 _READ_RECORDS = 1 << 20
 
 
@@ -50,7 +51,7 @@ class RowStore:
         self._block_series = block_series
         self._spill_bytes = SPILL_BYTES if spill_bytes is None else spill_bytes
         self._type = _record_type(extras)
-        self._buffer: list[npt.NDArray[np.void]] = []
+        self._buffer: list[Rows] = []
         self._buffered = 0
 
     def add(self, rows: Rows) -> None:
@@ -60,17 +61,14 @@ class RowStore:
         before = self._grow(int(rows.codes.max()) + 1)
         added = np.bincount(rows.codes, minlength=before)
         self.counts[: len(added)] += added
-        records = np.empty(len(rows.codes), dtype=self._type)
-        records["code"], records["date"] = rows.codes, rows.dates
-        records["value"], records["line"] = rows.values, rows.lines
-        for i in range(rows.extras.shape[1]):
-            records[f"extra_{i}"] = rows.extras[:, i]
         if (self.counts > self._max_rows).any():
-            records = records[self.counts[rows.codes] <= self._max_rows]
-        self._buffer.append(records)
-        self._buffered += records.nbytes
+            rows = rows.take(self.counts[rows.codes] <= self._max_rows)
+            if not len(rows.codes):
+                return
+        self._buffer.append(rows)
+        self._buffered += len(rows.codes) * self._type.itemsize
         # sorting the buffer takes several times its size, so that later ones are smaller
-        if self._buffered > (self._spill_bytes // 4 if self.spilled else self._spill_bytes):
+        if self._buffered > (self._spill_bytes // 8 if self.spilled else self._spill_bytes):
             self._spill()
 
     def _grow(self, size: int) -> int:
@@ -88,8 +86,6 @@ class RowStore:
             self._spill()
             for code in range(0, series, BUCKET_SERIES):  # series may have no row but faulty ones
                 self.work_file(code).touch()
-        elif self._buffer:
-            self._buffer = [np.concatenate(self._buffer)]
 
     def blocks(self) -> list[tuple[int, int]]:
         """Return the blocks as ranges of series: neighbours, limited in number and in rows."""
@@ -110,7 +106,9 @@ class RowStore:
             for first, last in self.blocks():
                 yield first, last, read_work_file(self.work_file(first), first, last, self._type)
             return
-        everything = _sorted(self._buffer[0] if self._buffer else np.empty(0, dtype=self._type), self._type)
+        if len(self._buffer) != 1:
+            self._buffer = [_concatenated(self._buffer, self._type)]
+        everything = self._buffer[0] = _sorted(self._buffer[0])
         for first, last in self.blocks():
             start, end = np.searchsorted(everything.codes, (first, last))
             yield first, last, everything.take(slice(int(start), int(end)))
@@ -127,7 +125,7 @@ class RowStore:
             self.spilled = True
         if not self._buffer:
             return
-        records = np.concatenate(self._buffer)
+        records = _records(self._buffer, self._type)
         self._buffer, self._buffered = [], 0
         buckets = records["code"] // BUCKET_SERIES
         if (np.diff(buckets) < 0).any():
@@ -154,15 +152,39 @@ def read_work_file(path: Path, first: int, last: int, record_type: np.dtype[np.v
         while len(records := np.fromfile(file, dtype=kind, count=_READ_RECORDS)):
             wanted = (records["code"] >= first) & (records["code"] < last)
             found.append(records if wanted.all() else records[wanted])
-    return _sorted(np.concatenate(found) if found else np.empty(0, dtype=kind), kind)
+    return _sorted(_rows(np.concatenate(found) if found else np.empty(0, dtype=kind)))
 
 
-def _sorted(records: npt.NDArray[np.void], kind: np.dtype[np.void]) -> Rows:
-    codes, dates, lines = records["code"], records["date"], records["line"]
-    steps = np.diff(codes)
-    if not ((steps > 0) | ((steps == 0) & (np.diff(dates) > 0))).all():
-        records = records[np.lexsort((lines, dates, codes))]
-    names = [name for name in kind.names or () if name.startswith("extra_")]
+def _records(parts: list[Rows], kind: np.dtype[np.void]) -> npt.NDArray[np.void]:
+    """Return rows as records."""
+    records = np.empty(sum(len(rows.codes) for rows in parts), dtype=kind)
+    start = 0
+    for rows in parts:
+        own = records[start : start + len(rows.codes)]
+        own["code"], own["date"], own["value"], own["line"] = rows.codes, rows.dates, rows.values, rows.lines
+        for i in range(rows.extras.shape[1]):
+            own[f"extra_{i}"] = rows.extras[:, i]
+        start += len(own)
+    return records
+
+
+def _rows(records: npt.NDArray[np.void]) -> Rows:
+    """Return records as rows."""
+    names = [name for name in records.dtype.names or () if name.startswith("extra_")]
     extras = np.column_stack([records[name] for name in names]) if names else np.empty((len(records), 0))
     codes, dates, values, lines = (np.ascontiguousarray(records[name]) for name in ("code", "date", "value", "line"))
     return Rows(codes, dates, values, lines, extras)
+
+
+def _concatenated(parts: list[Rows], kind: np.dtype[np.void]) -> Rows:
+    if not parts:
+        return _rows(np.empty(0, dtype=kind))
+    return Rows(*(np.concatenate([getattr(rows, field.name) for rows in parts]) for field in fields(Rows)))
+
+
+def _sorted(rows: Rows) -> Rows:
+    """Return rows sorted by series, date and line."""
+    steps = np.diff(rows.codes)
+    if ((steps > 0) | ((steps == 0) & (np.diff(rows.dates) > 0))).all():
+        return rows
+    return rows.take(np.lexsort((rows.lines, rows.dates, rows.codes)))
