@@ -2,6 +2,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
+RIVALS := .venv-rivals
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -50,8 +51,15 @@ check-long: check coverage  ## the tests that take long, too
 coverage: $(VENV)/.installed-dev  ## the tests, and how much of the code they reach
 	$(BIN)/python -m pytest -m "not long" -n 2 --cov --cov-report=term
 
-bench: $(VENV)/.installed  ## benchmarks: ratios measured side by side
+bench: $(VENV)/.installed $(RIVALS)/.installed  ## benchmarks: ratios measured side by side with prophet and others
 	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/whole_job.py
+	$(BIN)/python benchmarks/engines.py --rivals=$(RIVALS)/bin/python
+
+$(RIVALS)/.installed: benchmarks/requirements-rivals.txt
+	$(PYTHON) -m venv $(RIVALS)
+	$(RIVALS)/bin/python -m pip --disable-pip-version-check --quiet install -r $<
+	@touch $@
 
 generated: $(VENV)/.installed-dev  ## rewrite the files that are generated: manifest schema, docs' tables, graph snapshot
 	$(BIN)/python -m tests.contracts.generated
@@ -63,4 +71,4 @@ lock:  ## resolve the dependencies anew (needs uv)
 	  pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
 
 clean:  ## remove what make made
-	rm -rf $(VENV) build dist *.egg-info demo/files demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(RIVALS) build dist *.egg-info demo/files demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis
