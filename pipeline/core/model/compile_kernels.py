@@ -16,7 +16,7 @@ from pipeline.core.model.predict import intervals, predict
 
 
 def main() -> None:
-    """Forecast a few series by every path."""
+    """Forecast a few series by every path, from arrays that may not be written, as those of Arrow are."""
     rows, horizon = 60, 3
     for spec in (
         ForecastSpec(horizon=horizon),
@@ -26,6 +26,7 @@ def main() -> None:
         for series in (1, SHARED_FROM):
             ds = np.tile(19_000 * DAY + DAY * np.arange(rows, dtype=np.int64), series)
             y = 3 + np.sin(np.arange(rows * series) * 7.7)
+            ds.flags.writeable = y.flags.writeable = False
             for fitted in fit(Histories(rows * np.arange(series + 1), ds, y), spec):
                 future = np.tile((19_000 + rows) * DAY + DAY * np.arange(horizon, dtype=np.int64), (series, 1))
                 prediction = predict(fitted, future, {})

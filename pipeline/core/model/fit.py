@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.model.compiled import compiled
 from pipeline.core.model.features import date_table, feature_table
 from pipeline.core.model.gauss_newton import FLAT, LINEAR, LOGISTIC
-from pipeline.core.model.ragged import fit_ragged
+from pipeline.core.model.ragged import fit_nonlinear, fit_ragged
 from pipeline.core.model.shared import SharedDesign, fit_shared, shared_design
 from pipeline.core.model.solver import FLOOR
 from pipeline.core.model.structure import (
@@ -29,6 +30,7 @@ from pipeline.core.model.structure import (
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Numbers = TypeVar("Numbers", Floats, Ints)
 
 GROWTHS = {"linear": LINEAR, "logistic": LOGISTIC, "flat": FLAT}
 TREND_PRECISION = 1 / 25  # k and m are Normal(0, 5)
@@ -194,15 +196,13 @@ def _fit_alike(
     if spec.holidays or spec.country_holidays is not None:
         holidays = holiday_columns(spec, years_of(histories.ds))
     y_scale, floor, floors = _scales(histories, spec)
-    t, y = np.empty(len(histories.ds)), np.empty(len(histories.ds))
-    _scale_rows(offsets, histories.ds, histories.y, floors, y_scale, t, y)
     if spec.changepoints:
         given = np.array([np.datetime64(date, "us") for date in spec.changepoints]).astype(np.int64)
         changepoints = np.sort((given[None, :] - start[:, None]) / t_scale[:, None], axis=1)
     else:
         changepoints = np.zeros((n, max(changes, 1)))
         if changes:
-            _place_changepoints(offsets, t, spec.changepoint_range, changepoints)
+            _place_changepoints(offsets, histories.ds, spec.changepoint_range, changepoints)
     mean, std = _standardisation(histories, spec)
 
     growth = GROWTHS[spec.growth]
@@ -227,7 +227,7 @@ def _fit_alike(
         design = _design(
             histories.ds[a:b].tobytes(), changepoints[together[0]].tobytes(), growth, seasonalities, holidays,
             precision.tobytes())  # fmt: skip
-        values = histories.y[(starts[together][:, None] + np.arange(b - a))]
+        values = _matrix(histories.y, starts[together], b - a)
         results = np.empty((len(together), theta.shape[1])), np.empty(len(together)), np.empty(len(together), np.int64)
         fit_shared(
             values, y_scale[together], floor[together], design.z, design.t, design.changepoints, design.gram,
@@ -236,7 +236,7 @@ def _fit_alike(
     if alone.any():
         chosen = np.flatnonzero(alone)
         part = histories.take(chosen)
-        table, at = date_table([part.ds])
+        table, table_rows = date_table([part.ds])
         features = feature_table(table, seasonalities, holidays)
         names, gate_of = gates_of_columns(seasonalities, features.shape[1])
         lengths = np.diff(part.offsets)
@@ -250,20 +250,29 @@ def _fit_alike(
             else np.empty((len(part.ds), 0))
         )
         kept = np.repeat(alone, rows)
+        t, y = np.empty(len(part.ds)), np.empty(len(part.ds))
+        _scale_rows(part.offsets, part.ds, part.y, floors[kept], y_scale[chosen], t, y)
         cap = np.empty(0)
         if growth == LOGISTIC:
             caps = capacity(spec.cap, histories.extras, histories.y.shape)
             cap = ((caps - floors) / np.repeat(y_scale, rows))[kept]
         results = np.empty((len(chosen), theta.shape[1])), np.empty(len(chosen)), np.empty(len(chosen), np.int64)
-        fit_ragged(
-            growth, part.offsets, t[kept], y[kept], cap, np.ascontiguousarray(hinges[chosen]), at[0], features, own,
-            np.ascontiguousarray(gates), gate_of, np.concatenate([np.zeros(first, np.bool_), multiplicative]),
-            precision, spec.changepoint_prior_scale, *results)  # fmt: skip
+        own_hinges, gates = np.ascontiguousarray(hinges[chosen]), np.ascontiguousarray(gates)
+        tau = spec.changepoint_prior_scale
+        if growth == LOGISTIC or multiplicative.any():
+            fit_nonlinear(
+                growth, part.offsets, t, y, cap, own_hinges, table_rows[0], features, own, gates, gate_of,
+                np.concatenate([np.zeros(first, np.bool_), multiplicative]), precision, tau, *results)  # fmt: skip
+        else:
+            fit_ragged(
+                growth, part.offsets, t, y, own_hinges, table_rows[0], features, own, gates, gate_of, precision, tau,
+                *results)  # fmt: skip
         theta[chosen], s2[chosen], status[chosen] = results
 
     sigma = np.sqrt(s2)
     sigma[constant] = CONSTANT_SIGMA
-    theta[constant, first - 1] = y[starts[constant]]
+    at = starts[constant]
+    theta[constant, first - 1] = (histories.y[at] - floors[at]) / y_scale[constant]
     k, m = (np.zeros(n), theta[:, 0]) if growth == FLAT else (theta[:, 0], theta[:, 1])
     delta = np.zeros_like(changepoints) if growth == FLAT else theta[:, ns:]
     if not changes and not spec.changepoints:
@@ -327,11 +336,18 @@ def _on_the_same_dates(histories: Histories, wanted: Bools) -> Iterator[Ints]:
             & (histories.ds[ends[left] - 1] == histories.ds[b - 1])
         ]  # fmt: skip
         if len(like) >= SHARED_FROM:
-            dates = histories.ds[starts[like][:, None] + np.arange(b - a)]
+            dates = _matrix(histories.ds, starts[like], b - a)
             like = like[(dates == dates[0]).all(axis=1)]
             if len(like) >= SHARED_FROM:
                 yield like
         left = np.setdiff1d(left, like, assume_unique=True)
+
+
+def _matrix(flat: Numbers, starts: Ints, length: int) -> Numbers:
+    """Return pieces of the same length as rows, without a copy if they lie one after another."""
+    if (np.diff(starts) == length).all():
+        return cast(Numbers, flat[starts[0] : starts[-1] + length].reshape(len(starts), length))
+    return cast(Numbers, flat[starts[:, None] + np.arange(length)])
 
 
 @lru_cache(maxsize=16)
@@ -359,13 +375,14 @@ def _scale_rows(offsets: Ints, ds: Dates, y: Floats, floors: Floats, y_scale: Fl
 
 
 @compiled
-def _place_changepoints(offsets: Ints, t: Floats, share: float, changepoints: Floats) -> None:
+def _place_changepoints(offsets: Ints, ds: Dates, share: float, changepoints: Floats) -> None:
     """Write Prophet's automatic changepoints: evenly over the rows of the first part of the history but the first."""
     n, number = changepoints.shape
     for i in range(n):
         a, b = offsets[i], offsets[i + 1]
+        span = ds[b - 1] - ds[a]
         last = int(np.floor((b - a) * share)) - 1
         step = last / number
         for j in range(number):
             row = last if j == number - 1 else int(np.rint((j + 1) * step))
-            changepoints[i, j] = t[a + row]
+            changepoints[i, j] = (ds[a + row] - ds[a]) / span

@@ -186,7 +186,10 @@ class HalfWidths:
         low_p, low_r = int(first_p.min()), int(first_r.min())
         shape = (int(first_p.max()) + 4 - low_p, int(first_r.max()) + 4 - low_r)
         needed = np.zeros(shape, dtype=np.bool_)
-        _mark(first_p - low_p, first_r - low_r, needed)
+        near = np.arange(4)
+        needed[(first_p - low_p)[:, None, None, None] + near[:, None], (first_r - low_r)[:, :, None, None] + near] = (
+            True
+        )
         table = np.zeros((*shape, len(self._levels), self._horizon))
         for i, j in zip(*(part.tolist() for part in np.nonzero(needed)), strict=True):
             table[i, j] = self._node(low_p + i, low_r + j)
@@ -245,15 +248,6 @@ def _between_steps(steps: Ints, values: Floats, horizon: int) -> Floats:
                 weight *= (np.log(wanted) - x[first + b]) / (x[first + a] - x[first + b])
         result += weight * values[first + a]
     return result
-
-
-@compiled
-def _mark(first_p: Ints, first_r: Ints, needed: npt.NDArray[np.bool_]) -> None:
-    for i in range(first_r.shape[0]):
-        for h in range(first_r.shape[1]):
-            for a in range(4):
-                for b in range(4):
-                    needed[first_p[i] + a, first_r[i, h] + b] = True
 
 
 @compiled

@@ -48,23 +48,20 @@ def smooth_columns(
 
 @compiled
 def fit_ragged(
-    growth: int, offsets: Ints, t: Floats, y: Floats, cap: Floats, changepoints: Floats,
-    rows: Ints, table: Floats, own: Floats, gates: Floats, gate_of: Ints,
-    multiplicative: Bools, precision: Floats, tau: float,
+    growth: int, offsets: Ints, t: Floats, y: Floats, changepoints: Floats,
+    rows: Ints, table: Floats, own: Floats, gates: Floats, gate_of: Ints, precision: Floats, tau: float,
     theta: Floats, s2: Floats, status: Ints,
 ) -> None:  # fmt: skip
-    """Fit series that have the same columns.
+    """Fit additive series that have the same columns.
 
     Args:
-        growth: LINEAR, LOGISTIC or FLAT.
+        growth: LINEAR or FLAT.
         offsets: series i has rows offsets[i] to offsets[i + 1], shape (n + 1,).
         t: scaled time, ascending within a series, shape (N,).
         y: scaled values, shape (N,).
-        cap: scaled capacities, shape (N,); not read unless LOGISTIC.
         changepoints: of each series, in its scaled time, shape (n, nd); nd = 0 for FLAT.
         rows, own, gates: as in smooth_columns, for all rows, N long.
         table, gate_of: as in smooth_columns.
-        multiplicative: of each smooth column, shape (ns,).
         precision: of the smooth parameters' priors, shape (ns,).
         tau: scale of the hinges' prior.
         theta: results: smooth parameters and hinges, shape (n, ns + nd).
@@ -80,30 +77,11 @@ def fit_ragged(
     room_z, ones, centred = np.empty((longest, ns)), np.ones(longest), np.empty(longest)
     gram, work, room = np.zeros((p, p)), np.zeros((p + 4, p)), np.zeros((p + 4, p))
     target, pull, lever, signs = np.empty(p), np.zeros(ns), np.zeros(ns), np.empty(nd, np.int64)
-    nonlinear = growth == LOGISTIC or np.any(multiplicative)
     at = 0 if growth == FLAT else 1
     for i in range(n):
         a, b = offsets[i], offsets[i + 1]
         z = room_z[: b - a]
         smooth_columns(growth, t[a:b], rows[a:b], table, own[a:b], gates[a:b], gate_of, z)
-        if nonlinear:
-            s2[i], status[i] = gauss_newton(
-                growth,
-                z,
-                t[a:b],
-                y[a:b],
-                changepoints[i],
-                cap[a:b] if growth == LOGISTIC else cap,
-                multiplicative,
-                precision,
-                tau,
-                theta[i],
-                signs,
-                gram,
-                work,
-                room,
-            )
-            continue
         mean = np.mean(y[a:b])
         for row in range(b - a):
             centred[row] = y[a + row] - mean
@@ -112,9 +90,37 @@ def fit_ragged(
         hinge_gram(z, ones, t[a:b], changepoints[i], gram)
         yy = products(z, ones, t[a:b], changepoints[i], centred[: b - a], target)
         s2[i], status[i] = solve(
-            gram, target, pull, precision, lever, yy, b - a, tau, False, 0.0, theta[i], signs, work, room
-        )
+            gram, target, pull, precision, lever, yy, b - a, tau, False, 0.0, theta[i], signs, work, room)  # fmt: skip
         theta[i, at] += mean
+
+
+@compiled
+def fit_nonlinear(
+    growth: int, offsets: Ints, t: Floats, y: Floats, cap: Floats, changepoints: Floats,
+    rows: Ints, table: Floats, own: Floats, gates: Floats, gate_of: Ints,
+    multiplicative: Bools, precision: Floats, tau: float, theta: Floats, s2: Floats, status: Ints,
+) -> None:  # fmt: skip
+    """Fit series with multiplicative terms or logistic growth that have the same columns.
+
+    Args:
+        growth: LINEAR, LOGISTIC or FLAT.
+        cap: scaled capacities, shape (N,); not read unless LOGISTIC.
+        multiplicative: of each smooth column, shape (ns,).
+        offsets, t, y, changepoints, rows, table, own, gates, gate_of, precision, tau: as for fit_ragged.
+        theta, s2, status: results, as for fit_ragged.
+    """
+    n, nd = changepoints.shape
+    ns = len(precision)
+    p = ns + nd
+    gram, work, room = np.zeros((p, p)), np.zeros((p + 4, p)), np.zeros((p + 4, p))
+    signs = np.empty(nd, np.int64)
+    for i in range(n):
+        a, b = offsets[i], offsets[i + 1]
+        z = np.empty((b - a, ns))
+        smooth_columns(growth, t[a:b], rows[a:b], table, own[a:b], gates[a:b], gate_of, z)
+        s2[i], status[i] = gauss_newton(
+            growth, z, t[a:b], y[a:b], changepoints[i], cap[a:b] if growth == LOGISTIC else cap, multiplicative,
+            precision, tau, theta[i], signs, gram, work, room)  # fmt: skip
 
 
 @compiled
