@@ -187,7 +187,8 @@ class HalfWidths:
         shape = (int(first_p.max()) + 4 - low_p, int(first_r.max()) + 4 - low_r)
         needed = np.zeros(shape, dtype=np.bool_)
         near = np.arange(4)
-        needed[(first_p - low_p)[:, None, None, None] + near[:, None], (first_r - low_r)[:, :, None, None] + near] = (
+        distinct = first_r[:, :1] if (first_r == first_r[:, :1]).all() else first_r
+        needed[(first_p - low_p)[:, None, None, None] + near[:, None], (distinct - low_r)[:, :, None, None] + near] = (
             True
         )
         table = np.zeros((*shape, len(self._levels), self._horizon))

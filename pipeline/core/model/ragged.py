@@ -37,11 +37,13 @@ def smooth_columns(
         if first == 2:
             z[i, 0] = t[i]
         z[i, first - 1] = 1.0
+        row = rows[i]
         for k in range(width):
-            value = table[rows[i], k]
-            if gate_of[k] >= 0:
-                value *= gates[i, gate_of[k]]
-            z[i, first + k] = value
+            z[i, first + k] = table[row, k]
+        if gates.shape[1] > 0:
+            for k in range(width):
+                if gate_of[k] >= 0:
+                    z[i, first + k] *= gates[i, gate_of[k]]
         for k in range(own.shape[1]):
             z[i, first + width + k] = own[i, k]
 
