@@ -36,7 +36,9 @@ def sales(n: int, seed: int = 0) -> np.ndarray:
 def histories(*parts: tuple[np.ndarray, np.ndarray], **extras: list[np.ndarray]) -> Histories:
     offsets = np.concatenate([[0], np.cumsum([len(ds) for ds, _ in parts])])
     flat = {name: np.concatenate(columns) for name, columns in extras.items()}
-    return Histories(offsets, np.concatenate([ds for ds, _ in parts]), np.concatenate([y for _, y in parts]), flat)
+    ds, y = np.concatenate([ds for ds, _ in parts]), np.concatenate([y for _, y in parts])
+    ds.flags.writeable = y.flags.writeable = False  # as Arrow's are, and for which the kernels are compiled
+    return Histories(offsets, ds, y, flat)
 
 
 def prophet_of(spec: ForecastSpec, ds: np.ndarray, y: np.ndarray, extras: dict[str, np.ndarray]) -> Prophet:
