@@ -303,7 +303,9 @@ def _refuse_rare_weekdays(dates: Dates, weekdays: npt.NDArray[np.int64]) -> None
     rare = np.zeros(7, dtype=bool)
     for weekday in np.flatnonzero(counts):
         others = counts[(counts > 0) & (np.arange(7) != weekday)]
-        usual_share = min(float(others.mean()) / weeks, 1.0) if len(others) and weeks >= 1 else 0.0
+        # never 1: that the others lack no date does not make a date that is lacking impossible
+        most = 1 - 1 / (int(weeks) + 1)
+        usual_share = min(float(others.mean()) / weeks, most) if len(others) and weeks >= 1 else 0.0
         if counts[weekday] >= usual_share * int(weeks):
             continue  # no fewer than are to be expected
         rare[weekday] = 7 * binomial_tail(int(counts[weekday]), int(weeks), usual_share) < CHANCE_OF_RARE

@@ -80,6 +80,13 @@ def test_days_of_the_month_are_told_apart(dates: list[str], name: str) -> None:
     assert infer_calendar(microseconds(pd.DatetimeIndex(dates))).name == name
 
 
+@settings(max_examples=60, deadline=None)
+@given(days=st.integers(60, 800), missing=st.integers(1, 59), start=STARTS)
+def test_one_day_that_is_missing_leaves_a_daily_series_daily(days: int, missing: int, start: pd.Timestamp) -> None:
+    dates = microseconds(pd.date_range(start, periods=days))
+    assert infer_calendar(np.delete(dates, missing), True).name == "D"
+
+
 def test_a_shop_closed_on_two_odd_days_is_forecast_on_the_others() -> None:
     dates = pd.date_range("2024-01-01", periods=70)
     open_days = microseconds(dates[~dates.dayofweek.isin([1, 6])])
