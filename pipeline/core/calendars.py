@@ -29,7 +29,7 @@ CHANCE_OF_RARE = 0.001
 # A frequency is offered if at least this share of the dates lies on it.
 MOST = 0.9
 # An unseen weekday is believed to be closed if it would be missing by chance with less than this probability.
-CHANCE_OF_CLOSED = 0.01
+CHANCE_OF_CLOSED = 1e-5
 
 EXAMPLES = "D (days), B (Monday to Friday), W (weeks), MS or ME (month starts or ends), QS, QE, YS, YE, h, 15min"
 
