@@ -12,8 +12,9 @@ from pipeline.core.engine import bad_capacity, changepoints_outside
 from pipeline.core.forecast_batch import Forecasts, forecast_batch
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.model.fit import FittedSeries, Histories, fit
+from pipeline.core.model.fit import FittedSeries, Histories, capacity, fit
 from pipeline.core.model.predict import components, intervals, predict
+from pipeline.core.model.structure import given_changepoints
 from pipeline.core.series_batch import flat_list
 from pipeline.errors import RecordError
 
@@ -87,25 +88,18 @@ class SeriesArrays:
             return found
         starts, ends = self.histories.offsets[:-1], self.histories.offsets[1:]
         if spec.changepoints:
-            given = np.array([np.datetime64(date, "us") for date in spec.changepoints]).astype(np.int64)
+            given = given_changepoints(spec)
             ds = self.histories.ds
             outside = (given.min() < ds[starts]) | (given.max() > ds[ends - 1])
             found |= {row: changepoints_outside() for row in self.members[outside].tolist()}
         if spec.growth == "logistic":
             past, ahead = (
-                _numbers(spec.cap, columns) - _numbers(spec.floor, columns)
-                for columns in (self.histories.extras, self.ahead)
+                capacity(spec.cap, columns, shape) <= capacity(spec.floor, columns, shape)
+                for columns, shape in ((self.histories.extras, self.histories.y.shape), (self.ahead, self.future.shape))
             )
-            bad = np.minimum.reduceat(np.broadcast_to(past, self.histories.y.shape), starts) <= 0
-            bad |= np.broadcast_to(ahead <= 0, self.future.shape).any(axis=1)
+            bad = np.logical_or.reduceat(past, starts) | ahead.any(axis=1)
             found |= {row: bad_capacity() for row in self.members[bad].tolist()}
         return found
-
-
-def _numbers(option: float | str | None, columns: Extras) -> Floats:
-    if isinstance(option, str):
-        return columns[option]
-    return np.array(0.0 if option is None else option)
 
 
 def fit_block(block: SeriesArrays, spec: ForecastSpec) -> list[FittedSeries]:

@@ -20,6 +20,7 @@ from pipeline.core.forecast_batch import Forecasts, forecast_batch
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.model.prophet_object import prophet_model
+from pipeline.core.model.structure import given_changepoints
 from pipeline.core.series_batch import lists_of
 from pipeline.errors import RecordError, shorten
 
@@ -100,8 +101,8 @@ def fit_and_forecast(
         if seasonality.condition_name is not None:
             frame[_condition_name(seasonality.condition_name)] = extras[seasonality.condition_name] != 0
     history, ahead = frame.iloc[:past].assign(y=values), frame.iloc[past:]
-    if spec.changepoints and (np.datetime64(min(spec.changepoints), "us").astype(np.int64) < dates[0]
-                              or np.datetime64(max(spec.changepoints), "us").astype(np.int64) > dates[-1]):  # fmt: skip
+    given = given_changepoints(spec)
+    if ((given < dates[0]) | (given > dates[-1])).any():
         raise changepoints_outside()
     model = prophet_model(spec, _regressor_name, _condition_name)
     try:

@@ -21,6 +21,7 @@ from pipeline.core.model.solver import FLOOR
 from pipeline.core.model.structure import (
     HolidayColumn,
     Seasonality,
+    given_changepoints,
     holiday_columns,
     number_of_changepoints,
     seasonalities_of,
@@ -144,6 +145,13 @@ def gates_of_columns(seasonalities: tuple[Seasonality, ...], columns: int) -> tu
     return names, gates
 
 
+def gate_columns(names: list[str], extras: dict[str, Floats], rows: int) -> Floats:
+    """Return whether each condition holds, as 0 or 1, shape (rows, C): any number but 0 meets it."""
+    if not names:
+        return np.empty((rows, 0))
+    return np.column_stack([extras[name].ravel() != 0 for name in names]).astype(np.float64)
+
+
 def capacity(option: float | str | None, extras: dict[str, Floats], shape: tuple[int, ...]) -> Floats:
     """Return a cap or floor for each row: a number for all, or a column."""
     if isinstance(option, str):
@@ -197,7 +205,7 @@ def _fit_alike(
         holidays = holiday_columns(spec, years_of(histories.ds))
     y_scale, floor, floors = _scales(histories, spec)
     if spec.changepoints:
-        given = np.array([np.datetime64(date, "us") for date in spec.changepoints]).astype(np.int64)
+        given = given_changepoints(spec)
         changepoints = np.sort((given[None, :] - start[:, None]) / t_scale[:, None], axis=1)
     else:
         changepoints = np.zeros((n, max(changes, 1)))
@@ -244,11 +252,6 @@ def _fit_alike(
         for i, regressor in enumerate(spec.regressors):
             shift, scale = np.repeat(mean[chosen, i], lengths), np.repeat(std[chosen, i], lengths)
             own[:, i] = (part.extras[regressor.name] - shift) / scale
-        gates = (
-            np.column_stack([part.extras[name] != 0 for name in names]).astype(np.float64)
-            if names
-            else np.empty((len(part.ds), 0))
-        )
         kept = np.repeat(alone, rows)
         t, y = np.empty(len(part.ds)), np.empty(len(part.ds))
         _scale_rows(part.offsets, part.ds, part.y, floors[kept], y_scale[chosen], t, y)
@@ -257,7 +260,7 @@ def _fit_alike(
             caps = capacity(spec.cap, histories.extras, histories.y.shape)
             cap = ((caps - floors) / np.repeat(y_scale, rows))[kept]
         results = np.empty((len(chosen), theta.shape[1])), np.empty(len(chosen)), np.empty(len(chosen), np.int64)
-        own_hinges, gates = np.ascontiguousarray(hinges[chosen]), np.ascontiguousarray(gates)
+        own_hinges, gates = np.ascontiguousarray(hinges[chosen]), gate_columns(names, part.extras, len(part.ds))
         tau = spec.changepoint_prior_scale
         if growth == LOGISTIC or multiplicative.any():
             fit_nonlinear(

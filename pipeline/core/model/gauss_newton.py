@@ -236,27 +236,11 @@ def _climb(
             if rss < 1e-10 * yy:
                 free = False  # too small beside the rest for sigma to be had from the Gram
             free_now = free and status == MAXIMUM
-            found, how = solve(
-                gram,
-                target,
-                pull,
-                own,
-                lever,
-                yy,
-                rows,
-                tau,
-                False,
-                0.0 if free_now else s2,
-                proposed,
-                signs,
-                work,
-                room,
-            )
+            given = 0.0 if free_now else s2
+            _, how = solve(gram, target, pull, own, lever, yy, rows, tau, False, given, proposed, signs, work, room)
             if free_now and how != MAXIMUM and how != UNDEFINED:
                 free = free_now = False
-                found, how = solve(
-                    gram, target, pull, own, lever, yy, rows, tau, False, s2, proposed, signs, work, room
-                )
+                _, how = solve(gram, target, pull, own, lever, yy, rows, tau, False, s2, proposed, signs, work, room)
             if how == UNDEFINED:
                 return np.nan, UNDEFINED, np.inf
             before = penalties(growth, theta, precision, tau) + _misfit(rss, s2, rows, free_now)
@@ -284,10 +268,7 @@ def _climb(
                 found = sigma_squared(rss, rows)
             elif round_number < SETTLED_ROUNDS:
                 rotated, own_goal, means, _ = rotate(gram, target, pull, own, lever)
-                values = np.empty(ns)
-                for k in range(ns):
-                    values[k] = rotated[k, k]
-                found = marginal_variance(values, own_goal[:ns], means, yy, rows)
+                found = marginal_variance(rotated, own_goal, means, yy, rows)
             if found <= (collapsed if status == MAXIMUM and rows <= 4 * p else floor):
                 found = 0.0
                 break

@@ -14,6 +14,7 @@ from pipeline.core.model.fit import (
     GROWTHS,
     FittedSeries,
     capacity,
+    gate_columns,
     gates_of_columns,
     multiplicative_columns,
 )
@@ -66,14 +67,9 @@ def predict(fitted: FittedSeries, dates: Dates, extras: dict[str, Floats]) -> Pr
     features, rows = features_on(fitted, dates)
     names, gate_of = gates_of_columns(fitted.seasonalities, features.shape[1])
     own = np.empty((n * horizon, len(spec.regressors)))
-    for i, regressor in enumerate(spec.regressors):
-        scaled = (extras[regressor.name] - fitted.regressor_mean[:, i, None]) / fitted.regressor_std[:, i, None]
-        own[:, i] = scaled.ravel()
-    gates = (
-        np.column_stack([extras[name].ravel() != 0 for name in names]).astype(np.float64)
-        if names
-        else np.empty((n * horizon, 0))
-    )
+    for i in range(len(spec.regressors)):
+        own[:, i] = standardised(fitted, i, extras).ravel()
+    gates = gate_columns(names, extras, n * horizon)
     floor = np.repeat(fitted.floor[:, None], horizon, axis=1)
     cap = np.empty(0)
     if growth == LOGISTIC:
@@ -88,7 +84,7 @@ def predict(fitted: FittedSeries, dates: Dates, extras: dict[str, Floats]) -> Pr
     trend, factor, yhat = np.empty(n * horizon), np.empty(n * horizon), np.empty(n * horizon)
     predict_ragged(
         growth, np.arange(n + 1) * horizon, t.ravel(), cap.ravel(), np.ascontiguousarray(hinges), rows, features, own,
-        np.ascontiguousarray(gates), gate_of, np.concatenate([np.zeros(first, np.bool_), multiplicative]),
+        gates, gate_of, np.concatenate([np.zeros(first, np.bool_), multiplicative]),
         theta, trend, factor, yhat)  # fmt: skip
     shape = (n, horizon)
     scale = fitted.y_scale[:, None]
@@ -128,9 +124,14 @@ def components(
         add("holidays", columns, features[:, :, columns])
         at = columns.stop
     for i, regressor in enumerate(fitted.spec.regressors):
-        scaled = (extras[regressor.name] - fitted.regressor_mean[:, i, None]) / fitted.regressor_std[:, i, None]
-        add(regressor.name, slice(at + i, at + i + 1), scaled[:, :, None])
+        add(regressor.name, slice(at + i, at + i + 1), standardised(fitted, i, extras)[:, :, None])
     return found
+
+
+def standardised(fitted: FittedSeries, i: int, extras: dict[str, Floats]) -> Floats:
+    """Return the i-th regressor as the fit has seen it, shape (n, H)."""
+    x = extras[fitted.spec.regressors[i].name]
+    return (x - fitted.regressor_mean[:, i, None]) / fitted.regressor_std[:, i, None]
 
 
 def features_on(fitted: FittedSeries, dates: Dates) -> tuple[Floats, Ints]:

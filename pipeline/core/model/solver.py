@@ -305,27 +305,29 @@ def rotate(
 
 
 @compiled
-def marginal_variance(values: Floats, target: Floats, pull: Floats, yy: float, rows: float) -> float:
+def marginal_variance(gram: Floats, target: Floats, pull: Floats, yy: float, rows: float) -> float:
     """Return a variance for a series whose posterior has no maximum: what the smooth block alone says of the noise.
 
     The greater of two. The first is that of largest marginal likelihood, times sigma's prior.
 
-    In rotated coordinates, with phi ~ Normal(pull, 1) integrated out, minus twice its logarithm is
+    With values the diagonal of its Gram matrix in rotated coordinates, and phi ~ Normal(pull, 1) integrated out, minus
+    twice its logarithm is
     (T - ns) log s2 + sum log(s2 + values) + |y - Z pull|^2 / s2 - sum (Z'(y - Z pull))^2 / (s2 (s2 + values)) + 4 s2.
     The second is the mean square outside of the directions to which the prior gives the series' own variance or more:
     wide priors let even slight directions, such as the drift of quarters against the year, account for all noise.
 
     Args:
-        values: diagonal of the Gram matrix, shape (ns,).
-        target: Z'y, shape (ns,).
+        gram: Gram matrix in rotated coordinates, of which the smooth block's diagonal is read.
+        target: Z'y, shape (at least ns,).
         pull: prior means, shape (ns,).
         yy: y'y.
         rows: T.
     """
-    ns = len(values)
-    centred = np.empty(ns)
+    ns = len(pull)
+    values, centred = np.empty(ns), np.empty(ns)
     quadratic = yy
     for k in range(ns):
+        values[k] = gram[k, k]
         centred[k] = target[k] - values[k] * pull[k]
         quadratic -= pull[k] * (target[k] + centred[k])
     outside, free = quadratic, rows
@@ -406,11 +408,7 @@ def solve(
 
 @compiled
 def _marginal_or_floor(gram: Floats, target: Floats, pull: Floats, yy: float, rows: float) -> tuple[float, int]:
-    ns = len(pull)
-    values = np.empty(ns)
-    for k in range(ns):
-        values[k] = gram[k, k]
-    s2 = marginal_variance(values, target[:ns], pull, yy, rows)
+    s2 = marginal_variance(gram, target, pull, yy, rows)
     floor = RELATIVE_FLOOR * yy / rows + 1e-300
     return (s2, MARGINAL) if s2 > 100 * floor else (floor, FLOOR)
 

@@ -83,6 +83,11 @@ def seasonalities_of(spec: ForecastSpec, span: int, least_step: int) -> tuple[Se
     return tuple(chosen.values())
 
 
+def given_changepoints(spec: ForecastSpec) -> npt.NDArray[np.int64]:
+    """Return the changepoints that the options give, in microseconds and in their order."""
+    return np.array([np.datetime64(date, "us") for date in spec.changepoints or ()]).astype(np.int64)
+
+
 def number_of_changepoints(rows: npt.NDArray[np.int64], spec: ForecastSpec) -> npt.NDArray[np.int64]:
     """Return how many changepoints histories of some lengths get, shape (n,)."""
     if spec.changepoints is not None:
