@@ -112,7 +112,8 @@ def forecast_block(
     if not spec.scored:
         return forecasts
     shortened, rows, actual, scale = held_out(series, extras, spec.horizon)
-    predictions = engine.forecast(shortened, tuple(extras), spec, limits)
+    bare = spec.model_copy(update={"level": (), "components": False})  # no intervals are needed
+    predictions = engine.forecast(shortened, tuple(extras), bare, limits)
     forecast = np.asarray(predictions.column("fault").is_null())
     values = flat_list(predictions, "yhat")[0].reshape(-1, spec.horizon)
     scores = np.full(len(series), np.nan)

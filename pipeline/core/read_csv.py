@@ -198,13 +198,14 @@ class CsvReader:
             )  # fmt: skip
 
         try:
-            table = read(types)
-            as_it_should_be = all(_is_plain(column, self.style.form) for column in table.columns)
+            table = read(types).combine_chunks()
+            as_it_should_be = all(_is_plain(_whole(table, name), self.style.form) for name in types)
         except pa.ArrowInvalid:
             as_it_should_be = False
         if not as_it_should_be:
-            table = read(dict.fromkeys(types, pa.string()))  # so that the odd cell can be named as it stands
-        return table.combine_chunks(), self._lines(chunk, table.num_rows, skipped)
+            strings = dict.fromkeys(types, pa.string())
+            table = read(strings).combine_chunks()  # so that the odd cell can be named as it stands
+        return table, self._lines(chunk, table.num_rows, skipped)
 
     def _lines(self, chunk: Chunk, rows: int, skipped: list[pa_csv.InvalidRow]) -> Ints:
         """Return the line of each row.
@@ -233,7 +234,7 @@ class CsvReader:
         column = _whole(table, self.columns.date)
         if pa.types.is_timestamp(column.type):
             bad = np.asarray(pc.is_null(column))
-            dates = np.asarray(pc.fill_null(column.cast(pa.int64()), 0))
+            dates = np.asarray(pc.fill_null(column.view(pa.int64()), 0))
             return np.broadcast_to(np.str_(""), len(column)), dates, bad
         text = pc.utf8_trim_whitespace(column)
         dates, bad, offsets = self.style.read(text)
@@ -370,7 +371,7 @@ def _first_of_each(codes: Ints, flagged: npt.NDArray[np.bool_]) -> Ints:
     return result
 
 
-def _is_plain(column: pa.ChunkedArray, date_form: str) -> bool:
+def _is_plain(column: pa.Array, date_form: str) -> bool:
     """Return whether a typed column holds only what reading its text would have given.
 
     Arrow takes more for numbers and dates than we do; what counts must not depend on the other cells of a chunk.
@@ -378,7 +379,7 @@ def _is_plain(column: pa.ChunkedArray, date_form: str) -> bool:
     if pa.types.is_floating(column.type):
         return bool(pc.all(pc.is_finite(column)).as_py() is not False)
     if pa.types.is_timestamp(column.type) and date_form == "date":
-        return not (np.asarray(pc.fill_null(column.cast(pa.int64()), 0)) % DAY).any()
+        return not (np.asarray(pc.fill_null(column.view(pa.int64()), 0)) % DAY).any()
     return True
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.core.calendars import DAY, HOUR, Dates, parse_frequency, slots_of
-from pipeline.core.series_batch import flat_list, list_column, lists_of, timestamps
+from pipeline.core.series_batch import flat_list, list_column, timestamps
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -43,34 +44,34 @@ def seasonal_naive_pairs(dates: Dates, frequency: str) -> tuple[Ints, Ints]:
     return earlier, at[earlier]
 
 
-def seasonal_naive_errors(histories: Sequence[Floats], dates: Sequence[Dates], frequencies: Sequence[str]) -> Floats:
+def seasonal_naive_errors(y: Floats, ds: Dates, offsets: Ints, frequencies: Sequence[str]) -> Floats:
     """Return the mean absolute error of the seasonal naive forecast within each history, shape (n,); 0 if it has none.
 
     Args:
-        histories: values of each series.
-        dates: their dates.
+        y: values of all series, one after the other, shape (N,).
+        ds: their dates, shape (N,).
+        offsets: row i of the block is y[offsets[i]:offsets[i + 1]], shape (n + 1,).
         frequencies: their frequencies.
     """
-    errors = np.zeros(len(histories))
-    for group in _alike(dates, frequencies):
-        earlier, later = seasonal_naive_pairs(dates[group[0]], frequencies[group[0]])
+    errors = np.zeros(len(frequencies))
+    for first, last in pairwise(_runs(ds, offsets, frequencies)):
+        start, end = offsets[first], offsets[first + 1]
+        earlier, later = seasonal_naive_pairs(ds[start:end], frequencies[first])
         if len(earlier):
-            values = np.stack([histories[i] for i in group])
-            errors[group] = np.abs(values[:, later] - values[:, earlier]).mean(axis=1)
+            values = y[start : offsets[last]].reshape(last - first, -1)
+            errors[first:last] = np.abs(values[:, later] - values[:, earlier]).mean(axis=1)
     return errors
 
 
-def _alike(dates: Sequence[Dates], frequencies: Sequence[str]) -> list[list[int]]:
-    """Return runs of series with the same dates and frequency."""
-    runs: list[list[int]] = []
-    for i, own in enumerate(dates):
-        if runs:
-            one = runs[-1][0]
-            if frequencies[one] == frequencies[i] and np.array_equal(dates[one], own):
-                runs[-1].append(i)
-                continue
-        runs.append([i])
-    return runs
+def _runs(ds: Dates, offsets: Ints, frequencies: Sequence[str]) -> list[int]:
+    """Return where runs of series with the same dates and frequency begin, and the number of series."""
+    names, lengths = np.array(frequencies), np.diff(offsets)
+    other = np.ones(len(lengths) + 1, dtype=np.bool_)
+    other[1:-1] = (lengths[1:] != lengths[:-1]) | (names[1:] != names[:-1])
+    for first, last in pairwise(np.flatnonzero(other).tolist()):
+        dates = ds[offsets[first] : offsets[last]].reshape(last - first, -1)
+        other[first + 1 : last] = (dates[1:] != dates[:-1]).any(axis=1)
+    return list(np.flatnonzero(other).tolist())
 
 
 def held_out(
@@ -98,12 +99,13 @@ def held_out(
     early = np.ones(len(ds), dtype=np.bool_)
     early[last] = False
     bounds = offsets - horizon * np.arange(len(offsets))
+    dates, values = ds[early], y[early]
     columns = {
         "series_id": series.column("series_id"),
         "ids": series.column("ids"),
         "frequency": series.column("frequency"),
-        "ds": list_column(bounds, timestamps(ds[early])),
-        "y": list_column(bounds, pa.array(y[early])),
+        "ds": list_column(bounds, timestamps(dates)),
+        "y": list_column(bounds, pa.array(values)),
         "future": list_column(horizon * np.arange(len(offsets)), timestamps(ds[last].ravel())),
     }
     for name in extras:
@@ -112,9 +114,7 @@ def held_out(
         columns[f"extra_{name}"] = list_column(offsets, pa.array(numbers[rows]))
     columns["fault"] = series.column("fault")
     shortened = pa.record_batch(columns, schema=series.schema)
-    scales = seasonal_naive_errors(
-        lists_of(shortened, "y"), lists_of(shortened, "ds"), shortened.column("frequency").to_pylist()
-    )
+    scales = seasonal_naive_errors(values, dates, bounds, series.column("frequency").to_pylist())
     return shortened, kept, y[last], scales
 
 

@@ -313,7 +313,7 @@ def too_many_rows(limit: int) -> RecordError:
 
 def timestamps(dates: Dates) -> pa.Array:
     """Return dates as Arrow timestamps."""
-    return pa.array(dates.astype("datetime64[us]"), pa.timestamp("us"))
+    return pa.array(dates).view(pa.timestamp("us"))
 
 
 def list_column(offsets: np.ndarray, flat: pa.Array) -> pa.ListArray:
@@ -340,7 +340,7 @@ def flat_list(batch: pa.RecordBatch, name: str) -> tuple[np.ndarray, np.ndarray]
     column = batch.column(name)
     flat = column.values
     if pa.types.is_timestamp(flat.type):
-        flat = flat.cast(pa.int64())
+        flat = flat.view(pa.int64())
     offsets = np.asarray(column.offsets).astype(np.int64)
     return np.asarray(flat)[offsets[0] : offsets[-1]], offsets - offsets[0]
 

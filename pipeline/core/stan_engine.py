@@ -145,6 +145,9 @@ def _predict(model: Any, ahead: pd.DataFrame, spec: ForecastSpec) -> SeriesForec
     regressors = {regressor.name: _regressor_name(regressor.name, i) for i, regressor in enumerate(spec.regressors)}
     columns = {name: regressors.get(name, name) for name in spec.component_names}
     components = {name: predicted[column].to_numpy() for name, column in columns.items() if column in predicted}
+    if not spec.level:
+        none = np.empty((0, len(prediction)))
+        return SeriesForecast(prediction, none, none, components)
     model.uncertainty_samples = spec.uncertainty_samples
     with _SAMPLING:
         np.random.seed(SEED)

@@ -69,7 +69,7 @@ def forecast_rows(block: ForecastBlock, spec: ForecastSpec) -> pa.Table:
     count, repeats = int(steps.sum()), len(levels)
     series = pa.array(np.repeat(np.arange(len(batch)), steps * repeats))
     step = np.concatenate([np.arange(1, n + 1) for n in steps.tolist()]) if count else np.empty(0, dtype=np.int64)
-    dates: Dates = layout.style.to_utc(np.asarray(batch.column("ds").flatten().cast(pa.int64())))
+    dates: Dates = layout.style.to_utc(np.asarray(batch.column("ds").flatten().view(pa.int64())))
 
     def ends(name: str) -> pa.Array:
         by_level = [np.asarray(batch.column(f"{name}_{i}").flatten()) for i in range(repeats)]

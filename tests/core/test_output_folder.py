@@ -73,7 +73,7 @@ def test_a_run_leaves_the_csv_the_tables_and_nothing_else(
     )
     assert sorted(contents(tmp_path / "out")) == [
         f"_dropcast/dead_letters/{key}.ndjson", f"_dropcast/dead_letters/{key}.parquet",
-        *(f"_dropcast/forecasts/{key}-00000{part}.parquet" for part in range(3)), "stores.csv",
+        *(f"_dropcast/forecasts/{key}-00000{part}.parquet" for part in range(2)), "stores.csv",
     ]  # fmt: skip
     assert len((tmp_path / "out/stores.csv").read_text().splitlines()) == 1 + 599 * 28
 

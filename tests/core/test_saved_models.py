@@ -19,6 +19,7 @@ from pipeline.core.model.fit import fit
 from pipeline.core.model.predict import components, predict
 from pipeline.core.model.prophet_json import from_prophet_json
 from pipeline.core.model.prophet_object import to_prophet
+from pipeline.core.row_store import BLOCK_SERIES
 from pipeline.errors import RecordError
 from tests.conftest import daily_series
 from tests.core.test_native_engine import CASES, dates, extras_for, histories, sales
@@ -81,7 +82,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("series", [1, 300])
+@pytest.mark.parametrize("series", [1, BLOCK_SERIES["native"] + 44])
 def test_forecasts_from_saved_models_are_those_of_the_fit(
     series: int, write_csv: WriteCsv, make_settings: Callable[..., Any], tmp_path: Path
 ) -> None:

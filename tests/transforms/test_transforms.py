@@ -95,7 +95,7 @@ def test_forecast_gives_each_block_its_forecasts(write_csv: WriteCsv, tmp_path: 
         forecasts = pipeline | beam.Create(blocks) | Forecast(Limits(), str(tmp_path / "out"))
         assert_that(
             forecasts | beam.Map(lambda f: (f.part, len(f.batch), f.model)),
-            equal_to([(0, 256, "naive 1"), (1, 256, "naive 1"), (2, 88, "naive 1")]),
+            equal_to([(0, 512, "naive 1"), (1, 88, "naive 1")]),
         )
 
 

@@ -158,6 +158,8 @@ def intervals(fitted: FittedSeries, prediction: Prediction, levels: tuple[float,
     """
     probabilities = tuple(level / 100 for level in levels)
     n, horizon = prediction.t.shape
+    if not levels:
+        return np.empty((0, n, horizon)), np.empty((0, n, horizon))
     sigma = (fitted.sigma_obs * fitted.y_scale)[:, None]
     growth = GROWTHS[fitted.spec.growth]
     if growth == FLAT:

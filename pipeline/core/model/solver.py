@@ -46,16 +46,21 @@ def sigma_squared(rss: float, rows: float) -> float:
 
 
 @compiled
-def minimise_lasso(s: Floats, r: Floats, penalty: float, least: Floats, d: Floats, signs: Ints, work: Floats) -> None:
-    """Minimise 1/2 d'Sd - r'd + penalty |d|_1 by an active set.
+def minimise_lasso(
+    g: Floats, w: Floats, r: Floats, penalty: float, least: Floats, d: Floats, signs: Ints, s: Floats, work: Floats
+) -> None:
+    """Minimise 1/2 d'Sd - r'd + penalty |d|_1, where S = G - W'W, by an active set.
 
     Args:
-        s: S, symmetric positive semidefinite, shape (n, n).
+        g: G, its lower triangle, shape (n, n).
+        w: W, shape (ns, n).
         r: shape (n,).
         penalty: weight of the absolute values.
         least: pivots of Cholesky's factorisation at or below these are those of dependent columns, shape (n,).
         d: where to begin, and the result, shape (n,).
         signs: signs of d, 0 for a column that is not active, shape (n,).
+        s: room for S, shape (n, n); its diagonal is given, of its rows only those of columns that become active are
+            worked out.
         work: room for n + 4 rows of n numbers.
     """
     n = len(r)
@@ -65,6 +70,7 @@ def minimise_lasso(s: Floats, r: Floats, penalty: float, least: Floats, d: Float
     m = 0
     for i in range(n):
         if signs[i] != 0:
+            _schur_row(g, w, i, s)
             active[m] = i
             m += 1
     factored = 0  # rows of the factor that hold; half is L^-1 (r - penalty signs), as far as these
@@ -131,9 +137,30 @@ def minimise_lasso(s: Floats, r: Floats, penalty: float, least: Floats, d: Float
                 best, added = abs(slope[i]), i
         if added < 0:
             return
+        _schur_row(g, w, added, s)
         signs[added] = 1 if slope[added] > 0 else -1
         active[m] = added
         m += 1
+
+
+@compiled
+def _schur_row(g: Floats, w: Floats, i: int, s: Floats) -> None:
+    """Write row i of S = G - W'W; of G the lower triangle is read."""
+    ns, n = w.shape
+    row = s[i]
+    for j in range(i + 1):
+        row[j] = g[i, j]
+    for j in range(i + 1, n):
+        row[j] = g[j, i]
+    whole = ns - ns % 4
+    for k in range(0, whole, 4):  # four at a time: fewer passes over the row
+        f0, f1, f2, f3 = w[k, i], w[k + 1, i], w[k + 2, i], w[k + 3, i]
+        for j in range(n):
+            row[j] -= f0 * w[k, j] + f1 * w[k + 1, j] + f2 * w[k + 2, j] + f3 * w[k + 3, j]
+    for k in range(whole, ns):
+        f0 = w[k, i]
+        for j in range(n):
+            row[j] -= f0 * w[k, j]
 
 
 @compiled
@@ -150,7 +177,7 @@ def eliminate(
     """Eliminate the smooth block at a given s2; return whether the arithmetic held.
 
     With A = G_ss + s2 (diag(precision) + lever lever') = LL', writes W = L^-1 G_sd, v = L^-1 (b_s + s2 pull), the
-    Schur complement S = G_dd - W'W, and r = b_d - W'v.
+    diagonal of the Schur complement S = G_dd - W'W, and r = b_d - W'v.
 
     Args:
         gram: Z'Z, shape (ns + nd, ns + nd), its lower triangle.
@@ -160,7 +187,8 @@ def eliminate(
         lever: a further prior on one combination of smooth parameters, shape (ns,); not read if diagonal.
         s2: variance of the noise.
         diagonal: whether gram's smooth block is diagonal.
-        work: shape (ns + nd + 2, ns + nd): rows 0 to ns hold L, W beside it and v; then S, and r.
+        work: shape (ns + nd + 2, ns + nd): rows 0 to ns hold L and W beside it; then room for
+            S, with its diagonal; then v, and r.
     """
     ns = len(precision)
     nd = len(target) - ns
@@ -192,24 +220,13 @@ def eliminate(
         v[k] *= f
         for i in range(nd):
             work[k, ns + i] *= f
-    whole = ns - ns % 4
     for i in range(nd):
         at = ns + i
-        r[i] = target[at]
+        r[i], diagonal_of_s = target[at], gram[at, at]
         for k in range(ns):
             r[i] -= work[k, at] * v[k]
-        for j in range(i + 1):
-            work[at, ns + j] = gram[at, ns + j]
-        for k in range(0, whole, 4):  # four at a time: fewer passes over the row
-            f0, f1, f2, f3 = work[k, at], work[k + 1, at], work[k + 2, at], work[k + 3, at]
-            for j in range(ns, at + 1):
-                work[at, j] -= f0 * work[k, j] + f1 * work[k + 1, j] + f2 * work[k + 2, j] + f3 * work[k + 3, j]
-        for k in range(whole, ns):
-            f0 = work[k, at]
-            for j in range(ns, at + 1):
-                work[at, j] -= f0 * work[k, j]
-        for j in range(i):
-            work[ns + j, at] = work[at, ns + j]
+            diagonal_of_s -= work[k, at] ** 2
+        work[at, at] = diagonal_of_s
     return bool(np.isfinite(v[0]))
 
 
@@ -422,7 +439,7 @@ def _maximise(
     ns = len(precision)
     nd = len(target) - ns
     p = ns + nd
-    s, r, d = work[ns:p, ns:], work[p + 1, :nd], work[p + 2, :nd]
+    g, w, s, r, d = gram[ns:, ns:], work[:ns, ns:], work[ns:p, ns:], work[p + 1, :nd], work[p + 2, :nd]
     least = np.empty(nd)
     for i in range(nd):
         least[i] = 1e-13 * gram[ns + i, ns + i]
@@ -438,7 +455,7 @@ def _maximise(
             return np.nan, UNDEFINED
         penalty = s2 / tau
         if step > 0 or fixed > 0:  # the first round only lowers the bound of sigma from which to begin
-            minimise_lasso(s, r, penalty, least, d, signs, room[:, :nd])
+            minimise_lasso(g, w, r, penalty, least, d, signs, s, room[:, :nd])
         smooth_given_hinges(d, ns, diagonal, work, theta)
         if fixed > 0:
             return s2, MAXIMUM
