@@ -24,7 +24,7 @@ from rivals import Rivals
 from series import make_block
 from threads import in_one_thread
 
-BLOCK, BLOCKS = 256, 3  # series in a block of the native engine, and blocks a round
+BLOCK, BLOCKS = 512, 3  # series in a block of the native engine, and blocks a round
 CASES = [(rows, ragged, "additive") for rows in (365, 1095, 3000) for ragged in (False, True)]
 CASES += [(365, False, "multiplicative"), (365, False, "logistic")]
 # How many series a rival gets, by rows: the fewest that show what it can do.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.core.calendars import DAY, HOUR, Dates, parse_frequency, slots_of
-from pipeline.core.series_batch import flat_list, list_column, timestamps
+from pipeline.core.series_batch import first_of_same_dates, flat_list, list_column, timestamps
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -54,24 +54,16 @@ def seasonal_naive_errors(y: Floats, ds: Dates, offsets: Ints, frequencies: Sequ
         frequencies: their frequencies.
     """
     errors = np.zeros(len(frequencies))
-    for first, last in pairwise(_runs(ds, offsets, frequencies)):
+    names = np.array(frequencies)
+    other = first_of_same_dates(ds, offsets)
+    other[1:] |= names[1:] != names[:-1]
+    for first, last in pairwise([*np.flatnonzero(other).tolist(), len(names)]):
         start, end = offsets[first], offsets[first + 1]
         earlier, later = seasonal_naive_pairs(ds[start:end], frequencies[first])
         if len(earlier):
             values = y[start : offsets[last]].reshape(last - first, -1)
             errors[first:last] = np.abs(values[:, later] - values[:, earlier]).mean(axis=1)
     return errors
-
-
-def _runs(ds: Dates, offsets: Ints, frequencies: Sequence[str]) -> list[int]:
-    """Return where runs of series with the same dates and frequency begin, and the number of series."""
-    names, lengths = np.array(frequencies), np.diff(offsets)
-    other = np.ones(len(lengths) + 1, dtype=np.bool_)
-    other[1:-1] = (lengths[1:] != lengths[:-1]) | (names[1:] != names[:-1])
-    for first, last in pairwise(np.flatnonzero(other).tolist()):
-        dates = ds[offsets[first] : offsets[last]].reshape(last - first, -1)
-        other[first + 1 : last] = (dates[1:] != dates[:-1]).any(axis=1)
-    return list(np.flatnonzero(other).tolist())
 
 
 def held_out(

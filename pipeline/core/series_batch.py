@@ -345,6 +345,23 @@ def flat_list(batch: pa.RecordBatch, name: str) -> tuple[np.ndarray, np.ndarray]
     return np.asarray(flat)[offsets[0] : offsets[-1]], offsets - offsets[0]
 
 
+def first_of_same_dates(ds: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Return for each row whether its dates differ from those of the row before it, shape (n,).
+
+    Args:
+        ds: dates of all rows, one after the other, shape (N,).
+        offsets: row i is ds[offsets[i]:offsets[i + 1]], shape (n + 1,).
+    """
+    lengths = np.diff(offsets)
+    first = np.ones(len(lengths), dtype=np.bool_)
+    first[1:] = lengths[1:] != lengths[:-1]
+    for start, end in pairwise([*np.flatnonzero(first).tolist(), len(lengths)]):
+        if end - start > 1:
+            dates = ds[offsets[start] : offsets[end]].reshape(end - start, -1)
+            first[start + 1 : end] = (dates[1:] != dates[:-1]).any(axis=1)
+    return first
+
+
 def lists_of(batch: pa.RecordBatch, name: str) -> list[np.ndarray]:
     """Return a list column as one NumPy array a row; timestamps as int64 microseconds."""
     numbers, offsets = flat_list(batch, name)

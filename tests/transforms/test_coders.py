@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import datetime
+
 import pyarrow as pa
 import pytest
 from apache_beam import coders
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.coders import CODERS
-from pipeline.core.series_batch import series_schema
+from pipeline.core.series_batch import TIMESTAMPS, series_schema
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request, SeriesBlock
 from pipeline.errors import RecordError
 
@@ -61,3 +63,13 @@ def test_a_slice_of_a_batch_is_encoded_without_the_rest() -> None:
     request = Request("a", "b", "2024-01-01T00:00:00Z", "c", "{}")
     coder = coders.registry.get_coder(SeriesBlock)
     assert len(coder.encode(SeriesBlock(request, 0, 1, "{}", big.slice(5000, 2)))) < 2000
+
+
+def test_series_on_the_same_dates_carry_them_once() -> None:
+    days = [[datetime(2024, 1, 1 + day) for day in range(30)], [datetime(2024, 2, 1 + day) for day in range(20)]]
+    batch = pa.record_batch({"ds": pa.array([days[0]] * 50 + [days[1]] + [days[0]] * 2, TIMESTAMPS)})
+    block = SeriesBlock(Request("a.csv", "v", "2024-01-01T00:00:00Z", "a.csv", "{}"), 0, 1, "{}", batch)
+    coder = coders.registry.get_coder(SeriesBlock)
+    encoded = coder.encode(block)
+    assert len(encoded) < batch.nbytes / 4
+    assert coder.decode(encoded) == block
