@@ -103,6 +103,7 @@ class Outcome:
         part: the part just written, while parts are still gathered; -1 once all are there.
         failure: a DeadLetter as JSON if the file could not be read, else "".
         summary: what was written, as JSON, if the request has one part; those of several lie in work files.
+        superseded: whether it gave way to a newer version of its source.
     """
 
     request: Request
@@ -110,6 +111,7 @@ class Outcome:
     part: int = -1
     failure: str = ""
     summary: str = ""
+    superseded: bool = False
 
 
 @dataclass(frozen=True)

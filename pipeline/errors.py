@@ -23,6 +23,8 @@ class Code:
 
 
 CODES: dict[str, Code] = {
+    # a message
+    "BAD_MESSAGE": Code("The message is neither a bucket's notification nor a manifest."),
     # the file as a whole
     "SOURCE_GONE": Code("The file was not there when it was to be read.", replayable=True),
     "SOURCE_CHANGED": Code("The file changed while it was read.", replayable=True),
@@ -69,10 +71,15 @@ CODES: dict[str, Code] = {
     "REGRESSOR_MISSING": Code("A regressor, cap or floor lacks a value in the history or on a date to forecast."),
     "BAD_CAPACITY": Code("The cap is not above the floor."),
     "BAD_CHANGEPOINTS": Code("The changepoints given do not lie within the history."),
+    "ROW_REFUSED": Code("BigQuery refused rows of the series' forecast."),
     "BAD_MODEL": Code("A model given with --models is missing, or cannot be used."),
     "FIT_TIMEOUT": Code("The fit took longer than --max_fit_seconds.", replayable=True),
     "FIT_FAILED": Code("The engine could not fit the series, or gave numbers that are not finite."),
 }
+
+
+class SupersededError(Exception):
+    """A newer version of the source has taken its place: there is nothing left to do, and nothing wrong."""
 
 
 class RecordError(Exception):

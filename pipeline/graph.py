@@ -8,7 +8,9 @@ from pipeline.elements import Outcome
 from pipeline.options import Settings
 from pipeline.transforms.deduplicate import Deduplicate
 from pipeline.transforms.forecast import Forecast
+from pipeline.transforms.load_rows import LoadRows
 from pipeline.transforms.load_series import LoadSeries
+from pipeline.transforms.publish_receipts import PublishReceipts
 from pipeline.transforms.read_requests import ReadRequests
 from pipeline.transforms.write_dead_letters import WriteDeadLetters, WriteStrayDeadLetters
 from pipeline.transforms.write_forecasts import WriteForecasts
@@ -17,15 +19,16 @@ from pipeline.transforms.write_receipts import WriteReceipts
 
 def build(pipeline: beam.Pipeline, settings: Settings) -> beam.PCollection:
     """Apply the whole graph; return the receipts, one for each request."""
-    limits, output = settings.limits, str(settings.output.absolute())
-    allowed = tuple(str(folder.absolute()) for folder in settings.allowed)
+    limits, destination = settings.limits, settings.destination
 
-    read = pipeline | "ReadRequests" >> ReadRequests(settings.files, settings.spec.to_json(), allowed, output)
-    requests = read["requests"] | "Deduplicate" >> Deduplicate()
-    loaded = requests | "LoadSeries" >> LoadSeries(limits, output)
-    forecasts = loaded["blocks"] | "Forecast" >> Forecast(limits, output)
-    written = forecasts | "WriteForecasts" >> WriteForecasts(output)
+    read = pipeline | "ReadRequests" >> ReadRequests(settings)
+    requests = read["requests"] | "Deduplicate" >> Deduplicate(destination.batch)
+    loaded = requests | "LoadSeries" >> LoadSeries(limits, destination)
+    forecasts = loaded["blocks"] | "Forecast" >> Forecast(limits, destination)
+    written = forecasts | "WriteForecasts" >> WriteForecasts(destination) | "LoadRows" >> LoadRows(destination)
 
     outcomes = (written, loaded["unreadable"]) | "AllOutcomes" >> beam.Flatten().with_output_types(Outcome)
-    read["bad"] | "WriteStrayDeadLetters" >> WriteStrayDeadLetters(output)
-    return outcomes | "WriteDeadLetters" >> WriteDeadLetters(output) | "WriteReceipts" >> WriteReceipts(output)
+    read["bad"] | "WriteStrayDeadLetters" >> WriteStrayDeadLetters(destination)
+    lettered = outcomes | "WriteDeadLetters" >> WriteDeadLetters(destination)
+    receipts = lettered | "WriteReceipts" >> WriteReceipts(destination)
+    return receipts | "PublishReceipts" >> PublishReceipts(settings.output_topic)

@@ -6,11 +6,13 @@ import argparse
 from datetime import UTC, datetime
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
+from apache_beam.metrics.metric import MetricsFilter
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
 
 from pipeline import graph
-from pipeline.core.summary import describe, outcome_of_run
-from pipeline.options import add_run_arguments, settings_from, unknown_options, with_underscores
+from pipeline.core.summary import describe, describe_counts, exit_code_of_counts, outcome_of_run
+from pipeline.metrics import NAMESPACE
+from pipeline.options import OptionsError, Settings, add_run_arguments, settings_from, unknown_options, with_underscores
 
 
 class DropcastOptions(PipelineOptions):  # type: ignore[misc]
@@ -33,12 +35,38 @@ def run(argv: list[str]) -> int:
     arguments = options.view_as(DropcastOptions).get_all_options()
     settings = settings_from(arguments, [arguments["input"]] if arguments.get("input") else [], problems)
     options.view_as(SetupOptions).save_main_session = False  # the package is installed where it runs
+    if settings.bucket is not None:
+        return _run_between_buckets(options, settings)
     started = datetime.now(UTC)
     with beam.Pipeline(options=options) as pipeline:
         graph.build(pipeline, settings)
     outcome = outcome_of_run(settings.output, started)
     print(describe(outcome, settings.output))
     return outcome.exit_code
+
+
+def _run_between_buckets(options: PipelineOptions, settings: Settings) -> int:
+    """Run the pipeline between buckets; a run that is handed over to a service is not waited for by us."""
+    try:
+        from pipeline.cloud.prepare import prepare
+    except ModuleNotFoundError as error:
+        raise OptionsError(
+            [f"--output: buckets need Google's clients ({error}): pip install 'dropcast[gcp]'"]
+        ) from None
+    prepare(settings)
+    options.view_as(StandardOptions).streaming = not settings.destination.batch
+    pipeline = beam.Pipeline(options=options)
+    graph.build(pipeline, settings)
+    result = pipeline.run()
+    result.wait_until_finish()
+    if not settings.destination.batch:
+        return 0
+    counts = {
+        found.key.metric.name: found.committed
+        for found in result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
+    }
+    print(describe_counts(counts, settings.destination.path))
+    return exit_code_of_counts(counts)
 
 
 def _unknown(argv: list[str]) -> tuple[list[str], list[str]]:

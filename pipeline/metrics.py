@@ -4,8 +4,8 @@ from apache_beam.metrics import Metrics
 
 NAMESPACE = "dropcast"
 COUNTERS = (
-    "requests", "duplicates", "files_read", "series", "series_forecast", "series_failed", "rows",
-    "receipts_complete", "receipts_partial", "receipts_failed",
+    "messages", "requests", "duplicates", "retries", "files_read", "series", "series_forecast", "series_failed", "rows",
+    "receipts_complete", "receipts_partial", "receipts_failed", "receipts_superseded",
 )  # fmt: skip
 DISTRIBUTIONS = ("load_milliseconds", "fit_milliseconds")
 
@@ -13,6 +13,11 @@ DISTRIBUTIONS = ("load_milliseconds", "fit_milliseconds")
 def count_failure(code: str) -> None:
     """Count a dead letter under its code."""
     Metrics.counter(NAMESPACE, f"failures_{code}").inc()
+
+
+def count_retry() -> None:
+    """Count a call to a server that is made again."""
+    Metrics.counter(NAMESPACE, "retries").inc()
 
 
 def milliseconds(seconds: float) -> int:

@@ -15,7 +15,10 @@ from pydantic_core import PydanticUndefined
 
 from pipeline.core.forecast_spec import ForecastSpec, option_errors
 from pipeline.core.limits import Limits
+from pipeline.core.messages import Rules
 from pipeline.core.requests import OPERATORS_FIELDS, InputFile, allowed_folders, list_inputs
+from pipeline.core.uris import folder_prefix, is_uri
+from pipeline.destination import Destination
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -33,11 +36,17 @@ class Settings:
     """What a run is to do, validated.
 
     Attributes:
-        files: the files to forecast.
-        output: the folder for the forecasts.
+        files: the local files to forecast.
+        output: the local folder for the forecasts.
         spec: how to forecast.
         limits: what a file may cost.
-        allowed: folders that manifests may name files in.
+        allowed: local folders that manifests may name files in.
+        bucket: where the forecasts go instead, if it is a bucket.
+        objects: patterns of objects to forecast, once.
+        subscription: where notifications and manifests come from, for as long as the pipeline runs.
+        prefixes: prefixes that objects must lie below.
+        output_topic: where receipts are published.
+        expiration_days: after how many days BigQuery drops a partition of a table that is made here.
     """
 
     files: tuple[InputFile, ...]
@@ -45,15 +54,52 @@ class Settings:
     spec: ForecastSpec
     limits: Limits
     allowed: tuple[Path, ...]
+    bucket: Destination | None = None
+    objects: tuple[str, ...] = ()
+    subscription: str = ""
+    prefixes: tuple[str, ...] = ()
+    output_topic: str = ""
+    expiration_days: int | None = None
+
+    @property
+    def destination(self) -> Destination:
+        """Where the forecasts go."""
+        return self.bucket or Destination(str(self.output.absolute()))
+
+    @property
+    def rules(self) -> Rules:
+        """What may be read from buckets, and how it is forecast."""
+        return Rules(self.spec.to_json(), self.prefixes, self.destination.path)
 
 
 # Options of a run that are neither the forecast's nor a limit: name, metavar, help.
 RUN_OPTIONS = (
-    ("input", "PATTERN", "Files to forecast: a path or a pattern such as 'in/*.csv' or 'in/**/*.csv'. "
-     "Files named *.manifest.json are read as manifests."),
-    ("output", "DIR", "Folder for the forecasts; the tables lie in DIR/_dropcast."),
-    ("allow", "DIR,...", "Further folders that manifests may name files in."),
+    ("input", "PATTERN", "Files to forecast, once: a path or a pattern such as 'in/*.csv', 'in/**/*.csv' or "
+     "'gs://bucket/in/*.csv'. Files named *.manifest.json are read as manifests."),
+    ("input_subscription", "SUBSCRIPTION", "Instead of --input, for as long as the pipeline runs: the Pub/Sub "
+     "subscription (projects/PROJECT/subscriptions/NAME) to a bucket's notifications, and to manifests."),
+    ("output", "DIR", "Folder, or gs://bucket/prefix, for the forecasts; receipts, dead letters and tables lie in "
+     "_dropcast below it."),
+    ("allow", "DIR,...", "Further folders that manifests may name files in. In buckets: the prefixes that all "
+     "inputs must lie below."),
+    ("dataset", "PROJECT.DATASET", "BigQuery dataset for the tables, if the output is a bucket. Tables and views "
+     "that are absent are made."),
+    ("partition_expiration_days", "DAYS", "After how many days BigQuery drops the partitions of tables that are "
+     "made. Default: never."),
+    ("output_topic", "TOPIC", "Pub/Sub topic (projects/PROJECT/topics/NAME) to which each receipt is published."),
 )  # fmt: skip
+_FORMS = {
+    "input_subscription": r"projects/[^/]+/subscriptions/[^/]+",
+    "output_topic": r"projects/[^/]+/topics/[^/]+",
+    "dataset": r"[^.:/]+(\.|:)\w+|[^.:/]+\.[^.:/]+:[^.:/]+",
+    "partition_expiration_days": r"[1-9]\d{0,4}",
+}
+_FORM_HINTS = {
+    "input_subscription": "projects/PROJECT/subscriptions/NAME",
+    "output_topic": "projects/PROJECT/topics/NAME",
+    "dataset": "PROJECT.DATASET",
+    "partition_expiration_days": "a whole number of days",
+}
 
 
 SWITCHES = frozenset(
@@ -123,18 +169,19 @@ def settings_from(arguments: dict[str, Any], inputs: list[str], known_problems: 
     spec, limits, problems = spec_from(arguments)
     problems = [*known_problems, *problems]
     output = arguments.get("output")
+    if arguments.get("input_subscription") or any("://" in path for path in [*inputs, output or ""]):
+        return _bucket_settings(arguments, inputs, spec, limits, problems)
+    problems += [
+        f"--{name}: is for forecasts in a bucket (--output=gs://bucket/prefix)"
+        for name in ("dataset", "partition_expiration_days", "output_topic")
+        if arguments.get(name)
+    ]
     if not output:
         problems.append("--output: is missing; name a folder for the forecasts")
     if not inputs:
         problems.append("--input: is missing; name files, for example --input='in/*.csv'")
-    for option, paths in (("input", inputs), ("output", [output] if output else [])):
-        remote = [path for path in paths if "://" in path]
-        problems += [f"--{option}: {path} is not a local path; buckets are not supported yet" for path in remote]
-    files: list[InputFile] = []
-    if not any("://" in path for path in [*inputs, output or ""]):
-        folder = Path(output or "forecasts")
-        files, more = list_inputs(inputs, folder)
-        problems += more
+    files, more = list_inputs(inputs, Path(output or "forecasts"))
+    problems += more
     if not problems:
         try:
             Path(output or "").mkdir(parents=True, exist_ok=True)
@@ -147,6 +194,53 @@ def settings_from(arguments: dict[str, Any], inputs: list[str], known_problems: 
     spec = spec.model_copy(update={name: str(Path(path).absolute()) for name, path in folders.items() if path})
     allow = tuple(part.strip() for part in (arguments.get("allow") or "").split(",") if part.strip())
     return Settings(tuple(files), Path(output or ""), spec, limits, tuple(allowed_folders(inputs, allow)))
+
+
+def _bucket_settings(
+    arguments: dict[str, Any], inputs: list[str], spec: ForecastSpec, limits: Limits, problems: list[str]
+) -> Settings:
+    """Return settings for a run between buckets.
+
+    Raises:
+        OptionsError: with a line for each thing that is wrong.
+    """
+    output, subscription = arguments.get("output") or "", arguments.get("input_subscription") or ""
+    allow = tuple(part.strip() for part in (arguments.get("allow") or "").split(",") if part.strip())
+    if bool(subscription) == bool(inputs):
+        problems.append("--input_subscription: give either this or --input")
+    if not is_uri(output):
+        problems.append("--output: must be gs://bucket/prefix if the inputs are in buckets")
+    for name, paths in (("input", inputs), ("output", [output]), ("allow", allow)):
+        problems += [
+            f"--{name}: {path} is not gs://bucket/name"
+            for path in paths
+            if path and not re.match(r"gs://[^/*?]+", path)
+        ]
+    for name, form in _FORMS.items():
+        value = arguments.get(name)
+        if value and not re.fullmatch(form, str(value)):
+            problems.append(f"--{name}: must be {_FORM_HINTS[name]} (given: {value!r})")
+    problems += [f"--{name}: is for local runs so far" for name in OPERATORS_FIELDS if getattr(spec, name)]
+    for pattern in inputs:
+        fixed = re.split(r"[*?\[]", pattern)[0]
+        if is_uri(output) and (fixed.startswith(folder_prefix(output)) or folder_prefix(output).startswith(fixed)):
+            problems.append(f"--output: forecasts in {output} would be read as inputs of {pattern}; choose another")
+    if problems:
+        raise OptionsError(problems)
+    days = arguments.get("partition_expiration_days")
+    return Settings(
+        (),
+        Path(),
+        spec,
+        limits,
+        (),
+        bucket=Destination(output, (arguments.get("dataset") or "").replace(":", "."), not subscription),
+        objects=tuple(inputs),
+        subscription=subscription,
+        prefixes=allow,
+        output_topic=arguments.get("output_topic") or "",
+        expiration_days=int(days) if days else None,
+    )
 
 
 def unknown_options(unknown: list[str], known: list[str]) -> list[str]:

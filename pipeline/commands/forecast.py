@@ -19,7 +19,8 @@ from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_
 from pipeline.core.engine import engine_named
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.output_folder import INTERNAL, OutputFolder
+from pipeline.core.naming import INTERNAL
+from pipeline.core.output_folder import OutputFolder
 from pipeline.core.process_request import forecast, load_blocks, unreadable
 from pipeline.core.requests import request_for, stray_letter
 from pipeline.core.summary import RunOutcome, describe
@@ -174,9 +175,8 @@ class _Files:
 
     def finish(self, outcome: Outcome) -> None:
         """Write a request's dead letters and receipt."""
-        self.folder.write_dead_letters(outcome)
+        self.letters += self.folder.write_dead_letters(outcome)
         self.receipts.append(self.folder.write_receipt(outcome))
-        self.letters += self.folder.dead_letters(outcome.request.key)
 
 
 def _forecasts(

@@ -10,7 +10,7 @@ from pipeline.errors import RecordError
 
 MANIFEST_SUFFIX = ".manifest.json"
 _WILDCARDS = "*?["
-_INTERNAL = "_dropcast"
+INTERNAL = "_dropcast"
 
 
 def real_path(path: Path) -> Path:
@@ -50,7 +50,7 @@ def matching_files(pattern: str) -> list[Path]:
         return [base]
     names = glob.iglob(str(Path(*rest)), root_dir=base, recursive=True)  # noqa: PTH207 - Path.glob has no root that is literal
     found = (base / name for name in names)
-    return sorted(file for file in found if _INTERNAL not in file.parts and not file.is_dir())
+    return sorted(file for file in found if INTERNAL not in file.parts and not file.is_dir())
 
 
 def output_name(file: Path, pattern: str) -> str:
@@ -69,7 +69,7 @@ def checked_output_name(name: str) -> str:
         not parts
         or name.startswith("/")
         or ".." in parts
-        or parts[0] == _INTERNAL
+        or parts[0] == INTERNAL
         or "\0" in name
         or not _can_be_written(name)
     ):

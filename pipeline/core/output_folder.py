@@ -14,29 +14,26 @@ import io
 import itertools
 import json
 import os
-import statistics
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import __version__
-from pipeline.core.engine import fallback_notes
 from pipeline.core.forecast_csv import csv_header, csv_rows
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.naming import real_path
+from pipeline.core.naming import INTERNAL, real_path
+from pipeline.core.outcomes import block_summary, letters_of, receipt_of
+from pipeline.core.request_key import HashingReader
 from pipeline.core.series_batch import Layout
 from pipeline.core.tables import element_rows, forecast_rows
+from pipeline.core.text_chunks import open_source
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request
 from pipeline.errors import RecordError
-
-INTERNAL = "_dropcast"
 
 
 class OutputFolder:
@@ -54,7 +51,21 @@ class OutputFolder:
         """Return the folder for the work files of a large request; it is gone once the receipt is written."""
         return self._internal / "work" / request.key
 
-    def _work_file(self, name: str) -> Path:
+    def keep_work_files(self, request: Request) -> None:
+        """Do nothing: the folder is there for all."""
+
+    @contextmanager
+    def work_file(self, request: Request, name: str) -> Iterator[Path]:
+        """Return a work file."""
+        yield self.work(request) / name
+
+    @contextmanager
+    def open_source(self, request: Request) -> Iterator[HashingReader]:
+        """Open a request's CSV; see output.Output."""
+        with open_source(Path(request.source)) as raw:
+            yield HashingReader(raw)
+
+    def _whole(self, name: str) -> Path:
         """Return the path of a file that will be renamed into its place."""
         folder = self._internal / "work"
         folder.mkdir(parents=True, exist_ok=True)
@@ -89,24 +100,11 @@ class OutputFolder:
         layout, spec = Layout.from_json(block.layout), ForecastSpec.from_json(request.spec)
         rows = forecast_rows(block, spec)
         self._write_parquet(rows, self._part_of_table(request, block.part))
-        faults = _faults(block)
-        letters = [_series_letter(request, layout, name, error) for name, error in faults]
-        summary = {
-            "notes": [*layout.notes, *fallback_notes(spec)],
-            "letters": [letter.to_json() for letter in letters],
-            "series": len(block.batch),
-            "failed": len(faults),
-            "rows": rows.num_rows,
-            "frequencies": sorted(set(block.batch.column("frequency").drop_null().to_pylist())),
-            "mase": block.batch.column("mase").drop_null().to_pylist(),
-            "load_seconds": block.load_seconds,
-            "fit_seconds": block.fit_seconds,
-            "model": block.model,
-        }
+        summary = block_summary(block, layout, spec, rows.num_rows)
         header = b"" if block.part else csv_header(layout, spec)
         body = header + csv_rows(block.batch, layout, spec)
         if block.parts == 1:
-            if len(faults) < len(block.batch):
+            if summary["failed"] < summary["series"]:
                 self._write_csv(request, [body])
             self._remove_parts_of_table(request, 1)
             return Outcome(request, 1, summary=json.dumps(summary))
@@ -129,7 +127,7 @@ class OutputFolder:
         return whole
 
     def _write_csv(self, request: Request, parts: Iterable[bytes]) -> None:
-        composed = self._work_file(f"{request.key}.csv")
+        composed = self._whole(f"{request.key}.csv")
         with composed.open("wb") as raw, _compressed(raw, request.output) as file:
             file.writelines(parts)
         target = self.root / request.output
@@ -149,16 +147,17 @@ class OutputFolder:
 
     # --------------------------------------------------------------------------------- dead letters
 
-    def write_dead_letters(self, outcome: Outcome) -> Outcome:
-        """Write a request's dead letters, or remove those of an earlier run of it that failed."""
+    def write_dead_letters(self, outcome: Outcome) -> list[DeadLetter]:
+        """Write a request's dead letters, or remove those of an earlier run of it that failed; return them."""
+        key = outcome.request.key
         if self._done_before(outcome):
-            return outcome
-        key, letters = outcome.request.key, self._dead_letters(outcome)
+            return self.dead_letters(key)
+        letters = self._dead_letters(outcome)
         if letters:
             self._write_letters(key, letters)
         else:
             self._remove_letters(key)
-        return outcome
+        return letters
 
     def write_stray_dead_letter(self, letter: DeadLetter) -> None:
         """Write the dead letter of something that never became a request, such as a bad manifest."""
@@ -171,7 +170,7 @@ class OutputFolder:
     def _write_letters(self, name: str, letters: list[DeadLetter]) -> None:
         folder = self._internal / "dead_letters"
         self._write_parquet(element_rows("dead_letters", letters), folder / f"{name}.parquet")
-        composed = self._work_file(f"{name}.ndjson")
+        composed = self._whole(f"{name}.ndjson")
         composed.write_text("".join(letter.to_json() + "\n" for letter in letters))
         composed.replace(folder / f"{name}.ndjson")
 
@@ -187,18 +186,7 @@ class OutputFolder:
     def _dead_letters(self, outcome: Outcome) -> list[DeadLetter]:
         if outcome.failure:
             return [DeadLetter.from_json(outcome.failure)]
-        parts = list(self._summaries(outcome))
-        letters = [DeadLetter.from_json(line) for part in parts for line in part["letters"]]
-        if letters and all(part["series"] == part["failed"] for part in parts) and letters[0].scope == "series":
-            name = letters[0].source.rsplit("/", 1)[-1]
-            first = letters[0].message.removeprefix(name).lstrip(",: ")
-            error = RecordError(
-                "NOTHING_FORECAST",
-                f"None of the {len(letters):,} series could be forecast; the first: {first}",
-                letters[0].hint,
-            )
-            letters.insert(0, DeadLetter.of_file(outcome.request, "Forecast", error))
-        return letters
+        return letters_of(outcome.request, list(self._summaries(outcome)))
 
     # ------------------------------------------------------------------------------------- receipts
 
@@ -207,7 +195,7 @@ class OutputFolder:
         request, work = outcome.request, self.work(outcome.request)
         if self._done_before(outcome):
             return self._read_receipt(self._receipt_path(request))
-        receipt = self._receipt(outcome)
+        receipt = receipt_of(request, list(self._summaries(outcome)), self._dead_letters(outcome), outcome.superseded)
         # Locally, what lies there now always wins, even if an older file was put back.
         for path, other in self._receipts_of(request):
             if other["request_key"] != request.key and _outranks(other, request):
@@ -221,42 +209,6 @@ class OutputFolder:
         if work.exists():
             _remove(work)
         return receipt
-
-    def _receipt(self, outcome: Outcome) -> Receipt:
-        request = outcome.request
-        parts = list(self._summaries(outcome))
-        letters = self._dead_letters(outcome)
-        file_letter = next((letter for letter in letters if letter.scope == "file"), None)
-        failed = sum(1 for letter in letters if letter.scope == "series")
-        forecast = sum(part["series"] - part["failed"] for part in parts)
-        status = "failed" if file_letter else "partial" if failed else "complete"
-        scores = [score for part in parts for score in part["mase"]]
-        notes = parts[0]["notes"] if parts else []
-        return Receipt(
-            request_key=request.key,
-            source=request.source,
-            version=request.version,
-            source_time=request.source_time,
-            attempt=request.attempt,
-            output=request.output,
-            id=request.id,
-            status=status,
-            code=file_letter.code if file_letter else "",
-            series=forecast + failed,
-            series_forecast=forecast,
-            series_failed=failed,
-            rows=sum(part["rows"] for part in parts),
-            model=parts[0]["model"] if parts else "",
-            frequencies=",".join(sorted({name for part in parts for name in part["frequencies"]})),
-            spec=request.spec,
-            notes="\n".join(notes),
-            score_mase=statistics.median(scores) if scores else None,
-            score_series=len(scores),
-            load_seconds=round(sum(part["load_seconds"] for part in parts), 6),
-            fit_seconds=round(sum(part["fit_seconds"] for part in parts), 6),
-            software=f"dropcast {__version__}",
-            finished_at=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-        )
 
     def _summaries(self, outcome: Outcome) -> Iterator[dict[str, Any]]:
         if outcome.summary:
@@ -290,7 +242,7 @@ class OutputFolder:
 
     def _write_parquet(self, table: pa.Table, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        whole = self._work_file(f"{target.parent.name}-{target.name}")
+        whole = self._whole(f"{target.parent.name}-{target.name}")
         # neither compression nor dictionaries nor statistics pay for a few rows, nor dictionaries for numbers
         many = table.num_rows > 1000
         texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
@@ -314,19 +266,6 @@ def _remove(work: Path) -> None:
 def _outranks(other: dict[str, Any], request: Request) -> bool:
     ours = datetime.fromisoformat(request.source_time)
     return bool((other["source_time"], other["attempt"]) > (ours, request.attempt))
-
-
-def _faults(block: ForecastBlock) -> list[tuple[str, RecordError]]:
-    faults = block.batch.column("fault")
-    names = block.batch.column("series_id")
-    rows = np.flatnonzero(np.asarray(faults.is_valid())).tolist()
-    return [(names[row].as_py(), RecordError.from_json(faults[row].as_py())) for row in rows]
-
-
-def _series_letter(request: Request, layout: Layout, name: str, error: RecordError) -> DeadLetter:
-    """Return a series' dead letter; the fault of a file's only series is the file's own."""
-    scope = "series" if layout.id_columns else "file"
-    return DeadLetter.of(request, scope, "Forecast", name if layout.id_columns else "", error)
 
 
 def spec_of_forecast(forecast: Path, source: Path) -> dict[str, Any]:

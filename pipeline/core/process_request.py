@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from pipeline.core.engine import engine_named
 from pipeline.core.forecast_batch import forecast_block
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import load_csv, resolve_reference
-from pipeline.core.output_folder import OutputFolder
-from pipeline.core.request_key import HashingReader
+from pipeline.core.output import Output
 from pipeline.core.series_batch import Layout
-from pipeline.core.text_chunks import open_source
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Request, SeriesBlock
 from pipeline.errors import RecordError
 
 
-def load_blocks(request: Request, limits: Limits, folder: OutputFolder) -> Iterator[SeriesBlock]:
+def load_blocks(request: Request, limits: Limits, output: Output) -> Iterator[SeriesBlock]:
     """Yield a request's blocks; for a large file references to its work files.
 
     The file is read to its end before the first block comes, so that a file is refused whole.
 
     Raises:
         RecordError: if it cannot be read.
+        SupersededError: if a newer version of it has been forecast, or has taken its place.
     """
     start = time.perf_counter()
-    folder.refuse_taken_output(request)
-    with open_source(Path(request.source)) as raw:
-        file = HashingReader(raw)
-        loaded = load_csv(file, ForecastSpec.from_json(request.spec), limits, folder.work(request))
+    output.refuse_taken_output(request)
+    with output.open_source(request) as file:
+        loaded = load_csv(file, ForecastSpec.from_json(request.spec), limits, output.work(request))
         changed = file.version() != request.version
     if changed:
         raise RecordError(
@@ -40,6 +37,7 @@ def load_blocks(request: Request, limits: Limits, folder: OutputFolder) -> Itera
     layout, parts = loaded.layout.to_json(), loaded.parts
     seconds = time.perf_counter() - start
     if loaded.store.spilled:
+        output.keep_work_files(request)
         for part, (name, first, last, batch) in enumerate(loaded.references()):
             yield SeriesBlock(request, part, parts, layout, batch, name, first, last, 0.0 if part else seconds)
         return
@@ -47,7 +45,7 @@ def load_blocks(request: Request, limits: Limits, folder: OutputFolder) -> Itera
         yield SeriesBlock(request, part, parts, layout, batch, load_seconds=0.0 if part else seconds)
 
 
-def forecast(block: SeriesBlock, limits: Limits, folder: OutputFolder) -> ForecastBlock:
+def forecast(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBlock:
     """Forecast a block, reading its rows first if they wait in a work file."""
     start = time.perf_counter()
     spec, layout = ForecastSpec.from_json(block.request.spec), Layout.from_json(block.layout)
@@ -56,9 +54,8 @@ def forecast(block: SeriesBlock, limits: Limits, folder: OutputFolder) -> Foreca
         from pipeline.core.keep_models import forecast_from_models, save_models  # imports the native engine
     batch = block.batch
     if block.work_file:
-        batch = resolve_reference(
-            folder.work(block.request) / block.work_file, block.first, block.last, batch, layout, spec, limits
-        )
+        with output.work_file(block.request, block.work_file) as path:
+            batch = resolve_reference(path, block.first, block.last, batch, layout, spec, limits)
     if spec.models is not None:
         forecasts = forecast_from_models(block, batch, layout, spec)
     else:
@@ -81,3 +78,8 @@ def forecast(block: SeriesBlock, limits: Limits, folder: OutputFolder) -> Foreca
 def unreadable(request: Request, error: RecordError) -> Outcome:
     """Return the outcome of a request whose file cannot be read."""
     return Outcome(request, 0, failure=DeadLetter.of_file(request, "LoadSeries", error).to_json())
+
+
+def superseded(request: Request) -> Outcome:
+    """Return the outcome of a request that gave way to a newer version of its source."""
+    return Outcome(request, 0, superseded=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import sqlglot
 
-from pipeline.core.output_folder import INTERNAL
+from pipeline.core.naming import INTERNAL
 from pipeline.core.tables import TABLES, VIEWS, table_fields, view_sql
 
 _TYPES = {

@@ -48,6 +48,10 @@ class Manifest(ForecastSpec):
         min_length=1,
         description="Name of the forecast below the output folder. Default: the CSV's own name.",
     )
+    generation: str = Field(
+        "", pattern="^[0-9]*$", description="Generation of an object in a bucket. Default: the one that is there."
+    )
+    attempt: int = Field(0, ge=0, le=1_000_000, description="What a replay counts up; leave it out.")
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,7 @@ def request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Req
             found=manifest.input,
         )
     output = _manifest_output(file, manifest.input, manifest.output)
-    fields = manifest.model_dump(exclude={"id", "input", "output"}, exclude_unset=True)
+    fields = manifest.model_dump(exclude={"id", "input", "output", "generation", "attempt"}, exclude_unset=True)
     return _request(real_path(source), output, ForecastSpec(**fields), manifest.id)
 
 
@@ -189,6 +193,15 @@ def read_manifest(path: Path, spec: ForecastSpec) -> Manifest:
         if refusal is None:
             raise
         raise refusal from None
+    return manifest_fields(content, spec)
+
+
+def manifest_fields(content: bytes, spec: ForecastSpec) -> Manifest:
+    """Return a manifest from its JSON, with the operator's options where it says nothing.
+
+    Raises:
+        RecordError: BAD_MANIFEST.
+    """
     hint = "See docs/options.md, or check it against manifest.schema.json."
     if len(content) > MAX_MANIFEST_BYTES:
         raise RecordError("BAD_MANIFEST", f"The manifest has more than {MAX_MANIFEST_BYTES:,} bytes.", hint)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow.dataset as ds
 
-from pipeline.core.output_folder import INTERNAL
+from pipeline.core.naming import INTERNAL
 from pipeline.core.tables import table_schema
 from pipeline.elements import DeadLetter
 
@@ -86,6 +86,24 @@ def describe(outcome: RunOutcome, output: Path) -> str:
             f"Forecasts: {output}{'/' if not str(output).endswith('/') else ''}   Tables: {output / INTERNAL}/"
         )
     return "\n".join(lines)
+
+
+def describe_counts(counts: dict[str, int], output: str) -> str:
+    """Return the summary of a run between buckets for a person, from its counters."""
+    receipts = {name: counts.get(f"receipts_{name}", 0) for name in ("complete", "partial", "failed", "superseded")}
+    told = ", ".join(f"{number:,} {name}" for name, number in receipts.items() if number or name == "complete")
+    failures = {name.removeprefix("failures_"): number for name, number in counts.items() if "failures_" in name}
+    lines = [
+        f"{_count(counts.get('requests', 0), 'request')}: {told}; {counts.get('series_forecast', 0):,} series.",
+        *(f"  {number:,} x {code}" for code, number in sorted(failures.items())),
+        f"Forecasts: {output}   Dead letters and receipts: {output.rstrip('/')}/{INTERNAL}/",
+    ]
+    return "\n".join(lines)
+
+
+def exit_code_of_counts(counts: dict[str, int]) -> int:
+    """Return 0 if all is forecast, 3 if something was dead-lettered."""
+    return DEAD_LETTERED if any(number for name, number in counts.items() if "failures_" in name) else DONE
 
 
 def _count(number: int, word: str) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from pipeline.core.limits import Limits
-from pipeline.core.output_folder import OutputFolder
 from pipeline.core.process_request import forecast
+from pipeline.destination import Destination, open_output
 from pipeline.elements import ForecastBlock, SeriesBlock
 from pipeline.metrics import NAMESPACE, milliseconds
 
@@ -24,24 +23,24 @@ class Forecast(beam.PTransform):
 
     Attributes:
         limits: what a series may cost.
-        output: folder of the forecasts, below which large files have their work files.
+        destination: where the forecasts go.
     """
 
     limits: Limits
-    output: str
+    destination: Destination
 
     def expand(self, blocks: beam.PCollection) -> beam.PCollection:
         """Apply the transform."""
-        fit = beam.ParDo(_FitAndForecast(self.limits, self.output)).with_output_types(ForecastBlock)
+        fit = beam.ParDo(_FitAndForecast(self.limits, self.destination)).with_output_types(ForecastBlock)
         return blocks | "FitAndForecast" >> fit
 
 
 class _FitAndForecast(beam.DoFn):
-    def __init__(self, limits: Limits, output: str) -> None:
-        self._limits, self._output = limits, output
+    def __init__(self, limits: Limits, destination: Destination) -> None:
+        self._limits, self._destination = limits, destination
         self._seconds = Metrics.distribution(NAMESPACE, "fit_milliseconds")
 
     def process(self, block: SeriesBlock) -> Iterator[ForecastBlock]:
-        forecasts = forecast(block, self._limits, OutputFolder(Path(self._output)))
+        forecasts = forecast(block, self._limits, open_output(self._destination))
         self._seconds.update(milliseconds(forecasts.fit_seconds))
         yield forecasts

@@ -1,72 +1,39 @@
-"""ReadRequests: files to requests."""
+"""ReadRequests: from wherever requests come."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 
-from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.output_folder import OutputFolder
-from pipeline.core.requests import InputFile, request_for, stray_letter
-from pipeline.elements import DeadLetter, Request
-from pipeline.errors import RecordError
-from pipeline.metrics import NAMESPACE, count_failure
-
-BAD = "bad"
+from pipeline.options import Settings
+from pipeline.transforms.list_objects import ListObjects
+from pipeline.transforms.read_files import ReadFiles
+from pipeline.transforms.read_messages import ReadMessages
 
 
 @dataclass
 class ReadRequests(beam.PTransform):
-    """Turns the files to forecast into requests.
+    """Reads requests from a subscription, a bucket's objects, or local files.
 
-    Input: the pipeline's begin. Outputs: `requests` (Request), `bad` (DeadLetter of scope message) for
-    manifests that are none.
+    Input: the pipeline's begin. Outputs: `requests` (Request), `bad` (DeadLetter of scope message).
 
     Attributes:
-        files: what to forecast, once.
-        spec: the operator's options as canonical JSON.
-        allowed: folders that manifests may name files in.
-        output: folder of the forecasts.
+        settings: of the run.
     """
 
-    files: tuple[InputFile, ...]
-    spec: str
-    allowed: tuple[str, ...]
-    output: str
+    settings: Settings
 
     def expand(self, begin: beam.pvalue.PBegin) -> dict[str, beam.PCollection]:
         """Apply the transform."""
-        outputs = (
-            begin
-            # deduplication by key spreads the requests anyway
-            | "ListFiles" >> beam.Create([(file.path, file.output) for file in self.files], reshuffle=False)
-            | "MakeRequests"
-            >> beam.ParDo(_MakeRequest(self.spec, self.allowed, self.output))
-            .with_output_types(Request, bad=DeadLetter)
-            .with_outputs(BAD, main="requests")
-        )
-        return {"requests": outputs["requests"], "bad": outputs[BAD]}
+        read: dict[str, beam.PCollection] = begin | "From" >> self._source()
+        return read
 
-
-class _MakeRequest(beam.DoFn):
-    def __init__(self, spec: str, allowed: tuple[str, ...], output: str) -> None:
-        self._spec, self._allowed, self._output = spec, allowed, output
-        self._requests = Metrics.counter(NAMESPACE, "requests")
-
-    def process(self, element: tuple[str, str]) -> Iterator[Request | beam.pvalue.TaggedOutput]:
-        file = InputFile(*element)
-        try:
-            request = request_for(file, ForecastSpec.from_json(self._spec), [Path(path) for path in self._allowed])
-        except RecordError as error:
-            count_failure(error.code)
-            letter: DeadLetter = stray_letter(file, error)
-            yield beam.pvalue.TaggedOutput(BAD, letter)
-            return
-        if file.is_manifest:
-            OutputFolder(Path(self._output)).remove_stray_dead_letter(file.path)
-        self._requests.inc()
-        yield request
+    def _source(self) -> beam.PTransform:
+        settings = self.settings
+        if settings.subscription:
+            return ReadMessages(settings.subscription, settings.rules)
+        if settings.destination.in_bucket:
+            return ListObjects(settings.objects, settings.rules)
+        allowed = tuple(str(folder.absolute()) for folder in settings.allowed)
+        return ReadFiles(settings.files, settings.spec.to_json(), allowed, settings.destination.path)

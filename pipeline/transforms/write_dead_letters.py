@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import apache_beam as beam
 
-from pipeline.core.output_folder import OutputFolder
+from pipeline.destination import Destination, open_output
 from pipeline.elements import DeadLetter, Outcome
 from pipeline.metrics import count_failure
 
@@ -20,14 +19,14 @@ class WriteDeadLetters(beam.PTransform):
     Input and output: Outcome.
 
     Attributes:
-        output: folder of the forecasts.
+        destination: where the forecasts go.
     """
 
-    output: str
+    destination: Destination
 
     def expand(self, outcomes: beam.PCollection) -> beam.PCollection:
         """Apply the transform."""
-        write = beam.ParDo(_WriteLetters(self.output)).with_output_types(Outcome)
+        write = beam.ParDo(_WriteLetters(self.destination)).with_output_types(Outcome)
         return outcomes | "WriteLetters" >> write
 
 
@@ -38,33 +37,31 @@ class WriteStrayDeadLetters(beam.PTransform):
     Input and output: DeadLetter.
 
     Attributes:
-        output: folder of the forecasts.
+        destination: where the forecasts go.
     """
 
-    output: str
+    destination: Destination
 
     def expand(self, letters: beam.PCollection) -> beam.PCollection:
         """Apply the transform."""
-        return letters | "WriteStrayLetters" >> beam.ParDo(_WriteStray(self.output)).with_output_types(DeadLetter)
+        return letters | "WriteStrayLetters" >> beam.ParDo(_WriteStray(self.destination)).with_output_types(DeadLetter)
 
 
 class _WriteLetters(beam.DoFn):
-    def __init__(self, output: str) -> None:
-        self._output = output
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
 
     def process(self, outcome: Outcome) -> Iterator[Outcome]:
-        folder = OutputFolder(Path(self._output))
-        result = folder.write_dead_letters(outcome)
-        if not outcome.failure:
-            for letter in folder.dead_letters(outcome.request.key):
+        for letter in open_output(self._destination).write_dead_letters(outcome):
+            if not outcome.failure:
                 count_failure(letter.code)
-        yield result
+        yield outcome
 
 
 class _WriteStray(beam.DoFn):
-    def __init__(self, output: str) -> None:
-        self._output = output
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
 
     def process(self, letter: DeadLetter) -> Iterator[DeadLetter]:
-        OutputFolder(Path(self._output)).write_stray_dead_letter(letter)
+        open_output(self._destination).write_stray_dead_letter(letter)
         yield letter

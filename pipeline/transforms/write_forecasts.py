@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.coders import VarIntCoder
 from apache_beam.metrics import Metrics
-from apache_beam.transforms.userstate import SetRuntimeState, SetStateSpec
+from apache_beam.transforms.timeutil import TimeDomain
+from apache_beam.transforms.userstate import SetRuntimeState, SetStateSpec, TimerSpec, on_timer
 
-from pipeline.core.output_folder import OutputFolder
+from pipeline.destination import Destination, open_output
 from pipeline.elements import ForecastBlock, Outcome
 from pipeline.metrics import NAMESPACE
+from pipeline.transforms.deduplicate import REMEMBERED
 
 GATHER = "gather"
 
@@ -25,33 +27,34 @@ class WriteForecasts(beam.PTransform):
     Input: ForecastBlock. Output: Outcome, one for each request.
 
     Attributes:
-        output: folder of the forecasts.
+        destination: where the forecasts go.
     """
 
-    output: str
+    destination: Destination
 
     def expand(self, forecasts: beam.PCollection) -> beam.PCollection:
         """Apply the transform."""
-        written = forecasts | "WriteBlocks" >> beam.ParDo(_WriteBlock(self.output)).with_output_types(
+        written = forecasts | "WriteBlocks" >> beam.ParDo(_WriteBlock(self.destination)).with_output_types(
             Outcome, gather=Outcome
         ).with_outputs(GATHER, main="whole")
         gathered = (
             written[GATHER]
             | "KeyByRequest" >> beam.Map(lambda part: (part.request.key, part)).with_output_types(tuple[str, Outcome])
-            | "GatherParts" >> beam.ParDo(_Gather()).with_output_types(Outcome)
-            | "PublishCsv" >> beam.ParDo(_Publish(self.output)).with_output_types(Outcome)
+            | "GatherParts"
+            >> beam.ParDo(_Gather() if self.destination.batch else _GatherForAWhile()).with_output_types(Outcome)
+            | "PublishCsv" >> beam.ParDo(_Publish(self.destination)).with_output_types(Outcome)
         )
         return (written["whole"], gathered) | "WholeRequests" >> beam.Flatten().with_output_types(Outcome)
 
 
 class _WriteBlock(beam.DoFn):
-    def __init__(self, output: str) -> None:
-        self._output = output
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
         self._series = Metrics.counter(NAMESPACE, "series")
         self._rows = Metrics.counter(NAMESPACE, "rows")
 
     def process(self, block: ForecastBlock) -> Iterator[Outcome | beam.pvalue.TaggedOutput]:
-        part = OutputFolder(Path(self._output)).write_block(block)
+        part = open_output(self._destination).write_block(block)
         self._series.inc(len(block.batch))
         self._rows.inc(len(block.batch.column("yhat").flatten()))
         # A request of one part has nothing to wait for.
@@ -74,9 +77,34 @@ class _Gather(beam.DoFn):
             yield outcome
 
 
+class _GatherForAWhile(beam.DoFn):
+    """As _Gather, and forgets a request after as long as its key is remembered."""
+
+    PARTS = SetStateSpec("parts", VarIntCoder())
+    FORGET = TimerSpec("forget", TimeDomain.WATERMARK)
+
+    def process(
+        self,
+        element: tuple[str, Outcome],
+        timestamp: Any = beam.DoFn.TimestampParam,
+        parts: SetRuntimeState = beam.DoFn.StateParam(PARTS),  # noqa: B008 - Beam's way
+        forget: Any = beam.DoFn.TimerParam(FORGET),  # noqa: B008
+    ) -> Iterator[Outcome]:
+        outcome = element[1]
+        parts.add(outcome.part)
+        forget.set(timestamp + REMEMBERED)
+        if len(set(parts.read())) == outcome.parts:
+            yield outcome
+
+    @on_timer(FORGET)
+    def forget(self, parts: SetRuntimeState = beam.DoFn.StateParam(PARTS)) -> Iterable[Outcome]:  # noqa: B008
+        parts.clear()
+        return ()
+
+
 class _Publish(beam.DoFn):
-    def __init__(self, output: str) -> None:
-        self._output = output
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
 
     def process(self, outcome: Outcome) -> Iterator[Outcome]:
-        yield OutputFolder(Path(self._output)).publish(outcome)
+        yield open_output(self._destination).publish(outcome)

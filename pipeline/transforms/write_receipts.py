@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from pipeline.core.output_folder import OutputFolder
+from pipeline.destination import Destination, open_output
 from pipeline.elements import Outcome, Receipt
 from pipeline.metrics import NAMESPACE
 
@@ -24,27 +23,28 @@ class WriteReceipts(beam.PTransform):
     Input: Outcome. Output: Receipt.
 
     Attributes:
-        output: folder of the forecasts.
+        destination: where the forecasts go.
     """
 
-    output: str
+    destination: Destination
 
     def expand(self, outcomes: beam.PCollection) -> beam.PCollection:
         """Apply the transform."""
-        return outcomes | "WriteReceipt" >> beam.ParDo(_WriteReceipt(self.output)).with_output_types(Receipt)
+        return outcomes | "WriteReceipt" >> beam.ParDo(_WriteReceipt(self.destination)).with_output_types(Receipt)
 
 
 class _WriteReceipt(beam.DoFn):
-    def __init__(self, output: str) -> None:
-        self._output = output
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
         self._statuses = {
-            status: Metrics.counter(NAMESPACE, f"receipts_{status}") for status in ("complete", "partial", "failed")
+            status: Metrics.counter(NAMESPACE, f"receipts_{status}")
+            for status in ("complete", "partial", "failed", "superseded")
         }
         self._forecast = Metrics.counter(NAMESPACE, "series_forecast")
         self._failed = Metrics.counter(NAMESPACE, "series_failed")
 
     def process(self, outcome: Outcome) -> Iterator[Receipt]:
-        receipt = OutputFolder(Path(self._output)).write_receipt(outcome)
+        receipt = open_output(self._destination).write_receipt(outcome)
         self._statuses[receipt.status].inc()
         self._forecast.inc(receipt.series_forecast)
         self._failed.inc(receipt.series_failed)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2
 
 from pipeline import graph
@@ -15,6 +18,7 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.requests import InputFile, Manifest
 from pipeline.core.tables import TABLES, table_fields
+from pipeline.destination import Destination
 from pipeline.errors import CODES
 from pipeline.options import RUN_OPTIONS, Settings
 
@@ -29,18 +33,29 @@ def manifest_schema() -> str:
 
 def graph_snapshot() -> str:
     """Return the names, state ids and coders on which an update of a running job depends."""
-    pipeline = beam.Pipeline()
-    settings = Settings((InputFile("/in/x.csv", "x.csv"),), Path("/out"), ForecastSpec(), Limits(), ())
+    batch = Settings((InputFile("/in/x.csv", "x.csv"),), Path("/out"), ForecastSpec(), Limits(), ())
+    streaming = dataclasses.replace(
+        batch,
+        files=(),
+        bucket=Destination("gs://out/forecasts", "project.dataset", batch=False),
+        subscription="projects/project/subscriptions/uploads",
+        output_topic="projects/project/topics/receipts",
+    )
+    snapshot = {"batch": _snapshot(batch), "streaming": _snapshot(streaming)}
+    assert len(snapshot["batch"]["coders"]) == len(CODERS), "an element travels without its own coder"
+    return json.dumps(snapshot, indent=2) + "\n"
+
+
+def _snapshot(settings: Settings) -> dict[str, Any]:
+    pipeline = beam.Pipeline(options=PipelineOptions(streaming=bool(settings.subscription)))
     graph.build(pipeline, settings)
     proto = pipeline.to_runner_api()
     transforms = proto.components.transforms.values()
-    snapshot = {
+    return {
         "steps": sorted(t.unique_name for t in transforms if t.unique_name and not t.subtransforms),
         "state": dict(sorted((t.unique_name, _state_ids(t)) for t in transforms if _state_ids(t))),
         "coders": sorted({_coder(c) for c in proto.components.coders.values() if _coder(c)}),
     }
-    assert len(snapshot["coders"]) == len(CODERS), "an element travels without its own coder"
-    return json.dumps(snapshot, indent=2) + "\n"
 
 
 def _state_ids(transform: beam_runner_api_pb2.PTransform) -> list[str]:

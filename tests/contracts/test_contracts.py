@@ -19,6 +19,7 @@ from pipeline.core.limits import Limits
 from pipeline.core.tables import TABLES, VIEWS, table_fields, view_sql
 from pipeline.elements import DeadLetter, Receipt
 from pipeline.errors import CODES
+from pipeline.options import RUN_OPTIONS
 from tests.contracts.generated import ROOT, up_to_date
 
 PACKAGE = ROOT / "pipeline"
@@ -86,7 +87,8 @@ def test_the_manifests_schema_accepts_and_refuses_as_the_pipeline_does() -> None
 def test_options_that_a_document_names_exist(document: str) -> None:
     beams = {"runner", "direct_num_workers", "direct_running_mode", "prism_location", "environment_type"}
     commands = {"save", "series", "format", "json", "quiet", "workers", "help", "version", "periods"}
-    known = {*ForecastSpec.model_fields, *Limits.model_fields, "input", "output", "allow", *beams, *commands}
+    options = {name for name, _, _ in RUN_OPTIONS}
+    known = {*ForecastSpec.model_fields, *Limits.model_fields, *options, *beams, *commands}
     named = set(re.findall(r"--([a-z][a-z_]+)(?=[=`' ])", (ROOT / document).read_text()))
     assert named - known == set()
 
@@ -167,7 +169,7 @@ def test_metrics_are_those_that_are_documented_and_used() -> None:
     source = "\n".join(path.read_text() for path in (PACKAGE / "transforms").glob("*.py"))
     for name in (*COUNTERS, *DISTRIBUTIONS):
         assert f"`{name}`" in text
-        assert f'"{name}"' in source or name.startswith("receipts_")
+        assert f'"{name}"' in source or name.startswith("receipts_") or name == "retries"
     for name in re.findall(r'Metrics\.(?:counter|distribution)\(NAMESPACE, "(\w+)"', source):
         assert name in (*COUNTERS, *DISTRIBUTIONS)
 

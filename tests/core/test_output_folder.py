@@ -195,13 +195,13 @@ def test_every_step_after_the_first_may_be_repeated(
         outcome = folder.write_block(result)
     published = folder.publish(outcome)
     assert folder.publish(outcome) == published
-    assert folder.write_dead_letters(folder.write_dead_letters(published)) == published
+    assert folder.write_dead_letters(published) == folder.write_dead_letters(published)
     receipt = folder.write_receipt(published)
     assert receipt.series == receipt.series_forecast == series
     before = contents(settings.output)
     # a runner that lost the answer repeats any of the last steps
     assert folder.publish(outcome) == published
-    assert folder.write_dead_letters(published) == published
+    assert folder.write_dead_letters(published) == folder.dead_letters(published.request.key)
     again = folder.write_receipt(published)
     assert dataclasses.replace(again, finished_at=receipt.finished_at) == receipt
     assert contents(settings.output) == before

@@ -77,7 +77,7 @@ def test_with_the_real_engine_they_agree_to_the_byte_too(write_csv: WriteCsv, tm
             ["--input=x", "--output=out", "--horizon=-1", "--level=0", "--max_rows=x"],
             ["--horizon", "--level", "--max_rows"],
         ),
-        (["--input=gs://a/b.csv", "--output=out"], ["not a local path"]),
+        (["--input=gs://a/b.csv", "--output=out"], ["--output: must be gs://bucket/prefix"]),
     ],
 )
 def test_wrong_options_are_all_named_before_anything_starts(

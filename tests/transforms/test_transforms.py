@@ -16,12 +16,13 @@ from pipeline.core.limits import Limits
 from pipeline.core.output_folder import OutputFolder
 from pipeline.core.process_request import forecast, load_blocks, unreadable
 from pipeline.core.requests import InputFile, request_for
+from pipeline.destination import Destination
 from pipeline.elements import DeadLetter, ForecastBlock, Request, SeriesBlock
 from pipeline.errors import RecordError
 from pipeline.transforms.deduplicate import Deduplicate
 from pipeline.transforms.forecast import Forecast
 from pipeline.transforms.load_series import LoadSeries
-from pipeline.transforms.read_requests import ReadRequests
+from pipeline.transforms.read_files import ReadFiles
 from pipeline.transforms.write_dead_letters import WriteDeadLetters, WriteStrayDeadLetters
 from pipeline.transforms.write_forecasts import WriteForecasts
 from pipeline.transforms.write_receipts import WriteReceipts
@@ -46,7 +47,7 @@ def test_read_requests_tells_requests_from_bad_manifests(write_csv: WriteCsv, tm
         )
     )
     with TestPipeline() as pipeline:
-        read = pipeline | ReadRequests(files, "{}", (str(tmp_path),), str(tmp_path / "out"))
+        read = pipeline | ReadFiles(files, "{}", (str(tmp_path),), str(tmp_path / "out"))
         assert_that(
             read["requests"] | beam.Map(lambda r: (r.output, r.spec)),
             equal_to([("a.csv", "{}"), ("a.csv", '{"horizon":3}')]),
@@ -70,7 +71,7 @@ def test_load_series_gives_blocks_or_the_reason_why_not(write_csv: WriteCsv, tmp
         for path in (write_csv("good.csv"), write_csv("bad.csv", "x"), tmp_path / "gone.csv")
     ]
     with TestPipeline() as pipeline:
-        loaded = pipeline | beam.Create(requests) | LoadSeries(Limits(), str(tmp_path / "out"))
+        loaded = pipeline | beam.Create(requests) | LoadSeries(Limits(), Destination(str(tmp_path / "out")))
         assert_that(
             loaded["blocks"] | beam.Map(lambda b: (b.request.output, b.part, b.parts, len(b.batch))),
             equal_to([("good.csv", 0, 1, 1)]),
@@ -92,7 +93,7 @@ def blocks_of(write_csv: WriteCsv, tmp_path: Path, stores: int) -> list[SeriesBl
 def test_forecast_gives_each_block_its_forecasts(write_csv: WriteCsv, tmp_path: Path) -> None:
     blocks = blocks_of(write_csv, tmp_path, 600)
     with TestPipeline() as pipeline:
-        forecasts = pipeline | beam.Create(blocks) | Forecast(Limits(), str(tmp_path / "out"))
+        forecasts = pipeline | beam.Create(blocks) | Forecast(Limits(), Destination(str(tmp_path / "out")))
         assert_that(
             forecasts | beam.Map(lambda f: (f.part, len(f.batch), f.model)),
             equal_to([(0, 512, "naive 1"), (1, 88, "naive 1")]),
@@ -110,7 +111,7 @@ def test_write_forecasts_waits_for_all_parts_however_often_they_come(
     forecasts = forecasts_of(blocks_of(write_csv, tmp_path, stores), tmp_path)
     again = [*forecasts, forecasts[0]] if len(forecasts) > 1 else forecasts
     with TestPipeline() as pipeline:
-        written = pipeline | beam.Create(again) | WriteForecasts(str(tmp_path / "out"))
+        written = pipeline | beam.Create(again) | WriteForecasts(Destination(str(tmp_path / "out")))
         assert_that(
             written | beam.Map(lambda o: (o.request.output, o.parts)) | beam.Distinct(),
             equal_to([("stores.csv", len(forecasts))]),
@@ -121,7 +122,7 @@ def test_write_forecasts_waits_for_all_parts_however_often_they_come(
 def test_write_forecasts_publishes_nothing_while_a_part_is_missing(write_csv: WriteCsv, tmp_path: Path) -> None:
     forecasts = forecasts_of(blocks_of(write_csv, tmp_path, 200), tmp_path)
     with TestPipeline() as pipeline:
-        written = pipeline | beam.Create(forecasts[1:]) | WriteForecasts(str(tmp_path / "out"))
+        written = pipeline | beam.Create(forecasts[1:]) | WriteForecasts(Destination(str(tmp_path / "out")))
         assert_that(written, equal_to([]))
     assert not (tmp_path / "out/stores.csv").exists()
 
@@ -129,8 +130,8 @@ def test_write_forecasts_publishes_nothing_while_a_part_is_missing(write_csv: Wr
 def test_dead_letters_and_receipts_are_written_for_a_file_that_failed(tmp_path: Path) -> None:
     failed = unreadable(REQUEST, RecordError("BAD_GZIP", "Damaged.", "Compress it again."))
     with TestPipeline() as pipeline:
-        lettered = pipeline | beam.Create([failed]) | WriteDeadLetters(str(tmp_path))
-        receipts = lettered | WriteReceipts(str(tmp_path))
+        lettered = pipeline | beam.Create([failed]) | WriteDeadLetters(Destination(str(tmp_path)))
+        receipts = lettered | WriteReceipts(Destination(str(tmp_path)))
         assert_that(receipts | beam.Map(lambda r: (r.status, r.code)), equal_to([("failed", "BAD_GZIP")]))
     assert counters(pipeline)["receipts_failed"] == 1
     assert [letter.code for letter in OutputFolder(tmp_path).dead_letters(REQUEST.key)] == ["BAD_GZIP"]
@@ -139,6 +140,7 @@ def test_dead_letters_and_receipts_are_written_for_a_file_that_failed(tmp_path: 
 def test_stray_dead_letters_are_kept_as_files(tmp_path: Path) -> None:
     letter = DeadLetter.of(REQUEST, "message", "ReadRequests", "", RecordError("BAD_MANIFEST", "Not JSON.", "Mend it."))
     with TestPipeline() as pipeline:
-        assert_that(pipeline | beam.Create([letter]) | WriteStrayDeadLetters(str(tmp_path)), equal_to([letter]))
+        written = pipeline | beam.Create([letter]) | WriteStrayDeadLetters(Destination(str(tmp_path)))
+        assert_that(written, equal_to([letter]))
     stray = next((tmp_path / "_dropcast/dead_letters").glob("message-*.ndjson"))
     assert DeadLetter.from_json(stray.read_text()) == letter

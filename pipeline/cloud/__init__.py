@@ -1,0 +1,1 @@
+"""What speaks to Google Cloud: its clients live here and nowhere else. pipeline.core never imports this."""

@@ -1,0 +1,38 @@
+"""Google's clients, one of each for the process. An emulator is used where its environment variable names one."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery, pubsub_v1, storage
+
+
+@cache
+def storage_client() -> storage.Client:
+    """Return the client of Cloud Storage."""
+    if os.environ.get("STORAGE_EMULATOR_HOST"):
+        return storage.Client(project=_project(), credentials=AnonymousCredentials())
+    return storage.Client()
+
+
+@cache
+def bigquery_client(project: str) -> bigquery.Client:
+    """Return the client of BigQuery that bills a project."""
+    emulator = os.environ.get("BIGQUERY_EMULATOR_HOST")
+    if emulator:
+        return bigquery.Client(
+            project=project, credentials=AnonymousCredentials(), client_options={"api_endpoint": emulator}
+        )
+    return bigquery.Client(project=project)
+
+
+@cache
+def publisher() -> pubsub_v1.PublisherClient:
+    """Return the publisher of Pub/Sub, which sends at once and does not wait for more."""
+    return pubsub_v1.PublisherClient(batch_settings=pubsub_v1.types.BatchSettings(max_messages=1))
+
+
+def _project() -> str:
+    return os.environ.get("GOOGLE_CLOUD_PROJECT", "local")

@@ -1,0 +1,210 @@
+"""Objects in Cloud Storage: read by generation, written by compare-and-set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC
+from typing import IO
+
+from google.api_core import exceptions
+from google.cloud import storage
+
+from pipeline.cloud.clients import storage_client
+from pipeline.cloud.retry import CALL, again, retrying
+from pipeline.core.messages import IgnoredError, ObjectVersion
+from pipeline.core.uris import split_uri, uri_of
+from pipeline.errors import RecordError, SupersededError
+
+CHUNK = 8 << 20  # bytes of one request while a large object is read
+MOST_SOURCES = 32  # of one compose request
+TRIES = 10  # for a place that others write to at the same time
+OPTIONS = {"timeout": CALL, "retry": retrying()}
+
+
+class ObjectReader:
+    """Reads one generation of an object, its bytes as they are stored."""
+
+    def __init__(self, file: IO[bytes], generation: str) -> None:
+        self._file = file
+        self._generation = generation
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes."""
+        return self._file.read(size)
+
+    def version(self) -> str:
+        """Return the generation: it cannot change while it is read."""
+        return self._generation
+
+
+@contextmanager
+def open_object(uri: str, generation: str) -> Iterator[ObjectReader]:
+    """Open one generation of an object.
+
+    Raises:
+        RecordError: SOURCE_GONE or SOURCE_FORBIDDEN.
+        SupersededError: if it is gone and a newer one is there.
+    """
+    bucket, name = split_uri(uri)
+    number = int(generation) if generation.isdigit() else None
+    try:
+        if number is None:
+            raise exceptions.NotFound("no generation was there when the request was made")
+        blob = storage_client().bucket(bucket).blob(name, generation=number)
+        # raw: an object with Content-Encoding gzip comes as it is stored, and is decompressed like any other
+        with blob.open("rb", chunk_size=CHUNK, raw_download=True, **OPTIONS) as file:
+            yield ObjectReader(file, generation)
+    except exceptions.NotFound:
+        live = look(bucket, name)
+        if live is not None and number is not None and live.generation > number:
+            raise SupersededError(f"{uri} has generation {live.generation}") from None
+        raise RecordError(
+            "SOURCE_GONE", "The file is not there.", "Upload it again if it is still to be forecast."
+        ) from None
+    except exceptions.Forbidden:
+        raise RecordError(
+            "SOURCE_FORBIDDEN",
+            "The file may not be read.",
+            "Give the pipeline's service account the role Storage Object Viewer on the bucket, then replay.",
+        ) from None
+
+
+def look(bucket: str, name: str) -> storage.Blob | None:
+    """Return an object as it is now, or None."""
+    return storage_client().bucket(bucket).get_blob(name, **OPTIONS)
+
+
+def listed(bucket: str, prefix: str) -> Iterator[storage.Blob]:
+    """Yield the objects whose names begin with a prefix."""
+    yield from storage_client().list_blobs(bucket, prefix=prefix, **OPTIONS)
+
+
+def _version(blob: storage.Blob) -> ObjectVersion:
+    time = blob.time_created.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return ObjectVersion(uri_of(blob.bucket.name, blob.name), str(blob.generation), time)
+
+
+def live_version(uri: str) -> ObjectVersion | None:
+    """Return the generation of an object that is there now, or None."""
+    blob = look(*split_uri(uri))
+    return None if blob is None else _version(blob)
+
+
+def matching(pattern: str) -> Iterator[ObjectVersion]:
+    """Yield the objects that a pattern means: * stands for part of a name, ** for any number of folders.
+
+    A pattern without a wildcard that ends in a slash means all that lies below it.
+    """
+    bucket, name = split_uri(pattern)
+    fixed = name[: min((name.index(mark) for mark in "*?[" if mark in name), default=len(name))]
+    expression = _expression(name)
+    for blob in listed(bucket, fixed):
+        if (fixed == name and name.endswith("/")) or not name or expression.fullmatch(blob.name):
+            yield _version(blob)
+
+
+def _expression(name: str) -> re.Pattern[str]:
+    """Return what matches the names that a pattern means."""
+    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    pieces = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", name)
+    text = "".join(parts.get(p) or (p.replace("[!", "[^") if p.startswith("[") else re.escape(p)) for p in pieces)
+    return re.compile(text, re.DOTALL)
+
+
+def read_version(version: ObjectVersion, most: int) -> bytes:
+    """Return at most `most` bytes of one generation of an object.
+
+    Raises:
+        RecordError: SOURCE_GONE or SOURCE_FORBIDDEN.
+        IgnoredError: if a newer generation has taken its place.
+    """
+    try:
+        with open_object(version.uri, version.generation) as file:
+            return file.read(most)
+    except SupersededError:
+        raise IgnoredError("superseded") from None
+
+
+def read_small(bucket: str, name: str, most: int, generation: int | None = None) -> bytes | None:
+    """Return at most `most` bytes of an object, or None if it is not there."""
+    blob = storage_client().bucket(bucket).blob(name, generation=generation)
+    try:
+        return bytes(blob.download_as_bytes(end=most - 1, checksum=None, **OPTIONS))
+    except exceptions.NotFound:
+        return None
+    except exceptions.RequestRangeNotSatisfiable:  # it is empty
+        return b""
+
+
+def put(bucket: str, name: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None) -> None:
+    """Write an object whose content derives from its name: whoever wrote it last, it is the same."""
+    blob = storage_client().bucket(bucket).blob(name)
+    blob.metadata = metadata
+    again(blob.upload_from_string, data, content_type=content_type, timeout=CALL, retry=None)
+
+
+def delete(bucket: str, names: Iterable[str]) -> None:
+    """Delete objects, those that are gone already included."""
+    for name in names:
+        try:
+            storage_client().bucket(bucket).blob(name).delete(**OPTIONS)
+        except exceptions.NotFound:
+            continue
+
+
+def compare_and_set(
+    bucket: str, name: str, decide: Callable[[storage.Blob | None], bool], write: Callable[[storage.Blob, int], None]
+) -> None:
+    """Write an object if it may be written, as long as nobody else has done so meanwhile.
+
+    Args:
+        bucket: where.
+        name: of the object.
+        decide: whether to write, given what is there; may raise.
+        write: writes to a blob on the condition that its generation is still the one given (0: absent).
+
+    Raises:
+        google.api_core.exceptions.PreconditionFailed: if others were faster each time.
+    """
+    for attempt in range(TRIES):
+        current = look(bucket, name)
+        if not decide(current):
+            return
+        try:
+            write(storage_client().bucket(bucket).blob(name), current.generation if current is not None else 0)
+            return
+        except exceptions.PreconditionFailed:
+            # somebody was faster, or our own write arrived and its answer did not: look again
+            if attempt == TRIES - 1:
+                raise
+
+
+def compose(bucket: str, sources: list[str], target: storage.Blob, generation: int, work: str) -> list[str]:
+    """Compose objects into one, however many they are.
+
+    Args:
+        bucket: of all of them.
+        sources: names, in order.
+        target: what to write, its content type and metadata set.
+        generation: what the target's generation must be still.
+        work: prefix for objects in between.
+
+    Returns:
+        Names of the objects in between, to be deleted.
+    """
+    client_bucket = storage_client().bucket(bucket)
+    between: list[str] = []
+    level = 0
+    while len(sources) > MOST_SOURCES:
+        merged = []
+        for start in range(0, len(sources), MOST_SOURCES):
+            blob = client_bucket.blob(f"{work}composed-{level}-{start // MOST_SOURCES:06d}")
+            blob.content_type = target.content_type
+            blob.compose([client_bucket.blob(name) for name in sources[start : start + MOST_SOURCES]], **OPTIONS)
+            merged.append(blob.name)
+        between += merged
+        sources, level = merged, level + 1
+    target.compose([client_bucket.blob(name) for name in sources], if_generation_match=generation, **OPTIONS)
+    return between

@@ -1,0 +1,383 @@
+"""A bucket, and a dataset if one is named, as the place for forecasts.
+
+CSVs stand under their inputs' names below the output prefix. Below _dropcast/ there lie receipts/ (the ledger),
+dead_letters/, and work/ (what is needed until a request's receipt is written). Rows go to BigQuery before the CSV,
+the receipt comes last of all, and its object last of that: it alone says that a request is done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from google.cloud import storage
+
+from pipeline.cloud import objects
+from pipeline.cloud.clients import storage_client
+from pipeline.cloud.objects import ObjectReader
+from pipeline.cloud.retry import CALL, again
+from pipeline.cloud.tables import Tables, job_name, row_id
+from pipeline.core.forecast_csv import csv_header, csv_rows
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.naming import INTERNAL
+from pipeline.core.outcomes import SOFTWARE, block_summary, letters_of, receipt_of
+from pipeline.core.series_batch import Layout
+from pipeline.core.tables import element_rows, forecast_rows
+from pipeline.core.uris import folder_prefix, split_uri, uri_of
+from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request
+from pipeline.errors import RecordError, SupersededError
+
+STREAMED_ROWS = 20_000  # of a block; more go by a load job
+CSV_TYPE, GZIP_TYPE = "text/csv; charset=utf-8", "application/gzip"
+_MOST = 256 << 20  # bytes of an object of ours
+
+
+class OutputBucket:
+    """Writes forecasts, dead letters and receipts below a prefix of a bucket.
+
+    Args:
+        prefix: gs://bucket/prefix.
+        dataset: PROJECT.DATASET, or "" for no tables.
+        batch: whether the run ends: then rows are loaded by few jobs, at its end.
+    """
+
+    def __init__(self, prefix: str, dataset: str, batch: bool) -> None:
+        self._bucket, root = split_uri(folder_prefix(prefix))
+        self._root = root
+        self._internal = f"{root}{INTERNAL}/"
+        self._tables = Tables(dataset) if dataset else None
+        self._batch = batch
+
+    # ------------------------------------------------------------------------------------- sources
+
+    def open_source(self, request: Request) -> AbstractContextManager[ObjectReader]:
+        """Open a request's CSV; see output.Output."""
+        return objects.open_object(request.source, request.version)
+
+    def refuse_taken_output(self, request: Request) -> None:
+        """Refuse a request that may not write its output; see output.Output."""
+        if request.source == uri_of(self._bucket, self._target(request)):
+            raise _taken(request)
+        self._may_write(objects.look(self._bucket, self._target(request)), request)
+
+    def _target(self, request: Request) -> str:
+        return f"{self._root}{request.output}"
+
+    def _may_write(self, current: storage.Blob | None, request: Request) -> bool:
+        """Return whether a forecast is still to be written, given what is there.
+
+        Raises:
+            RecordError: OUTPUT_TAKEN.
+            SupersededError: if the forecast of a newer version is there.
+        """
+        if current is None:
+            return True
+        there = current.metadata or {}
+        if there.get("dropcast-source") != request.source:
+            raise _taken(request)
+        if there.get("dropcast-key") == request.key:
+            return there.get("dropcast-software") != SOFTWARE
+        if _rank(there) > _rank(self._metadata(request)):
+            raise SupersededError(f"{request.output} holds the forecast of a newer version of {request.source}")
+        return True
+
+    def _metadata(self, request: Request) -> dict[str, str]:
+        return {
+            "dropcast-key": request.key,
+            "dropcast-source": request.source,
+            "dropcast-version": request.version,
+            "dropcast-source-time": request.source_time,
+            "dropcast-attempt": str(request.attempt),
+            "dropcast-software": SOFTWARE,
+        }
+
+    # ---------------------------------------------------------------------------------- work files
+
+    def _work_prefix(self, request: Request) -> str:
+        return f"{self._internal}work/{request.key}/"
+
+    def work(self, request: Request) -> Path:
+        """Return a local folder for the work files of a large request."""
+        # of this thread alone: a runner may give the same request to two at once
+        return Path(tempfile.gettempdir()) / f"dropcast-{os.getpid()}-{threading.get_ident()}" / request.key
+
+    def keep_work_files(self, request: Request) -> None:
+        """Put the work files into the bucket."""
+        folder = self.work(request)
+        for path in sorted(folder.iterdir()):
+            blob = storage.Blob(self._work_prefix(request) + path.name, storage_client().bucket(self._bucket))
+            again(blob.upload_from_filename, str(path), timeout=CALL, retry=None)
+        shutil.rmtree(folder.parent)
+
+    @contextmanager
+    def work_file(self, request: Request, name: str) -> Iterator[Path]:
+        """Return a copy of a work file."""
+        blob = storage_client().bucket(self._bucket).blob(self._work_prefix(request) + name)
+        with tempfile.TemporaryDirectory(prefix="dropcast-") as folder:
+            path = Path(folder) / name
+            blob.download_to_filename(str(path), **objects.OPTIONS)
+            yield path
+
+    # ----------------------------------------------------------------------------------- forecasts
+
+    def write_block(self, block: ForecastBlock) -> Outcome:
+        """Write one block's rows, and the CSV if the block is the only one; see output.Output."""
+        request = block.request
+        layout, spec = Layout.from_json(block.layout), ForecastSpec.from_json(request.spec)
+        rows = forecast_rows(block, spec)
+        summary = block_summary(block, layout, spec, rows.num_rows)
+        if self._tables is not None and rows.num_rows:
+            if self._batch or block.parts > 1 or rows.num_rows > STREAMED_ROWS:
+                self._put_part(request, f"rows-{block.part:06d}.parquet", _parquet(rows), "application/octet-stream")
+                summary["loaded"] = True
+            else:
+                ids = [
+                    row_id(request.key, *row.values())
+                    for row in rows.select(["series_id", "step", "confidence_level"]).to_pylist()
+                ]
+                self._note_refused(summary, request, rows, self._tables.insert("forecasts", rows, ids))
+        header = b"" if block.part else csv_header(layout, spec)
+        body = header + csv_rows(block.batch, layout, spec)
+        if block.parts > 1:
+            self._put_part(request, f"part-{block.part:06d}.csv", _packed(body, request), _content_type(request))
+            self._put_part(request, f"part-{block.part:06d}.json", json.dumps(summary).encode(), "application/json")
+            return Outcome(request, block.parts, block.part)
+        outcome = Outcome(request, 1, summary=json.dumps(summary))
+        if summary["failed"] == summary["series"]:
+            return outcome
+
+        def write(blob: storage.Blob, generation: int) -> None:
+            blob.metadata = self._metadata(request)
+            again(
+                blob.upload_from_string,
+                _packed(body, request),
+                content_type=_content_type(request),
+                if_generation_match=generation,
+                timeout=CALL,
+                retry=None,
+            )
+
+        return self._published(outcome, write)
+
+    def publish(self, outcome: Outcome) -> Outcome:
+        """Compose the CSV of a request of several parts, once all are written; see output.Output."""
+        request = outcome.request
+        whole = dataclasses.replace(outcome, part=-1)
+        if outcome.part < 0 or self._done_before(outcome):
+            return whole
+        parts = self._summaries(outcome)
+        if all(part["failed"] == part["series"] for part in parts):
+            return whole
+        names = [f"{self._work_prefix(request)}part-{number:06d}.csv" for number in range(outcome.parts)]
+
+        def write(blob: storage.Blob, generation: int) -> None:
+            blob.metadata, blob.content_type = self._metadata(request), _content_type(request)
+            objects.compose(self._bucket, names, blob, generation, self._work_prefix(request))
+
+        return self._published(whole, write)
+
+    def _published(self, outcome: Outcome, write: Any) -> Outcome:
+        request = outcome.request
+        try:
+            objects.compare_and_set(
+                self._bucket, self._target(request), lambda current: self._may_write(current, request), write
+            )
+        except SupersededError:
+            return dataclasses.replace(outcome, superseded=True)
+        except RecordError as error:
+            letter = DeadLetter.of_file(request, "WriteForecasts", error)
+            return dataclasses.replace(outcome, failure=letter.to_json())
+        return outcome
+
+    def load_rows(self, outcomes: list[Outcome]) -> None:
+        """Load the rows of requests that wait as Parquet parts, all in one job."""
+        if self._tables is None:
+            return
+        uris, keys = [], []
+        for outcome in outcomes:
+            waiting = [
+                f"{self._work_prefix(outcome.request)}rows-{number:06d}.parquet"
+                for number, part in enumerate(self._summaries(outcome) if not self._done_before(outcome) else [])
+                if part.get("loaded")
+            ]
+            uris += [uri_of(self._bucket, name) for name in waiting]
+            keys += [outcome.request.key] if waiting else []
+        if uris:
+            self._tables.load("forecasts", uris, job_name(keys))
+
+    def parts_to_load(self, outcome: Outcome) -> int:
+        """Return how many Parquet parts of a request wait to be loaded."""
+        if self._tables is None or outcome.failure or outcome.superseded:
+            return 0
+        return sum(bool(part.get("loaded")) for part in self._summaries(outcome))
+
+    def _note_refused(self, summary: dict[str, Any], request: Request, rows: pa.Table, refused: dict[int, str]) -> None:
+        """Count rows that BigQuery refused, and make dead letters of their series."""
+        names = rows.column("series_id")
+        by_series: dict[str, list[str]] = {}
+        for position, why in sorted(refused.items()):
+            by_series.setdefault(names[position].as_py(), []).append(why)
+        for name, reasons in by_series.items():
+            error = RecordError(
+                "ROW_REFUSED",
+                f"BigQuery refused {len(reasons):,} rows of the forecast: {reasons[0]}",
+                "The forecast is in the CSV. Mend the table, then replay.",
+            )
+            summary["letters"].append(DeadLetter.of(request, "series", "WriteForecasts", name, error).to_json())
+        summary["rows"] -= len(refused)
+        summary["refused"] = len(by_series)
+
+    def _put_part(self, request: Request, name: str, data: bytes, content_type: str) -> None:
+        objects.put(self._bucket, self._work_prefix(request) + name, data, content_type)
+
+    # -------------------------------------------------------------------------------- dead letters
+
+    def write_dead_letters(self, outcome: Outcome) -> list[DeadLetter]:
+        """Write a request's dead letters, or remove those of an earlier run; see output.Output."""
+        key = outcome.request.key
+        if self._done_before(outcome):
+            return self.dead_letters(key)
+        letters = self._letters(outcome)
+        if letters:
+            self._write_letters(key, letters)
+        else:
+            objects.delete(self._bucket, [self._letters_name(key)])
+        return letters
+
+    def write_stray_dead_letter(self, letter: DeadLetter) -> None:
+        """Write the dead letter of something that never became a request."""
+        self._write_letters(f"message-{letter.request_key}", [letter])
+
+    def remove_stray_dead_letter(self, source: str) -> None:
+        """Do nothing: a manifest that was mended is a new generation, and the old one's dead letter stays true."""
+
+    def _letters_name(self, name: str) -> str:
+        return f"{self._internal}dead_letters/{name}.ndjson"
+
+    def _write_letters(self, name: str, letters: list[DeadLetter]) -> None:
+        if self._tables is not None:
+            rows = element_rows("dead_letters", letters)
+            ids = [row_id(letter.request_key, letter.scope, letter.series_id, letter.code) for letter in letters]
+            refused = self._tables.insert("dead_letters", rows, ids)
+            if refused:
+                raise RuntimeError(f"BigQuery refused rows of dead_letters: {next(iter(refused.values()))}")
+        lines = "".join(letter.to_json() + "\n" for letter in letters)
+        first = letters[0]
+        metadata = {"dropcast-code": first.code, "dropcast-scope": first.scope, "dropcast-source": first.source}
+        objects.put(self._bucket, self._letters_name(name), lines.encode(), "application/x-ndjson", metadata)
+
+    def dead_letters(self, request_key: str) -> list[DeadLetter]:
+        """Return the dead letters of a request."""
+        content = objects.read_small(self._bucket, self._letters_name(request_key), _MOST)
+        return [DeadLetter.from_json(line) for line in (content or b"").decode().split("\n") if line]
+
+    def _letters(self, outcome: Outcome) -> list[DeadLetter]:
+        if outcome.superseded:
+            return []
+        if outcome.failure:
+            return [DeadLetter.from_json(outcome.failure)]
+        return letters_of(outcome.request, self._summaries(outcome))
+
+    # ------------------------------------------------------------------------------------ receipts
+
+    def write_receipt(self, outcome: Outcome) -> Receipt:
+        """Write the receipt, which ends a request, and remove its work files; see output.Output."""
+        request = outcome.request
+        if self._done_before(outcome):
+            before = self.receipt(request)
+            assert before is not None
+            return before
+        failed = bool(outcome.failure)
+        summaries = [] if failed else self._summaries(outcome)
+        receipt = receipt_of(request, summaries, self._letters(outcome), outcome.superseded)
+        before = self.receipt(request) if receipt.status in ("failed", "superseded") else None
+        if before is None or before.status in ("failed", "superseded"):  # what was done is not taken back
+            if self._tables is not None:
+                row = element_rows("receipts", [receipt])
+                refused = self._tables.insert("receipts", row, [row_id(receipt.request_key, receipt.status)])
+                if refused:
+                    raise RuntimeError(f"BigQuery refused a receipt: {refused[0]}")
+            content = json.dumps(dataclasses.asdict(receipt), sort_keys=True).encode()
+            metadata = {**self._metadata(request), "dropcast-status": receipt.status, "dropcast-id": receipt.id}
+            objects.put(self._bucket, self._receipt_name(request), content, "application/json", metadata)
+        if outcome.parts > 1 or any(part.get("loaded") for part in summaries):
+            prefix = self._work_prefix(request)
+            objects.delete(self._bucket, [blob.name for blob in objects.listed(self._bucket, prefix)])
+        return receipt
+
+    def receipt(self, request: Request) -> Receipt | None:
+        """Return a request's receipt, or None if it has none."""
+        content = objects.read_small(self._bucket, self._receipt_name(request), _MOST)
+        return None if content is None else Receipt(**json.loads(content))
+
+    def _receipt_name(self, request: Request) -> str:
+        place = hashlib.sha256(f"{request.source}\n{request.output}".encode()).hexdigest()[:16]
+        return f"{self._internal}receipts/{place}/{request.key}.json"
+
+    def _summaries(self, outcome: Outcome) -> list[dict[str, Any]]:
+        if outcome.summary:
+            return [json.loads(outcome.summary)]
+        found = []
+        for number in range(outcome.parts):
+            name = f"{self._work_prefix(outcome.request)}part-{number:06d}.json"
+            content = objects.read_small(self._bucket, name, _MOST)
+            if content is None:
+                raise RuntimeError(f"{name} is gone before the request was done")
+            found.append(json.loads(content))
+        return found
+
+    def _done_before(self, outcome: Outcome) -> bool:
+        """Return whether the receipt is written and the work files, of which it was made, are gone.
+
+        A runner may repeat any step after the last one.
+        """
+        if outcome.parts == 0 or outcome.summary:
+            return False
+        first = f"{self._work_prefix(outcome.request)}part-{outcome.parts - 1:06d}.json"
+        return objects.look(self._bucket, first) is None and self.receipt(outcome.request) is not None
+
+
+def _rank(metadata: dict[str, str]) -> tuple[Any, ...]:
+    """Return by what a newer forecast of a source is told from an older one."""
+    version = metadata.get("dropcast-version", "")
+    attempt = metadata.get("dropcast-attempt", "0")
+    return (
+        int(version) if version.isdigit() else 0,
+        int(attempt) if attempt.isdigit() else 0,
+        metadata.get("dropcast-key", ""),
+    )
+
+
+def _taken(request: Request) -> RecordError:
+    return RecordError(
+        "OUTPUT_TAKEN",
+        f"The forecast would overwrite {request.output!r}, which is no forecast of this file.",
+        "Choose another output in a manifest, or remove what is there and replay.",
+    )
+
+
+def _content_type(request: Request) -> str:
+    return GZIP_TYPE if request.output.endswith(".gz") else CSV_TYPE
+
+
+def _packed(body: bytes, request: Request) -> bytes:
+    """Return a CSV's bytes as they are stored; gzip members one after the other are gzip again."""
+    return gzip.compress(body, mtime=0) if request.output.endswith(".gz") else body
+
+
+def _parquet(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())

@@ -1,0 +1,69 @@
+"""What is looked at before a run between buckets starts, so that what is wrong is said at once and once."""
+
+from __future__ import annotations
+
+import logging
+
+from google.api_core import exceptions
+from google.cloud import pubsub_v1
+
+from pipeline.cloud import objects, tables
+from pipeline.cloud.clients import storage_client
+from pipeline.core.uris import folder_prefix, split_uri
+from pipeline.options import OptionsError, Settings
+
+_log = logging.getLogger(__name__)
+
+
+def prepare(settings: Settings) -> None:
+    """Look at buckets, subscription and tables; make tables that are absent.
+
+    Raises:
+        OptionsError: with a line for each thing that is wrong.
+    """
+    destination = settings.destination
+    problems = _bucket_problems(destination.path)
+    if not problems and settings.subscription:
+        problems += _loop_problems(destination.path, settings.subscription)
+    if not problems and destination.dataset:
+        problems += tables.Tables(destination.dataset).prepare(settings.expiration_days)
+    if problems:
+        raise OptionsError(problems)
+
+
+def _bucket_problems(output: str) -> list[str]:
+    bucket, prefix = split_uri(folder_prefix(output))
+    try:
+        next(objects.listed(bucket, prefix), None)
+    except exceptions.NotFound:
+        return [f"--output: there is no bucket {bucket}"]
+    except exceptions.Forbidden:
+        return [f"--output: {output} may not be listed; grant Storage Object User on the bucket {bucket}"]
+    return []
+
+
+def _loop_problems(output: str, subscription: str) -> list[str]:
+    """Return a line if what is written would be notified of to the subscription's own topic."""
+    bucket, prefix = split_uri(folder_prefix(output))
+    try:
+        with pubsub_v1.SubscriberClient() as client:
+            topic = client.get_subscription(subscription=subscription, timeout=60).topic
+    except exceptions.NotFound:
+        return [f"--input_subscription: there is no subscription {subscription}"]
+    except exceptions.PermissionDenied:
+        _log.warning("%s may not be looked at: it is not known whether the output feeds it", subscription)
+        return []
+    try:
+        notifications = list(storage_client().bucket(bucket).list_notifications(**objects.OPTIONS))
+    except exceptions.Forbidden:
+        _log.warning("notifications of %s may not be listed: it is not known whether they feed the input", bucket)
+        return []
+    for notification in notifications:
+        own = f"projects/{notification.topic_project}/topics/{notification.topic_name}"
+        filtered = notification.blob_name_prefix or ""
+        if own == topic and (prefix.startswith(filtered) or filtered.startswith(prefix)):
+            return [
+                f"--output: objects below {output} are notified of to {topic}, from which this pipeline reads; "
+                "restrict the notification to the inputs' prefix, or choose another output"
+            ]
+    return []

@@ -1,0 +1,64 @@
+"""How calls to servers are tried again: with jittered backoff, to a deadline; what is left is the runner's to retry."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import requests.exceptions
+from google.api_core import exceptions
+from google.api_core.retry import Retry
+from google.auth.exceptions import TransportError
+
+_log = logging.getLogger(__name__)
+
+DEADLINE = 300.0  # seconds for one call, its retries included
+CALL = 60.0  # seconds for one try
+_TRANSIENT = (
+    exceptions.TooManyRequests, exceptions.InternalServerError, exceptions.BadGateway, exceptions.ServiceUnavailable,
+    exceptions.GatewayTimeout, exceptions.RetryError, exceptions.Aborted, exceptions.DeadlineExceeded,
+    requests.exceptions.ConnectionError, requests.exceptions.Timeout, requests.exceptions.ChunkedEncodingError,
+    ConnectionError, TimeoutError, TransportError,
+)  # fmt: skip
+
+_listeners: list[Callable[[], None]] = []
+
+
+def on_retry(listener: Callable[[], None]) -> None:
+    """Have a function called, in the thread that waits, for each call that is tried again."""
+    if listener not in _listeners:
+        _listeners.append(listener)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Return whether a call that failed so may succeed if it is made again."""
+    if isinstance(error, _TRANSIENT):
+        return True
+    return isinstance(error, exceptions.GoogleAPICallError) and error.code in (408, 429, 500, 502, 503, 504)
+
+
+def _tell(error: Exception) -> None:
+    _log.info("tried again: %s", error)
+    for listener in _listeners:
+        listener()
+
+
+def retrying(also: tuple[type[Exception], ...] = ()) -> Retry:
+    """Return how to try again.
+
+    Args:
+        also: further errors that pass by themselves.
+    """
+
+    def passes(error: Exception) -> bool:
+        return is_transient(error) or isinstance(error, also)
+
+    return Retry(
+        predicate=passes, initial=0.2, maximum=20.0, multiplier=2.0, timeout=DEADLINE, on_error=_tell
+    )  # Retry draws each wait at random, up to the current bound
+
+
+def again(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """Call a function that may safely be called twice, until it succeeds or the deadline has passed."""
+    return retrying()(function)(*arguments, **named)

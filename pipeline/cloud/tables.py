@@ -1,0 +1,256 @@
+"""The tables in BigQuery: made if absent, held against their schemas; what is written twice is there once.
+
+A few rows go by insertAll, with ids of ours. Many go as Parquet parts by a load job, whose id derives from what it
+loads: a job that is found is looked at, not started again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import sqlglot
+from google.api_core import exceptions
+from google.cloud import bigquery
+from sqlglot import expressions
+
+from pipeline.cloud.clients import bigquery_client
+from pipeline.cloud.retry import CALL, retrying
+from pipeline.core.tables import TABLES, VIEWS, table_fields, view_sql
+
+ROWS_A_REQUEST = 500  # of insertAll, as BigQuery's documentation advises
+PARTS_A_JOB = 10_000  # the most that one load job may name
+JOB_TRIES = 5  # the id of a failed job is burnt
+PARTITION = {"forecasts": "source_time", "receipts": "source_time", "dead_letters": "source_time"}
+CLUSTER = {
+    "forecasts": ["source", "series_id"], "receipts": ["source", "output"], "dead_letters": ["source", "code"],
+}  # fmt: skip
+_SAME_TYPE = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
+# a row that was not looked at, since another one of its request was bad, or that a server could not take just now
+_RETRIED = frozenset({"stopped", "backendError", "internalError", "timeout", "rateLimitExceeded", "quotaExceeded"})
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one dataset.
+
+    Attributes:
+        dataset: PROJECT.DATASET.
+    """
+
+    dataset: str
+
+    @property
+    def project(self) -> str:
+        """The project that owns the dataset."""
+        return self.dataset.split(".")[0]
+
+    @property
+    def _client(self) -> bigquery.Client:
+        return bigquery_client(self.project)
+
+    def _name(self, table: str) -> str:
+        return f"{self.dataset}.{table}"
+
+    # ------------------------------------------------------------------------------------- at the start
+
+    def prepare(self, expiration_days: int | None) -> list[str]:
+        """Make tables and views that are absent; return what is wrong with those that are there, a line each.
+
+        Args:
+            expiration_days: after how many days a partition is dropped; None keeps it. Of tables that are there
+                already the expiration is left as it is.
+        """
+        try:
+            self._client.get_dataset(self.dataset, retry=retrying(), timeout=CALL)
+        except exceptions.NotFound:
+            return [f"--dataset: there is no dataset {self.dataset}; make it in the region of the buckets"]
+        except exceptions.Forbidden:
+            return [f"--dataset: {self.dataset} may not be read; grant BigQuery Data Editor on it"]
+        problems: list[str] = []
+        for table in TABLES:
+            try:
+                problems += self._prepare_table(table, expiration_days)
+            except exceptions.Forbidden:
+                problems.append(f"--dataset: {self._name(table)} may not be made or read; grant BigQuery Data Editor")
+        if not problems:
+            for view in VIEWS:
+                self._prepare_view(view)
+        return problems
+
+    def _prepare_table(self, table: str, expiration_days: int | None) -> list[str]:
+        wanted = [bigquery.SchemaField.from_api_repr(field) for field in table_fields(table)]
+        try:
+            there = self._client.get_table(self._name(table), retry=retrying(), timeout=CALL)
+        except exceptions.NotFound:
+            new = bigquery.Table(self._name(table), schema=wanted)
+            new.time_partitioning = bigquery.TimePartitioning(
+                field=PARTITION[table], expiration_ms=expiration_days and expiration_days * 86_400_000
+            )
+            new.clustering_fields = CLUSTER[table]
+            self._client.create_table(new, exists_ok=True, retry=retrying(), timeout=CALL)
+            return []
+        columns = {field.name: field for field in there.schema}
+        problems = []
+        for field in wanted:
+            found = columns.pop(field.name, None)
+            if found is None:
+                problems.append(f"--dataset: {self._name(table)} lacks the column {field.name} ({field.field_type})")
+            elif _type(found) != _type(field):
+                problems.append(
+                    f"--dataset: {self._name(table)} has {field.name} as {found.field_type}, not {field.field_type}"
+                )
+        problems += [
+            f"--dataset: {self._name(table)} requires a column that is not ours: {field.name}"
+            for field in columns.values()
+            if field.mode == "REQUIRED"
+        ]
+        return problems
+
+    def _prepare_view(self, view: str) -> None:
+        wanted = bigquery.Table(self._name(view))
+        wanted.view_query = qualified(view_sql(view), self.dataset)
+        try:
+            there = self._client.get_table(self._name(view), retry=retrying(), timeout=CALL)
+        except exceptions.NotFound:
+            self._client.create_table(wanted, exists_ok=True, retry=retrying(), timeout=CALL)
+            return
+        if there.view_query != wanted.view_query:
+            there.view_query = wanted.view_query
+            self._client.update_table(there, ["view_query"], retry=retrying(), timeout=CALL)
+
+    # ------------------------------------------------------------------------------------------ rows
+
+    def insert(self, table: str, rows: pa.Table, ids: Sequence[str]) -> dict[int, str]:
+        """Insert rows; return for each row that was refused, by its position, why.
+
+        Args:
+            table: one of TABLES.
+            rows: with the table's schema.
+            ids: of each row: BigQuery drops a row whose id it has seen a short while ago.
+        """
+        refused: dict[int, str] = {}
+        records = [{name: _json(value) for name, value in row.items()} for row in rows.to_pylist()]
+        for start in range(0, len(records), ROWS_A_REQUEST):
+            refused |= self._insert(table, records, ids, list(range(start, min(start + ROWS_A_REQUEST, len(records)))))
+        return refused
+
+    def _insert(
+        self, table: str, records: list[dict[str, Any]], ids: Sequence[str], wanted: list[int]
+    ) -> dict[int, str]:
+        refused: dict[int, str] = {}
+        left = wanted
+
+        def attempt() -> None:
+            nonlocal left
+            found = self._client.insert_rows_json(
+                self._name(table),
+                [records[i] for i in left],
+                row_ids=[ids[i] for i in left],
+                skip_invalid_rows=True,
+                retry=None,
+                timeout=CALL,
+            )
+            stopped = []
+            for row in found:
+                position = left[int(row["index"])]
+                reasons = {error.get("reason", "") for error in row["errors"]}
+                if reasons <= _RETRIED:
+                    stopped.append(position)
+                else:
+                    refused[position] = "; ".join(_told(error) for error in row["errors"])
+            left = stopped
+            if stopped:
+                raise exceptions.ServiceUnavailable(f"BigQuery did not take {len(stopped)} rows of {table} this time")
+
+        # a table that was just made is not known everywhere at once
+        retrying(also=(exceptions.NotFound,))(attempt)()
+        return refused
+
+    # ------------------------------------------------------------------------------------- load jobs
+
+    def load(self, table: str, uris: Sequence[str], name: str) -> None:
+        """Load Parquet files into a table, once.
+
+        Args:
+            table: one of TABLES.
+            uris: the files, at most PARTS_A_JOB.
+            name: what the job's id derives from; the same files always go under the same name.
+
+        Raises:
+            google.api_core.exceptions.GoogleAPICallError: if job after job fails.
+        """
+        config = bigquery.LoadJobConfig(
+            source_format=bigquery.SourceFormat.PARQUET,
+            schema=[bigquery.SchemaField.from_api_repr(field) for field in table_fields(table)],
+            write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
+            create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
+        )
+        failure: Exception | None = None
+        for number in range(JOB_TRIES):
+            job_id = f"dropcast_{table}_{name}_{number}"
+            job = self._job(job_id)
+            if job is None:
+                try:
+                    job = self._client.load_table_from_uri(
+                        list(uris), self._name(table), job_id=job_id, job_config=config, retry=retrying(), timeout=CALL
+                    )
+                except exceptions.Conflict:  # it was started, and the answer was lost
+                    job = self._job(job_id)
+                    if job is None:
+                        raise
+            try:
+                job.result(retry=retrying(), timeout=None)
+            except exceptions.GoogleAPICallError as error:
+                failure = error
+                continue
+            return
+        assert failure is not None
+        raise failure
+
+    def _job(self, job_id: str) -> Any:
+        try:
+            return self._client.get_job(job_id, retry=retrying(), timeout=CALL)
+        except exceptions.NotFound:
+            return None
+
+
+def qualified(sql: str, dataset: str) -> str:
+    """Return a query whose bare names of tables and views of ours have their dataset before them."""
+    project, name = dataset.split(".", 1)
+    tree = sqlglot.parse_one(sql, read="bigquery")
+    for table in tree.find_all(expressions.Table):
+        if table.name in (*TABLES, *VIEWS) and not table.db:
+            alias = table.alias or table.name
+            table.set("db", expressions.to_identifier(name, quoted=True))
+            table.set("catalog", expressions.to_identifier(project, quoted=True))
+            table.set("alias", expressions.TableAlias(this=expressions.to_identifier(alias)))
+    return str(tree.sql("bigquery", pretty=True))
+
+
+def row_id(*parts: object) -> str:
+    """Return an id of a row, from what tells it apart."""
+    return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()[:40]
+
+
+def job_name(keys: Iterable[str]) -> str:
+    """Return what a load job's id derives from: the keys of the requests whose rows it loads."""
+    return hashlib.sha256("\n".join(sorted(set(keys))).encode()).hexdigest()[:32]
+
+
+def _type(field: bigquery.SchemaField) -> str:
+    kind = str(field.field_type).upper()
+    return _SAME_TYPE.get(kind, kind)
+
+
+def _told(error: dict[str, Any]) -> str:
+    place = f"{error['location']}: " if error.get("location") else ""
+    return f"{place}{error.get('message') or error.get('reason', '')}"
+
+
+def _json(value: Any) -> Any:
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value

@@ -1,0 +1,262 @@
+"""Messages of Pub/Sub: what Cloud Storage tells of an object, and manifests.
+
+The attributes of a notification are those of Cloud Storage's documentation ("Pub/Sub notifications for Cloud
+Storage"); with them alone a payload is not needed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.naming import INTERNAL, MANIFEST_SUFFIX, checked_output_name
+from pipeline.core.request_key import canonical_json
+from pipeline.core.requests import UNREAD, Manifest, manifest_fields
+from pipeline.core.uris import folder_prefix, is_uri, joined, lies_below, split_uri, uri_of
+from pipeline.elements import DeadLetter, Request
+from pipeline.errors import RecordError
+
+FINALIZE = "OBJECT_FINALIZE"
+_MARKERS = ("/", "_$folder$")  # how folders are made believe
+_TEXTS = (".csv", ".gz", ".tsv", ".txt")
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message as it came.
+
+    Attributes:
+        data: its payload.
+        attributes: its attributes.
+        message_id: Pub/Sub's own name for it.
+        publish_time: when it was published, RFC 3339 in UTC.
+    """
+
+    data: bytes
+    attributes: Mapping[str, str]
+    message_id: str
+    publish_time: str
+
+
+@dataclass(frozen=True)
+class ObjectVersion:
+    """One generation of an object.
+
+    Attributes:
+        uri: gs://bucket/name.
+        generation: its number, as text.
+        time: when it came to be, RFC 3339 in UTC.
+    """
+
+    uri: str
+    generation: str
+    time: str
+
+    @property
+    def is_manifest(self) -> bool:
+        """Whether it is to be read as a manifest."""
+        return self.uri.endswith(MANIFEST_SUFFIX)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What may be read and written.
+
+    Attributes:
+        spec: the operator's options as canonical JSON.
+        allowed: prefixes that inputs must lie below; none: any object that is notified of, and for a manifest what
+            lies beside it.
+        output: the output prefix, from which nothing is read.
+    """
+
+    spec: str
+    allowed: tuple[str, ...]
+    output: str
+
+
+class IgnoredError(Exception):
+    """The message is of no concern here, and nothing is wrong with it; the text says why, in a word."""
+
+
+def notified_object(message: Message, rules: Rules) -> ObjectVersion | None:
+    """Return the object that a notification tells of; None if the message is no notification.
+
+    Raises:
+        IgnoredError: if it is of no concern.
+        RecordError: BAD_MESSAGE.
+    """
+    attributes = message.attributes
+    if "eventType" not in attributes or "bucketId" not in attributes:
+        return None
+    if attributes["eventType"] != FINALIZE:
+        raise IgnoredError("event")
+    name, generation = attributes.get("objectId", ""), attributes.get("objectGeneration", "")
+    if not name or not generation.isdigit():
+        raise RecordError(
+            "BAD_MESSAGE",
+            "The notification names no object, or no generation of it.",
+            "Have Cloud Storage itself send the notifications (gcloud storage buckets notifications create).",
+            found=name or generation,
+        )
+    payload = _payload(message)
+    uri = uri_of(attributes["bucketId"], name)
+    if name.endswith(_MARKERS) or (str(payload.get("size")) == "0" and not name.lower().endswith(_TEXTS)):
+        raise IgnoredError("marker")
+    if lies_below(uri, [rules.output]) or INTERNAL in name.split("/"):
+        raise IgnoredError("output")
+    if rules.allowed and not lies_below(uri, rules.allowed):
+        raise IgnoredError("elsewhere")
+    time = payload.get("timeCreated") or attributes.get("eventTime") or message.publish_time
+    return ObjectVersion(uri, generation, _utc(str(time), message.publish_time))
+
+
+def request_of_object(version: ObjectVersion, rules: Rules) -> Request:
+    """Return the request for a CSV; its forecast has the object's whole name."""
+    return Request(version.uri, version.generation, version.time, split_uri(version.uri)[1], rules.spec)
+
+
+def _payload(message: Message) -> dict[str, Any]:
+    if message.attributes.get("payloadFormat") != "JSON_API_V1":
+        return {}
+    try:
+        payload = json.loads(message.data)
+    except (ValueError, RecursionError):
+        return {}  # the attributes suffice
+    return payload if isinstance(payload, dict) else {}
+
+
+def _utc(text: str, otherwise: str) -> str:
+    """Return a time as all of ours are written: in UTC, with Z."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return otherwise
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+@dataclass(frozen=True)
+class ManifestRequest:
+    """What a manifest asks for, before it is known which generation of its input is there.
+
+    Attributes:
+        input: URI of the CSV.
+        generation: that is asked for; "" for the one that is there.
+        output: name of the forecast.
+        spec: canonical JSON.
+        attempt, id: as in a Request.
+    """
+
+    input: str
+    generation: str
+    output: str
+    spec: str
+    attempt: int
+    id: str
+
+    def request(self, live: ObjectVersion | None) -> Request:
+        """Return the request, given the generation that is there now."""
+        if self.generation:
+            time = live.time if live is not None and live.generation == self.generation else _of(self.generation)
+            return Request(self.input, self.generation, time, self.output, self.spec, self.attempt, self.id)
+        version, time = (live.generation, live.time) if live is not None else (UNREAD, _of("0"))
+        return Request(self.input, version, time, self.output, self.spec, self.attempt, self.id)
+
+
+def _of(generation: str) -> str:
+    """Return about when a generation came to be: they count microseconds, though that is not promised."""
+    try:
+        time = datetime.fromtimestamp(int(generation) / 1e6, UTC)
+    except (OverflowError, ValueError, OSError):
+        time = datetime.fromtimestamp(0, UTC)
+    return time.isoformat().replace("+00:00", "Z")
+
+
+def read_manifest_message(content: bytes, place: str, rules: Rules) -> ManifestRequest:
+    """Return what a manifest asks for.
+
+    Args:
+        content: JSON.
+        place: URI of the object it was read from, "" if it came as a message.
+        rules: what may be read and written; the manifest's own options come before the operator's.
+
+    Raises:
+        RecordError: BAD_MANIFEST or PATH_NOT_ALLOWED.
+    """
+    manifest: Manifest = manifest_fields(content, ForecastSpec.from_json(rules.spec))
+    uri = joined(place, manifest.input) if place or is_uri(manifest.input) else ""
+    bucket, name = split_uri(uri)
+    if not uri or not bucket or not name or name.endswith(("/", MANIFEST_SUFFIX)):
+        raise RecordError(
+            "BAD_MANIFEST",
+            f"The input {manifest.input!r} is no CSV in a bucket.",
+            "Name it as gs://bucket/name.csv.",
+            found=manifest.input,
+        )
+    beside = (folder_prefix(place.rpartition("/")[0]),) if place else ()
+    if not lies_below(uri, rules.allowed or beside) or lies_below(uri, [rules.output]):
+        raise RecordError(
+            "PATH_NOT_ALLOWED",
+            f"The input {manifest.input!r} lies outside the allowed prefixes.",
+            "Put the CSV beside the manifest, or ask the operator to allow its prefix with --allow.",
+            found=manifest.input,
+        )
+    output = checked_output_name(manifest.output or name)
+    fields = manifest.model_dump(exclude={"id", "input", "output", "generation", "attempt"}, exclude_unset=True)
+    return ManifestRequest(
+        uri, manifest.generation, output, ForecastSpec(**fields).to_json(), manifest.attempt, manifest.id
+    )
+
+
+def message_letter(message: Message, error: RecordError, stage: str = "ReadRequests") -> DeadLetter:
+    """Return the dead letter of a message that is no request, its bytes kept for a replay."""
+    kept = canonical_json({"attributes": dict(message.attributes), "data": base64.b64encode(message.data).decode()})
+    bucket, name = message.attributes.get("bucketId", ""), message.attributes.get("objectId", "")
+    source = uri_of(bucket, name) if bucket and name else f"message {message.message_id}"
+    version = message.attributes.get("objectGeneration", "") or message.message_id
+    return DeadLetter(
+        request_key=hashlib.sha256(kept.encode()).hexdigest()[:32],
+        source=source,
+        version=version,
+        source_time=_utc(message.publish_time, message.publish_time),
+        attempt=0,
+        output="",
+        scope="message",
+        stage=stage,
+        series_id="",
+        code=error.code,
+        message=f"{source}: {error}",
+        hint=error.hint,
+        line=error.line,
+        column=error.column,
+        found=error.found,
+        replayable=True,
+        request=kept,
+    )
+
+
+def kept_message(letter: DeadLetter) -> tuple[bytes, dict[str, str]]:
+    """Return payload and attributes of the message of a dead letter."""
+    kept = json.loads(letter.request)
+    return base64.b64decode(kept["data"]), dict(kept["attributes"])
+
+
+def notification_of(version: ObjectVersion) -> dict[str, str]:
+    """Return the attributes of a notification as Cloud Storage would send it for an object that is there already."""
+    bucket, name = split_uri(version.uri)
+    return {
+        "eventType": FINALIZE, "bucketId": bucket, "objectId": name, "objectGeneration": version.generation,
+        "eventTime": version.time, "payloadFormat": "NONE",
+    }  # fmt: skip
+
+
+def manifest_of(request: Request) -> bytes:
+    """Return a request as a manifest, for sending it again."""
+    fields = {**json.loads(request.spec), "input": request.source, "output": request.output, "id": request.id}
+    generation = {} if request.version == UNREAD else {"generation": request.version}
+    return canonical_json({**fields, **generation, "attempt": request.attempt}).encode()

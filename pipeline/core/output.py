@@ -1,0 +1,76 @@
+"""Where forecasts go: what a folder and a bucket have in common."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.core.text_chunks import ByteSource
+from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request
+
+
+class Source(ByteSource, Protocol):
+    """A CSV that is read."""
+
+    def version(self) -> str:
+        """Return the version of what was read, once all of it is."""
+        ...
+
+
+class Output(Protocol):
+    """A place for forecasts, tables and the ledger. Whatever is written twice is there once."""
+
+    def open_source(self, request: Request) -> AbstractContextManager[Source]:
+        """Open a request's CSV.
+
+        Raises:
+            RecordError: if it is gone or forbidden.
+            SupersededError: if a newer version has taken its place.
+        """
+        ...
+
+    def refuse_taken_output(self, request: Request) -> None:
+        """Refuse a request whose forecast would overwrite something that is no forecast of its source.
+
+        Raises:
+            RecordError: OUTPUT_TAKEN.
+            SupersededError: if the forecast of a newer version is there.
+        """
+        ...
+
+    def work(self, request: Request) -> Path:
+        """Return a local folder for the work files of a large request."""
+        ...
+
+    def keep_work_files(self, request: Request) -> None:
+        """Put the work files where other workers find them."""
+        ...
+
+    def work_file(self, request: Request, name: str) -> AbstractContextManager[Path]:
+        """Return a work file for reading."""
+        ...
+
+    def write_block(self, block: ForecastBlock) -> Outcome:
+        """Write one block's rows; return the request's outcome, or that of one of its parts."""
+        ...
+
+    def publish(self, outcome: Outcome) -> Outcome:
+        """Put the CSV of a request of several parts in its place, once all are written."""
+        ...
+
+    def write_dead_letters(self, outcome: Outcome) -> list[DeadLetter]:
+        """Write a request's dead letters, or remove those of an earlier run of it that failed; return them."""
+        ...
+
+    def write_stray_dead_letter(self, letter: DeadLetter) -> None:
+        """Write the dead letter of something that never became a request."""
+        ...
+
+    def remove_stray_dead_letter(self, source: str) -> None:
+        """Remove the dead letter of a manifest that has been mended."""
+        ...
+
+    def write_receipt(self, outcome: Outcome) -> Receipt:
+        """Write the receipt, which ends a request, and remove its work files."""
+        ...

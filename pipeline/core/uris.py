@@ -1,0 +1,42 @@
+"""Names of objects in buckets: gs://bucket/name."""
+
+from __future__ import annotations
+
+import posixpath
+
+SCHEME = "gs://"
+
+
+def is_uri(path: str) -> bool:
+    """Return whether a path names something in a bucket."""
+    return path.startswith(SCHEME)
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Return the bucket and the object's name, or a prefix of names; a name may hold any character."""
+    bucket, _, name = uri.removeprefix(SCHEME).partition("/")
+    return bucket, name
+
+
+def uri_of(bucket: str, name: str) -> str:
+    """Return the URI of an object."""
+    return f"{SCHEME}{bucket}/{name}"
+
+
+def folder_prefix(uri: str) -> str:
+    """Return a URI that ends in a slash: the prefix of all that lies below it."""
+    return uri if uri.endswith("/") else uri + "/"
+
+
+def lies_below(uri: str, prefixes: tuple[str, ...] | list[str]) -> bool:
+    """Return whether an object lies below one of some prefixes; gs://in/a is not below gs://in/ab."""
+    return any(uri.startswith(folder_prefix(prefix)) or uri == prefix for prefix in prefixes)
+
+
+def joined(manifest: str, name: str) -> str:
+    """Return the URI that a manifest's `input` means: a URI, or a name beside the manifest."""
+    if is_uri(name):
+        bucket, own = split_uri(name)
+        return uri_of(bucket, own)
+    bucket, own = split_uri(manifest)
+    return uri_of(bucket, posixpath.normpath(posixpath.join(posixpath.dirname(own), name)).lstrip("/"))

@@ -1,0 +1,73 @@
+"""LoadRows: forecasts that wait as Parquet parts to the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+
+from pipeline.destination import Destination, open_output
+from pipeline.elements import Outcome
+
+
+@dataclass
+class LoadRows(beam.PTransform):
+    """Loads what was not streamed: in a run that ends, all of it by as few jobs as may be. Without a dataset, nothing.
+
+    Input and output: Outcome.
+
+    Attributes:
+        destination: where the parts are, and the dataset.
+    """
+
+    destination: Destination
+
+    def expand(self, outcomes: beam.PCollection) -> beam.PCollection:
+        """Apply the transform."""
+        if not self.destination.dataset:
+            return outcomes
+        if not self.destination.batch:
+            return outcomes | "LoadOne" >> beam.ParDo(_LoadOne(self.destination)).with_output_types(Outcome)
+        return (
+            outcomes
+            | "AllTogether" >> beam.Map(lambda outcome: ("", outcome)).with_output_types(tuple[str, Outcome])
+            | "GatherOutcomes" >> beam.GroupByKey()
+            | "LoadAll" >> beam.ParDo(_LoadAll(self.destination)).with_output_types(Outcome)
+        )
+
+
+class _LoadOne(beam.DoFn):
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+
+    def process(self, outcome: Outcome) -> Iterator[Outcome]:
+        bucket: Any = open_output(self._destination)
+        if bucket.parts_to_load(outcome):
+            bucket.load_rows([outcome])
+        yield outcome
+
+
+class _LoadAll(beam.DoFn):
+    def __init__(self, destination: Destination) -> None:
+        self._destination = destination
+
+    def process(self, element: tuple[str, Iterable[Outcome]]) -> Iterator[Outcome]:
+        from pipeline.cloud.tables import PARTS_A_JOB
+
+        bucket: Any = open_output(self._destination)
+        # in one order, so that a retry names the same jobs
+        outcomes = sorted(element[1], key=lambda outcome: outcome.request.key)
+        together: list[Outcome] = []
+        parts = 0
+        for outcome in outcomes:
+            own = bucket.parts_to_load(outcome)
+            if together and parts + own > PARTS_A_JOB:
+                bucket.load_rows(together)
+                together, parts = [], 0
+            if own:
+                together.append(outcome)
+                parts += own
+        bucket.load_rows(together)
+        yield from outcomes

@@ -1,0 +1,72 @@
+"""ReadFiles: local files to requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.output_folder import OutputFolder
+from pipeline.core.requests import InputFile, request_for, stray_letter
+from pipeline.elements import DeadLetter, Request
+from pipeline.errors import RecordError
+from pipeline.metrics import NAMESPACE, count_failure
+
+BAD = "bad"
+
+
+@dataclass
+class ReadFiles(beam.PTransform):
+    """Turns local files into requests.
+
+    Input: the pipeline's begin. Outputs: `requests` (Request), `bad` (DeadLetter of scope message) for
+    manifests that are none.
+
+    Attributes:
+        files: what to forecast, once.
+        spec: the operator's options as canonical JSON.
+        allowed: folders that manifests may name files in.
+        output: folder of the forecasts.
+    """
+
+    files: tuple[InputFile, ...]
+    spec: str
+    allowed: tuple[str, ...]
+    output: str
+
+    def expand(self, begin: beam.pvalue.PBegin) -> dict[str, beam.PCollection]:
+        """Apply the transform."""
+        outputs = (
+            begin
+            # deduplication by key spreads the requests anyway
+            | "ListFiles" >> beam.Create([(file.path, file.output) for file in self.files], reshuffle=False)
+            | "MakeRequests"
+            >> beam.ParDo(_MakeRequest(self.spec, self.allowed, self.output))
+            .with_output_types(Request, bad=DeadLetter)
+            .with_outputs(BAD, main="requests")
+        )
+        return {"requests": outputs["requests"], "bad": outputs[BAD]}
+
+
+class _MakeRequest(beam.DoFn):
+    def __init__(self, spec: str, allowed: tuple[str, ...], output: str) -> None:
+        self._spec, self._allowed, self._output = spec, allowed, output
+        self._requests = Metrics.counter(NAMESPACE, "requests")
+
+    def process(self, element: tuple[str, str]) -> Iterator[Request | beam.pvalue.TaggedOutput]:
+        file = InputFile(*element)
+        try:
+            request = request_for(file, ForecastSpec.from_json(self._spec), [Path(path) for path in self._allowed])
+        except RecordError as error:
+            count_failure(error.code)
+            letter: DeadLetter = stray_letter(file, error)
+            yield beam.pvalue.TaggedOutput(BAD, letter)
+            return
+        if file.is_manifest:
+            OutputFolder(Path(self._output)).remove_stray_dead_letter(file.path)
+        self._requests.inc()
+        yield request

@@ -1,0 +1,112 @@
+"""ReadMessages: a subscription's messages to requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from pipeline.core.messages import (
+    IgnoredError,
+    Message,
+    Rules,
+    message_letter,
+    notified_object,
+    read_manifest_message,
+    request_of_object,
+)
+from pipeline.core.requests import MAX_MANIFEST_BYTES
+from pipeline.elements import DeadLetter, Request
+from pipeline.errors import RecordError
+from pipeline.metrics import NAMESPACE, count_failure
+
+BAD = "bad"
+
+
+@dataclass
+class ReadMessages(beam.PTransform):
+    """Turns notifications of Cloud Storage, and manifests, into requests.
+
+    Input: the pipeline's begin. Outputs: `requests` (Request), `bad` (DeadLetter of scope message).
+
+    Attributes:
+        subscription: projects/PROJECT/subscriptions/NAME.
+        rules: what may be read and written.
+    """
+
+    subscription: str
+    rules: Rules
+
+    def expand(self, begin: beam.pvalue.PBegin) -> dict[str, beam.PCollection]:
+        """Apply the transform."""
+        from apache_beam.io import ReadFromPubSub
+
+        outputs = (
+            begin
+            | "PullMessages" >> ReadFromPubSub(subscription=self.subscription, with_attributes=True)
+            | "ParseMessages"
+            >> beam.ParDo(_Parse(self.rules))
+            .with_output_types(Request, bad=DeadLetter)
+            .with_outputs(BAD, main="requests")
+        )
+        return {"requests": outputs["requests"], "bad": outputs[BAD]}
+
+
+class _Parse(beam.DoFn):
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._messages = Metrics.counter(NAMESPACE, "messages")
+        self._requests = Metrics.counter(NAMESPACE, "requests")
+
+    def process(self, element: Any) -> Iterator[Request | beam.pvalue.TaggedOutput]:
+        self._messages.inc()
+        published = element.publish_time or datetime.fromtimestamp(0, UTC)
+        message = Message(
+            element.data or b"",
+            element.attributes or {},
+            element.message_id or "",
+            published.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        )
+        try:
+            request = request_of(message, self._rules)
+        except IgnoredError as ignored:
+            Metrics.counter(NAMESPACE, f"ignored_{ignored}").inc()
+            return
+        except RecordError as error:
+            count_failure(error.code)
+            letter: DeadLetter = message_letter(message, error)
+            yield beam.pvalue.TaggedOutput(BAD, letter)
+            return
+        self._requests.inc()
+        yield request
+
+
+def request_of(message: Message, rules: Rules) -> Request:
+    """Return the request that a message stands for, reading the manifest that it names.
+
+    Raises:
+        IgnoredError: if it is of no concern.
+        RecordError: if it is neither a notification nor a manifest, or a bad one.
+    """
+    from pipeline.cloud.objects import live_version, read_version  # needs the extra `gcp`
+
+    version = notified_object(message, rules)
+    if version is not None and not version.is_manifest:
+        return request_of_object(version, rules)
+    if version is None:
+        if not message.data.lstrip().startswith(b"{"):
+            raise RecordError(
+                "BAD_MESSAGE",
+                "The message is neither a notification of Cloud Storage nor a manifest.",
+                "Send a manifest as JSON, or have the bucket's notifications come to this subscription's topic.",
+                found=message.data[:60].decode(errors="replace"),
+            )
+        asked = read_manifest_message(message.data, "", rules)
+    else:
+        content = read_version(version, MAX_MANIFEST_BYTES + 1)
+        asked = read_manifest_message(content, version.uri, rules)
+    return asked.request(live_version(asked.input))
