@@ -68,7 +68,7 @@ lock:  ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
 	  pyproject.toml -o requirements.lock
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
-	  pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
+	  pyproject.toml --extra gcp --extra dev -c requirements.lock -o requirements-dev.lock
 
 clean:  ## remove what make made
-	rm -rf $(VENV) $(RIVALS) build dist *.egg-info demo/files demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(RIVALS) .local-cloud build dist *.egg-info demo/files demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,9 +13,11 @@ COMMANDS = {
     "plot": "draw history, forecast and interval",
     "query": "ask the tables in SQL",
     "run": "run the Beam pipeline",
+    "reconcile": "request what lies in a bucket and has no receipt",
+    "replay": "send dead letters round again",
 }
 
-_LISTED = "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())
+_LISTED = "\n".join(f"  {name:<11}{text}" for name, text in COMMANDS.items())
 
 HELP = """usage: dropcast COMMAND [OPTION ...]
 

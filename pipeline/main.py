@@ -26,6 +26,9 @@ def main(argv: list[str] | None = None) -> int:
     except OptionsError as error:
         print("\n".join(error.lines), file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

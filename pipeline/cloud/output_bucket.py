@@ -207,9 +207,11 @@ class OutputBucket:
             return
         uris, keys = [], []
         for outcome in outcomes:
+            if not self.parts_to_load(outcome):
+                continue
             waiting = [
                 f"{self._work_prefix(outcome.request)}rows-{number:06d}.parquet"
-                for number, part in enumerate(self._summaries(outcome) if not self._done_before(outcome) else [])
+                for number, part in enumerate(self._summaries(outcome))
                 if part.get("loaded")
             ]
             uris += [uri_of(self._bucket, name) for name in waiting]
@@ -219,7 +221,7 @@ class OutputBucket:
 
     def parts_to_load(self, outcome: Outcome) -> int:
         """Return how many Parquet parts of a request wait to be loaded."""
-        if self._tables is None or outcome.failure or outcome.superseded:
+        if self._tables is None or outcome.failure or outcome.superseded or self._done_before(outcome):
             return 0
         return sum(bool(part.get("loaded")) for part in self._summaries(outcome))
 
@@ -275,7 +277,13 @@ class OutputBucket:
                 raise RuntimeError(f"BigQuery refused rows of dead_letters: {next(iter(refused.values()))}")
         lines = "".join(letter.to_json() + "\n" for letter in letters)
         first = letters[0]
-        metadata = {"dropcast-code": first.code, "dropcast-scope": first.scope, "dropcast-source": first.source}
+        metadata = {
+            "dropcast-code": first.code,
+            "dropcast-scope": first.scope,
+            "dropcast-source": first.source,
+            "dropcast-version": first.version,
+            "dropcast-source-time": first.source_time,
+        }
         objects.put(self._bucket, self._letters_name(name), lines.encode(), "application/x-ndjson", metadata)
 
     def dead_letters(self, request_key: str) -> list[DeadLetter]:
@@ -310,7 +318,8 @@ class OutputBucket:
                 if refused:
                     raise RuntimeError(f"BigQuery refused a receipt: {refused[0]}")
             content = json.dumps(dataclasses.asdict(receipt), sort_keys=True).encode()
-            metadata = {**self._metadata(request), "dropcast-status": receipt.status, "dropcast-id": receipt.id}
+            metadata = {**self._metadata(request), "dropcast-output": receipt.output}
+            metadata |= {"dropcast-status": receipt.status, "dropcast-id": receipt.id}
             objects.put(self._bucket, self._receipt_name(request), content, "application/json", metadata)
         if outcome.parts > 1 or any(part.get("loaded") for part in summaries):
             prefix = self._work_prefix(request)

@@ -14,15 +14,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.core.forecast_spec import ForecastSpec
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.core.forecast_spec import ForecastSpec, option_errors
 from pipeline.core.naming import INTERNAL, MANIFEST_SUFFIX, checked_output_name
 from pipeline.core.request_key import canonical_json
-from pipeline.core.requests import UNREAD, Manifest, manifest_fields
+from pipeline.core.requests import OPERATORS_FIELDS, UNREAD, Manifest, manifest_fields
 from pipeline.core.uris import folder_prefix, is_uri, joined, lies_below, split_uri, uri_of
 from pipeline.elements import DeadLetter, Request
 from pipeline.errors import RecordError
 
 FINALIZE = "OBJECT_FINALIZE"
+RESENT = "DROPCAST_REQUEST"  # the payload format of a request that a replay sends
 _MARKERS = ("/", "_$folder$")  # how folders are made believe
 _TEXTS = (".csv", ".gz", ".tsv", ".txt")
 
@@ -116,9 +119,37 @@ def notified_object(message: Message, rules: Rules) -> ObjectVersion | None:
     return ObjectVersion(uri, generation, _utc(str(time), message.publish_time))
 
 
-def request_of_object(version: ObjectVersion, rules: Rules) -> Request:
-    """Return the request for a CSV; its forecast has the object's whole name."""
-    return Request(version.uri, version.generation, version.time, split_uri(version.uri)[1], rules.spec)
+def request_of_object(version: ObjectVersion, message: Message, rules: Rules) -> Request:
+    """Return the request for a CSV; its forecast has the object's whole name, unless it is sent once more.
+
+    Raises:
+        RecordError: BAD_MESSAGE.
+    """
+    if message.attributes.get("payloadFormat") != RESENT:
+        return Request(version.uri, version.generation, version.time, split_uri(version.uri)[1], rules.spec)
+    try:
+        asked = _Resent.model_validate_json(message.data)
+        spec = ForecastSpec.from_json(rules.spec if asked.spec is None else asked.spec)
+    except ValidationError as error:
+        problem = "; ".join(option_errors(list(error.errors())))
+        raise RecordError(
+            "BAD_MESSAGE", f"The request sent once more is not valid: {problem}.", "Replay with the same version."
+        ) from None
+    if asked.spec is not None and any(getattr(spec, name) for name in OPERATORS_FIELDS):
+        raise RecordError("BAD_MESSAGE", "The request names files of the operator.", "Leave out models.")
+    output = checked_output_name(asked.output)
+    return Request(version.uri, version.generation, version.time, output, spec.to_json(), asked.attempt, asked.id)
+
+
+class _Resent(BaseModel):
+    """The payload of a request that is sent once more."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    output: str
+    spec: str | None
+    attempt: int = Field(ge=0)
+    id: str
 
 
 def _payload(message: Message) -> dict[str, Any]:
@@ -149,23 +180,22 @@ class ManifestRequest:
         generation: that is asked for; "" for the one that is there.
         output: name of the forecast.
         spec: canonical JSON.
-        attempt, id: as in a Request.
+        id: as in a Request.
     """
 
     input: str
     generation: str
     output: str
     spec: str
-    attempt: int
     id: str
 
     def request(self, live: ObjectVersion | None) -> Request:
         """Return the request, given the generation that is there now."""
         if self.generation:
             time = live.time if live is not None and live.generation == self.generation else _of(self.generation)
-            return Request(self.input, self.generation, time, self.output, self.spec, self.attempt, self.id)
+            return Request(self.input, self.generation, time, self.output, self.spec, id=self.id)
         version, time = (live.generation, live.time) if live is not None else (UNREAD, _of("0"))
-        return Request(self.input, version, time, self.output, self.spec, self.attempt, self.id)
+        return Request(self.input, version, time, self.output, self.spec, id=self.id)
 
 
 def _of(generation: str) -> str:
@@ -207,10 +237,8 @@ def read_manifest_message(content: bytes, place: str, rules: Rules) -> ManifestR
             found=manifest.input,
         )
     output = checked_output_name(manifest.output or name)
-    fields = manifest.model_dump(exclude={"id", "input", "output", "generation", "attempt"}, exclude_unset=True)
-    return ManifestRequest(
-        uri, manifest.generation, output, ForecastSpec(**fields).to_json(), manifest.attempt, manifest.id
-    )
+    fields = manifest.model_dump(exclude={"id", "input", "output", "generation"}, exclude_unset=True)
+    return ManifestRequest(uri, manifest.generation, output, ForecastSpec(**fields).to_json(), manifest.id)
 
 
 def message_letter(message: Message, error: RecordError, stage: str = "ReadRequests") -> DeadLetter:
@@ -255,8 +283,18 @@ def notification_of(version: ObjectVersion) -> dict[str, str]:
     }  # fmt: skip
 
 
-def manifest_of(request: Request) -> bytes:
-    """Return a request as a manifest, for sending it again."""
-    fields = {**json.loads(request.spec), "input": request.source, "output": request.output, "id": request.id}
-    generation = {} if request.version == UNREAD else {"generation": request.version}
-    return canonical_json({**fields, **generation, "attempt": request.attempt}).encode()
+def resent(request: Request, with_spec: bool = True) -> tuple[bytes, dict[str, str]]:
+    """Return payload and attributes of the message that asks for a request once more.
+
+    Args:
+        request: the request.
+        with_spec: whether with its own options; else with those that the pipeline has by then.
+    """
+    version = ObjectVersion(request.source, request.version, request.source_time)
+    fields = {
+        "output": request.output,
+        "spec": request.spec if with_spec else None,
+        "attempt": request.attempt,
+        "id": request.id,
+    }
+    return canonical_json(fields).encode(), {**notification_of(version), "payloadFormat": RESENT}

@@ -147,6 +147,13 @@ class OutputFolder:
 
     # --------------------------------------------------------------------------------- dead letters
 
+    def parts_to_load(self, outcome: Outcome) -> int:
+        """Return 0: the parts are the table."""
+        return 0
+
+    def load_rows(self, outcomes: list[Outcome]) -> None:
+        """Do nothing: the parts are the table."""
+
     def write_dead_letters(self, outcome: Outcome) -> list[DeadLetter]:
         """Write a request's dead letters, or remove those of an earlier run of it that failed; return them."""
         key = outcome.request.key

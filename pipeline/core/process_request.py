@@ -12,8 +12,8 @@ from pipeline.core.limits import Limits
 from pipeline.core.load_series import load_csv, resolve_reference
 from pipeline.core.output import Output
 from pipeline.core.series_batch import Layout
-from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Request, SeriesBlock
-from pipeline.errors import RecordError
+from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request, SeriesBlock
+from pipeline.errors import RecordError, SupersededError
 
 
 def load_blocks(request: Request, limits: Limits, output: Output) -> Iterator[SeriesBlock]:
@@ -83,3 +83,18 @@ def unreadable(request: Request, error: RecordError) -> Outcome:
 def superseded(request: Request) -> Outcome:
     """Return the outcome of a request that gave way to a newer version of its source."""
     return Outcome(request, 0, superseded=True)
+
+
+def process(request: Request, limits: Limits, output: Output) -> Receipt:
+    """Do all that is to be done for a request, here and now; return its receipt."""
+    try:
+        for block in load_blocks(request, limits, output):
+            written = output.write_block(forecast(block, limits, output))
+        outcome = output.publish(written)
+    except RecordError as error:
+        outcome = unreadable(request, error)
+    except SupersededError:
+        outcome = superseded(request)
+    output.load_rows([outcome])
+    output.write_dead_letters(outcome)
+    return output.write_receipt(outcome)

@@ -51,7 +51,6 @@ class Manifest(ForecastSpec):
     generation: str = Field(
         "", pattern="^[0-9]*$", description="Generation of an object in a bucket. Default: the one that is there."
     )
-    attempt: int = Field(0, ge=0, le=1_000_000, description="What a replay counts up; leave it out.")
 
 
 @dataclass(frozen=True)
@@ -176,7 +175,7 @@ def request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Req
             found=manifest.input,
         )
     output = _manifest_output(file, manifest.input, manifest.output)
-    fields = manifest.model_dump(exclude={"id", "input", "output", "generation", "attempt"}, exclude_unset=True)
+    fields = manifest.model_dump(exclude={"id", "input", "output", "generation"}, exclude_unset=True)
     return _request(real_path(source), output, ForecastSpec(**fields), manifest.id)
 
 

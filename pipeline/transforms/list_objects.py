@@ -18,7 +18,6 @@ from pipeline.core.messages import (
 from pipeline.elements import DeadLetter, Request
 from pipeline.errors import RecordError
 from pipeline.metrics import NAMESPACE, count_failure
-from pipeline.transforms.read_messages import request_of
 
 BAD = "bad"
 
@@ -56,6 +55,7 @@ class _List(beam.DoFn):
         self._requests = Metrics.counter(NAMESPACE, "requests")
 
     def process(self, pattern: str) -> Iterator[Request | beam.pvalue.TaggedOutput]:
+        from pipeline.cloud.incoming import request_of  # needs the extra `gcp`
         from pipeline.cloud.objects import matching
 
         for version in matching(pattern):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import apache_beam as beam
 
@@ -43,7 +42,7 @@ class _LoadOne(beam.DoFn):
         self._destination = destination
 
     def process(self, outcome: Outcome) -> Iterator[Outcome]:
-        bucket: Any = open_output(self._destination)
+        bucket = open_output(self._destination)
         if bucket.parts_to_load(outcome):
             bucket.load_rows([outcome])
         yield outcome
@@ -56,7 +55,7 @@ class _LoadAll(beam.DoFn):
     def process(self, element: tuple[str, Iterable[Outcome]]) -> Iterator[Outcome]:
         from pipeline.cloud.tables import PARTS_A_JOB
 
-        bucket: Any = open_output(self._destination)
+        bucket = open_output(self._destination)
         # in one order, so that a retry names the same jobs
         outcomes = sorted(element[1], key=lambda outcome: outcome.request.key)
         together: list[Outcome] = []

@@ -15,11 +15,7 @@ from pipeline.core.messages import (
     Message,
     Rules,
     message_letter,
-    notified_object,
-    read_manifest_message,
-    request_of_object,
 )
-from pipeline.core.requests import MAX_MANIFEST_BYTES
 from pipeline.elements import DeadLetter, Request
 from pipeline.errors import RecordError
 from pipeline.metrics import NAMESPACE, count_failure
@@ -71,6 +67,8 @@ class _Parse(beam.DoFn):
             element.message_id or "",
             published.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         )
+        from pipeline.cloud.incoming import request_of  # needs the extra `gcp`
+
         try:
             request = request_of(message, self._rules)
         except IgnoredError as ignored:
@@ -83,30 +81,3 @@ class _Parse(beam.DoFn):
             return
         self._requests.inc()
         yield request
-
-
-def request_of(message: Message, rules: Rules) -> Request:
-    """Return the request that a message stands for, reading the manifest that it names.
-
-    Raises:
-        IgnoredError: if it is of no concern.
-        RecordError: if it is neither a notification nor a manifest, or a bad one.
-    """
-    from pipeline.cloud.objects import live_version, read_version  # needs the extra `gcp`
-
-    version = notified_object(message, rules)
-    if version is not None and not version.is_manifest:
-        return request_of_object(version, rules)
-    if version is None:
-        if not message.data.lstrip().startswith(b"{"):
-            raise RecordError(
-                "BAD_MESSAGE",
-                "The message is neither a notification of Cloud Storage nor a manifest.",
-                "Send a manifest as JSON, or have the bucket's notifications come to this subscription's topic.",
-                found=message.data[:60].decode(errors="replace"),
-            )
-        asked = read_manifest_message(message.data, "", rules)
-    else:
-        content = read_version(version, MAX_MANIFEST_BYTES + 1)
-        asked = read_manifest_message(content, version.uri, rules)
-    return asked.request(live_version(asked.input))

@@ -1,6 +1,7 @@
 -- A row a series of the latest forecasts: what it is forecast to be on the whole, and until when.
 SELECT
   source,
+  output,
   series_id,
   frequency,
   MIN(forecast_timestamp) AS first_timestamp,
@@ -11,4 +12,4 @@ SELECT
   confidence_level,
   model
 FROM latest_forecasts
-GROUP BY source, series_id, frequency, confidence_level, model
+GROUP BY source, output, series_id, frequency, confidence_level, model

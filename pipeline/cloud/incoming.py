@@ -1,0 +1,33 @@
+"""From a message to the request it stands for, the objects it names looked up."""
+
+from __future__ import annotations
+
+from pipeline.cloud.objects import live_version, read_version
+from pipeline.core.messages import Message, Rules, notified_object, read_manifest_message, request_of_object
+from pipeline.core.requests import MAX_MANIFEST_BYTES
+from pipeline.elements import Request
+from pipeline.errors import RecordError
+
+
+def request_of(message: Message, rules: Rules) -> Request:
+    """Return the request that a message stands for, reading the manifest that it names.
+
+    Raises:
+        IgnoredError: if it is of no concern.
+        RecordError: if it is neither a notification nor a manifest, or a bad one.
+    """
+    version = notified_object(message, rules)
+    if version is not None and not version.is_manifest:
+        return request_of_object(version, message, rules)
+    if version is None:
+        if not message.data.lstrip().startswith(b"{"):
+            raise RecordError(
+                "BAD_MESSAGE",
+                "The message is neither a notification of Cloud Storage nor a manifest.",
+                "Send a manifest as JSON, or have the bucket's notifications come to this subscription's topic.",
+                found=message.data[:60].decode(errors="replace"),
+            )
+        asked = read_manifest_message(message.data, "", rules)
+    else:
+        asked = read_manifest_message(read_version(version, MAX_MANIFEST_BYTES + 1), version.uri, rules)
+    return asked.request(live_version(asked.input))

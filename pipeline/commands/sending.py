@@ -1,0 +1,92 @@
+"""What replay and reconcile have in common: requests are sent to the pipeline's topic, or done here."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.commands import OptionsError
+from pipeline.core.process_request import process
+from pipeline.core.uris import is_uri
+from pipeline.destination import Destination, open_output
+from pipeline.elements import Request
+from pipeline.options import spec_from
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of both commands."""
+    parser.add_argument("--output", metavar="URI", help="the pipeline's output: gs://bucket/prefix")
+    parser.add_argument("--topic", metavar="TOPIC", help="send to the pipeline's topic: projects/PROJECT/topics/NAME")
+    parser.add_argument("--dataset", metavar="PROJECT.DATASET", help="without --topic: the tables to write to")
+    parser.add_argument("--since", metavar="TIME", help="only what came to be at or after, such as 2026-01-31")
+    parser.add_argument("--until", metavar="TIME", help="only what came to be before")
+    parser.add_argument("--dry_run", action="store_true", help="say what would be done, and do nothing")
+
+
+def checked(arguments: dict[str, Any]) -> str:
+    """Return the output.
+
+    Raises:
+        OptionsError: if it is no bucket, or Google's clients are not there.
+    """
+    output = arguments["output"] or ""
+    if not is_uri(output):
+        raise OptionsError(["--output: is missing; name the pipeline's output, gs://bucket/prefix"])
+    try:
+        import google.cloud.storage  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise OptionsError([f"buckets need Google's clients: pip install 'dropcast[gcp]' ({error})"]) from None
+    return str(output)
+
+
+def within(time: str, arguments: dict[str, Any]) -> bool:
+    """Return whether a time, as text in UTC, lies between --since and --until."""
+    since, until = arguments["since"], arguments["until"]
+    return (not since or time >= since) and (not until or time < until)
+
+
+@dataclass(frozen=True)
+class Sending:
+    """A request to be made.
+
+    Attributes:
+        request: what is asked for.
+        message: payload and attributes of the message that asks the pipeline for it.
+        then: what is to be done once it is on its way.
+    """
+
+    request: Request
+    message: tuple[bytes, dict[str, str]]
+    then: Callable[[], None] = lambda: None
+
+
+def carry_out(sendings: Iterable[Sending], arguments: dict[str, Any], output: str) -> tuple[int, int]:
+    """Send requests, or do them here; return how many, and how many of these failed here.
+
+    Args:
+        sendings: the requests.
+        arguments: of the command.
+        output: the pipeline's output.
+    """
+    _, limits, problems = spec_from(arguments)
+    if problems:
+        raise OptionsError(problems)
+    done = failed = 0
+    for sending in sendings:
+        request = sending.request
+        if arguments["dry_run"]:
+            print(f"  would request {request.source}#{request.version} -> {request.output}")
+        elif arguments["topic"]:
+            from pipeline.cloud.topics import publish
+
+            publish(arguments["topic"], [sending.message])
+            sending.then()
+        else:
+            receipt = process(request, limits, open_output(Destination(output, arguments["dataset"] or "", False)))
+            failed += receipt.status == "failed"
+            print(f"  {receipt.status:<10} {request.source} {receipt.code}".rstrip())
+            sending.then()
+        done += 1
+    return done, failed
