@@ -81,6 +81,7 @@ class ForecastBlock:
         batch: the forecasts.
         fit_seconds: what the engine took.
         model: engine and version.
+        work_files: whether the series came from work files.
     """
 
     request: Request
@@ -91,6 +92,7 @@ class ForecastBlock:
     fit_seconds: float
     load_seconds: float
     model: str
+    work_files: bool = False
 
 
 @dataclass(frozen=True)

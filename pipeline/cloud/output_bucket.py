@@ -321,7 +321,7 @@ class OutputBucket:
             metadata = {**self._metadata(request), "dropcast-output": receipt.output}
             metadata |= {"dropcast-status": receipt.status, "dropcast-id": receipt.id}
             objects.put(self._bucket, self._receipt_name(request), content, "application/json", metadata)
-        if outcome.parts > 1 or any(part.get("loaded") for part in summaries):
+        if outcome.parts > 1 or any(part.get("loaded") or part["work_files"] for part in summaries):
             prefix = self._work_prefix(request)
             objects.delete(self._bucket, [blob.name for blob in objects.listed(self._bucket, prefix)])
         return receipt

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import requests.exceptions
+import urllib3.exceptions
 from google.api_core import exceptions
 from google.api_core.retry import Retry
 from google.auth.exceptions import TransportError
@@ -19,7 +20,7 @@ _TRANSIENT = (
     exceptions.TooManyRequests, exceptions.InternalServerError, exceptions.BadGateway, exceptions.ServiceUnavailable,
     exceptions.GatewayTimeout, exceptions.RetryError, exceptions.Aborted, exceptions.DeadlineExceeded,
     requests.exceptions.ConnectionError, requests.exceptions.Timeout, requests.exceptions.ChunkedEncodingError,
-    ConnectionError, TimeoutError, TransportError,
+    ConnectionError, TimeoutError, TransportError, urllib3.exceptions.HTTPError,
 )  # fmt: skip
 
 _listeners: list[Callable[[], None]] = []

@@ -47,6 +47,7 @@ def block_summary(block: ForecastBlock, layout: Layout, spec: ForecastSpec, rows
         "load_seconds": block.load_seconds,
         "fit_seconds": block.fit_seconds,
         "model": block.model,
+        "work_files": block.work_files,
     }
 
 

@@ -72,6 +72,7 @@ def forecast(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBloc
         seconds,
         block.load_seconds,
         engine.model,
+        bool(block.work_file),
     )
 
 

@@ -96,7 +96,9 @@ def test_an_empty_csv_is_not_a_marker() -> None:
     assert notified_object(notification(json.dumps({**PAYLOAD, "size": "0"}).encode()), RULES) is not None
 
 
-@pytest.mark.parametrize("name", ["a b.csv", "ü/ß.csv", "a#1.csv", "100%.csv", "two\nlines.csv", "a//b.csv", "..", "?*["])
+@pytest.mark.parametrize(
+    "name", ["a b.csv", "ü/ß.csv", "a#1.csv", "100%.csv", "two\nlines.csv", "a//b.csv", "..", "?*["]
+)
 def test_any_name_is_a_name(name: str) -> None:
     version = notified_object(notification(objectId=name), RULES)
     assert version is not None

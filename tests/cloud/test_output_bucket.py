@@ -1,0 +1,242 @@
+"""Writing to Cloud Storage and BigQuery: races, lost answers, crashes."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import io
+import random
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+from pipeline.cloud import clients, objects, retry
+from pipeline.cloud.objects import live_version
+from pipeline.cloud.output_bucket import OutputBucket
+from pipeline.core import load_series, row_store
+from pipeline.core.limits import Limits
+from pipeline.core.process_request import forecast, load_blocks, process
+from pipeline.elements import Request
+from tests.cloud.conftest import Stage, daily
+from tests.local_cloud.fault_proxy import FaultProxy, Rule
+
+pytestmark = pytest.mark.xdist_group("cloud")
+
+
+@pytest.fixture
+def through(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., list[FaultProxy]]]:
+    """Put a proxy with these faults before Cloud Storage and BigQuery; return both."""
+    with ExitStack() as stack:
+
+        def put(storage: list[Rule], bigquery: list[Rule] | None = None) -> list[FaultProxy]:
+            proxies = []
+            for name, url, rules in (
+                ("STORAGE_EMULATOR_HOST", stage.cloud.storage, storage),
+                ("BIGQUERY_EMULATOR_HOST", stage.cloud.bigquery, bigquery or []),
+            ):
+                proxies.append(stack.enter_context(FaultProxy(url, rules, seed=1)))
+                monkeypatch.setenv(name, proxies[-1].url)
+            forget_clients()
+            return proxies
+
+        yield put
+    forget_clients()
+
+
+def forget_clients() -> None:
+    for cached in (clients.storage_client, clients.bigquery_client, clients.publisher):
+        cached.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def fresh_clients() -> Iterator[None]:
+    forget_clients()
+    yield
+    forget_clients()
+
+
+def request_for(stage: Stage, name: str, content: str | bytes | None = None, **fields: object) -> Request:
+    if content is not None:
+        stage.upload(name, content)
+    version = live_version(stage.uri(name))
+    assert version is not None
+    request = Request(version.uri, version.generation, version.time, name, '{"horizon":3,"score":false}')
+    return dataclasses.replace(request, **fields)  # type: ignore[arg-type]
+
+
+def stores(count: int) -> str:
+    lines = [f"s{i},{line}" for i in range(count) for line in daily(i).splitlines()[1:]]
+    return "store,ds,y\n" + "\n".join(lines) + "\n"
+
+
+def prepared(stage: Stage, batch: bool = False) -> OutputBucket:
+    from pipeline.cloud.tables import Tables
+
+    assert Tables(stage.dataset).prepare(None) == []
+    return OutputBucket(stage.output, stage.dataset, batch)
+
+
+def test_the_newest_generation_wins_among_racing_writers(stage: Stage) -> None:
+    requests = [request_for(stage, "a.csv", daily(seed)) for seed in range(8)]
+    output = OutputBucket(stage.output, "", batch=False)
+    blocks = []
+    for number, request in enumerate(requests):
+        stage.upload("copy.csv", daily(number))
+        there = dataclasses.replace(request_for(stage, "copy.csv"), output="a.csv")
+        block = next(iter(load_blocks(there, Limits(), output)))
+        blocks.append(forecast(dataclasses.replace(block, request=request), Limits(), output))
+    random.Random(1).shuffle(blocks)
+    together = threading.Barrier(len(blocks))
+
+    def write(block: object) -> bool:
+        together.wait()
+        return output.write_block(block).superseded  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(len(blocks)) as pool:
+        superseded = dict(zip((block.request.version for block in blocks), pool.map(write, blocks), strict=True))
+    newest = max(superseded, key=int)
+    assert superseded[newest] is False
+    assert stage.object("f/a.csv").metadata["dropcast-version"] == newest
+
+
+def test_an_answer_that_is_lost_changes_nothing(stage: Stage, through: Callable[..., list[FaultProxy]]) -> None:
+    output = prepared(stage)
+    request = request_for(stage, "a.csv", daily())
+    storage, bigquery = through(
+        [
+            Rule("reset_after", method="POST", path=r"/upload/", times=2),
+            Rule("status", method="GET", path=r"/o/", code=503, times=2),
+            Rule("cut", method="GET", path=r"alt=media", times=1),
+        ],
+        [
+            Rule("reset_after", method="POST", path="insertAll", times=2),
+            Rule("status", path="insertAll", code=500, times=1),
+        ],
+    )
+    told: list[int] = []
+    retry.on_retry(lambda: told.append(1))
+    receipt = process(request, Limits(), output)
+    assert receipt.status == "complete"
+    assert len(storage.log) >= 4
+    assert len(bigquery.log) == 3
+    assert len(told) >= 6, "what is tried again is counted"
+    assert stage.object("f/a.csv").metadata["dropcast-key"] == request.key
+    assert stage.count("forecasts") == stage.count("latest_forecasts") == 3
+    assert stage.count("receipts") == 1
+
+
+def test_a_forecast_of_another_file_or_of_nobody_is_not_overwritten(stage: Stage) -> None:
+    output = OutputBucket(stage.output, "", batch=False)
+    bucket = stage.cloud.storage_client().bucket(stage.out)
+    bucket.blob("f/a.csv").upload_from_string("a person's own")
+    assert process(request_for(stage, "a.csv", daily()), Limits(), output).code == "OUTPUT_TAKEN"
+    assert bucket.blob("f/a.csv").download_as_text() == "a person's own"
+    assert process(request_for(stage, "b.csv", daily()), Limits(), output).status == "complete"
+    other = request_for(stage, "c.csv", daily(), output="b.csv")
+    assert process(other, Limits(), output).code == "OUTPUT_TAKEN"
+
+
+def test_many_parts_are_composed_and_removed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_series, "BLOCK_SERIES", {"native": 1, "stan": 1})
+    output = prepared(stage)
+    for name in ("big.csv", "big.csv.gz"):
+        request = request_for(stage, name, stores(70))
+        blocks = list(load_blocks(request, Limits(), output))
+        assert len(blocks) == 70
+        parts = [output.write_block(forecast(block, Limits(), output)) for block in blocks]
+        parts += [output.write_block(forecast(block, Limits(), output)) for block in blocks[:3]]  # a retry
+        outcome = output.publish(parts[-1])
+        assert output.publish(parts[0]) == output.publish(parts[-1]) == dataclasses.replace(outcome, part=outcome.part)
+        output.load_rows([outcome])
+        output.load_rows([outcome])
+        assert output.write_dead_letters(outcome) == []
+        receipt = output.write_receipt(outcome)
+        assert (receipt.series, receipt.rows) == (70, 210)
+        # whatever a runner repeats after the end changes nothing
+        output.publish(parts[-1])
+        output.load_rows([outcome])
+        assert output.write_receipt(outcome) == receipt
+        data = stage.object(f"f/{name}").download_as_bytes(raw_download=True)
+        text = gzip.decompress(data).decode() if name.endswith("gz") else data.decode()
+        lines = text.splitlines()
+        assert lines[0] == "store,date,prediction,prediction_lower,prediction_upper"
+        assert [line.split(",")[0] for line in lines[1::3]] == [f"s{i}" for i in range(70)]
+    assert stage.names("f/_dropcast/work/") == []
+    assert stage.count("forecasts") == stage.count("latest_forecasts") == 420
+
+
+def test_a_crash_between_any_two_steps_is_mended_by_doing_it_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load_series, "BLOCK_SERIES", {"native": 2, "stan": 2})
+    output = prepared(stage)
+    request = request_for(stage, "a.csv", stores(5))
+    calls = ("write_block", "publish", "load_rows", "write_dead_letters", "write_receipt")
+    for crash in calls:
+
+        class Crashing:
+            def __init__(self, at: str) -> None:
+                self.at = at
+
+            def __getattr__(self, name: str) -> object:
+                if name == self.at:
+                    raise ConnectionResetError(name)
+                return getattr(output, name)
+
+        with pytest.raises(ConnectionResetError):
+            process(request, Limits(), Crashing(crash))  # type: ignore[arg-type]
+    assert process(request, Limits(), output).status == "complete"
+    assert process(request, Limits(), output).status == "complete"
+    assert stage.count("latest_forecasts") == 15
+    assert stage.count("receipts") >= 1
+    assert stage.names("f/_dropcast/work/") == []
+
+
+def test_a_large_file_goes_through_work_files(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_store, "SPILL_BYTES", 2000)
+    monkeypatch.setattr(load_series, "BLOCK_SERIES", {"native": 2, "stan": 2})
+    output = OutputBucket(stage.output, "", batch=False)
+    request = request_for(stage, "a.csv", stores(5))
+    blocks = list(load_blocks(request, Limits(), output))
+    assert all(block.work_file for block in blocks)
+    assert any("rows-" in name for name in stage.names(f"f/_dropcast/work/{request.key}"))
+    assert process(request, Limits(), output).rows == 15
+    assert stage.names("f/_dropcast/work/") == []
+
+
+@pytest.mark.parametrize("encoding", ["gzip", None])
+def test_a_source_is_read_as_it_is_stored(stage: Stage, encoding: str | None) -> None:
+    packed = gzip.compress(daily(rows=4000).encode())
+    stage.upload("a.csv", packed, content_encoding=encoding)
+    request = request_for(stage, "a.csv")
+    output = OutputBucket(stage.output, "", batch=False)
+    with output.open_source(request) as file:
+        assert file.read(6) == packed[:6]
+        assert io.BytesIO(packed[6:]).read() == file.read()
+        assert file.version() == request.version
+
+
+def test_rows_that_bigquery_refuses_are_dead_letters_of_their_series(stage: Stage) -> None:
+    output = prepared(stage)
+    stage.cloud.front.refuse_every("forecasts", 10)
+    try:
+        receipt = process(request_for(stage, "a.csv", stores(10)), Limits(), output)
+    finally:
+        stage.cloud.front.refuse_every("forecasts", 0)
+    assert (receipt.status, receipt.series, receipt.series_failed, receipt.rows) == ("partial", 10, 3, 27)
+    assert stage.count("latest_forecasts") == 27
+    assert {letter["code"] for letter in stage.letters()} == {"ROW_REFUSED"}
+    assert stage.count("dead_letters", "scope = 'series'") == 3
+
+
+def test_compose_takes_any_number_of_parts(stage: Stage) -> None:
+    bucket = stage.cloud.storage_client().bucket(stage.out)
+    names = [f"p/{number:04d}" for number in range(1100)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: bucket.blob(name).upload_from_string(name[-4:]), names))
+    between = objects.compose(stage.out, names, clients.storage_client().bucket(stage.out).blob("whole"), 0, "w/")
+    assert bucket.blob("whole").download_as_text() == "".join(name[-4:] for name in names)
+    assert len(between) == 35 + 2

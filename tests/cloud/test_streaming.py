@@ -1,0 +1,69 @@
+"""From a bucket's notification on Pub/Sub to the object and the rows, on DirectRunner and real servers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cloud.conftest import Stage, daily
+
+pytestmark = pytest.mark.xdist_group("cloud")
+
+
+def test_from_upload_to_object_and_rows(stage: Stage) -> None:
+    stage.run(f"--output_topic={stage.cloud.create_topic(stage.out)}")
+    receipts = stage.cloud.create_subscription(stage.out, stage.out)
+    stage.upload("sales/north ü#%.csv", daily())
+    stage.upload("sales/bad.csv", "a,b\n1,2\n")
+    stage.upload("sales/south.csv.gz", daily(1), content_type="text/csv")
+    stage.upload("sales/x.manifest.json", json.dumps({"input": "north ü#%.csv", "output": "m.csv", "horizon": 5}))
+    generation = stage.upload("sales/twice.csv", daily(2))
+    for _ in range(3):  # a bucket may tell of one event under several message ids
+        stage.publish(
+            eventType="OBJECT_FINALIZE", bucketId=stage.uploads, objectId="sales/twice.csv",
+            objectGeneration=str(generation), payloadFormat="NONE", eventTime="2026-01-01T00:00:00Z",
+        )  # fmt: skip
+    stage.publish(b"\xffneither")
+    stage.publish(eventType="OBJECT_DELETE", bucketId=stage.uploads, objectId="sales/twice.csv", objectGeneration="1")
+    stage.wait("five receipts", lambda: len(stage.receipts()) == 5)
+    stage.wait("the bad message's dead letter", lambda: len(stage.letters()) == 2)
+
+    assert {name for name in stage.names("f/") if "_dropcast" not in name} == {
+        "f/sales/north ü#%.csv", "f/sales/south.csv.gz", "f/m.csv", "f/sales/twice.csv",
+    }  # fmt: skip
+    assert sorted((row["status"], row["code"]) for row in stage.receipts()) == [
+        ("complete", ""), ("complete", ""), ("complete", ""), ("complete", ""), ("failed", "NO_DATE_COLUMN"),
+    ]  # fmt: skip
+    found = stage.object("f/sales/twice.csv")
+    assert found.content_type == "text/csv; charset=utf-8"
+    assert found.metadata["dropcast-source"] == stage.uri("sales/twice.csv")
+    assert found.metadata["dropcast-version"] == str(generation)
+    assert len(found.download_as_text().splitlines()) == 29
+    assert stage.count("latest_forecasts") == 28 * 3 + 5 == sum(row["rows"] for row in stage.receipts())
+    assert stage.count("receipts") == 5
+    letters = {letter["scope"]: letter for letter in stage.letters()}
+    assert letters["message"]["code"] == "BAD_MESSAGE"
+    assert letters["file"]["hint"]
+    assert stage.count("open_dead_letters") == 2
+    with stage.cloud.subscriber() as client:
+        told = client.pull(subscription=receipts, max_messages=10, timeout=30).received_messages
+    events = {message.message.attributes["output"]: json.loads(message.message.data) for message in told}
+    assert len(events) == 5
+    assert events["m.csv"]["rows"] == 5
+
+
+def test_a_newer_version_wins_whatever_comes_first(stage: Stage) -> None:
+    old = stage.upload("a.csv", daily())
+    new = stage.upload("a.csv", daily(3, rows=60))
+    stage.upload("gone.csv", daily())
+    stage.cloud.storage_client().bucket(stage.uploads).blob("gone.csv").delete()
+    stage.run()
+    stage.wait("three receipts", lambda: len(stage.receipts()) == 3)
+    statuses = {row["version"]: (row["status"], row["code"]) for row in stage.receipts()}
+    assert statuses.pop(str(old)) == ("superseded", "")
+    assert statuses.pop(str(new)) == ("complete", "")
+    assert list(statuses.values()) == [("failed", "SOURCE_GONE")]
+    assert stage.object("f/a.csv").metadata["dropcast-version"] == str(new)
+    assert {row["version"] for row in stage.query("SELECT version FROM `{}.latest_forecasts`")} == {str(new)}
+    assert [letter["code"] for letter in stage.letters()] == ["SOURCE_GONE"]
