@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check check-long lint types coverage bench lock generated clean
+.PHONY: help install demo demo-cloud cloud test test-cloud check check-long lint types coverage bench lock generated clean
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,7 +34,17 @@ demo: $(VENV)/.installed  ## make sample files, forecast them, query and draw th
 	@$(BIN)/python demo/run.py
 
 test: $(VENV)/.installed-dev  ## the tests, in a few minutes
-	$(BIN)/python -m pytest -m "not long" -n 2
+	$(BIN)/python -m pytest -m "not long and not cloud" -n 2
+
+test-cloud: $(VENV)/.installed-dev  ## the tests against Pub/Sub, Cloud Storage and BigQuery servers on this machine (needs Go)
+	$(BIN)/python -m tests.local_cloud install
+	DROPCAST_REQUIRE_CLOUD=1 $(BIN)/python -m pytest -m "cloud and not long" -n 2 --dist loadfile
+
+cloud: $(VENV)/.installed-dev  ## start these servers and print what to export (needs Go; Ctrl-C ends them)
+	@$(BIN)/python -m tests.local_cloud
+
+demo-cloud: $(VENV)/.installed-dev  ## upload sample files to a bucket on this machine and watch the streaming pipeline (needs Go)
+	@$(BIN)/python demo/run_cloud.py
 
 lint: $(VENV)/.installed-dev  ## style
 	$(BIN)/ruff check .
@@ -43,13 +53,13 @@ lint: $(VENV)/.installed-dev  ## style
 types: $(VENV)/.installed-dev  ## types
 	$(BIN)/mypy
 
-check: lint types test  ## what .ci/run runs
+check: lint types test test-cloud  ## what .ci/run runs
 
 check-long: check coverage  ## the tests that take long, too
-	$(BIN)/python -m pytest -m long
+	DROPCAST_REQUIRE_CLOUD=1 $(BIN)/python -m pytest -m long
 
 coverage: $(VENV)/.installed-dev  ## the tests, and how much of the code they reach
-	$(BIN)/python -m pytest -m "not long" -n 2 --cov --cov-report=term
+	$(BIN)/python -m pytest -m "not long and not cloud" -n 2 --cov --cov-report=term
 
 bench: $(VENV)/.installed $(RIVALS)/.installed  ## benchmarks: ratios measured side by side with prophet and others
 	$(BIN)/python benchmarks/overhead.py

@@ -30,4 +30,4 @@ def request_of(message: Message, rules: Rules) -> Request:
         asked = read_manifest_message(message.data, "", rules)
     else:
         asked = read_manifest_message(read_version(version, MAX_MANIFEST_BYTES + 1), version.uri, rules)
-    return asked.request(live_version(asked.input))
+    return asked.request(live_version(asked.input), message.publish_time if version is None else version.time)

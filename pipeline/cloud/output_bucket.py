@@ -28,7 +28,7 @@ from pipeline.cloud import objects
 from pipeline.cloud.clients import storage_client
 from pipeline.cloud.objects import ObjectReader
 from pipeline.cloud.retry import CALL, again
-from pipeline.cloud.tables import Tables, job_name, row_id
+from pipeline.cloud.tables import Tables, job_name, may_be_streamed, row_id
 from pipeline.core.forecast_csv import csv_header, csv_rows
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.naming import INTERNAL
@@ -139,7 +139,8 @@ class OutputBucket:
         rows = forecast_rows(block, spec)
         summary = block_summary(block, layout, spec, rows.num_rows)
         if self._tables is not None and rows.num_rows:
-            if self._batch or block.parts > 1 or rows.num_rows > STREAMED_ROWS:
+            streamed = block.parts == 1 and rows.num_rows <= STREAMED_ROWS and may_be_streamed(request.source_time)
+            if self._batch or not streamed:
                 self._put_part(request, f"rows-{block.part:06d}.parquet", _parquet(rows), "application/octet-stream")
                 summary["loaded"] = True
             else:

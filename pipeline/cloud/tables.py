@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -25,7 +25,10 @@ from pipeline.core.tables import TABLES, VIEWS, table_fields, view_sql
 ROWS_A_REQUEST = 500  # of insertAll, as BigQuery's documentation advises
 PARTS_A_JOB = 10_000  # the most that one load job may name
 JOB_TRIES = 5  # the id of a failed job is burnt
-PARTITION = {"forecasts": "source_time", "receipts": "source_time", "dead_letters": "source_time"}
+# Never by what is forecast: BigQuery streams no row into a partition some five years back or one ahead. The dead
+# letters of an old file could not be streamed either, so that their table, a small one, has no partitions.
+PARTITION = {"forecasts": "source_time", "receipts": "finished_at"}
+STREAMED_BACK = timedelta(days=4 * 365)
 CLUSTER = {
     "forecasts": ["source", "series_id"], "receipts": ["source", "output"], "dead_letters": ["source", "code"],
 }  # fmt: skip
@@ -88,9 +91,10 @@ class Tables:
             there = self._client.get_table(self._name(table), retry=retrying(), timeout=CALL)
         except exceptions.NotFound:
             new = bigquery.Table(self._name(table), schema=wanted)
-            new.time_partitioning = bigquery.TimePartitioning(
-                field=PARTITION[table], expiration_ms=expiration_days and expiration_days * 86_400_000
-            )
+            if table in PARTITION:
+                new.time_partitioning = bigquery.TimePartitioning(
+                    field=PARTITION[table], expiration_ms=expiration_days and expiration_days * 86_400_000
+                )
             new.clustering_fields = CLUSTER[table]
             self._client.create_table(new, exists_ok=True, retry=retrying(), timeout=CALL)
             return []
@@ -230,6 +234,11 @@ def qualified(sql: str, dataset: str) -> str:
             table.set("catalog", expressions.to_identifier(project, quoted=True))
             table.set("alias", expressions.TableAlias(this=expressions.to_identifier(alias)))
     return str(tree.sql("bigquery", pretty=True))
+
+
+def may_be_streamed(source_time: str) -> bool:
+    """Return whether rows of a source that came to be then can be streamed; else they must be loaded."""
+    return datetime.now(UTC) - datetime.fromisoformat(source_time) < STREAMED_BACK
 
 
 def row_id(*parts: object) -> str:

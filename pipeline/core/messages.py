@@ -189,22 +189,13 @@ class ManifestRequest:
     spec: str
     id: str
 
-    def request(self, live: ObjectVersion | None) -> Request:
-        """Return the request, given the generation that is there now."""
+    def request(self, live: ObjectVersion | None, asked: str) -> Request:
+        """Return the request, given the generation that is there now and the time at which it was asked for."""
         if self.generation:
-            time = live.time if live is not None and live.generation == self.generation else _of(self.generation)
+            time = live.time if live is not None and live.generation == self.generation else asked
             return Request(self.input, self.generation, time, self.output, self.spec, id=self.id)
-        version, time = (live.generation, live.time) if live is not None else (UNREAD, _of("0"))
+        version, time = (live.generation, live.time) if live is not None else (UNREAD, asked)
         return Request(self.input, version, time, self.output, self.spec, id=self.id)
-
-
-def _of(generation: str) -> str:
-    """Return about when a generation came to be: they count microseconds, though that is not promised."""
-    try:
-        time = datetime.fromtimestamp(int(generation) / 1e6, UTC)
-    except (OverflowError, ValueError, OSError):
-        time = datetime.fromtimestamp(0, UTC)
-    return time.isoformat().replace("+00:00", "Z")
 
 
 def read_manifest_message(content: bytes, place: str, rules: Rules) -> ManifestRequest:

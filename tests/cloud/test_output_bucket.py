@@ -23,7 +23,7 @@ from pipeline.elements import Request
 from tests.cloud.conftest import Stage, daily
 from tests.local_cloud.fault_proxy import FaultProxy, Rule
 
-pytestmark = pytest.mark.xdist_group("cloud")
+pytestmark = pytest.mark.cloud
 
 
 @pytest.fixture

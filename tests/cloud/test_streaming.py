@@ -8,7 +8,7 @@ import pytest
 
 from tests.cloud.conftest import Stage, daily
 
-pytestmark = pytest.mark.xdist_group("cloud")
+pytestmark = pytest.mark.cloud
 
 
 def test_from_upload_to_object_and_rows(stage: Stage) -> None:

@@ -136,9 +136,10 @@ def test_a_manifest_message_names_what_is_allowed() -> None:
         "a.csv",
         {"horizon": 7, "level": [95.0]},
     )
-    request = asked.request(ObjectVersion("gs://uploads/a.csv", "5", TIME))
+    request = asked.request(ObjectVersion("gs://uploads/a.csv", "5", TIME), "2025-01-01T00:00:00Z")
     assert (request.version, request.source_time) == ("5", TIME)
-    assert asked.request(None).version == "unread"
+    unread = asked.request(None, TIME)
+    assert (unread.version, unread.source_time) == ("unread", TIME)
 
 
 def test_a_manifest_beside_its_csv_needs_no_permission() -> None:

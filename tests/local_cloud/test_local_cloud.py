@@ -29,6 +29,8 @@ from google.cloud import bigquery
 from tests.local_cloud.cloud import LocalCloud, Unavailable
 from tests.local_cloud.fault_proxy import FaultProxy, Rule, TcpProxy
 
+pytestmark = pytest.mark.cloud
+
 REPOSITORY = Path(__file__).parents[2]
 
 

@@ -1,0 +1,119 @@
+"""dropcast replay and reconcile, against buckets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline import cli, main
+from pipeline.cloud import clients
+from tests.cloud.conftest import Stage, daily
+
+pytestmark = pytest.mark.cloud
+
+
+@pytest.fixture(autouse=True)
+def fresh_clients() -> Iterator[None]:
+    for cached in (clients.storage_client, clients.bigquery_client, clients.publisher):
+        cached.cache_clear()
+    yield
+
+
+def pull(stage: Stage) -> list[dict[str, str]]:
+    """Return the attributes of all messages that wait."""
+    found = []
+    with stage.cloud.subscriber() as client:
+        while got := client.pull(subscription=stage.subscription, max_messages=100, timeout=30).received_messages:
+            client.acknowledge(subscription=stage.subscription, ack_ids=[one.ack_id for one in got])
+            found += [dict(one.message.attributes) for one in got]
+    return found
+
+
+def test_reconcile_requests_what_has_no_receipt(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.upload("a/one.csv", daily())
+    stage.upload("a/bad.csv", "x,y\n1,2\n")
+    reconcile = ["reconcile", f"--input=gs://{stage.uploads}/a/", f"--output={stage.output}"]
+    assert cli.main([*reconcile, "--dry_run"]) == 0
+    assert "2 requests would be made." in capsys.readouterr().out
+    assert stage.receipts() == []
+    assert cli.main([*reconcile, "--horizon=3"]) == 3
+    assert {row["output"]: row["status"] for row in stage.receipts()} == {
+        "a/one.csv": "complete",
+        "a/bad.csv": "failed",
+    }
+    assert cli.main(reconcile) == 0
+    assert "0 requests made." in capsys.readouterr().out
+
+    pull(stage)
+    stage.upload("a/two.csv", daily(1))
+    stage.upload("a/two.manifest.json", json.dumps({"input": "two.csv", "output": "m.csv"}))
+    lost = pull(stage)
+    assert len(lost) == 2
+    topic = f"--topic={stage.topic}"
+    assert cli.main([*reconcile, topic]) == 0
+    sent = pull(stage)
+    wanted = ("eventType", "bucketId", "objectId", "objectGeneration")
+    assert sorted([one[name] for name in wanted] for one in sent) == sorted(
+        [one[name] for name in wanted] for one in lost
+    ), "what is sent is what was lost"
+    # with dates it is a backfill
+    assert cli.main([*reconcile, "--until=2000-01-01"]) == 0
+    assert "0 requests made." in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_again_forecasts_anew_once_for_each_label(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.upload("a.csv", daily())
+    reconcile = ["reconcile", f"--input=gs://{stage.uploads}/*.csv", f"--output={stage.output}"]
+    assert cli.main([*reconcile, "--horizon=3"]) == 0
+    for _ in range(2):
+        assert cli.main([*reconcile, "--horizon=5", "--again=release-2"]) == 0
+    assert [(row["attempt"], row["id"], row["rows"]) for row in stage.receipts()] in (
+        [(0, "", 3), (1, "release-2", 5)],
+        [(1, "release-2", 5), (0, "", 3)],
+    )
+    assert len(stage.object("f/a.csv").download_as_text().splitlines()) == 6
+
+
+def test_replay_sends_the_next_attempt_once(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.upload("early.manifest.json", json.dumps({"input": "early.csv"}))
+    stage.upload("bad.csv", "x,y\n1,2\n")
+    options = [f"--output={stage.output}", f"--dataset={stage.dataset}"]
+    assert main.main([f"--input=gs://{stage.uploads}/*", "--runner=FnApiRunner", *options]) == 3
+    assert {letter["code"] for letter in stage.letters()} == {"SOURCE_GONE", "NO_DATE_COLUMN"}
+    replay = ["replay", f"--output={stage.output}", "--code=SOURCE_GONE", f"--dataset={stage.dataset}"]
+    assert cli.main(replay) == 0
+    assert "still not there" in capsys.readouterr().out
+    stage.upload("early.csv", daily())
+    assert cli.main(replay) == 0
+    assert "1 requests and 0 messages replayed." in capsys.readouterr().out
+    assert cli.main(replay) == 0
+    assert "0 requests and 0 messages replayed." in capsys.readouterr().out
+    done = [row for row in stage.receipts() if row["status"] == "complete"]
+    assert [(row["attempt"], row["output"]) for row in done] == [(1, "early.csv")]
+    assert stage.count("latest_forecasts") == 28
+
+
+def test_a_message_is_replayed_as_it_was(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    from pipeline.cloud.output_bucket import OutputBucket
+    from pipeline.core.messages import Message, message_letter
+    from pipeline.errors import RecordError
+
+    message = Message(b"\xff", {"a": "ü"}, "1", "2026-01-01T00:00:00Z")
+    letter = message_letter(message, RecordError("BAD_MESSAGE", "It is neither.", "Send another."))
+    OutputBucket(stage.output, "", batch=False).write_stray_dead_letter(letter)
+    replay = ["replay", f"--output={stage.output}", f"--topic={stage.topic}"]
+    for _ in range(2):
+        assert cli.main(replay) == 0
+    assert pull(stage) == [{"a": "ü"}]
+
+
+def test_wrong_options_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["reconcile", "--output=gs://out"]) == 2
+    assert cli.main(["replay", "--output=here"]) == 2
+    assert cli.main(["replay", "--output=gs://out", "--cod=X"]) == 2
+    told = capsys.readouterr().err
+    assert "--input: is missing" in told
+    assert "--output: is missing" in told
+    assert "did you mean --code?" in told
