@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -79,7 +80,13 @@ def demonstrate(cloud: LocalCloud, folder: Path) -> int:
             if receipt is None:
                 print(log.read_text()[-2000:])
                 return 1
-            print(f"   {path.name:<24}{receipt:<10}{took:5.2f} s from upload to receipt")
+            print(f"   {path.name:<24}{took:5.2f} s from upload to receipt: {receipt}")
+        manifest = {"input": "monthly_accounts.csv", "value_column": ["revenue", "costs"], "horizon": 12}
+        name = "samples/monthly_accounts.manifest.json"
+        start = time.monotonic()
+        uploads.blob(name).upload_from_string(json.dumps(manifest))
+        _until(forecasts.blob("daily/samples/monthly_accounts.csv").exists, pipeline)
+        print(f"   {'its manifest':<24}{time.monotonic() - start:5.2f} s from upload to forecast")
         print("\n4. The object")
         blob = forecasts.blob("daily/samples/page_views.csv")
         try:
@@ -106,7 +113,8 @@ def _receipt_after(client: Any, source: str, pipeline: subprocess.Popen[bytes]) 
     def there() -> bool:
         for blob in client.list_blobs(FORECASTS, prefix="daily/_dropcast/receipts/"):
             if (blob.metadata or {}).get("dropcast-source") == f"gs://{source}":
-                found.append(blob.metadata["dropcast-status"])
+                row = json.loads(blob.download_as_text())
+                found.append(f"{row['status']} {row['code']}".rstrip())
         return bool(found)
 
     return found[0] if _until(there, pipeline) else None

@@ -19,11 +19,13 @@ class Destination:
         path: an absolute folder, or gs://bucket/prefix.
         dataset: PROJECT.DATASET, or "" for no tables in BigQuery.
         batch: whether the run ends.
+        history: whether to write the values from which forecasts are made.
     """
 
     path: str
     dataset: str = ""
     batch: bool = True
+    history: bool = False
 
     @property
     def in_bucket(self) -> bool:
@@ -40,5 +42,5 @@ def open_output(destination: Destination) -> Output:
         from pipeline.metrics import count_retry
 
         on_retry(count_retry)
-        return OutputBucket(destination.path, destination.dataset, destination.batch)
-    return OutputFolder(Path(destination.path))
+        return OutputBucket(destination.path, destination.dataset, destination.batch, destination.history)
+    return OutputFolder(Path(destination.path), destination.history)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import signal
 from datetime import UTC, datetime
 
 import apache_beam as beam
@@ -13,6 +15,8 @@ from pipeline import graph
 from pipeline.core.summary import describe, describe_counts, exit_code_of_counts, outcome_of_run
 from pipeline.metrics import NAMESPACE
 from pipeline.options import OptionsError, Settings, add_run_arguments, settings_from, unknown_options, with_underscores
+
+_log = logging.getLogger(__name__)
 
 
 class DropcastOptions(PipelineOptions):  # type: ignore[misc]
@@ -57,14 +61,18 @@ def _run_between_buckets(options: PipelineOptions, settings: Settings) -> int:
     options.view_as(StandardOptions).streaming = not settings.destination.batch
     pipeline = beam.Pipeline(options=options)
     graph.build(pipeline, settings)
-    result = pipeline.run()
-    result.wait_until_finish()
     if not settings.destination.batch:
-        return 0
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a container is asked to end
+    result = pipeline.run()
+    try:
+        result.wait_until_finish()
+    except KeyboardInterrupt:
+        print("interrupted; what was not done yet is left to `dropcast reconcile`")
     counts = {
         found.key.metric.name: found.committed
         for found in result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
     }
+    _log.info("ended", extra={"counters": counts})
     print(describe_counts(counts, settings.destination.path))
     return exit_code_of_counts(counts)
 

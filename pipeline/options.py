@@ -41,6 +41,7 @@ class Settings:
         spec: how to forecast.
         limits: what a file may cost.
         allowed: local folders that manifests may name files in.
+        history: whether to write the values from which forecasts are made.
         bucket: where the forecasts go instead, if it is a bucket.
         objects: patterns of objects to forecast, once.
         subscription: where notifications and manifests come from, for as long as the pipeline runs.
@@ -54,6 +55,7 @@ class Settings:
     spec: ForecastSpec
     limits: Limits
     allowed: tuple[Path, ...]
+    history: bool = False
     bucket: Destination | None = None
     objects: tuple[str, ...] = ()
     subscription: str = ""
@@ -64,7 +66,7 @@ class Settings:
     @property
     def destination(self) -> Destination:
         """Where the forecasts go."""
-        return self.bucket or Destination(str(self.output.absolute()))
+        return self.bucket or Destination(str(self.output.absolute()), history=self.history)
 
     @property
     def rules(self) -> Rules:
@@ -84,6 +86,8 @@ RUN_OPTIONS = (
      "inputs must lie below."),
     ("dataset", "PROJECT.DATASET", "BigQuery dataset for the tables, if the output is a bucket. Tables and views "
      "that are absent are made."),
+    ("history", "true|false", "Whether to write the values from which forecasts are made to the table history, so "
+     "that both can be drawn together. [false]"),
     ("partition_expiration_days", "DAYS", "After how many days BigQuery drops the partitions of tables that are "
      "made. Default: never."),
     ("output_topic", "TOPIC", "Pub/Sub topic (projects/PROJECT/topics/NAME) to which each receipt is published."),
@@ -91,6 +95,7 @@ RUN_OPTIONS = (
 _FORMS = {
     "input_subscription": r"projects/[^/]+/subscriptions/[^/]+",
     "output_topic": r"projects/[^/]+/topics/[^/]+",
+    "history": "true|false",
     "dataset": r"[^.:/]+(\.|:)\w+|[^.:/]+\.[^.:/]+:[^.:/]+",
     "partition_expiration_days": r"[1-9]\d{0,4}",
 }
@@ -98,12 +103,13 @@ _FORM_HINTS = {
     "input_subscription": "projects/PROJECT/subscriptions/NAME",
     "output_topic": "projects/PROJECT/topics/NAME",
     "dataset": "PROJECT.DATASET",
+    "history": "true or false",
     "partition_expiration_days": "a whole number of days",
 }
 
 
 SWITCHES = frozenset(
-    name for name, field in ForecastSpec.model_fields.items() if field.annotation in (bool, bool | None)
+    {"history"} | {name for name, field in ForecastSpec.model_fields.items() if field.annotation in (bool, bool | None)}
 )
 
 
@@ -171,6 +177,7 @@ def settings_from(arguments: dict[str, Any], inputs: list[str], known_problems: 
     output = arguments.get("output")
     if arguments.get("input_subscription") or any("://" in path for path in [*inputs, output or ""]):
         return _bucket_settings(arguments, inputs, spec, limits, problems)
+    problems += _wrong_forms(arguments)
     problems += [
         f"--{name}: is for forecasts in a bucket (--output=gs://bucket/prefix)"
         for name in ("dataset", "partition_expiration_days", "output_topic")
@@ -193,7 +200,21 @@ def settings_from(arguments: dict[str, Any], inputs: list[str], known_problems: 
     folders = {name: getattr(spec, name) for name in OPERATORS_FIELDS}
     spec = spec.model_copy(update={name: str(Path(path).absolute()) for name, path in folders.items() if path})
     allow = tuple(part.strip() for part in (arguments.get("allow") or "").split(",") if part.strip())
-    return Settings(tuple(files), Path(output or ""), spec, limits, tuple(allowed_folders(inputs, allow)))
+    history = _history(arguments)
+    return Settings(tuple(files), Path(output or ""), spec, limits, tuple(allowed_folders(inputs, allow)), history)
+
+
+def _history(arguments: dict[str, Any]) -> bool:
+    return arguments.get("history") in (True, "true")
+
+
+def _wrong_forms(arguments: dict[str, Any]) -> list[str]:
+    values = ((name, arguments.get(name)) for name in _FORMS)
+    return [
+        f"--{name}: must be {_FORM_HINTS[name]} (given: {value!r})"
+        for name, value in values
+        if value and not re.fullmatch(_FORMS[name], str(value))
+    ]
 
 
 def _bucket_settings(
@@ -216,10 +237,7 @@ def _bucket_settings(
             for path in paths
             if path and not re.match(r"gs://[^/*?]+", path)
         ]
-    for name, form in _FORMS.items():
-        value = arguments.get(name)
-        if value and not re.fullmatch(form, str(value)):
-            problems.append(f"--{name}: must be {_FORM_HINTS[name]} (given: {value!r})")
+    problems += _wrong_forms(arguments)
     problems += [f"--{name}: is for local runs so far" for name in OPERATORS_FIELDS if getattr(spec, name)]
     for pattern in inputs:
         fixed = re.split(r"[*?\[]", pattern)[0]
@@ -234,7 +252,9 @@ def _bucket_settings(
         spec,
         limits,
         (),
-        bucket=Destination(output, (arguments.get("dataset") or "").replace(":", "."), not subscription),
+        bucket=Destination(
+            output, (arguments.get("dataset") or "").replace(":", "."), not subscription, _history(arguments)
+        ),
         objects=tuple(inputs),
         subscription=subscription,
         prefixes=allow,

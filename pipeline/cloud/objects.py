@@ -29,10 +29,15 @@ class ObjectReader:
     def __init__(self, file: IO[bytes], generation: str) -> None:
         self._file = file
         self._generation = generation
+        self._ended = False
 
     def read(self, size: int = -1, /) -> bytes:
         """Return the next bytes."""
-        return self._file.read(size)
+        if self._ended:  # without asking the server for what lies beyond the end
+            return b""
+        data = self._file.read(size)
+        self._ended = size < 0 or len(data) < size
+        return data
 
     def version(self) -> str:
         """Return the generation: it cannot change while it is read."""

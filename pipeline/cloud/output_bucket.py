@@ -34,13 +34,14 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.naming import INTERNAL
 from pipeline.core.outcomes import SOFTWARE, block_summary, letters_of, receipt_of
 from pipeline.core.series_batch import Layout
-from pipeline.core.tables import element_rows, forecast_rows
+from pipeline.core.tables import element_rows, forecast_rows, history_rows
 from pipeline.core.uris import folder_prefix, split_uri, uri_of
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request
 from pipeline.errors import RecordError, SupersededError
 
 STREAMED_ROWS = 20_000  # of a block; more go by a load job
-CSV_TYPE, GZIP_TYPE = "text/csv; charset=utf-8", "application/gzip"
+CSV_TYPE, GZIP_TYPE, PARQUET_TYPE = "text/csv; charset=utf-8", "application/gzip", "application/vnd.apache.parquet"
+_TOLD_APART = {"forecasts": ("step", "confidence_level"), "history": ("history_timestamp",)}  # rows of a series
 _MOST = 256 << 20  # bytes of an object of ours
 
 
@@ -51,9 +52,11 @@ class OutputBucket:
         prefix: gs://bucket/prefix.
         dataset: PROJECT.DATASET, or "" for no tables.
         batch: whether the run ends: then rows are loaded by few jobs, at its end.
+        history: whether to write the values from which forecasts are made.
     """
 
-    def __init__(self, prefix: str, dataset: str, batch: bool) -> None:
+    def __init__(self, prefix: str, dataset: str, batch: bool, history: bool = False) -> None:
+        self.history = history and bool(dataset)
         self._bucket, root = split_uri(folder_prefix(prefix))
         self._root = root
         self._internal = f"{root}{INTERNAL}/"
@@ -138,17 +141,19 @@ class OutputBucket:
         layout, spec = Layout.from_json(block.layout), ForecastSpec.from_json(request.spec)
         rows = forecast_rows(block, spec)
         summary = block_summary(block, layout, spec, rows.num_rows)
+        past = history_rows(block) if self.history else None
         if self._tables is not None and rows.num_rows:
-            streamed = block.parts == 1 and rows.num_rows <= STREAMED_ROWS and may_be_streamed(request.source_time)
+            together = rows.num_rows + (past.num_rows if past is not None else 0)
+            streamed = block.parts == 1 and together <= STREAMED_ROWS and may_be_streamed(request.source_time)
             if self._batch or not streamed:
-                self._put_part(request, f"rows-{block.part:06d}.parquet", _parquet(rows), "application/octet-stream")
+                self._put_part(request, _rows_name("forecasts", block.part), _parquet(rows), PARQUET_TYPE)
+                if past is not None:
+                    self._put_part(request, _rows_name("history", block.part), _parquet(past), PARQUET_TYPE)
                 summary["loaded"] = True
             else:
-                ids = [
-                    row_id(request.key, *row.values())
-                    for row in rows.select(["series_id", "step", "confidence_level"]).to_pylist()
-                ]
-                self._note_refused(summary, request, rows, self._tables.insert("forecasts", rows, ids))
+                self._note_refused(summary, request, rows, self._insert("forecasts", rows))
+                if past is not None and (refused := self._insert("history", past)):
+                    raise RuntimeError(f"BigQuery refused rows of history: {next(iter(refused.values()))}")
         header = b"" if block.part else csv_header(layout, spec)
         body = header + csv_rows(block.batch, layout, spec)
         if block.parts > 1:
@@ -171,6 +176,12 @@ class OutputBucket:
             )
 
         return self._published(outcome, write)
+
+    def _insert(self, table: str, rows: pa.Table) -> dict[int, str]:
+        assert self._tables is not None
+        names = ["request_key", "series_id", *_TOLD_APART[table]]
+        ids = [row_id(*row.values()) for row in rows.select(names).to_pylist()]
+        return self._tables.insert(table, rows, ids)
 
     def publish(self, outcome: Outcome) -> Outcome:
         """Compose the CSV of a request of several parts, once all are written; see output.Output."""
@@ -206,19 +217,18 @@ class OutputBucket:
         """Load the rows of requests that wait as Parquet parts, all in one job."""
         if self._tables is None:
             return
-        uris, keys = [], []
+        parts: list[tuple[str, int]] = []
+        keys = []
         for outcome in outcomes:
-            if not self.parts_to_load(outcome):
-                continue
-            waiting = [
-                f"{self._work_prefix(outcome.request)}rows-{number:06d}.parquet"
-                for number, part in enumerate(self._summaries(outcome))
-                if part.get("loaded")
-            ]
-            uris += [uri_of(self._bucket, name) for name in waiting]
-            keys += [outcome.request.key] if waiting else []
-        if uris:
-            self._tables.load("forecasts", uris, job_name(keys))
+            if self.parts_to_load(outcome):
+                prefix = uri_of(self._bucket, self._work_prefix(outcome.request))
+                summaries = enumerate(self._summaries(outcome))
+                parts += [(prefix, number) for number, part in summaries if part.get("loaded")]
+                keys.append(outcome.request.key)
+        for table in ("forecasts", "history") if self.history else ("forecasts",):
+            if parts:
+                uris = [prefix + _rows_name(table, number) for prefix, number in parts]
+                self._tables.load(table, uris, job_name(keys))
 
     def parts_to_load(self, outcome: Outcome) -> int:
         """Return how many Parquet parts of a request wait to be loaded."""
@@ -368,6 +378,10 @@ def _rank(metadata: dict[str, str]) -> tuple[Any, ...]:
         int(attempt) if attempt.isdigit() else 0,
         metadata.get("dropcast-key", ""),
     )
+
+
+def _rows_name(table: str, part: int) -> str:
+    return f"{table}-{part:06d}.parquet"
 
 
 def _taken(request: Request) -> RecordError:

@@ -11,6 +11,7 @@ import urllib3.exceptions
 from google.api_core import exceptions
 from google.api_core.retry import Retry
 from google.auth.exceptions import TransportError
+from google.cloud.storage.exceptions import InvalidResponse
 
 _log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ _TRANSIENT = (
     requests.exceptions.ConnectionError, requests.exceptions.Timeout, requests.exceptions.ChunkedEncodingError,
     ConnectionError, TimeoutError, TransportError, urllib3.exceptions.HTTPError,
 )  # fmt: skip
+_STATUSES = (408, 429, 500, 502, 503, 504)
 
 _listeners: list[Callable[[], None]] = []
 
@@ -36,7 +38,9 @@ def is_transient(error: BaseException) -> bool:
     """Return whether a call that failed so may succeed if it is made again."""
     if isinstance(error, _TRANSIENT):
         return True
-    return isinstance(error, exceptions.GoogleAPICallError) and error.code in (408, 429, 500, 502, 503, 504)
+    if isinstance(error, InvalidResponse):  # of a download or an upload
+        return error.response.status_code in _STATUSES
+    return isinstance(error, exceptions.GoogleAPICallError) and error.code in _STATUSES
 
 
 def _tell(error: Exception) -> None:

@@ -27,10 +27,11 @@ PARTS_A_JOB = 10_000  # the most that one load job may name
 JOB_TRIES = 5  # the id of a failed job is burnt
 # Never by what is forecast: BigQuery streams no row into a partition some five years back or one ahead. The dead
 # letters of an old file could not be streamed either, so that their table, a small one, has no partitions.
-PARTITION = {"forecasts": "source_time", "receipts": "finished_at"}
+PARTITION = {"forecasts": "source_time", "receipts": "finished_at", "history": "source_time"}
 STREAMED_BACK = timedelta(days=4 * 365)
 CLUSTER = {
     "forecasts": ["source", "series_id"], "receipts": ["source", "output"], "dead_letters": ["source", "code"],
+    "history": ["source", "series_id"],
 }  # fmt: skip
 _SAME_TYPE = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 # a row that was not looked at, since another one of its request was bad, or that a server could not take just now

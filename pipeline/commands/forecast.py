@@ -44,6 +44,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("files", nargs="*", metavar="FILE", help="CSV, pattern or manifest; - for standard input")
     parser.add_argument("--output", metavar="DIR", help="folder for the forecasts [forecasts]; - for standard output")
     parser.add_argument("--allow", metavar="DIR,...", help="further folders that manifests may name files in")
+    parser.add_argument("--history", metavar="true|false", help="write the table history, too [false]")
     parser.add_argument("--workers", type=int, metavar="N", help="processes to fit with [one a core for large inputs]")
     parser.add_argument("--json", action="store_true", help="print receipts and dead letters as JSON")
     parser.add_argument("--quiet", action="store_true", help="print nothing unless something went wrong")
@@ -147,7 +148,7 @@ class _Files:
     """The files of a run, and what has come of them so far."""
 
     def __init__(self, settings: Settings) -> None:
-        self.folder = OutputFolder(settings.output)
+        self.folder = OutputFolder(settings.output, settings.history)
         self.receipts: list[Receipt] = []
         self.letters: list[DeadLetter] = []
         self._settings = settings

@@ -21,6 +21,11 @@ class Source(ByteSource, Protocol):
 class Output(Protocol):
     """A place for forecasts, tables and the ledger. Whatever is written twice is there once."""
 
+    @property
+    def history(self) -> bool:
+        """Whether the values from which forecasts are made are written too."""
+        ...
+
     def open_source(self, request: Request) -> AbstractContextManager[Source]:
         """Open a request's CSV.
 

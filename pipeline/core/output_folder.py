@@ -30,7 +30,7 @@ from pipeline.core.naming import INTERNAL, real_path
 from pipeline.core.outcomes import block_summary, letters_of, receipt_of
 from pipeline.core.request_key import HashingReader
 from pipeline.core.series_batch import Layout
-from pipeline.core.tables import element_rows, forecast_rows
+from pipeline.core.tables import element_rows, forecast_rows, history_rows
 from pipeline.core.text_chunks import open_source
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request
 from pipeline.errors import RecordError
@@ -41,10 +41,12 @@ class OutputFolder:
 
     Args:
         root: the folder; it is made when something is written.
+        history: whether to write the values from which forecasts are made.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, history: bool = False) -> None:
         self.root = root
+        self.history = history
         self._internal = root / INTERNAL
 
     def work(self, request: Request) -> Path:
@@ -100,6 +102,8 @@ class OutputFolder:
         layout, spec = Layout.from_json(block.layout), ForecastSpec.from_json(request.spec)
         rows = forecast_rows(block, spec)
         self._write_parquet(rows, self._part_of_table(request, block.part))
+        if self.history:
+            self._write_parquet(history_rows(block), self._part_of_table(request, block.part, "history"))
         summary = block_summary(block, layout, spec, rows.num_rows)
         header = b"" if block.part else csv_header(layout, spec)
         body = header + csv_rows(block.batch, layout, spec)
@@ -141,9 +145,10 @@ class OutputFolder:
             if not stale.exists():
                 return
             stale.unlink()
+            self._part_of_table(request, number, "history").unlink(missing_ok=True)
 
-    def _part_of_table(self, request: Request, part: int) -> Path:
-        return self._internal / "forecasts" / f"{request.key}-{part:06d}.parquet"
+    def _part_of_table(self, request: Request, part: int, table: str = "forecasts") -> Path:
+        return self._internal / table / f"{request.key}-{part:06d}.parquet"
 
     # --------------------------------------------------------------------------------- dead letters
 

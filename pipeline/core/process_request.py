@@ -62,6 +62,9 @@ def forecast(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBloc
         forecasts = forecast_block(batch, layout.extras, spec, limits, engine)
         if spec.save_models is not None:
             save_models(block, batch, layout, spec)
+    if output.history:
+        for name in ("ds", "y"):
+            forecasts = forecasts.append_column(f"history_{name}", batch.column(name))
     seconds = time.perf_counter() - start
     return ForecastBlock(
         block.request,

@@ -16,12 +16,14 @@ import pyarrow.compute as pc
 
 from pipeline.core.calendars import Dates
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.series_batch import Layout
+from pipeline.core.series_batch import Layout, flat_list
 from pipeline.elements import ForecastBlock, Request
 
-TABLES = ("forecasts", "receipts", "dead_letters")
+TABLES = ("forecasts", "receipts", "dead_letters", "history")
 # A view may use those before it.
-VIEWS = ("latest_forecasts", "latest_receipts", "open_dead_letters", "stale_forecasts", "forecast_summary")
+VIEWS = (
+    "latest_forecasts", "latest_receipts", "open_dead_letters", "stale_forecasts", "forecast_summary", "latest_history",
+)  # fmt: skip
 _TYPES = {
     "STRING": pa.string(), "INTEGER": pa.int64(), "FLOAT": pa.float64(), "BOOLEAN": pa.bool_(),
     "TIMESTAMP": pa.timestamp("us", tz="UTC"),
@@ -78,14 +80,7 @@ def forecast_rows(block: ForecastBlock, spec: ForecastSpec) -> pa.Table:
     rows = count * repeats
     request: Request = block.request
     columns = {
-        "request_key": _constant(request.key, rows),
-        "source": _constant(request.source, rows),
-        "version": _constant(request.version, rows),
-        "source_time": pa.repeat(
-            pa.scalar(datetime.fromisoformat(request.source_time), pa.timestamp("us", tz="UTC")), rows
-        ),
-        "attempt": pa.array(np.full(rows, request.attempt)),
-        "output": _constant(request.output, rows),
+        **_of_request(request, rows),
         "series_id": batch.column("series_id").take(series),
         "frequency": batch.column("frequency").take(series),
         "step": pa.array(np.repeat(step, repeats)),
@@ -102,6 +97,37 @@ def forecast_rows(block: ForecastBlock, spec: ForecastSpec) -> pa.Table:
     }
     schema = table_schema("forecasts")
     return pa.table([columns[field.name].cast(field.type) for field in schema], schema=schema)
+
+
+def history_rows(block: ForecastBlock) -> pa.Table:
+    """Return the values that a block's forecasts were made from as rows of the table `history`."""
+    batch, layout, request = block.batch, Layout.from_json(block.layout), block.request
+    dates, offsets = flat_list(batch, "history_ds")
+    values, _ = flat_list(batch, "history_y")
+    rows = len(dates)
+    series = pa.array(np.repeat(np.arange(len(batch)), np.diff(offsets)))
+    times = layout.style.to_utc(dates).astype("datetime64[us]")
+    columns = {
+        **_of_request(request, rows),
+        "series_id": batch.column("series_id").take(series),
+        "history_timestamp": pa.array(times, pa.timestamp("us")),
+        "history_value": pa.array(values),
+    }
+    schema = table_schema("history")
+    return pa.table([columns[field.name].cast(field.type) for field in schema], schema=schema)
+
+
+def _of_request(request: Request, rows: int) -> dict[str, pa.Array]:
+    """Return the columns that are the same for all rows of a request."""
+    time = pa.scalar(datetime.fromisoformat(request.source_time), pa.timestamp("us", tz="UTC"))
+    return {
+        "request_key": _constant(request.key, rows),
+        "source": _constant(request.source, rows),
+        "version": _constant(request.version, rows),
+        "source_time": pa.repeat(time, rows),
+        "attempt": pa.array(np.full(rows, request.attempt)),
+        "output": _constant(request.output, rows),
+    }
 
 
 def _components(batch: pa.RecordBatch, spec: ForecastSpec) -> pa.Array:

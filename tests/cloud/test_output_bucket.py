@@ -240,3 +240,18 @@ def test_compose_takes_any_number_of_parts(stage: Stage) -> None:
     between = objects.compose(stage.out, names, clients.storage_client().bucket(stage.out).blob("whole"), 0, "w/")
     assert bucket.blob("whole").download_as_text() == "".join(name[-4:] for name in names)
     assert len(between) == 35 + 2
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_history_goes_to_its_table_by_either_route(stage: Stage, batch: bool) -> None:
+    from pipeline.cloud.tables import Tables
+
+    assert Tables(stage.dataset).prepare(None) == []
+    output = OutputBucket(stage.output, stage.dataset, batch, history=True)
+    request = request_for(stage, "a.csv", stores(3))
+    for _ in range(2):
+        assert process(request, Limits(), output).status == "complete"
+    assert stage.count("history") == stage.count("latest_history") == 3 * 40
+    assert stage.count("forecasts") == 9
+    both = "SELECT COUNT(*) AS n FROM `{}.latest_history` JOIN `{}.latest_forecasts` USING (request_key, series_id)"
+    assert stage.query(both) == [{"n": 3 * 40 * 3}]

@@ -370,3 +370,19 @@ def test_an_id_column_whose_name_has_a_line_break_can_be_forecast_again(
     write_csv("in/x.csv", '"sto\nre",date,sales\n' + rows)
     settings = make_settings(id_columns="sto\nre")
     assert [run(settings).exit_code for _ in range(2)] == [0, 0]
+
+
+def test_history_can_be_drawn_together_with_the_forecast(
+    write_csv: Callable[[str, str], Path], make_settings: MakeSettings
+) -> None:
+    rows = "".join(f"2024-01-{day:02d}T00:00+02:00,{day}\n" for day in range(1, 15))
+    write_csv("in/stores.csv", "date,y\n" + rows + "2024-01-15T00:00+02:00,\n")
+    settings = make_settings(history="true", horizon=3)
+    assert forecast_files(settings).exit_code == 0
+    connection = connect(settings.output)
+    found = connection.sql("SELECT history_timestamp, history_value FROM latest_history ORDER BY 1").fetchall()
+    assert [value for _, value in found] == list(range(1, 15))
+    assert found[0][0].isoformat() == "2023-12-31T22:00:00+00:00"
+    again = make_settings(horizon=3)
+    assert forecast_files(again).exit_code == 0
+    assert connect(settings.output).sql("SELECT COUNT(*) FROM latest_history").fetchall() == [(14,)]
