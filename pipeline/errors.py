@@ -31,7 +31,7 @@ CODES: dict[str, Code] = {
     "SOURCE_IS_DIRECTORY": Code("The path names a folder, not a file."),
     "SOURCE_FORBIDDEN": Code("The file may not be read by the user who runs the pipeline.", replayable=True),
     "BAD_MANIFEST": Code("The manifest is not valid JSON, or a field of it is unknown or out of range."),
-    "PATH_NOT_ALLOWED": Code("The manifest names a path outside the prefixes that the operator allowed."),
+    "PATH_NOT_ALLOWED": Code("The manifest names a path that the operator has not allowed.", replayable=True),
     "EMPTY_FILE": Code("The file has no content."),
     "NO_ROWS": Code("The file has a header and nothing below it."),
     "NO_HEADER": Code("The first line looks like data, not like column names."),

@@ -22,7 +22,7 @@ from pipeline.core.request_key import canonical_json
 from pipeline.core.requests import OPERATORS_FIELDS, UNREAD, Manifest, manifest_fields
 from pipeline.core.uris import folder_prefix, is_uri, joined, lies_below, split_uri, uri_of
 from pipeline.elements import DeadLetter, Request
-from pipeline.errors import RecordError
+from pipeline.errors import CODES, RecordError
 
 FINALIZE = "OBJECT_FINALIZE"
 RESENT = "DROPCAST_REQUEST"  # the payload format of a request that a replay sends
@@ -254,7 +254,7 @@ def message_letter(message: Message, error: RecordError, stage: str = "ReadReque
         line=error.line,
         column=error.column,
         found=error.found,
-        replayable=True,
+        replayable=CODES[error.code].replayable,
         request=kept,
     )
 

@@ -13,6 +13,6 @@ JOIN (
   ) = 1
 ) AS latest ON latest.request_key = forecasts.request_key
 QUALIFY ROW_NUMBER() OVER (
-  PARTITION BY forecasts.request_key, forecasts.series_id, forecasts.step, forecasts.confidence_level
+  PARTITION BY forecasts.source_time, forecasts.request_key, forecasts.series_id, forecasts.step, forecasts.confidence_level
   ORDER BY forecasts.model
 ) = 1

@@ -99,6 +99,11 @@ def test_each_option_of_a_command_is_in_the_readme_or_the_options_page() -> None
         source = (PACKAGE / "commands" / f"{command}.py").read_text()
         for option in re.findall(r'add_argument\("(--[a-z_]+)"', source):
             assert f"`{option}`" in text, f"{option} of dropcast {command} is not documented"
+    text = (ROOT / "docs/delivery.md").read_text()
+    for command in ("reconcile", "replay", "sending"):
+        source = (PACKAGE / "commands" / f"{command}.py").read_text()
+        for option in re.findall(r'add_argument\("(--[a-z_]+)"', source):
+            assert option in text, f"{option} of dropcast {command} is not documented"
 
 
 def test_each_code_is_used_and_each_used_code_is_listed() -> None:
