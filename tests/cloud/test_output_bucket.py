@@ -255,3 +255,33 @@ def test_history_goes_to_its_table_by_either_route(stage: Stage, batch: bool) ->
     assert stage.count("forecasts") == 9
     both = "SELECT COUNT(*) AS n FROM `{}.latest_history` JOIN `{}.latest_forecasts` USING (request_key, series_id)"
     assert stage.query(both) == [{"n": 3 * 40 * 3}]
+
+
+def test_a_server_that_never_answers_is_asked_again(
+    stage: Stage, through: Callable[..., list[FaultProxy]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(objects.OPTIONS, "timeout", 1)
+    request = request_for(stage, "a.csv", daily())
+    storage, _ = through([Rule("hang", method="GET", path="alt=media", times=1), Rule("hang", method="GET", times=2)])
+    assert process(request, Limits(), OutputBucket(stage.output, "", batch=False)).status == "complete"
+    assert len(storage.log) == 3
+
+
+def test_a_source_that_may_not_be_read_is_its_own_dead_letter(
+    stage: Stage, through: Callable[..., list[FaultProxy]]
+) -> None:
+    request = request_for(stage, "a.csv", daily())
+    through([Rule("status", method="GET", path=f"{stage.uploads}.*alt=media", code=403)])
+    receipt = process(request, Limits(), OutputBucket(stage.output, "", batch=False))
+    assert (receipt.status, receipt.code) == ("failed", "SOURCE_FORBIDDEN")
+
+
+def test_tables_that_may_not_be_read_are_an_error_at_the_start(
+    stage: Stage, through: Callable[..., list[FaultProxy]]
+) -> None:
+    from pipeline.cloud.tables import Tables
+
+    through([], [Rule("status", path="/tables", code=403)])
+    problems = Tables(stage.dataset).prepare(None)
+    assert len(problems) == 4
+    assert all("grant BigQuery Data Editor" in problem for problem in problems)

@@ -8,8 +8,12 @@ from pathlib import Path
 
 import apache_beam as beam
 import pytest
+from apache_beam import coders
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.test_pipeline import TestPipeline
+from apache_beam.testing.test_stream import TestStream
 from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.window import TimestampedValue
 
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
@@ -144,3 +148,20 @@ def test_stray_dead_letters_are_kept_as_files(tmp_path: Path) -> None:
         assert_that(written, equal_to([letter]))
     stray = next((tmp_path / "_dropcast/dead_letters").glob("message-*.ndjson"))
     assert DeadLetter.from_json(stray.read_text()) == letter
+
+
+def test_a_key_is_remembered_for_a_while_and_then_forgotten() -> None:
+    week = 7 * 24 * 3600
+    again = dataclasses.replace(REQUEST, source_time="2030-01-01T00:00:00Z")  # no part of the key
+    messages = (
+        TestStream(coder=coders.registry.get_coder(Request))
+        .add_elements([TimestampedValue(REQUEST, 0), TimestampedValue(again, 0)])
+        .advance_watermark_to(week - 1)
+        .add_elements([TimestampedValue(again, week - 1)])
+        .advance_watermark_to(week + 1)
+        .add_elements([TimestampedValue(again, week + 1)])
+        .advance_watermark_to_infinity()
+    )
+    with TestPipeline(options=PipelineOptions(streaming=True)) as pipeline:
+        kept = pipeline | messages | Deduplicate(batch=False)
+        assert_that(kept, equal_to([REQUEST, again]))
