@@ -49,6 +49,8 @@ demo-cloud: $(VENV)/.installed-dev  ## upload sample files to a bucket on this m
 lint: $(VENV)/.installed-dev  ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.cloudbuild cloudbuild.yaml
 
 types: $(VENV)/.installed-dev  ## types
 	$(BIN)/mypy
@@ -78,7 +80,9 @@ lock:  ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
 	  pyproject.toml -o requirements.lock
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
-	  pyproject.toml --extra gcp --extra dev -c requirements.lock -o requirements-dev.lock
+	  pyproject.toml --extra dataflow -c requirements.lock -o requirements-dataflow.lock
+	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
+	  pyproject.toml --extra dataflow --extra dev -c requirements-dataflow.lock -o requirements-dev.lock
 
 clean:  ## remove what make made
 	rm -rf $(VENV) $(RIVALS) .local-cloud build dist *.egg-info demo/files demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 from datetime import UTC, datetime
 
 import apache_beam as beam
 from apache_beam.metrics.metric import MetricsFilter
-from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DebugOptions,
+    PipelineOptions,
+    SetupOptions,
+    StandardOptions,
+    WorkerOptions,
+)
 
 from pipeline import graph
 from pipeline.core.summary import describe, describe_counts, exit_code_of_counts, outcome_of_run
 from pipeline.metrics import NAMESPACE
 from pipeline.options import OptionsError, Settings, add_run_arguments, settings_from, unknown_options, with_underscores
+
+THREADS = 4  # of one worker process on Dataflow
 
 
 class DropcastOptions(PipelineOptions):  # type: ignore[misc]
@@ -56,11 +65,16 @@ def _run_between_buckets(options: PipelineOptions, settings: Settings) -> int:
         ) from None
     prepare(settings)
     options.view_as(StandardOptions).streaming = not settings.destination.batch
+    on_dataflow = (options.view_as(StandardOptions).runner or "").startswith("Dataflow")
+    if on_dataflow:
+        _prepare_for_dataflow(options)
     pipeline = beam.Pipeline(options=options)
     graph.build(pipeline, settings)
     if not settings.destination.batch:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a container is asked to end
     result = pipeline.run()
+    if on_dataflow:
+        return 0
     try:
         result.wait_until_finish()
     except KeyboardInterrupt:
@@ -74,6 +88,16 @@ def _run_between_buckets(options: PipelineOptions, settings: Settings) -> int:
     }
     print(describe_counts(counts, settings.destination.path))
     return exit_code_of_counts(counts)
+
+
+def _prepare_for_dataflow(options: PipelineOptions) -> None:
+    """Have the workers run the image that launches them, and as many threads as suit work that is arithmetic."""
+    worker, setup = options.view_as(WorkerOptions), options.view_as(SetupOptions)
+    worker.sdk_container_image = worker.sdk_container_image or os.environ.get("DROPCAST_IMAGE")
+    setup.sdk_location = "container"  # it is there already
+    debug = options.view_as(DebugOptions)
+    # a process for each core, and a few threads in each for the waits on servers
+    debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or THREADS
 
 
 def _unknown(argv: list[str]) -> tuple[list[str], list[str]]:

@@ -92,14 +92,14 @@ RUN_OPTIONS = (
      "made. Default: never."),
     ("output_topic", "TOPIC", "Pub/Sub topic (projects/PROJECT/topics/NAME) to which each receipt is published."),
 )  # fmt: skip
-_FORMS = {
+FORMS = {
     "input_subscription": r"projects/[^/]+/subscriptions/[^/]+",
     "output_topic": r"projects/[^/]+/topics/[^/]+",
     "history": "true|false",
-    "dataset": r"[^.:/]+(\.|:)\w+|[^.:/]+\.[^.:/]+:[^.:/]+",
+    "dataset": r"[a-z0-9-]+[.:]\w+",
     "partition_expiration_days": r"[1-9]\d{0,4}",
 }
-_FORM_HINTS = {
+FORM_HINTS = {
     "input_subscription": "projects/PROJECT/subscriptions/NAME",
     "output_topic": "projects/PROJECT/topics/NAME",
     "dataset": "PROJECT.DATASET",
@@ -209,11 +209,11 @@ def _history(arguments: dict[str, Any]) -> bool:
 
 
 def _wrong_forms(arguments: dict[str, Any]) -> list[str]:
-    values = ((name, arguments.get(name)) for name in _FORMS)
+    values = ((name, arguments.get(name)) for name in FORMS)
     return [
-        f"--{name}: must be {_FORM_HINTS[name]} (given: {value!r})"
+        f"--{name}: must be {FORM_HINTS[name]} (given: {value!r})"
         for name, value in values
-        if value and not re.fullmatch(_FORMS[name], str(value))
+        if value and not re.fullmatch(FORMS[name], str(value))
     ]
 
 

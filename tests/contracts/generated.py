@@ -20,6 +20,7 @@ from pipeline.core.requests import InputFile, Manifest
 from pipeline.core.tables import TABLES, table_fields
 from pipeline.destination import Destination
 from pipeline.errors import CODES
+from pipeline.flex_template import metadata
 from pipeline.options import RUN_OPTIONS, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +101,10 @@ def table_reference() -> str:
     return "\n\n".join(parts)
 
 
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
@@ -107,6 +112,8 @@ def _cell(text: str) -> str:
 WHOLE_FILES = {
     "templates/manifest.schema.json": manifest_schema,
     "tests/contracts/graph_snapshot.json": graph_snapshot,
+    "templates/metadata.json": lambda: _json(metadata("streaming")),
+    "templates/metadata_batch.json": lambda: _json(metadata("batch")),
 }
 # Documents of which the part between two marks is generated.
 PARTS = {

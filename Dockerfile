@@ -1,0 +1,54 @@
+# Flex Template launcher and Beam worker in one image: what is launched is what runs.
+#
+#   docker build --build-arg IMAGE=europe-docker.pkg.dev/PROJECT/dropcast/dropcast:0.1.0 --build-arg REVISION=$(git rev-parse HEAD) .
+
+ARG PYTHON=3.11.13-slim-bookworm
+ARG BEAM=apache/beam_python3.11_sdk:2.77.0
+ARG LAUNCHER=gcr.io/dataflow-templates-base/python311-template-launcher-base:20230622_RC00
+
+FROM ${LAUNCHER} AS launcher
+FROM ${BEAM} AS beam
+
+FROM python:${PYTHON} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/dropcast
+ENV PATH=/opt/dropcast/bin:$PATH
+WORKDIR /src
+COPY requirements-dataflow.lock ./
+# wheels, so that no compiler is needed; of google-apitools there is none, and nothing to compile
+RUN pip install --require-hashes --only-binary=:all: --no-binary=google-apitools -r requirements-dataflow.lock
+COPY pyproject.toml setup.py README.md LICENSE ./
+COPY pipeline pipeline
+COPY templates templates
+RUN pip install --no-deps .
+# The native engine's kernels, compiled now for a CPU level that every machine type has: nothing is compiled at start.
+# They are kept by the time of their source, which a layer may round: hence whole seconds.
+ENV NUMBA_CPU_NAME=x86-64-v2 NUMBA_CPU_FEATURES=
+RUN find /opt/dropcast -name '*.py' -newermt 2020-01-01 -exec touch -d '2020-01-01 00:00:00 UTC' {} + \
+    && python -m pipeline.core.model.compile_kernels \
+    && python -c "import cmdstanpy, prophet; prophet.Prophet()" \
+    && pip check
+
+FROM python:${PYTHON}
+ARG IMAGE=dropcast
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title=dropcast \
+      org.opencontainers.image.version=${VERSION} \
+      org.opencontainers.image.revision=${REVISION} \
+      org.opencontainers.image.licenses=Apache-2.0
+COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
+COPY --from=beam /opt/apache/beam /opt/apache/beam
+COPY --from=build /opt/dropcast /opt/dropcast
+COPY templates/flex_main.py /template/flex_main.py
+# DROPCAST_IMAGE: the workers' image, in case that the container spec's is not honoured.
+# RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT: the worker runs in the environment above, not in a copy of it.
+ENV PATH=/opt/dropcast/bin:$PATH \
+    DROPCAST_IMAGE=${IMAGE} \
+    FLEX_TEMPLATE_PYTHON_PY_FILE=/template/flex_main.py \
+    RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1 \
+    NUMBA_CPU_NAME=x86-64-v2 \
+    NUMBA_CPU_FEATURES= \
+    PYTHONUNBUFFERED=1
+# Dataflow starts launcher and worker as root and mounts what only root may read, so that there is no USER here.
+ENTRYPOINT ["/opt/apache/beam/boot"]
