@@ -1,0 +1,87 @@
+locals {
+  tables = {
+    forecasts    = { partition = "source_time", cluster = ["source", "series_id"] }
+    history      = { partition = "source_time", cluster = ["source", "series_id"] }
+    receipts     = { partition = "finished_at", cluster = ["source", "output"] }
+    dead_letters = { partition = null, cluster = ["source", "code"] }
+  }
+  # a view may use those before it
+  views = ["latest_forecasts", "latest_receipts", "open_dead_letters", "stale_forecasts", "forecast_summary", "latest_history"]
+  named = join("|", concat(keys(local.tables), local.views))
+  # the same replacement as in pipeline/cloud/tables.py, so that neither undoes the other's view
+  view_sql = { for view in local.views : view => replace(
+    file("${local.schemas}/bigquery/${view}.sql"),
+    "/\\b(FROM|JOIN) (${local.named})\\b/",
+    "$1 `${var.project}.${google_bigquery_dataset.dropcast.dataset_id}.$2`"
+  ) }
+}
+
+resource "google_bigquery_dataset" "dropcast" {
+  dataset_id                 = replace(var.name, "-", "_")
+  project                    = var.project
+  location                   = var.region
+  description                = "Forecasts and what became of each file; ask the views."
+  delete_contents_on_destroy = !var.deletion_protection
+  dynamic "default_encryption_configuration" {
+    for_each = var.kms_key[*]
+    content {
+      kms_key_name = default_encryption_configuration.value
+    }
+  }
+}
+
+resource "google_bigquery_table" "tables" {
+  for_each            = local.tables
+  project             = var.project
+  dataset_id          = google_bigquery_dataset.dropcast.dataset_id
+  table_id            = each.key
+  schema              = file("${local.schemas}/bigquery/${each.key}.json")
+  clustering          = each.value.cluster
+  deletion_protection = var.deletion_protection
+
+  dynamic "time_partitioning" {
+    for_each = each.value.partition[*]
+    content {
+      type          = "DAY"
+      field         = time_partitioning.value
+      expiration_ms = var.partition_expiration_days == null ? null : var.partition_expiration_days * 86400000
+    }
+  }
+}
+
+resource "google_bigquery_table" "latest_forecasts" {
+  project             = var.project
+  dataset_id          = google_bigquery_dataset.dropcast.dataset_id
+  table_id            = "latest_forecasts"
+  deletion_protection = false
+  view {
+    query          = local.view_sql["latest_forecasts"]
+    use_legacy_sql = false
+  }
+  depends_on = [google_bigquery_table.tables]
+}
+
+resource "google_bigquery_table" "latest_receipts" {
+  project             = var.project
+  dataset_id          = google_bigquery_dataset.dropcast.dataset_id
+  table_id            = "latest_receipts"
+  deletion_protection = false
+  view {
+    query          = local.view_sql["latest_receipts"]
+    use_legacy_sql = false
+  }
+  depends_on = [google_bigquery_table.tables]
+}
+
+resource "google_bigquery_table" "views" {
+  for_each            = setsubtract(local.views, ["latest_forecasts", "latest_receipts"])
+  project             = var.project
+  dataset_id          = google_bigquery_dataset.dropcast.dataset_id
+  table_id            = each.key
+  deletion_protection = false
+  view {
+    query          = local.view_sql[each.key]
+    use_legacy_sql = false
+  }
+  depends_on = [google_bigquery_table.latest_forecasts, google_bigquery_table.latest_receipts]
+}

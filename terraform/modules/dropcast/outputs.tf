@@ -1,0 +1,49 @@
+output "uploads" {
+  description = "Where CSVs are dropped."
+  value       = "gs://${google_storage_bucket.uploads.name}/${var.upload_prefix}"
+}
+
+output "output" {
+  description = "Where forecasts go: the pipeline's --output."
+  value       = local.output
+}
+
+output "dataset" {
+  description = "The pipeline's --dataset."
+  value       = local.dataset
+}
+
+output "topic" {
+  description = "Topic of the uploads, for dropcast reconcile and replay."
+  value       = google_pubsub_topic.uploads.id
+}
+
+output "subscription" {
+  description = "The pipeline's --input_subscription."
+  value       = google_pubsub_subscription.uploads.id
+}
+
+output "receipts" {
+  description = "Topic on which receipts are published."
+  value       = google_pubsub_topic.receipts.id
+}
+
+output "repository" {
+  description = "Of the images: cloudbuild.yaml's _REPOSITORY."
+  value       = "${var.region}-docker.pkg.dev/${var.project}/${google_artifact_registry_repository.images.repository_id}"
+}
+
+output "templates" {
+  description = "Of the template specs: cloudbuild.yaml's _TEMPLATES."
+  value       = local.templates
+}
+
+output "temp" {
+  description = "Bucket for temporary files."
+  value       = "gs://${google_storage_bucket.temp.name}"
+}
+
+output "service_accounts" {
+  description = "Emails of worker, launcher and builder."
+  value       = { for name, account in google_service_account.accounts : name => account.email }
+}

@@ -1,0 +1,95 @@
+locals {
+  worker   = "serviceAccount:${google_service_account.accounts["worker"].email}"
+  launcher = "serviceAccount:${google_service_account.accounts["launcher"].email}"
+  builder  = "serviceAccount:${google_service_account.accounts["builder"].email}"
+}
+
+resource "google_service_account" "accounts" {
+  for_each = {
+    worker   = "Runs the pipeline: launcher VM and workers"
+    launcher = "Starts, updates and drains jobs"
+    builder  = "Builds and releases"
+  }
+  project      = var.project
+  account_id   = "${var.name}-${each.key}"
+  display_name = each.value
+}
+
+# What has no resource of its own to be granted on.
+resource "google_project_iam_member" "project" {
+  for_each = {
+    worker_dataflow   = { member = local.worker, role = "roles/dataflow.worker" }
+    worker_jobs       = { member = local.worker, role = "roles/bigquery.jobUser" }
+    worker_metrics    = { member = local.worker, role = "roles/monitoring.metricWriter" }
+    launcher_dataflow = { member = local.launcher, role = "roles/dataflow.developer" }
+    builder_logs      = { member = local.builder, role = "roles/logging.logWriter" }
+    builder_scan      = { member = local.builder, role = "roles/ondemandscanning.admin" }
+  }
+  project = var.project
+  role    = each.value.role
+  member  = each.value.member
+}
+
+resource "google_storage_bucket_iam_member" "buckets" {
+  for_each = {
+    worker_reads_uploads     = { bucket = google_storage_bucket.uploads.name, member = local.worker, role = "roles/storage.objectViewer" }
+    worker_writes_forecasts  = { bucket = google_storage_bucket.forecasts.name, member = local.worker, role = "roles/storage.objectUser" }
+    worker_sees_bucket       = { bucket = google_storage_bucket.forecasts.name, member = local.worker, role = "roles/storage.legacyBucketReader" }
+    worker_writes_temp       = { bucket = google_storage_bucket.temp.name, member = local.worker, role = "roles/storage.objectUser" }
+    launcher_reads_templates = { bucket = google_storage_bucket.temp.name, member = local.launcher, role = "roles/storage.objectUser" }
+    builder_writes_templates = { bucket = google_storage_bucket.temp.name, member = local.builder, role = "roles/storage.objectUser" }
+  }
+  bucket = each.value.bucket
+  role   = each.value.role
+  member = each.value.member
+}
+
+resource "google_pubsub_subscription_iam_member" "worker" {
+  for_each     = toset(["roles/pubsub.subscriber", "roles/pubsub.viewer"])
+  project      = var.project
+  subscription = google_pubsub_subscription.uploads.name
+  role         = each.key
+  member       = local.worker
+}
+
+resource "google_pubsub_topic_iam_member" "worker_publishes_receipts" {
+  project = var.project
+  topic   = google_pubsub_topic.receipts.name
+  role    = "roles/pubsub.publisher"
+  member  = local.worker
+}
+
+# Dataflow makes a subscription of its own to the topic, from which it learns of the watermark.
+resource "google_pubsub_topic_iam_member" "worker_tracks_uploads" {
+  for_each = toset(["roles/pubsub.subscriber", "roles/pubsub.viewer"])
+  project  = var.project
+  topic    = google_pubsub_topic.uploads.name
+  role     = each.key
+  member   = local.worker
+}
+
+resource "google_bigquery_dataset_iam_member" "worker" {
+  project    = var.project
+  dataset_id = google_bigquery_dataset.dropcast.dataset_id
+  role       = "roles/bigquery.dataEditor"
+  member     = local.worker
+}
+
+resource "google_artifact_registry_repository_iam_member" "images" {
+  for_each = {
+    worker   = { member = local.worker, role = "roles/artifactregistry.reader" }
+    launcher = { member = local.launcher, role = "roles/artifactregistry.reader" }
+    builder  = { member = local.builder, role = "roles/artifactregistry.writer" }
+  }
+  project    = var.project
+  location   = var.region
+  repository = google_artifact_registry_repository.images.name
+  role       = each.value.role
+  member     = each.value.member
+}
+
+resource "google_service_account_iam_member" "launcher_uses_worker" {
+  service_account_id = google_service_account.accounts["worker"].name
+  role               = "roles/iam.serviceAccountUser"
+  member             = local.launcher
+}
