@@ -59,6 +59,7 @@ class SeriesBlock:
         first: number of the block's first series in `work_file`'s numbering.
         last: number after the block's last series.
         load_seconds: what loading the file took; stands on part 0 only.
+        load: tells this reading of the file from others, whose work files it must not touch; "" in a folder.
     """
 
     request: Request
@@ -70,6 +71,7 @@ class SeriesBlock:
     first: int = 0
     last: int = 0
     load_seconds: float = 0.0
+    load: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class ForecastBlock:
     """The forecasts of one SeriesBlock, a row a series, with a status each (core/forecast_batch.py).
 
     Attributes:
-        request, part, parts, layout, load_seconds: as in the SeriesBlock.
+        request, part, parts, layout, load_seconds, load: as in the SeriesBlock.
         batch: the forecasts.
         fit_seconds: what the engine took.
         model: engine and version.
@@ -93,6 +95,7 @@ class ForecastBlock:
     load_seconds: float
     model: str
     work_files: bool = False
+    load: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class Outcome:
         failure: a DeadLetter as JSON if the file could not be read, else "".
         summary: what was written, as JSON, if the request has one part; those of several lie in work files.
         superseded: whether it gave way to a newer version of its source.
+        load: as in the SeriesBlock.
     """
 
     request: Request
@@ -114,6 +118,7 @@ class Outcome:
     failure: str = ""
     summary: str = ""
     superseded: bool = False
+    load: str = ""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ CODES: dict[str, Code] = {
     "SOURCE_CHANGED": Code("The file changed while it was read.", replayable=True),
     "SOURCE_IS_DIRECTORY": Code("The path names a folder, not a file."),
     "SOURCE_FORBIDDEN": Code("The file may not be read by the user who runs the pipeline.", replayable=True),
+    "SOURCE_UNREADABLE": Code("Cloud Storage does not give the object out as it is asked for.", replayable=True),
     "BAD_MANIFEST": Code("The manifest is not valid JSON, or a field of it is unknown or out of range."),
     "PATH_NOT_ALLOWED": Code("The manifest names a path that the operator has not allowed.", replayable=True),
     "EMPTY_FILE": Code("The file has no content."),
@@ -80,6 +81,10 @@ CODES: dict[str, Code] = {
 
 class SupersededError(Exception):
     """A newer version of the source has taken its place: there is nothing left to do, and nothing wrong."""
+
+
+class DoneError(Exception):
+    """The request has a receipt that says it is done: there is nothing left to do."""
 
 
 class RecordError(Exception):

@@ -4,7 +4,8 @@ from apache_beam.metrics import Metrics
 
 NAMESPACE = "dropcast"
 COUNTERS = (
-    "messages", "requests", "duplicates", "retries", "files_read", "series", "series_forecast", "series_failed", "rows",
+    "messages", "requests", "duplicates", "done_before", "retries", "files_read",
+    "series", "series_forecast", "series_failed", "rows",
     "receipts_complete", "receipts_partial", "receipts_failed", "receipts_superseded",
 )  # fmt: skip
 DISTRIBUTIONS = ("load_milliseconds", "fit_milliseconds")

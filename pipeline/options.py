@@ -95,6 +95,7 @@ RUN_OPTIONS = (
 FORMS = {
     "input_subscription": r"projects/[^/]+/subscriptions/[^/]+",
     "output_topic": r"projects/[^/]+/topics/[^/]+",
+    "topic": r"projects/[^/]+/topics/[^/]+",
     "history": "true|false",
     "dataset": r"[a-z0-9-]+[.:]\w+",
     "partition_expiration_days": r"[1-9]\d{0,4}",
@@ -102,6 +103,7 @@ FORMS = {
 FORM_HINTS = {
     "input_subscription": "projects/PROJECT/subscriptions/NAME",
     "output_topic": "projects/PROJECT/topics/NAME",
+    "topic": "projects/PROJECT/topics/NAME",
     "dataset": "PROJECT.DATASET",
     "history": "true or false",
     "partition_expiration_days": "a whole number of days",
@@ -177,7 +179,7 @@ def settings_from(arguments: dict[str, Any], inputs: list[str], known_problems: 
     output = arguments.get("output")
     if arguments.get("input_subscription") or any("://" in path for path in [*inputs, output or ""]):
         return _bucket_settings(arguments, inputs, spec, limits, problems)
-    problems += _wrong_forms(arguments)
+    problems += wrong_forms(arguments)
     problems += [
         f"--{name}: is for forecasts in a bucket (--output=gs://bucket/prefix)"
         for name in ("dataset", "partition_expiration_days", "output_topic")
@@ -208,7 +210,8 @@ def _history(arguments: dict[str, Any]) -> bool:
     return arguments.get("history") in (True, "true")
 
 
-def _wrong_forms(arguments: dict[str, Any]) -> list[str]:
+def wrong_forms(arguments: dict[str, Any]) -> list[str]:
+    """Return a line for each option whose text has the wrong form."""
     values = ((name, arguments.get(name)) for name in FORMS)
     return [
         f"--{name}: must be {FORM_HINTS[name]} (given: {value!r})"
@@ -237,7 +240,7 @@ def _bucket_settings(
             for path in paths
             if path and not re.match(r"gs://[^/*?]+", path)
         ]
-    problems += _wrong_forms(arguments)
+    problems += wrong_forms(arguments)
     problems += [f"--{name}: is for local runs so far" for name in OPERATORS_FIELDS if getattr(spec, name)]
     for pattern in inputs:
         fixed = re.split(r"[*?\[]", pattern)[0]

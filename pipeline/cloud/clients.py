@@ -30,8 +30,8 @@ def bigquery_client(project: str) -> bigquery.Client:
 
 @cache
 def publisher() -> pubsub_v1.PublisherClient:
-    """Return the publisher of Pub/Sub, which sends at once and does not wait for more."""
-    return pubsub_v1.PublisherClient(batch_settings=pubsub_v1.types.BatchSettings(max_messages=1))
+    """Return the publisher of Pub/Sub."""
+    return pubsub_v1.PublisherClient()
 
 
 def _project() -> str:

@@ -12,7 +12,6 @@ from pipeline.core.naming import INTERNAL
 from pipeline.core.uris import folder_prefix, split_uri
 from pipeline.elements import DeadLetter
 
-MOST = 256 << 20  # bytes of a file of dead letters
 REPLAYED = "dropcast-replayed"
 
 
@@ -64,10 +63,12 @@ class Letters:
     source_time: str
     replayed: bool
 
-    def read(self) -> list[DeadLetter]:
-        """Return them all."""
-        content = objects.read_small(self.blob.bucket.name, self.blob.name, MOST) or b""
-        return [DeadLetter.from_json(line) for line in content.decode().split("\n") if line]
+    def read(self) -> Iterator[DeadLetter]:
+        """Yield them, a line at a time: there may be a million."""
+        with self.blob.open("rt", encoding="utf-8", newline="\n", **objects.OPTIONS) as file:
+            for line in file:
+                if line.strip():
+                    yield DeadLetter.from_json(line)
 
     def mark(self, key: str) -> None:
         """Note that they were sent again, and as what."""

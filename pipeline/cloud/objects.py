@@ -6,16 +6,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC
-from typing import IO
 
 from google.api_core import exceptions
 from google.cloud import storage
 
 from pipeline.cloud.clients import storage_client
-from pipeline.cloud.retry import CALL, again, retrying
+from pipeline.cloud.retry import CALL, again, is_transient, retrying
 from pipeline.core.messages import IgnoredError, ObjectVersion
 from pipeline.core.uris import split_uri, uri_of
-from pipeline.errors import RecordError, SupersededError
+from pipeline.errors import RecordError, SupersededError, shorten
 
 CHUNK = 8 << 20  # bytes of one request while a large object is read
 MOST_SOURCES = 32  # of one compose request
@@ -24,24 +23,49 @@ OPTIONS = {"timeout": CALL, "retry": retrying()}
 
 
 class ObjectReader:
-    """Reads one generation of an object, its bytes as they are stored."""
+    """Reads one generation of an object, its bytes as they are stored, CHUNK bytes a request.
 
-    def __init__(self, file: IO[bytes], generation: str) -> None:
-        self._file = file
-        self._generation = generation
+    Args:
+        blob: the object, with its generation.
+    """
+
+    def __init__(self, blob: storage.Blob) -> None:
+        self._blob = blob
+        self._buffer = b""
+        self._at = 0
         self._ended = False
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes."""
-        if self._ended:  # without asking the server for what lies beyond the end
-            return b""
-        data = self._file.read(size)
-        self._ended = size < 0 or len(data) < size
+        """Return the next bytes; fewer than `size` only at the end."""
+        parts = [self._buffer]
+        length = len(self._buffer)
+        while not self._ended and (size < 0 or length < size):
+            parts.append(self._next())
+            length += len(parts[-1])
+        data = b"".join(parts)
+        cut = len(data) if size < 0 else size
+        self._buffer = data[cut:]
+        return data[:cut]
+
+    def _next(self) -> bytes:
+        # raw: an object with Content-Encoding gzip comes as it is stored, and is decompressed like any other
+        data = _download(self._blob, self._at, self._at + CHUNK - 1)
+        self._at += len(data)
+        self._ended = len(data) < CHUNK
         return data
 
     def version(self) -> str:
         """Return the generation: it cannot change while it is read."""
-        return self._generation
+        return str(self._blob.generation)
+
+
+def _download(blob: storage.Blob, start: int, end: int) -> bytes:
+    try:
+        # tried again from outside too: the client gives up where the answer that says why is itself cut
+        data = again(blob.download_as_bytes, start=start, end=end, raw_download=True, checksum=None, **OPTIONS)
+    except exceptions.RequestRangeNotSatisfiable:  # there is nothing from here on
+        return b""
+    return bytes(data)
 
 
 @contextmanager
@@ -49,31 +73,46 @@ def open_object(uri: str, generation: str) -> Iterator[ObjectReader]:
     """Open one generation of an object.
 
     Raises:
-        RecordError: SOURCE_GONE or SOURCE_FORBIDDEN.
+        RecordError: SOURCE_GONE, SOURCE_FORBIDDEN or SOURCE_UNREADABLE.
         SupersededError: if it is gone and a newer one is there.
     """
     bucket, name = split_uri(uri)
-    number = int(generation) if generation.isdigit() else None
+    number = int(generation) if generation.isascii() and generation.isdigit() else None
     try:
         if number is None:
             raise exceptions.NotFound("no generation was there when the request was made")
         blob = storage_client().bucket(bucket).blob(name, generation=number)
-        # raw: an object with Content-Encoding gzip comes as it is stored, and is decompressed like any other
-        with blob.open("rb", chunk_size=CHUNK, raw_download=True, **OPTIONS) as file:
-            yield ObjectReader(file, generation)
+        yield ObjectReader(blob)
     except exceptions.NotFound:
-        live = look(bucket, name)
-        if live is not None and number is not None and live.generation > number:
+        live = live_version(uri)
+        if live is not None and number is not None and int(live.generation) > number:
             raise SupersededError(f"{uri} has generation {live.generation}") from None
         raise RecordError(
             "SOURCE_GONE", "The file is not there.", "Upload it again if it is still to be forecast."
         ) from None
-    except exceptions.Forbidden:
-        raise RecordError(
+    except exceptions.ClientError as error:
+        raise refusal(error) from None
+
+
+def refusal(error: exceptions.ClientError) -> RecordError:
+    """Return the fault that a refusal to give an object out stands for; the server's own trouble is raised.
+
+    Raises:
+        google.api_core.exceptions.ClientError: if it passes by itself.
+    """
+    if is_transient(error):
+        raise error
+    if isinstance(error, exceptions.Forbidden | exceptions.Unauthorized):
+        return RecordError(
             "SOURCE_FORBIDDEN",
             "The file may not be read.",
             "Give the pipeline's service account the role Storage Object Viewer on the bucket, then replay.",
-        ) from None
+        )
+    return RecordError(
+        "SOURCE_UNREADABLE",
+        f"Cloud Storage does not give the file out: {shorten(str(error.message), 200)}",
+        "An object with a key of the customer's own, or in a bucket whose readers pay, cannot be read: copy it.",
+    )
 
 
 def look(bucket: str, name: str) -> storage.Blob | None:
@@ -92,8 +131,15 @@ def _version(blob: storage.Blob) -> ObjectVersion:
 
 
 def live_version(uri: str) -> ObjectVersion | None:
-    """Return the generation of an object that is there now, or None."""
-    blob = look(*split_uri(uri))
+    """Return the generation of an object that is there now, or None.
+
+    Raises:
+        RecordError: SOURCE_FORBIDDEN or SOURCE_UNREADABLE.
+    """
+    try:
+        blob = look(*split_uri(uri))
+    except exceptions.ClientError as error:
+        raise refusal(error) from None
     return None if blob is None else _version(blob)
 
 
@@ -134,13 +180,10 @@ def read_version(version: ObjectVersion, most: int) -> bytes:
 
 def read_small(bucket: str, name: str, most: int, generation: int | None = None) -> bytes | None:
     """Return at most `most` bytes of an object, or None if it is not there."""
-    blob = storage_client().bucket(bucket).blob(name, generation=generation)
     try:
-        return bytes(blob.download_as_bytes(end=most - 1, checksum=None, **OPTIONS))
+        return _download(storage_client().bucket(bucket).blob(name, generation=generation), 0, most - 1)
     except exceptions.NotFound:
         return None
-    except exceptions.RequestRangeNotSatisfiable:  # it is empty
-        return b""
 
 
 def put(bucket: str, name: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None) -> None:

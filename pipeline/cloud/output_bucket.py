@@ -11,10 +11,9 @@ import dataclasses
 import gzip
 import hashlib
 import json
-import os
 import shutil
 import tempfile
-import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -28,7 +27,7 @@ from pipeline.cloud import objects
 from pipeline.cloud.clients import storage_client
 from pipeline.cloud.objects import ObjectReader
 from pipeline.cloud.retry import CALL, again
-from pipeline.cloud.tables import Tables, job_name, may_be_streamed, row_id
+from pipeline.cloud.tables import PARTS_A_JOB, ROW_BYTES, Tables, job_name, may_be_streamed, row_id
 from pipeline.core.forecast_csv import csv_header, csv_rows
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.naming import INTERNAL
@@ -37,9 +36,10 @@ from pipeline.core.series_batch import Layout
 from pipeline.core.tables import element_rows, forecast_rows, history_rows
 from pipeline.core.uris import folder_prefix, split_uri, uri_of
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request
-from pipeline.errors import RecordError, SupersededError
+from pipeline.errors import DoneError, RecordError, SupersededError
 
 STREAMED_ROWS = 20_000  # of a block; more go by a load job
+_MAY_BE_DONE_AGAIN = ("failed", "superseded")  # by a receipt that says otherwise
 CSV_TYPE, GZIP_TYPE, PARQUET_TYPE = "text/csv; charset=utf-8", "application/gzip", "application/vnd.apache.parquet"
 _TOLD_APART = {"forecasts": ("step", "confidence_level"), "history": ("history_timestamp",)}  # rows of a series
 _MOST = 256 << 20  # bytes of an object of ours
@@ -73,6 +73,9 @@ class OutputBucket:
         """Refuse a request that may not write its output; see output.Output."""
         if request.source == uri_of(self._bucket, self._target(request)):
             raise _taken(request)
+        before = self.receipt(request)
+        if before is not None and before.status not in _MAY_BE_DONE_AGAIN:
+            raise DoneError(f"{request.output} is done: attempt {request.attempt} has a receipt")
         self._may_write(objects.look(self._bucket, self._target(request)), request)
 
     def _target(self, request: Request) -> str:
@@ -92,7 +95,7 @@ class OutputBucket:
             raise _taken(request)
         if there.get("dropcast-key") == request.key:
             return there.get("dropcast-software") != SOFTWARE
-        if _rank(there) > _rank(self._metadata(request)):
+        if _rank(there) > _rank(self._metadata(request)):  # of two with other options the later holds
             raise SupersededError(f"{request.output} holds the forecast of a newer version of {request.source}")
         return True
 
@@ -108,26 +111,33 @@ class OutputBucket:
 
     # ---------------------------------------------------------------------------------- work files
 
-    def _work_prefix(self, request: Request) -> str:
-        return f"{self._internal}work/{request.key}/"
+    def _work_prefix(self, request: Request, load: str) -> str:
+        return f"{self._internal}work/{request.key}/{load}/"
 
-    def work(self, request: Request) -> Path:
+    def new_load(self) -> str:
+        """Return a random name: the same request may be read twice at once, by a reconcile beside the pipeline."""
+        return uuid.uuid4().hex[:12]
+
+    def work(self, request: Request, load: str) -> Path:
         """Return a local folder for the work files of a large request."""
-        # of this thread alone: a runner may give the same request to two at once
-        return Path(tempfile.gettempdir()) / f"dropcast-{os.getpid()}-{threading.get_ident()}" / request.key
+        return Path(tempfile.gettempdir()) / f"dropcast-{load}"
 
-    def keep_work_files(self, request: Request) -> None:
+    def discard_work_files(self, request: Request, load: str) -> None:
+        """Remove what this worker has of them."""
+        shutil.rmtree(self.work(request, load), ignore_errors=True)
+
+    def keep_work_files(self, request: Request, load: str) -> None:
         """Put the work files into the bucket."""
-        folder = self.work(request)
+        folder = self.work(request, load)
         for path in sorted(folder.iterdir()):
-            blob = storage.Blob(self._work_prefix(request) + path.name, storage_client().bucket(self._bucket))
+            blob = storage.Blob(self._work_prefix(request, load) + path.name, storage_client().bucket(self._bucket))
             again(blob.upload_from_filename, str(path), timeout=CALL, retry=None)
-        shutil.rmtree(folder.parent)
+        shutil.rmtree(folder)
 
     @contextmanager
-    def work_file(self, request: Request, name: str) -> Iterator[Path]:
+    def work_file(self, request: Request, load: str, name: str) -> Iterator[Path]:
         """Return a copy of a work file."""
-        blob = storage_client().bucket(self._bucket).blob(self._work_prefix(request) + name)
+        blob = storage_client().bucket(self._bucket).blob(self._work_prefix(request, load) + name)
         with tempfile.TemporaryDirectory(prefix="dropcast-") as folder:
             path = Path(folder) / name
             blob.download_to_filename(str(path), **objects.OPTIONS)
@@ -146,21 +156,21 @@ class OutputBucket:
             together = rows.num_rows + (past.num_rows if past is not None else 0)
             streamed = block.parts == 1 and together <= STREAMED_ROWS and may_be_streamed(request.source_time)
             if self._batch or not streamed:
-                self._put_part(request, _rows_name("forecasts", block.part), _parquet(rows), PARQUET_TYPE)
+                self._put_part(block, _rows_name("forecasts", block.part), _parquet(rows), PARQUET_TYPE)
                 if past is not None:
-                    self._put_part(request, _rows_name("history", block.part), _parquet(past), PARQUET_TYPE)
+                    self._put_part(block, _rows_name("history", block.part), _parquet(past), PARQUET_TYPE)
                 summary["loaded"] = True
             else:
                 self._note_refused(summary, request, rows, self._insert("forecasts", rows))
-                if past is not None and (refused := self._insert("history", past)):
-                    raise RuntimeError(f"BigQuery refused rows of history: {next(iter(refused.values()))}")
+                if past is not None:
+                    self._note_refused(summary, request, past, self._insert("history", past))
         header = b"" if block.part else csv_header(layout, spec)
         body = header + csv_rows(block.batch, layout, spec)
         if block.parts > 1:
-            self._put_part(request, f"part-{block.part:06d}.csv", _packed(body, request), _content_type(request))
-            self._put_part(request, f"part-{block.part:06d}.json", json.dumps(summary).encode(), "application/json")
-            return Outcome(request, block.parts, block.part)
-        outcome = Outcome(request, 1, summary=json.dumps(summary))
+            self._put_part(block, f"part-{block.part:06d}.csv", _packed(body, request), _content_type(request))
+            self._put_part(block, f"part-{block.part:06d}.json", json.dumps(summary).encode(), "application/json")
+            return Outcome(request, block.parts, block.part, load=block.load)
+        outcome = Outcome(request, 1, summary=json.dumps(summary), load=block.load)
         if summary["failed"] == summary["series"]:
             return outcome
 
@@ -187,16 +197,15 @@ class OutputBucket:
         """Compose the CSV of a request of several parts, once all are written; see output.Output."""
         request = outcome.request
         whole = dataclasses.replace(outcome, part=-1)
-        if outcome.part < 0 or self._done_before(outcome):
+        parts = self._summaries(outcome) if outcome.part >= 0 else None
+        if parts is None or all(part["failed"] == part["series"] for part in parts):
             return whole
-        parts = self._summaries(outcome)
-        if all(part["failed"] == part["series"] for part in parts):
-            return whole
-        names = [f"{self._work_prefix(request)}part-{number:06d}.csv" for number in range(outcome.parts)]
+        prefix = self._work_prefix(request, outcome.load)
+        names = [f"{prefix}part-{number:06d}.csv" for number in range(outcome.parts)]
 
         def write(blob: storage.Blob, generation: int) -> None:
             blob.metadata, blob.content_type = self._metadata(request), _content_type(request)
-            objects.compose(self._bucket, names, blob, generation, self._work_prefix(request))
+            objects.compose(self._bucket, names, blob, generation, prefix)
 
         return self._published(whole, write)
 
@@ -214,27 +223,34 @@ class OutputBucket:
         return outcome
 
     def load_rows(self, outcomes: list[Outcome]) -> None:
-        """Load the rows of requests that wait as Parquet parts, all in one job."""
+        """Load the rows of requests that wait as Parquet parts, in as few jobs as may be."""
         if self._tables is None:
             return
-        parts: list[tuple[str, int]] = []
-        keys = []
+        waiting: list[tuple[str, str, int]] = []
         for outcome in outcomes:
-            if self.parts_to_load(outcome):
-                prefix = uri_of(self._bucket, self._work_prefix(outcome.request))
-                summaries = enumerate(self._summaries(outcome))
-                parts += [(prefix, number) for number, part in summaries if part.get("loaded")]
-                keys.append(outcome.request.key)
-        for table in ("forecasts", "history") if self.history else ("forecasts",):
-            if parts:
-                uris = [prefix + _rows_name(table, number) for prefix, number in parts]
-                self._tables.load(table, uris, job_name(keys))
+            prefix = uri_of(self._bucket, self._work_prefix(outcome.request, outcome.load))
+            waiting += [(outcome.request.key, prefix, number) for number in self._waiting(outcome)]
+        for start in range(0, len(waiting), PARTS_A_JOB):
+            together = waiting[start : start + PARTS_A_JOB]
+            name = job_name(f"{key} {number}" for key, _, number in together)
+            for table in ("forecasts", "history") if self.history else ("forecasts",):
+                uris = [prefix + _rows_name(table, number) for _, prefix, number in together]
+                self._tables.load(table, uris, name)
 
     def parts_to_load(self, outcome: Outcome) -> int:
         """Return how many Parquet parts of a request wait to be loaded."""
-        if self._tables is None or outcome.failure or outcome.superseded or self._done_before(outcome):
-            return 0
-        return sum(bool(part.get("loaded")) for part in self._summaries(outcome))
+        return len(self._waiting(outcome))
+
+    def _waiting(self, outcome: Outcome) -> list[int]:
+        if self._tables is None or outcome.failure or outcome.superseded:
+            return []
+        parts = self._summaries(outcome) or []
+        waiting = [number for number, part in enumerate(parts) if part.get("loaded")]
+        if outcome.summary and waiting:  # of one block: a runner may repeat this after its part was removed
+            part = self._work_prefix(outcome.request, outcome.load) + _rows_name("forecasts", 0)
+            if objects.look(self._bucket, part) is None and self.receipt(outcome.request) is not None:
+                return []
+        return waiting
 
     def _note_refused(self, summary: dict[str, Any], request: Request, rows: pa.Table, refused: dict[int, str]) -> None:
         """Count rows that BigQuery refused, and make dead letters of their series."""
@@ -245,29 +261,34 @@ class OutputBucket:
         for name, reasons in by_series.items():
             error = RecordError(
                 "ROW_REFUSED",
-                f"BigQuery refused {len(reasons):,} rows of the forecast: {reasons[0]}",
+                f"BigQuery refused {len(reasons):,} rows of the series: {reasons[0]}",
                 "The forecast is in the CSV. Mend the table, then replay.",
             )
             summary["letters"].append(DeadLetter.of(request, "series", "WriteForecasts", name, error).to_json())
-        summary["rows"] -= len(refused)
-        summary["refused"] = len(by_series)
+        summary["rows"] -= len(refused) if "step" in rows.column_names else 0
+        summary["refused"] += len(by_series)
 
-    def _put_part(self, request: Request, name: str, data: bytes, content_type: str) -> None:
-        objects.put(self._bucket, self._work_prefix(request) + name, data, content_type)
+    def _put_part(self, block: ForecastBlock, name: str, data: bytes, content_type: str) -> None:
+        objects.put(self._bucket, self._work_prefix(block.request, block.load) + name, data, content_type)
 
     # -------------------------------------------------------------------------------- dead letters
 
     def write_dead_letters(self, outcome: Outcome) -> list[DeadLetter]:
         """Write a request's dead letters, or remove those of an earlier run; see output.Output."""
         key = outcome.request.key
-        if self._done_before(outcome):
-            return self.dead_letters(key)
         letters = self._letters(outcome)
+        if letters is None or (outcome.failure and self._is_done(outcome.request)):
+            return self.dead_letters(key)
         if letters:
             self._write_letters(key, letters)
         else:
             objects.delete(self._bucket, [self._letters_name(key)])
         return letters
+
+    def _is_done(self, request: Request) -> bool:
+        """Return whether a request was forecast before, which a later refusal of it does not take back."""
+        before = self.receipt(request)
+        return before is not None and before.status not in _MAY_BE_DONE_AGAIN
 
     def write_stray_dead_letter(self, letter: DeadLetter) -> None:
         """Write the dead letter of something that never became a request."""
@@ -281,7 +302,11 @@ class OutputBucket:
 
     def _write_letters(self, name: str, letters: list[DeadLetter]) -> None:
         if self._tables is not None:
-            rows = element_rows("dead_letters", letters)
+            short = [
+                letter if len(letter.request) < ROW_BYTES else dataclasses.replace(letter, request="")
+                for letter in letters
+            ]  # what is too long for a row stands in the object
+            rows = element_rows("dead_letters", short)
             ids = [row_id(letter.request_key, letter.scope, letter.series_id, letter.code) for letter in letters]
             refused = self._tables.insert("dead_letters", rows, ids)
             if refused:
@@ -302,40 +327,60 @@ class OutputBucket:
         content = objects.read_small(self._bucket, self._letters_name(request_key), _MOST)
         return [DeadLetter.from_json(line) for line in (content or b"").decode().split("\n") if line]
 
-    def _letters(self, outcome: Outcome) -> list[DeadLetter]:
+    def _letters(self, outcome: Outcome) -> list[DeadLetter] | None:
+        """Return the dead letters of a request, or None if it is done and they are written."""
         if outcome.superseded:
             return []
         if outcome.failure:
             return [DeadLetter.from_json(outcome.failure)]
-        return letters_of(outcome.request, self._summaries(outcome))
+        parts = self._summaries(outcome)
+        return None if parts is None else letters_of(outcome.request, parts)
 
     # ------------------------------------------------------------------------------------ receipts
 
     def write_receipt(self, outcome: Outcome) -> Receipt:
         """Write the receipt, which ends a request, and remove its work files; see output.Output."""
         request = outcome.request
-        if self._done_before(outcome):
-            before = self.receipt(request)
+        letters, summaries = self._letters(outcome), [] if outcome.failure else self._summaries(outcome)
+        before = self.receipt(request)
+        if letters is None or summaries is None:
             assert before is not None
             return before
-        failed = bool(outcome.failure)
-        summaries = [] if failed else self._summaries(outcome)
-        receipt = receipt_of(request, summaries, self._letters(outcome), outcome.superseded)
-        before = self.receipt(request) if receipt.status in ("failed", "superseded") else None
-        if before is None or before.status in ("failed", "superseded"):  # what was done is not taken back
-            if self._tables is not None:
-                row = element_rows("receipts", [receipt])
-                refused = self._tables.insert("receipts", row, [row_id(receipt.request_key, receipt.status)])
-                if refused:
-                    raise RuntimeError(f"BigQuery refused a receipt: {refused[0]}")
-            content = json.dumps(dataclasses.asdict(receipt), sort_keys=True).encode()
-            metadata = {**self._metadata(request), "dropcast-output": receipt.output}
-            metadata |= {"dropcast-status": receipt.status, "dropcast-id": receipt.id}
-            objects.put(self._bucket, self._receipt_name(request), content, "application/json", metadata)
-        if outcome.parts > 1 or any(part.get("loaded") or part["work_files"] for part in summaries):
-            prefix = self._work_prefix(request)
+        receipt = receipt_of(request, summaries, letters, outcome.superseded)
+        if receipt.status in _MAY_BE_DONE_AGAIN and before is not None and before.status not in _MAY_BE_DONE_AGAIN:
+            return before  # what was done is not taken back
+        if self._tables is not None:
+            row = element_rows("receipts", [receipt])
+            refused = self._tables.insert("receipts", row, [row_id(receipt.request_key, receipt.status)])
+            if refused:
+                raise RuntimeError(f"BigQuery refused a receipt: {refused[0]}")
+        self._put_receipt(receipt, request)
+        if outcome.parts > 1 or outcome.failure or any(part.get("loaded") or part["work_files"] for part in summaries):
+            prefix = self._work_prefix(request, outcome.load)
             objects.delete(self._bucket, [blob.name for blob in objects.listed(self._bucket, prefix)])
         return receipt
+
+    def _put_receipt(self, receipt: Receipt, request: Request) -> None:
+        content = json.dumps(dataclasses.asdict(receipt), sort_keys=True).encode()
+        metadata = {**self._metadata(request), "dropcast-output": receipt.output}
+        metadata |= {"dropcast-status": receipt.status, "dropcast-id": receipt.id}
+
+        def decide(current: storage.Blob | None) -> bool:
+            there = "" if current is None else (current.metadata or {}).get("dropcast-status", "")
+            return receipt.status not in _MAY_BE_DONE_AGAIN or there in ("", *_MAY_BE_DONE_AGAIN)
+
+        def write(blob: storage.Blob, generation: int) -> None:
+            blob.metadata = metadata
+            again(
+                blob.upload_from_string,
+                content,
+                content_type="application/json",
+                if_generation_match=generation,
+                timeout=CALL,
+                retry=None,
+            )
+
+        objects.compare_and_set(self._bucket, self._receipt_name(request), decide, write)
 
     def receipt(self, request: Request) -> Receipt | None:
         """Return a request's receipt, or None if it has none."""
@@ -346,27 +391,20 @@ class OutputBucket:
         place = hashlib.sha256(f"{request.source}\n{request.output}".encode()).hexdigest()[:16]
         return f"{self._internal}receipts/{place}/{request.key}.json"
 
-    def _summaries(self, outcome: Outcome) -> list[dict[str, Any]]:
+    def _summaries(self, outcome: Outcome) -> list[dict[str, Any]] | None:
+        """Return what a request's blocks tell; None if it is done and they are removed, as after a repeated step."""
         if outcome.summary:
             return [json.loads(outcome.summary)]
+        prefix = self._work_prefix(outcome.request, outcome.load)
         found = []
         for number in range(outcome.parts):
-            name = f"{self._work_prefix(outcome.request)}part-{number:06d}.json"
-            content = objects.read_small(self._bucket, name, _MOST)
+            content = objects.read_small(self._bucket, f"{prefix}part-{number:06d}.json", _MOST)
             if content is None:
-                raise RuntimeError(f"{name} is gone before the request was done")
+                if self.receipt(outcome.request) is None:
+                    raise RuntimeError(f"{prefix}part-{number:06d}.json is gone before the request was done")
+                return None
             found.append(json.loads(content))
         return found
-
-    def _done_before(self, outcome: Outcome) -> bool:
-        """Return whether the receipt is written and the work files, of which it was made, are gone.
-
-        A runner may repeat any step after the last one.
-        """
-        if outcome.parts == 0 or outcome.summary:
-            return False
-        first = f"{self._work_prefix(outcome.request)}part-{outcome.parts - 1:06d}.json"
-        return objects.look(self._bucket, first) is None and self.receipt(outcome.request) is not None
 
 
 def _rank(metadata: dict[str, str]) -> tuple[Any, ...]:
@@ -376,7 +414,6 @@ def _rank(metadata: dict[str, str]) -> tuple[Any, ...]:
     return (
         int(version) if version.isdigit() else 0,
         int(attempt) if attempt.isdigit() else 0,
-        metadata.get("dropcast-key", ""),
     )
 
 

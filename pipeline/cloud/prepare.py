@@ -8,7 +8,7 @@ from google.api_core import exceptions
 from google.cloud import pubsub_v1
 
 from pipeline.cloud import objects, tables
-from pipeline.cloud.clients import storage_client
+from pipeline.cloud.clients import publisher, storage_client
 from pipeline.core.uris import folder_prefix, split_uri
 from pipeline.options import OptionsError, Settings
 
@@ -23,31 +23,48 @@ def prepare(settings: Settings) -> None:
     """
     destination = settings.destination
     problems = _bucket_problems(destination.path)
+    for pattern in settings.objects:
+        if split_uri(pattern)[0] != split_uri(destination.path)[0]:
+            problems += _bucket_problems(pattern.split("*")[0], "input")
+    if settings.output_topic:
+        problems += _topic_problems(settings.output_topic)
     if not problems and settings.subscription:
-        problems += _loop_problems(destination.path, settings.subscription)
+        problems += _loop_problems(destination.path, settings.subscription, settings.output_topic)
     if not problems and destination.dataset:
         problems += tables.Tables(destination.dataset).prepare(settings.expiration_days)
     if problems:
         raise OptionsError(problems)
 
 
-def _bucket_problems(output: str) -> list[str]:
-    bucket, prefix = split_uri(folder_prefix(output))
+def _topic_problems(topic: str) -> list[str]:
     try:
-        next(objects.listed(bucket, prefix), None)
+        publisher().get_topic(topic=topic, timeout=60)
     except exceptions.NotFound:
-        return [f"--output: there is no bucket {bucket}"]
-    except exceptions.Forbidden:
-        return [f"--output: {output} may not be listed; grant Storage Object User on the bucket {bucket}"]
+        return [f"--output_topic: there is no topic {topic}"]
+    except exceptions.PermissionDenied:
+        _log.warning("%s may not be looked at: it is not known whether it is there", topic)
     return []
 
 
-def _loop_problems(output: str, subscription: str) -> list[str]:
+def _bucket_problems(path: str, option: str = "output") -> list[str]:
+    bucket, prefix = split_uri(path)
+    try:
+        next(objects.listed(bucket, prefix), None)
+    except exceptions.NotFound:
+        return [f"--{option}: there is no bucket {bucket}"]
+    except exceptions.Forbidden:
+        return [f"--{option}: {path} may not be listed; grant Storage Object User on the bucket {bucket}"]
+    return []
+
+
+def _loop_problems(output: str, subscription: str, output_topic: str = "") -> list[str]:
     """Return a line if what is written would be notified of to the subscription's own topic."""
     bucket, prefix = split_uri(folder_prefix(output))
     try:
         with pubsub_v1.SubscriberClient() as client:
             topic = client.get_subscription(subscription=subscription, timeout=60).topic
+            if topic == output_topic:
+                return [f"--output_topic: {topic} is what this pipeline reads from"]
     except exceptions.NotFound:
         return [f"--input_subscription: there is no subscription {subscription}"]
     except exceptions.PermissionDenied:

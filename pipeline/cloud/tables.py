@@ -7,24 +7,28 @@ loads: a job that is found is looked at, not started again.
 from __future__ import annotations
 
 import hashlib
+import itertools
+import json
+import re
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
-import sqlglot
 from google.api_core import exceptions
 from google.cloud import bigquery
-from sqlglot import expressions
 
 from pipeline.cloud.clients import bigquery_client
 from pipeline.cloud.retry import CALL, retrying
 from pipeline.core.tables import TABLES, VIEWS, table_fields, view_sql
 
 ROWS_A_REQUEST = 500  # of insertAll, as BigQuery's documentation advises
+ROW_BYTES, REQUEST_BYTES = 1 << 20, 4 << 20  # of a text in a row, and of all rows of a request, which may have 10 MB
 PARTS_A_JOB = 10_000  # the most that one load job may name
-JOB_TRIES = 5  # the id of a failed job is burnt
+JOB_TRIES, JOB_WAIT = 3, 2.0  # of one call, and seconds before the second; the id of a failed job is burnt
 # Never by what is forecast: BigQuery streams no row into a partition some five years back or one ahead. The dead
 # letters of an old file could not be streamed either, so that their table, a small one, has no partitions.
 PARTITION = {"forecasts": "source_time", "receipts": "finished_at", "history": "source_time"}
@@ -140,8 +144,17 @@ class Tables:
         """
         refused: dict[int, str] = {}
         records = [{name: _json(value) for name, value in row.items()} for row in rows.to_pylist()]
-        for start in range(0, len(records), ROWS_A_REQUEST):
-            refused |= self._insert(table, records, ids, list(range(start, min(start + ROWS_A_REQUEST, len(records)))))
+        together: list[int] = []
+        size = 0
+        for position, record in enumerate(records):
+            own = len(json.dumps(record))
+            if together and (len(together) == ROWS_A_REQUEST or size + own > REQUEST_BYTES):
+                refused |= self._insert(table, records, ids, together)
+                together, size = [], 0
+            together.append(position)
+            size += own
+        if together:
+            refused |= self._insert(table, records, ids, together)
         return refused
 
     def _insert(
@@ -187,7 +200,7 @@ class Tables:
             name: what the job's id derives from; the same files always go under the same name.
 
         Raises:
-            google.api_core.exceptions.GoogleAPICallError: if job after job fails.
+            google.api_core.exceptions.GoogleAPICallError: if job after job fails; the next call starts another.
         """
         config = bigquery.LoadJobConfig(
             source_format=bigquery.SourceFormat.PARQUET,
@@ -195,14 +208,23 @@ class Tables:
             write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
             create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
         )
-        failure: Exception | None = None
-        for number in range(JOB_TRIES):
+        tried = 0
+        for number in itertools.count():
             job_id = f"dropcast_{table}_{name}_{number}"
             job = self._job(job_id)
             if job is None:
+                if tried:
+                    time.sleep(JOB_WAIT * 2**tried)
+                tried += 1
                 try:
                     job = self._client.load_table_from_uri(
-                        list(uris), self._name(table), job_id=job_id, job_config=config, retry=retrying(), timeout=CALL
+                        list(uris),
+                        self._name(table),
+                        job_id=job_id,
+                        location=self._location,
+                        job_config=config,
+                        retry=retrying(),
+                        timeout=CALL,
                     )
                 except exceptions.Conflict:  # it was started, and the answer was lost
                     job = self._job(job_id)
@@ -210,31 +232,39 @@ class Tables:
                         raise
             try:
                 job.result(retry=retrying(), timeout=None)
-            except exceptions.GoogleAPICallError as error:
-                failure = error
+            except exceptions.GoogleAPICallError:
+                job.reload(retry=retrying(), timeout=CALL)
+                if not job.error_result or tried >= JOB_TRIES:  # the answer failed, not the job; or it is time to tell
+                    raise
                 continue
             return
-        assert failure is not None
-        raise failure
+
+    @property
+    def _location(self) -> str:
+        """Where the dataset is: elsewhere a job is not found again."""
+        return location_of(self.dataset)
 
     def _job(self, job_id: str) -> Any:
         try:
-            return self._client.get_job(job_id, retry=retrying(), timeout=CALL)
+            return self._client.get_job(job_id, location=self._location, retry=retrying(), timeout=CALL)
         except exceptions.NotFound:
             return None
 
 
+@cache
+def location_of(dataset: str) -> str:
+    """Return the location of a dataset, which never changes."""
+    found = bigquery_client(dataset.split(".")[0]).get_dataset(dataset, retry=retrying(), timeout=CALL)
+    return str(found.location)
+
+
 def qualified(sql: str, dataset: str) -> str:
-    """Return a query whose bare names of tables and views of ours have their dataset before them."""
-    project, name = dataset.split(".", 1)
-    tree = sqlglot.parse_one(sql, read="bigquery")
-    for table in tree.find_all(expressions.Table):
-        if table.name in (*TABLES, *VIEWS) and not table.db:
-            alias = table.alias or table.name
-            table.set("db", expressions.to_identifier(name, quoted=True))
-            table.set("catalog", expressions.to_identifier(project, quoted=True))
-            table.set("alias", expressions.TableAlias(this=expressions.to_identifier(alias)))
-    return str(tree.sql("bigquery", pretty=True))
+    """Return a query whose bare names of tables and views of ours have their dataset before them.
+
+    The same replacement is made in terraform/modules/dropcast/bigquery.tf, so that neither undoes the other's view.
+    """
+    names = "|".join((*TABLES, *VIEWS))
+    return re.sub(rf"\b(FROM|JOIN) ({names})\b", rf"\1 `{dataset}.\2`", sql)
 
 
 def may_be_streamed(source_time: str) -> bool:

@@ -40,9 +40,11 @@ def main(argv: list[str]) -> int:
     return DEAD_LETTERED if failed else DONE
 
 
-def _waiting(arguments: dict[str, Any], output: str) -> Iterator[tuple[Any, list[DeadLetter]]]:
+def _waiting(arguments: dict[str, Any], output: str) -> list[tuple[Any, DeadLetter]]:
+    """Return what is to be sent again, each with the first of its dead letters; all of it, before any of it is sent."""
     from pipeline.cloud import ledger
 
+    waiting = []
     for letters in ledger.dead_letters(output):
         key = letters.blob.name.rpartition("/")[2].removesuffix(".ndjson").removeprefix("message-")
         if (
@@ -51,18 +53,33 @@ def _waiting(arguments: dict[str, Any], output: str) -> Iterator[tuple[Any, list
             and letters.source.startswith(arguments["prefix"] or "")
             and arguments["request"] in (None, key)
         ):
-            found = letters.read()
-            if arguments["code"] is None or any(letter.code == arguments["code"] for letter in found):
-                yield letters, found
+            first, wanted = None, arguments["code"] is None
+            for letter in letters.read():
+                first = first or letter
+                wanted = wanted or letter.code == arguments["code"]
+                if wanted:
+                    break
+            if wanted and first is not None:
+                waiting.append((letters, first))
+    return waiting
 
 
 def _requests(arguments: dict[str, Any], output: str) -> Iterator[Sending]:
+    from pipeline.cloud import ledger
     from pipeline.cloud.objects import live_version
 
-    for letters, found in _waiting(arguments, output):
-        if found[0].scope == "message":
+    newest: dict[tuple[str, str], tuple[int, int]] = {}
+    for receipt in ledger.receipts(output):
+        place, rank = (receipt.source, receipt.output), (_number(receipt.version), receipt.attempt)
+        newest[place] = max(newest.get(place, rank), rank)
+    for letters, letter in _waiting(arguments, output):
+        if letter.scope == "message":
             continue
-        request = Request(**json.loads(found[0].request))
+        request = Request(**json.loads(letter.request))
+        version, attempt = newest.get((request.source, request.output), (0, request.attempt))
+        if (version, attempt) > (_number(request.version), request.attempt):
+            print(f"  outdated: {request.source}#{request.version}, attempt {request.attempt}")
+            continue
         request = dataclasses.replace(request, attempt=request.attempt + 1)
         if request.version == UNREAD:  # its manifest came before it
             live = live_version(request.source)
@@ -73,19 +90,23 @@ def _requests(arguments: dict[str, Any], output: str) -> Iterator[Sending]:
         yield Sending(request, resent(request), partial(letters.mark, request.key))
 
 
+def _number(version: str) -> int:
+    return int(version) if version.isascii() and version.isdigit() else 0
+
+
 def _send_messages(arguments: dict[str, Any], output: str) -> int:
     """Send messages that were no requests once more, as they were; return how many."""
     from pipeline.cloud.topics import publish
 
     sent = 0
-    for letters, found in _waiting(arguments, output):
-        if found[0].scope != "message":
+    for letters, letter in _waiting(arguments, output):
+        if letter.scope != "message":
             continue
         if not arguments["topic"] and not arguments["dry_run"]:
-            print(f"  needs --topic: {found[0].message}")
+            print(f"  needs --topic: {letter.message}")
             continue
         if not arguments["dry_run"]:
-            publish(arguments["topic"], [kept_message(found[0])])
+            publish(arguments["topic"], [kept_message(letter)])
             letters.mark("message")
         sent += 1
     return sent

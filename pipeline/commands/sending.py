@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.commands import OptionsError
@@ -12,7 +13,8 @@ from pipeline.core.process_request import process
 from pipeline.core.uris import is_uri
 from pipeline.destination import Destination, open_output
 from pipeline.elements import Request
-from pipeline.options import spec_from
+from pipeline.errors import DoneError
+from pipeline.options import spec_from, wrong_forms
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,11 +31,21 @@ def checked(arguments: dict[str, Any]) -> str:
     """Return the output.
 
     Raises:
-        OptionsError: if it is no bucket, or Google's clients are not there.
+        OptionsError: if it is no bucket, if an option is wrong, or Google's clients are not there.
     """
     output = arguments["output"] or ""
     if not is_uri(output):
         raise OptionsError(["--output: is missing; name the pipeline's output, gs://bucket/prefix"])
+    problems = wrong_forms(arguments)
+    for name in ("since", "until"):
+        try:
+            _moment(arguments[name] or "2000-01-01")
+        except ValueError:
+            problems.append(
+                f"--{name}: must be a time such as 2026-01-31 or 2026-01-31T06:00 (given: {arguments[name]!r})"
+            )
+    if problems:
+        raise OptionsError(problems)
     try:
         import google.cloud.storage  # noqa: F401
     except ModuleNotFoundError as error:
@@ -44,7 +56,12 @@ def checked(arguments: dict[str, Any]) -> str:
 def within(time: str, arguments: dict[str, Any]) -> bool:
     """Return whether a time, as text in UTC, lies between --since and --until."""
     since, until = arguments["since"], arguments["until"]
-    return (not since or time >= since) and (not until or time < until)
+    return (not since or _moment(time) >= _moment(since)) and (not until or _moment(time) < _moment(until))
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -84,7 +101,11 @@ def carry_out(sendings: Iterable[Sending], arguments: dict[str, Any], output: st
             publish(arguments["topic"], [sending.message])
             sending.then()
         else:
-            receipt = process(request, limits, open_output(Destination(output, arguments["dataset"] or "", False)))
+            try:
+                place = open_output(Destination(output, (arguments["dataset"] or "").replace(":", "."), False))
+                receipt = process(request, limits, place)
+            except DoneError:
+                continue  # by the pipeline, meanwhile
             failed += receipt.status == "failed"
             print(f"  {receipt.status:<10} {request.source} {receipt.code}".rstrip())
             sending.then()

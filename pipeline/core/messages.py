@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,9 @@ from pipeline.errors import CODES, RecordError
 FINALIZE = "OBJECT_FINALIZE"
 RESENT = "DROPCAST_REQUEST"  # the payload format of a request that a replay sends
 _MARKERS = ("/", "_$folder$")  # how folders are made believe
+_GENERATION = re.compile("[1-9][0-9]{0,17}")
+_BUCKET = re.compile("[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+LONGEST_NAME = 1024  # bytes of an object's name, as Cloud Storage allows
 _TEXTS = (".csv", ".gz", ".tsv", ".txt")
 
 
@@ -100,10 +104,10 @@ def notified_object(message: Message, rules: Rules) -> ObjectVersion | None:
     if attributes["eventType"] != FINALIZE:
         raise IgnoredError("event")
     name, generation = attributes.get("objectId", ""), attributes.get("objectGeneration", "")
-    if not name or not generation.isdigit():
+    if not name or not _GENERATION.fullmatch(generation) or not _BUCKET.fullmatch(attributes["bucketId"]):
         raise RecordError(
             "BAD_MESSAGE",
-            "The notification names no object, or no generation of it.",
+            "The notification names no bucket, no object, or no generation of it.",
             "Have Cloud Storage itself send the notifications (gcloud storage buckets notifications create).",
             found=name or generation,
         )
@@ -126,7 +130,8 @@ def request_of_object(version: ObjectVersion, message: Message, rules: Rules) ->
         RecordError: BAD_MESSAGE.
     """
     if message.attributes.get("payloadFormat") != RESENT:
-        return Request(version.uri, version.generation, version.time, split_uri(version.uri)[1], rules.spec)
+        name = _fitting(split_uri(version.uri)[1], rules)
+        return Request(version.uri, version.generation, version.time, name, rules.spec)
     try:
         asked = _Resent.model_validate_json(message.data)
         spec = ForecastSpec.from_json(rules.spec if asked.spec is None else asked.spec)
@@ -137,8 +142,26 @@ def request_of_object(version: ObjectVersion, message: Message, rules: Rules) ->
         ) from None
     if asked.spec is not None and any(getattr(spec, name) for name in OPERATORS_FIELDS):
         raise RecordError("BAD_MESSAGE", "The request names files of the operator.", "Leave out models.")
-    output = checked_output_name(asked.output)
+    output = _fitting(
+        asked.output if asked.output == split_uri(version.uri)[1] else checked_output_name(asked.output), rules
+    )
     return Request(version.uri, version.generation, version.time, output, spec.to_json(), asked.attempt, asked.id)
+
+
+def _fitting(output: str, rules: Rules) -> str:
+    """Return the name of a forecast.
+
+    Raises:
+        RecordError: PATH_NOT_ALLOWED if it is too long below the output prefix.
+    """
+    whole = split_uri(folder_prefix(rules.output) + output)[1]
+    if len(whole.encode(errors="surrogatepass")) > LONGEST_NAME:
+        raise RecordError(
+            "PATH_NOT_ALLOWED",
+            f"The name of the forecast would have more than {LONGEST_NAME:,} bytes.",
+            "Give the file a shorter name, or a manifest with an output of its own.",
+        )
+    return output
 
 
 class _Resent(BaseModel):
@@ -148,7 +171,7 @@ class _Resent(BaseModel):
 
     output: str
     spec: str | None
-    attempt: int = Field(ge=0)
+    attempt: int = Field(ge=0, le=1_000_000)
     id: str
 
 
@@ -166,9 +189,10 @@ def _utc(text: str, otherwise: str) -> str:
     """Return a time as all of ours are written: in UTC, with Z."""
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
+        time = (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return otherwise
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return time.isoformat().replace("+00:00", "Z")
 
 
 @dataclass(frozen=True)
@@ -227,7 +251,9 @@ def read_manifest_message(content: bytes, place: str, rules: Rules) -> ManifestR
             "Put the CSV beside the manifest, or ask the operator to allow its prefix with --allow.",
             found=manifest.input,
         )
-    output = checked_output_name(manifest.output or name)
+    if not _BUCKET.fullmatch(bucket):
+        raise RecordError("BAD_MANIFEST", f"There is no bucket {bucket!r}.", "Name the CSV as gs://bucket/name.csv.")
+    output = _fitting(checked_output_name(manifest.output or name), rules)
     fields = manifest.model_dump(exclude={"id", "input", "output", "generation"}, exclude_unset=True)
     return ManifestRequest(uri, manifest.generation, output, ForecastSpec(**fields).to_json(), manifest.id)
 

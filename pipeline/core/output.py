@@ -41,18 +41,27 @@ class Output(Protocol):
         Raises:
             RecordError: OUTPUT_TAKEN.
             SupersededError: if the forecast of a newer version is there.
+            DoneError: if the request is done already.
         """
         ...
 
-    def work(self, request: Request) -> Path:
+    def new_load(self) -> str:
+        """Return what tells a reading of a file from others, whose work files it must not touch."""
+        ...
+
+    def work(self, request: Request, load: str) -> Path:
         """Return a local folder for the work files of a large request."""
         ...
 
-    def keep_work_files(self, request: Request) -> None:
+    def keep_work_files(self, request: Request, load: str) -> None:
         """Put the work files where other workers find them."""
         ...
 
-    def work_file(self, request: Request, name: str) -> AbstractContextManager[Path]:
+    def discard_work_files(self, request: Request, load: str) -> None:
+        """Remove what this worker has of the work files of a request that cannot be read."""
+        ...
+
+    def work_file(self, request: Request, load: str, name: str) -> AbstractContextManager[Path]:
         """Return a work file for reading."""
         ...
 

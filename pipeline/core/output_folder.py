@@ -49,15 +49,22 @@ class OutputFolder:
         self.history = history
         self._internal = root / INTERNAL
 
-    def work(self, request: Request) -> Path:
+    def new_load(self) -> str:
+        """Return "": two runs at the same time want two folders."""
+        return ""
+
+    def work(self, request: Request, load: str = "") -> Path:
         """Return the folder for the work files of a large request; it is gone once the receipt is written."""
         return self._internal / "work" / request.key
 
-    def keep_work_files(self, request: Request) -> None:
+    def keep_work_files(self, request: Request, load: str) -> None:
         """Do nothing: the folder is there for all."""
 
+    def discard_work_files(self, request: Request, load: str) -> None:
+        """Do nothing: they are removed with the receipt."""
+
     @contextmanager
-    def work_file(self, request: Request, name: str) -> Iterator[Path]:
+    def work_file(self, request: Request, load: str, name: str) -> Iterator[Path]:
         """Return a work file."""
         yield self.work(request) / name
 

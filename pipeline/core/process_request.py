@@ -24,12 +24,18 @@ def load_blocks(request: Request, limits: Limits, output: Output) -> Iterator[Se
     Raises:
         RecordError: if it cannot be read.
         SupersededError: if a newer version of it has been forecast, or has taken its place.
+        DoneError: if it is done already.
     """
     start = time.perf_counter()
     output.refuse_taken_output(request)
-    with output.open_source(request) as file:
-        loaded = load_csv(file, ForecastSpec.from_json(request.spec), limits, output.work(request))
-        changed = file.version() != request.version
+    load = output.new_load()
+    try:
+        with output.open_source(request) as file:
+            loaded = load_csv(file, ForecastSpec.from_json(request.spec), limits, output.work(request, load))
+            changed = file.version() != request.version
+    except BaseException:
+        output.discard_work_files(request, load)
+        raise
     if changed:
         raise RecordError(
             "SOURCE_CHANGED", "The file changed while it was read.", "Forecast it again once it is whole."
@@ -37,12 +43,12 @@ def load_blocks(request: Request, limits: Limits, output: Output) -> Iterator[Se
     layout, parts = loaded.layout.to_json(), loaded.parts
     seconds = time.perf_counter() - start
     if loaded.store.spilled:
-        output.keep_work_files(request)
+        output.keep_work_files(request, load)
         for part, (name, first, last, batch) in enumerate(loaded.references()):
-            yield SeriesBlock(request, part, parts, layout, batch, name, first, last, 0.0 if part else seconds)
+            yield SeriesBlock(request, part, parts, layout, batch, name, first, last, 0.0 if part else seconds, load)
         return
     for part, batch in enumerate(loaded.batches()):
-        yield SeriesBlock(request, part, parts, layout, batch, load_seconds=0.0 if part else seconds)
+        yield SeriesBlock(request, part, parts, layout, batch, load_seconds=0.0 if part else seconds, load=load)
 
 
 def forecast(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBlock:
@@ -54,7 +60,7 @@ def forecast(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBloc
         from pipeline.core.keep_models import forecast_from_models, save_models  # imports the native engine
     batch = block.batch
     if block.work_file:
-        with output.work_file(block.request, block.work_file) as path:
+        with output.work_file(block.request, block.load, block.work_file) as path:
             batch = resolve_reference(path, block.first, block.last, batch, layout, spec, limits)
     if spec.models is not None:
         forecasts = forecast_from_models(block, batch, layout, spec)
@@ -76,6 +82,7 @@ def forecast(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBloc
         block.load_seconds,
         engine.model,
         bool(block.work_file),
+        block.load,
     )
 
 
@@ -90,7 +97,11 @@ def superseded(request: Request) -> Outcome:
 
 
 def process(request: Request, limits: Limits, output: Output) -> Receipt:
-    """Do all that is to be done for a request, here and now; return its receipt."""
+    """Do all that is to be done for a request, here and now; return its receipt.
+
+    Raises:
+        DoneError: if it is done already.
+    """
     try:
         for block in load_blocks(request, limits, output):
             written = output.write_block(forecast(block, limits, output))

@@ -49,7 +49,9 @@ class Manifest(ForecastSpec):
         description="Name of the forecast below the output folder. Default: the CSV's own name.",
     )
     generation: str = Field(
-        "", pattern="^[0-9]*$", description="Generation of an object in a bucket. Default: the one that is there."
+        "",
+        pattern="^([1-9][0-9]{0,17})?$",
+        description="Generation of an object in a bucket. Default: the one that is there.",
     )
 
 

@@ -34,6 +34,8 @@ class LoadRows(beam.PTransform):
             | "AllTogether" >> beam.Map(lambda outcome: ("", outcome)).with_output_types(tuple[str, Outcome])
             | "GatherOutcomes" >> beam.GroupByKey()
             | "LoadAll" >> beam.ParDo(_LoadAll(self.destination)).with_output_types(Outcome)
+            # what comes after may be done again by itself, without the jobs
+            | "AfterLoading" >> beam.Reshuffle().with_output_types(Outcome)
         )
 
 
@@ -53,20 +55,7 @@ class _LoadAll(beam.DoFn):
         self._destination = destination
 
     def process(self, element: tuple[str, Iterable[Outcome]]) -> Iterator[Outcome]:
-        from pipeline.cloud.tables import PARTS_A_JOB
-
-        bucket = open_output(self._destination)
         # in one order, so that a retry names the same jobs
         outcomes = sorted(element[1], key=lambda outcome: outcome.request.key)
-        together: list[Outcome] = []
-        parts = 0
-        for outcome in outcomes:
-            own = bucket.parts_to_load(outcome)
-            if together and parts + own > PARTS_A_JOB:
-                bucket.load_rows(together)
-                together, parts = [], 0
-            if own:
-                together.append(outcome)
-                parts += own
-        bucket.load_rows(together)
+        open_output(self._destination).load_rows(outcomes)
         yield from outcomes

@@ -13,7 +13,7 @@ from pipeline.core.limits import Limits
 from pipeline.core.process_request import load_blocks, superseded, unreadable
 from pipeline.destination import Destination, open_output
 from pipeline.elements import Outcome, Request, SeriesBlock
-from pipeline.errors import RecordError, SupersededError
+from pipeline.errors import DoneError, RecordError, SupersededError
 from pipeline.metrics import NAMESPACE, count_failure, milliseconds
 
 UNREADABLE = "unreadable"
@@ -56,6 +56,9 @@ class _ReadCsv(beam.DoFn):
             count_failure(error.code)
             failed: Outcome = unreadable(request, error)
             yield beam.pvalue.TaggedOutput(UNREADABLE, failed)
+            return
+        except DoneError:
+            Metrics.counter(NAMESPACE, "done_before").inc()
             return
         except SupersededError:
             passed: Outcome = superseded(request)

@@ -11,6 +11,8 @@ import apache_beam as beam
 
 from pipeline.elements import Receipt
 
+LONGEST_ATTRIBUTE = 1024  # bytes, as Pub/Sub allows
+
 
 @dataclass
 class PublishReceipts(beam.PTransform):
@@ -40,5 +42,7 @@ class _Publish(beam.DoFn):
 
         data = json.dumps(dataclasses.asdict(receipt), sort_keys=True).encode()
         names = ("request_key", "source", "output", "status")
-        publish(self._topic, [(data, {name: getattr(receipt, name) for name in names})])
+        attributes = {name: getattr(receipt, name) for name in names}
+        fitting = {name: text for name, text in attributes.items() if len(text.encode()) <= LONGEST_ATTRIBUTE}
+        publish(self._topic, [(data, fitting)])
         yield receipt

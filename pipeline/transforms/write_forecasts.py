@@ -39,7 +39,8 @@ class WriteForecasts(beam.PTransform):
         ).with_outputs(GATHER, main="whole")
         gathered = (
             written[GATHER]
-            | "KeyByRequest" >> beam.Map(lambda part: (part.request.key, part)).with_output_types(tuple[str, Outcome])
+            | "KeyByRequest"
+            >> beam.Map(lambda part: (part.request.key + part.load, part)).with_output_types(tuple[str, Outcome])
             | "GatherParts"
             >> beam.ParDo(_Gather() if self.destination.batch else _GatherForAWhile()).with_output_types(Outcome)
             | "PublishCsv" >> beam.ParDo(_Publish(self.destination)).with_output_types(Outcome)

@@ -9,10 +9,10 @@ JOIN (
   WHERE status IN ('complete', 'partial')
   QUALIFY ROW_NUMBER() OVER (
     PARTITION BY source, output
-    ORDER BY source_time DESC, attempt DESC, finished_at DESC, request_key
+    ORDER BY SAFE_CAST(version AS INT64) DESC NULLS LAST, source_time DESC, attempt DESC, finished_at DESC, request_key
   ) = 1
 ) AS latest ON latest.request_key = forecasts.request_key
 QUALIFY ROW_NUMBER() OVER (
-  PARTITION BY forecasts.source_time, forecasts.request_key, forecasts.series_id, forecasts.step, forecasts.confidence_level
-  ORDER BY forecasts.model
+  PARTITION BY forecasts.request_key, forecasts.series_id, forecasts.step, forecasts.confidence_level
+  ORDER BY forecasts.model, forecasts.source_time
 ) = 1

@@ -101,20 +101,23 @@ def test_a_message_is_replayed_as_it_was(stage: Stage, capsys: pytest.CaptureFix
     from pipeline.core.messages import Message, message_letter
     from pipeline.errors import RecordError
 
-    message = Message(b"\xff", {"a": "ü"}, "1", "2026-01-01T00:00:00Z")
+    message = Message(b"\xff", {"a": "ü", "topic": "x"}, "1", "2026-01-01T00:00:00Z")
     letter = message_letter(message, RecordError("BAD_MESSAGE", "It is neither.", "Send another."))
     OutputBucket(stage.output, "", batch=False).write_stray_dead_letter(letter)
     replay = ["replay", f"--output={stage.output}", f"--topic={stage.topic}"]
     for _ in range(2):
         assert cli.main(replay) == 0
-    assert pull(stage) == [{"a": "ü"}]
+    assert pull(stage) == [{"a": "ü", "topic": "x"}]
 
 
 def test_wrong_options_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["reconcile", "--output=gs://out"]) == 2
     assert cli.main(["replay", "--output=here"]) == 2
     assert cli.main(["replay", "--output=gs://out", "--cod=X"]) == 2
+    assert cli.main(["replay", "--output=gs://out", "--until=yesterday", "--topic=uploads"]) == 2
     told = capsys.readouterr().err
     assert "--input: is missing" in told
     assert "--output: is missing" in told
     assert "did you mean --code?" in told
+    assert "--until: must be a time" in told
+    assert "--topic: must be projects/PROJECT/topics/NAME" in told

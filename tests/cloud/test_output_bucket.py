@@ -6,10 +6,12 @@ import dataclasses
 import gzip
 import io
 import random
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -18,8 +20,9 @@ from pipeline.cloud.objects import live_version
 from pipeline.cloud.output_bucket import OutputBucket
 from pipeline.core import load_series, row_store
 from pipeline.core.limits import Limits
-from pipeline.core.process_request import forecast, load_blocks, process
+from pipeline.core.process_request import forecast, load_blocks, process, unreadable
 from pipeline.elements import Request
+from pipeline.errors import DoneError, RecordError
 from tests.cloud.conftest import Stage, daily
 from tests.local_cloud.fault_proxy import FaultProxy, Rule
 
@@ -189,10 +192,10 @@ def test_a_crash_between_any_two_steps_is_mended_by_doing_it_again(
         with pytest.raises(ConnectionResetError):
             process(request, Limits(), Crashing(crash))  # type: ignore[arg-type]
     assert process(request, Limits(), output).status == "complete"
-    assert process(request, Limits(), output).status == "complete"
+    with pytest.raises(DoneError):
+        process(request, Limits(), output)
     assert stage.count("latest_forecasts") == 15
     assert stage.count("receipts") >= 1
-    assert stage.names("f/_dropcast/work/") == []
 
 
 def test_a_large_file_goes_through_work_files(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,8 +206,85 @@ def test_a_large_file_goes_through_work_files(stage: Stage, monkeypatch: pytest.
     blocks = list(load_blocks(request, Limits(), output))
     assert all(block.work_file for block in blocks)
     assert any("rows-" in name for name in stage.names(f"f/_dropcast/work/{request.key}"))
+    # another reads the same file at the same time, and ends first
     assert process(request, Limits(), output).rows == 15
+    parts = [output.write_block(forecast(block, Limits(), output)) for block in blocks]
+    outcome = output.publish(parts[-1])
+    output.load_rows([outcome])
+    assert output.write_receipt(outcome).rows == 15
     assert stage.names("f/_dropcast/work/") == []
+
+
+def test_what_a_crash_left_half_removed_is_done_all_the_same(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_series, "BLOCK_SERIES", {"native": 2, "stan": 2})
+    output = prepared(stage)
+    request = request_for(stage, "a.csv", stores(5))
+    parts = [output.write_block(forecast(b, Limits(), output)) for b in load_blocks(request, Limits(), output)]
+    outcome = output.publish(parts[-1])
+    output.load_rows([outcome])
+
+    def some(bucket: str, names: list[str]) -> None:
+        objects_delete(bucket, names[:2])
+        raise ConnectionResetError
+
+    objects_delete = objects.delete
+    monkeypatch.setattr(objects, "delete", some)
+    with pytest.raises(ConnectionResetError):
+        output.write_receipt(outcome)
+    monkeypatch.setattr(objects, "delete", objects_delete)
+    receipt = output.write_receipt(outcome)
+    assert (receipt.status, receipt.rows) == ("complete", 15)
+    output.load_rows([outcome])
+    assert output.write_dead_letters(outcome) == []
+    assert stage.count("forecasts") == 15
+
+
+def test_a_file_that_is_refused_late_leaves_nothing_on_this_machine(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(row_store, "SPILL_BYTES", 2000)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    output = OutputBucket(stage.output, "", batch=False)
+    request = request_for(stage, "a.csv", stores(20) + "too,many,cells,here\n")
+    assert process(request, Limits(), output).code == "RAGGED_ROW"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refusal_of_what_was_done_takes_nothing_back(stage: Stage) -> None:
+    output = prepared(stage)
+    request = request_for(stage, "a.csv", stores(3))
+    assert process(request, Limits(max_series=2), output).code == "TOO_MANY_SERIES"
+    assert stage.count("open_dead_letters") == 1
+    assert process(request, Limits(), output).status == "complete"
+    assert stage.count("open_dead_letters") == 0
+    refused = unreadable(request, RecordError("SOURCE_GONE", "It is not there.", "Upload it."))
+    output.write_dead_letters(refused)
+    assert output.write_receipt(refused).status == "complete"
+    assert stage.letters() == []
+    assert stage.count("latest_forecasts") == 9
+
+
+def test_rows_that_are_large_go_in_several_requests(stage: Stage) -> None:
+    output = prepared(stage)
+    names = ["x" * 60_000, "y" * 60_000]
+    lines = [f"{name},{line}" for name in names for line in daily().splitlines()[1:]]
+    request = request_for(stage, "a.csv", "store,ds,y\n" + "\n".join(lines) + "\n", spec='{"horizon":50}')
+    assert process(request, Limits(), output).rows == 100
+    assert stage.count("latest_forecasts") == 100
+
+
+def test_the_views_follow_the_generation_whatever_the_clock_says(stage: Stage) -> None:
+    output = prepared(stage)
+    old = request_for(stage, "a.csv", daily(), source_time="2026-12-01T00:00:00Z")
+    assert process(old, Limits(), output).status == "complete"
+    new = request_for(stage, "a.csv", daily(1), source_time="2026-11-01T00:00:00Z")
+    assert process(new, Limits(), output).status == "complete"
+    assert {row["version"] for row in stage.query("SELECT version FROM `{}.latest_forecasts`")} == {new.version}
+    again = dataclasses.replace(new, source_time="2026-11-02T00:00:00Z")
+    assert again.key == new.key
+    block = next(iter(load_blocks(dataclasses.replace(again, attempt=1), Limits(), output)))
+    output.write_block(forecast(dataclasses.replace(block, request=again), Limits(), output))
+    assert stage.count("latest_forecasts") == 3
 
 
 @pytest.mark.parametrize("encoding", ["gzip", None])
@@ -249,8 +329,7 @@ def test_history_goes_to_its_table_by_either_route(stage: Stage, batch: bool) ->
     assert Tables(stage.dataset).prepare(None) == []
     output = OutputBucket(stage.output, stage.dataset, batch, history=True)
     request = request_for(stage, "a.csv", stores(3))
-    for _ in range(2):
-        assert process(request, Limits(), output).status == "complete"
+    assert process(request, Limits(), output).status == "complete"
     assert stage.count("history") == stage.count("latest_history") == 3 * 40
     assert stage.count("forecasts") == 9
     both = "SELECT COUNT(*) AS n FROM `{}.latest_history` JOIN `{}.latest_forecasts` USING (request_key, series_id)"

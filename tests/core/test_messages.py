@@ -112,11 +112,37 @@ def test_allowed_prefixes_end_at_a_slash() -> None:
         notified_object(notification(objectId="sales2/north.csv"), rules)
 
 
-@pytest.mark.parametrize("changes", [{"objectGeneration": ""}, {"objectGeneration": "x"}, {"objectId": ""}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"objectGeneration": ""},
+        {"objectGeneration": "x"},
+        {"objectGeneration": "9" * 25},
+        {"objectGeneration": "\u00b2"},
+        {"objectId": ""},
+        {"bucketId": ""},
+        {"bucketId": "A B?"},
+    ],
+)
 def test_a_notification_that_names_no_object_is_a_bad_message(changes: dict[str, str]) -> None:
     with pytest.raises(RecordError) as caught:
         notified_object(notification(**changes), RULES)
     assert caught.value.code == "BAD_MESSAGE"
+
+
+def test_a_name_that_would_be_too_long_below_the_output_is_refused() -> None:
+    message = notification(objectId="x" * 1020)
+    version = notified_object(message, RULES)
+    assert version is not None
+    with pytest.raises(RecordError, match="more than 1,024 bytes"):
+        request_of_object(version, message, RULES)
+
+
+def test_a_time_that_is_none_gives_way_to_that_of_the_message() -> None:
+    message = notification(b"", payloadFormat="NONE", eventTime="0001-01-01T00:00:00+14:00")
+    version = notified_object(message, RULES)
+    assert version is not None
+    assert version.time == TIME
 
 
 def test_a_bad_message_is_kept_to_the_byte() -> None:
@@ -158,6 +184,7 @@ def test_a_manifest_beside_its_csv_needs_no_permission() -> None:
         (b'{"input": "gs://uploads"}', "", "BAD_MANIFEST"),
         (b'{"input": "gs://uploads/a/"}', "", "BAD_MANIFEST"),
         (b'{"input": "a.csv", "output": "../x"}', "gs://uploads/a.manifest.json", "PATH_NOT_ALLOWED"),
+        (b'{"input": "a.csv", "generation": "99999999999999999999"}', "gs://uploads/a.manifest.json", "BAD_MANIFEST"),
         (b'{"input": "a.csv", "horizon": 0}', "gs://uploads/a.manifest.json", "BAD_MANIFEST"),
         (b"[" * 100_000, "gs://uploads/a.manifest.json", "BAD_MANIFEST"),
         (b'{"input": "a.csv", "save_models": "/etc"}', "gs://uploads/a.manifest.json", "BAD_MANIFEST"),
@@ -182,7 +209,14 @@ def test_a_request_that_is_sent_once_more_is_the_same_one_but_for_its_attempt() 
 
 @pytest.mark.parametrize(
     "fields",
-    [{"output": "../x"}, {"spec": '{"models":"/etc"}'}, {"attempt": -1}, {"more": 1}, {"spec": '{"horizon":0}'}],
+    [
+        {"output": "../x"},
+        {"spec": '{"models":"/etc"}'},
+        {"attempt": -1},
+        {"attempt": 10**30},
+        {"more": 1},
+        {"spec": '{"horizon":0}'},
+    ],
 )
 def test_a_request_that_is_sent_once_more_is_not_trusted(fields: dict[str, object]) -> None:
     data, attributes = resent(Request("gs://uploads/a.csv", "17", TIME, "a.csv", "{}"))

@@ -348,7 +348,10 @@ def test_a_refusal_under_other_limits_takes_no_forecast_back(
     before = ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts")
     assert run(make_settings(max_series="3")).letters[0].code == "TOO_MANY_SERIES"
     assert ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts") == before
-    assert ask(tmp_path / "out", "SELECT DISTINCT code FROM open_dead_letters") == [("TOO_MANY_SERIES",)]
+    assert ask(tmp_path / "out", "SELECT DISTINCT code FROM dead_letters") == [("TOO_MANY_SERIES",)]
+    assert ask(tmp_path / "out", "SELECT code FROM open_dead_letters") == [], (
+        "its forecast holds: nothing is to be mended"
+    )
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_forecast_under_its_old_version(
