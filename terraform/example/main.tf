@@ -29,6 +29,12 @@ variable "alert_email" {
   default     = null
 }
 
+variable "deletion_protection" {
+  description = "Whether buckets and tables with data refuse to be destroyed."
+  type        = bool
+  default     = true
+}
+
 provider "google" {
   project = var.project
   region  = var.region
@@ -45,7 +51,9 @@ module "dropcast" {
   region           = var.region
   template_version = var.template_version
   alert_email      = var.alert_email
-  options          = { horizon = "28", history = "true" }
+
+  deletion_protection = var.deletion_protection
+  options             = { horizon = "28", history = "true" }
 }
 
 output "dropcast" {

@@ -1,0 +1,63 @@
+# The life of a deployment. DRY_RUN=1 prints what would be done.
+#
+#   make gcp-setup PROJECT=acme-data EMAIL=data@acme.example     everything but the job
+#   make gcp-release PROJECT=acme-data VERSION=0.1.0             build, scan and release image and templates
+#   make gcp-run PROJECT=acme-data VERSION=0.1.0                 start the streaming job, or update it to a version
+#   make gcp-backfill PROJECT=acme-data VERSION=0.1.0 INPUT='gs://acme-data-dropcast-uploads/2026/*.csv'
+#   make gcp-drain PROJECT=acme-data                             end the streaming job; nothing is lost
+#   make gcp-load-test PROJECT=acme-data UPLOADS=100             upload copies of a made-up CSV
+#   make gcp-destroy PROJECT=acme-data                           everything but data; with DATA=destroy that too
+
+REGION ?= europe-west1
+NAME ?= dropcast
+UPLOADS ?= 100
+EMAIL ?=
+DO := $(if $(DRY_RUN),@echo,)
+TF := terraform -chdir=terraform/example
+TF_VARS = -var=project=$(PROJECT) -var=region=$(REGION) $(if $(EMAIL),-var=alert_email=$(EMAIL))
+TEMPLATES = gs://$(PROJECT)-$(NAME)-temp/templates
+REPOSITORY = $(REGION)-docker.pkg.dev/$(PROJECT)/$(NAME)
+WORKER = $(NAME)-worker@$(PROJECT).iam.gserviceaccount.com
+
+.PHONY: gcp-setup gcp-release gcp-run gcp-backfill gcp-drain gcp-rollback gcp-load-test gcp-destroy need-project need-version
+
+need-project:
+	@test -n "$(PROJECT)" || { echo "PROJECT is missing: make $(MAKECMDGOALS) PROJECT=my-project"; exit 2; }
+
+need-version: need-project
+	@test -n "$(VERSION)" || { echo "VERSION is missing: make $(MAKECMDGOALS) VERSION=0.1.0"; exit 2; }
+
+gcp-setup: need-project  ## Google Cloud: make buckets, topics, tables, accounts and alerts (DRY_RUN=1 only tells)
+	$(DO) gcloud services enable --project=$(PROJECT) artifactregistry.googleapis.com bigquery.googleapis.com \
+	  cloudbuild.googleapis.com dataflow.googleapis.com ondemandscanning.googleapis.com pubsub.googleapis.com storage.googleapis.com
+	$(DO) $(TF) init
+	$(DO) $(TF) apply $(TF_VARS)
+
+gcp-release: need-version  ## Google Cloud: build, scan and release a VERSION
+	$(DO) gcloud builds submit --project=$(PROJECT) --region=$(REGION) --config=cloudbuild.yaml \
+	  --service-account=projects/$(PROJECT)/serviceAccounts/$(NAME)-builder@$(PROJECT).iam.gserviceaccount.com \
+	  --substitutions=_VERSION=$(VERSION),_REPOSITORY=$(REPOSITORY),_TEMPLATES=$(TEMPLATES)
+
+gcp-run: need-version  ## Google Cloud: start the streaming job, or update the one that runs to a VERSION
+	$(DO) $(TF) apply $(TF_VARS) -var=template_version=$(VERSION)
+
+gcp-rollback: gcp-run  ## Google Cloud: the same as gcp-run, with an earlier VERSION
+
+gcp-backfill: need-version  ## Google Cloud: forecast INPUT once, with the batch template
+	@test -n "$(INPUT)" || { echo "INPUT is missing: make gcp-backfill INPUT='gs://bucket/2026/*.csv'"; exit 2; }
+	$(DO) gcloud dataflow flex-template run $(NAME)-backfill --project=$(PROJECT) --region=$(REGION) \
+	  --template-file-gcs-location=$(TEMPLATES)/$(VERSION)/batch.json --service-account-email=$(WORKER) \
+	  --temp-location=gs://$(PROJECT)-$(NAME)-temp/temp --staging-location=gs://$(PROJECT)-$(NAME)-temp/staging \
+	  --disable-public-ips \
+	  --parameters='input=$(INPUT),output=gs://$(PROJECT)-$(NAME)-forecasts/daily,dataset=$(PROJECT).$(subst -,_,$(NAME))'
+
+gcp-drain: need-project  ## Google Cloud: end the streaming job once what it has begun is done
+	$(DO) $(TF) apply $(TF_VARS)
+
+gcp-load-test: need-project  ## Google Cloud: upload UPLOADS copies of a made-up CSV at once
+	$(DO) $(BIN)/python demo/load_test.py --bucket=$(PROJECT)-$(NAME)-uploads --uploads=$(UPLOADS)
+
+gcp-destroy: need-project  ## Google Cloud: remove what was made; buckets and tables with data only with DATA=destroy
+	@test "$(DATA)" = destroy || echo "Buckets and tables that hold data will refuse; DATA=destroy removes them too."
+	$(if $(filter destroy,$(DATA)),$(DO) $(TF) apply $(TF_VARS) -var=deletion_protection=false)
+	$(DO) $(TF) destroy $(TF_VARS) $(if $(filter destroy,$(DATA)),-var=deletion_protection=false)
