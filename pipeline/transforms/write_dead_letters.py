@@ -53,7 +53,7 @@ class _WriteLetters(beam.DoFn):
 
     def process(self, outcome: Outcome) -> Iterator[Outcome]:
         for letter in open_output(self._destination).write_dead_letters(outcome):
-            if not outcome.failure:
+            if not outcome.failure or outcome.parts:  # those of a file that could not be read are counted already
                 count_failure(letter.code)
         yield outcome
 
