@@ -84,9 +84,8 @@ def test_every_element_delivered_twice_at_each_stage(stage: Stage, monkeypatch: 
     ):
 
         def twice(self: Any, element: Any, once: Any = fn.process) -> Iterator[Any]:
-            for result in [*once(self, element), *once(self, element)]:
-                yield result
-                yield result
+            yield from once(self, element)
+            yield from once(self, element)
 
         monkeypatch.setattr(fn, "process", twice)
     options = [f"--output={stage.output}", f"--dataset={stage.dataset}", "--runner=FnApiRunner"]
