@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from apache_beam.portability.api import beam_runner_api_pb2
 
+from pipeline.flex_template import KINDS, Kind, container_spec
 from tests.cloud.conftest import Stage
 
 pytestmark = pytest.mark.cloud
@@ -71,3 +76,71 @@ def test_what_dataflow_is_told_of_the_batch_job(stage: Stage) -> None:
     assert job["type"] == "JOB_TYPE_BATCH"
     assert "LoadRows/GatherOutcomes" in {name.rpartition("/GroupByKey")[0] or name for name in steps(pipeline)}
     assert sorted(staged) == ["pipeline.pb", "submission_environment_dependencies.txt"]
+
+
+def gcloud(*arguments: str, **environment: str) -> str:
+    """Run gcloud without an account; return what it prints."""
+    if not shutil.which("gcloud"):
+        pytest.skip("gcloud is not installed")
+    given = {"CLOUDSDK_AUTH_ACCESS_TOKEN": "none", "CLOUDSDK_CORE_PROJECT": "acme-data", **environment}
+    # what the tests' own servers need would lead gcloud astray
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GOOGLE_")}
+    done = subprocess.run(
+        ["gcloud", "--quiet", "dataflow", "flex-template", *arguments],
+        env={**inherited, **given}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gclouds_own_spec_says_the_same(kind: Kind) -> None:
+    metadata = ROOT / "templates" / {"streaming": "metadata.json", "batch": "metadata_batch.json"}[kind]
+    printed = gcloud(
+        "build", "gs://acme/spec.json", f"--image={IMAGE}", "--sdk-language=PYTHON", f"--metadata-file={metadata}",
+        "--print-only",
+    )  # fmt: skip
+    theirs, _ = json.JSONDecoder().raw_decode(printed[printed.index("{") :])
+    ours = container_spec(kind, IMAGE)
+    # gcloud drops what says that it streams; what it knows of the workers comes from its own options
+    dropped = {"streaming", "supportsAtLeastOnce", "supportsExactlyOnce", "defaultStreamingMode"}
+    wanted = {name: value for name, value in ours["metadata"].items() if name not in dropped}
+    assert theirs["metadata"] == wanted
+    assert (theirs["image"], theirs["sdkInfo"]) == (ours["image"], ours["sdkInfo"])
+
+
+def test_what_gcloud_sends_when_the_batch_template_is_run() -> None:
+    sent: list[tuple[str, dict[str, Any]]] = []
+
+    class Dataflow(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            sent.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+            answer = b'{"job": {"id": "1", "name": "dropcast-backfill"}}'
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = HTTPServer(("127.0.0.1", 0), Dataflow)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    told = subprocess.run(
+        ["make", "--no-print-directory", "gcp-backfill", "DRY_RUN=1", "PROJECT=acme-data", "VERSION=0.1.0",
+         "INPUT=gs://in/*.csv"], cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    arguments = shlex.split(told)
+    assert arguments[:3] == ["gcloud", "dataflow", "flex-template"]
+    gcloud(*arguments[3:], CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW=f"http://127.0.0.1:{server.server_port}/")
+    server.shutdown()
+    ((path, body),) = sent
+    launch = body["launchParameter"]
+    assert path.startswith("/v1b3/projects/acme-data/locations/europe-west1/flexTemplates:launch")
+    assert launch["containerSpecGcsPath"] == "gs://acme-data-dropcast-temp/templates/0.1.0/batch.json"
+    named = {parameter["name"] for parameter in container_spec("batch", IMAGE)["metadata"]["parameters"]}
+    assert set(launch["parameters"]) <= named
+    assert launch["parameters"]["input"] == "gs://in/*.csv"
+    assert launch["environment"]["serviceAccountEmail"] == "dropcast-worker@acme-data.iam.gserviceaccount.com"
+    assert launch["environment"]["ipConfiguration"] == "WORKER_IP_PRIVATE"
