@@ -188,9 +188,22 @@ def read_small(bucket: str, name: str, most: int, generation: int | None = None)
 
 def put(bucket: str, name: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None) -> None:
     """Write an object whose content derives from its name: whoever wrote it last, it is the same."""
-    blob = storage_client().bucket(bucket).blob(name)
+    upload(storage_client().bucket(bucket).blob(name), data, content_type, metadata)
+
+
+def upload(
+    blob: storage.Blob, data: bytes, content_type: str, metadata: dict[str, str] | None, generation: int | None = None
+) -> None:
+    """Write an object; if a generation is given, on the condition that it is still the one there (0: none)."""
     blob.metadata = metadata
-    again(blob.upload_from_string, data, content_type=content_type, timeout=CALL, retry=None)
+    again(
+        blob.upload_from_string,
+        data,
+        content_type=content_type,
+        if_generation_match=generation,
+        timeout=CALL,
+        retry=None,
+    )
 
 
 def delete(bucket: str, names: Iterable[str]) -> None:

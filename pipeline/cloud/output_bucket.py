@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
-import hashlib
 import json
 import shutil
 import tempfile
@@ -30,11 +29,11 @@ from pipeline.cloud.retry import CALL, again
 from pipeline.cloud.tables import PARTS_A_JOB, ROW_BYTES, Tables, job_name, may_be_streamed, row_id
 from pipeline.core.forecast_csv import csv_header, csv_rows
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.naming import INTERNAL
+from pipeline.core.naming import INTERNAL, receipts_place
 from pipeline.core.outcomes import SOFTWARE, block_summary, letters_of, receipt_of
 from pipeline.core.series_batch import Layout
 from pipeline.core.tables import element_rows, forecast_rows, history_rows
-from pipeline.core.uris import folder_prefix, split_uri, uri_of
+from pipeline.core.uris import folder_prefix, generation_number, split_uri, uri_of
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request
 from pipeline.errors import DoneError, RecordError, SupersededError
 
@@ -73,8 +72,7 @@ class OutputBucket:
         """Refuse a request that may not write its output; see output.Output."""
         if request.source == uri_of(self._bucket, self._target(request)):
             raise _taken(request)
-        before = self.receipt(request)
-        if before is not None and before.status not in _MAY_BE_DONE_AGAIN:
+        if self._is_done(request):
             raise DoneError(f"{request.output} is done: attempt {request.attempt} has a receipt")
         self._may_write(objects.look(self._bucket, self._target(request)), request)
 
@@ -175,15 +173,8 @@ class OutputBucket:
             return outcome
 
         def write(blob: storage.Blob, generation: int) -> None:
-            blob.metadata = self._metadata(request)
-            again(
-                blob.upload_from_string,
-                _packed(body, request),
-                content_type=_content_type(request),
-                if_generation_match=generation,
-                timeout=CALL,
-                retry=None,
-            )
+            data = _packed(body, request)
+            objects.upload(blob, data, _content_type(request), self._metadata(request), generation)
 
         return self._published(outcome, write)
 
@@ -192,6 +183,14 @@ class OutputBucket:
         names = ["request_key", "series_id", *_TOLD_APART[table]]
         ids = [row_id(*row.values()) for row in rows.select(names).to_pylist()]
         return self._tables.insert(table, rows, ids)
+
+    def _insert_own(self, table: str, elements: list[Any], ids: list[str]) -> None:
+        """Insert dead letters or receipts, none of which BigQuery may refuse."""
+        if self._tables is None:
+            return
+        refused = self._tables.insert(table, element_rows(table, elements), ids)
+        if refused:
+            raise RuntimeError(f"BigQuery refused rows of {table}: {next(iter(refused.values()))}")
 
     def publish(self, outcome: Outcome) -> Outcome:
         """Compose the CSV of a request of several parts, once all are written; see output.Output."""
@@ -237,12 +236,9 @@ class OutputBucket:
                 uris = [prefix + _rows_name(table, number) for _, prefix, number in together]
                 self._tables.load(table, uris, name)
 
-    def parts_to_load(self, outcome: Outcome) -> int:
-        """Return how many Parquet parts of a request wait to be loaded."""
-        return len(self._waiting(outcome))
-
     def _waiting(self, outcome: Outcome) -> list[int]:
-        if self._tables is None or outcome.failure or outcome.superseded:
+        """Return which of a request's parts wait to be loaded."""
+        if outcome.failure or outcome.superseded:
             return []
         parts = self._summaries(outcome) or []
         waiting = [number for number, part in enumerate(parts) if part.get("loaded")]
@@ -276,7 +272,7 @@ class OutputBucket:
     def write_dead_letters(self, outcome: Outcome) -> list[DeadLetter]:
         """Write a request's dead letters, or remove those of an earlier run; see output.Output."""
         key = outcome.request.key
-        letters = self._letters(outcome)
+        letters = self._letters(outcome, self._parts(outcome))
         if letters is None or (outcome.failure and self._is_done(outcome.request)):
             return self.dead_letters(key)
         if letters:
@@ -301,16 +297,11 @@ class OutputBucket:
         return f"{self._internal}dead_letters/{name}.ndjson"
 
     def _write_letters(self, name: str, letters: list[DeadLetter]) -> None:
-        if self._tables is not None:
-            short = [
-                letter if len(letter.request) < ROW_BYTES else dataclasses.replace(letter, request="")
-                for letter in letters
-            ]  # what is too long for a row stands in the object
-            rows = element_rows("dead_letters", short)
-            ids = [row_id(letter.request_key, letter.scope, letter.series_id, letter.code) for letter in letters]
-            refused = self._tables.insert("dead_letters", rows, ids)
-            if refused:
-                raise RuntimeError(f"BigQuery refused rows of dead_letters: {next(iter(refused.values()))}")
+        short = [
+            letter if len(letter.request) < ROW_BYTES else dataclasses.replace(letter, request="") for letter in letters
+        ]  # what is too long for a row stands in the object
+        ids = [row_id(letter.request_key, letter.scope, letter.series_id, letter.code) for letter in letters]
+        self._insert_own("dead_letters", short, ids)
         lines = "".join(letter.to_json() + "\n" for letter in letters)
         first = letters[0]
         metadata = {
@@ -327,13 +318,16 @@ class OutputBucket:
         content = objects.read_small(self._bucket, self._letters_name(request_key), _MOST)
         return [DeadLetter.from_json(line) for line in (content or b"").decode().split("\n") if line]
 
-    def _letters(self, outcome: Outcome) -> list[DeadLetter] | None:
+    def _parts(self, outcome: Outcome) -> list[dict[str, Any]] | None:
+        """Return what the blocks of a request tell that its receipt counts; None as of _summaries."""
+        return [] if outcome.failure else self._summaries(outcome)
+
+    def _letters(self, outcome: Outcome, parts: list[dict[str, Any]] | None) -> list[DeadLetter] | None:
         """Return the dead letters of a request, or None if it is done and they are written."""
         if outcome.superseded:
             return []
         if outcome.failure:
             return [DeadLetter.from_json(outcome.failure)]
-        parts = self._summaries(outcome)
         return None if parts is None else letters_of(outcome.request, parts)
 
     # ------------------------------------------------------------------------------------ receipts
@@ -341,19 +335,18 @@ class OutputBucket:
     def write_receipt(self, outcome: Outcome) -> Receipt:
         """Write the receipt, which ends a request, and remove its work files; see output.Output."""
         request = outcome.request
-        letters, summaries = self._letters(outcome), [] if outcome.failure else self._summaries(outcome)
-        before = self.receipt(request)
+        summaries = self._parts(outcome)
+        letters = self._letters(outcome, summaries)
         if letters is None or summaries is None:
-            assert before is not None
-            return before
+            done = self.receipt(request)
+            assert done is not None
+            return done
         receipt = receipt_of(request, summaries, letters, outcome.superseded)
-        if receipt.status in _MAY_BE_DONE_AGAIN and before is not None and before.status not in _MAY_BE_DONE_AGAIN:
-            return before  # what was done is not taken back
-        if self._tables is not None:
-            row = element_rows("receipts", [receipt])
-            refused = self._tables.insert("receipts", row, [row_id(receipt.request_key, receipt.status)])
-            if refused:
-                raise RuntimeError(f"BigQuery refused a receipt: {refused[0]}")
+        if receipt.status in _MAY_BE_DONE_AGAIN:
+            before = self.receipt(request)
+            if before is not None and before.status not in _MAY_BE_DONE_AGAIN:
+                return before  # what was done is not taken back
+        self._insert_own("receipts", [receipt], [row_id(receipt.request_key, receipt.status)])
         self._put_receipt(receipt, request)
         if outcome.parts > 1 or outcome.failure or any(part.get("loaded") or part["work_files"] for part in summaries):
             prefix = self._work_prefix(request, outcome.load)
@@ -370,15 +363,7 @@ class OutputBucket:
             return receipt.status not in _MAY_BE_DONE_AGAIN or there in ("", *_MAY_BE_DONE_AGAIN)
 
         def write(blob: storage.Blob, generation: int) -> None:
-            blob.metadata = metadata
-            again(
-                blob.upload_from_string,
-                content,
-                content_type="application/json",
-                if_generation_match=generation,
-                timeout=CALL,
-                retry=None,
-            )
+            objects.upload(blob, content, "application/json", metadata, generation)
 
         objects.compare_and_set(self._bucket, self._receipt_name(request), decide, write)
 
@@ -388,8 +373,7 @@ class OutputBucket:
         return None if content is None else Receipt(**json.loads(content))
 
     def _receipt_name(self, request: Request) -> str:
-        place = hashlib.sha256(f"{request.source}\n{request.output}".encode()).hexdigest()[:16]
-        return f"{self._internal}receipts/{place}/{request.key}.json"
+        return f"{self._internal}receipts/{receipts_place(request.source, request.output)}/{request.key}.json"
 
     def _summaries(self, outcome: Outcome) -> list[dict[str, Any]] | None:
         """Return what a request's blocks tell; None if it is done and they are removed, as after a repeated step."""
@@ -409,12 +393,8 @@ class OutputBucket:
 
 def _rank(metadata: dict[str, str]) -> tuple[Any, ...]:
     """Return by what a newer forecast of a source is told from an older one."""
-    version = metadata.get("dropcast-version", "")
-    attempt = metadata.get("dropcast-attempt", "0")
-    return (
-        int(version) if version.isdigit() else 0,
-        int(attempt) if attempt.isdigit() else 0,
-    )
+    names = ("dropcast-version", "dropcast-attempt")
+    return tuple(generation_number(metadata.get(name, "")) for name in names)
 
 
 def _rows_name(table: str, part: int) -> str:

@@ -13,6 +13,7 @@ from pipeline.commands.sending import Sending, add_arguments, carry_out, checked
 from pipeline.core.messages import kept_message, resent
 from pipeline.core.requests import UNREAD
 from pipeline.core.summary import DEAD_LETTERED, DONE
+from pipeline.core.uris import generation_number
 from pipeline.elements import DeadLetter, Request
 
 
@@ -70,14 +71,14 @@ def _requests(arguments: dict[str, Any], output: str) -> Iterator[Sending]:
 
     newest: dict[tuple[str, str], tuple[int, int]] = {}
     for receipt in ledger.receipts(output):
-        place, rank = (receipt.source, receipt.output), (_number(receipt.version), receipt.attempt)
+        place, rank = (receipt.source, receipt.output), (generation_number(receipt.version), receipt.attempt)
         newest[place] = max(newest.get(place, rank), rank)
     for letters, letter in _waiting(arguments, output):
         if letter.scope == "message":
             continue
         request = Request(**json.loads(letter.request))
         version, attempt = newest.get((request.source, request.output), (0, request.attempt))
-        if (version, attempt) > (_number(request.version), request.attempt):
+        if (version, attempt) > (generation_number(request.version), request.attempt):
             print(f"  outdated: {request.source}#{request.version}, attempt {request.attempt}")
             continue
         request = dataclasses.replace(request, attempt=request.attempt + 1)
@@ -88,10 +89,6 @@ def _requests(arguments: dict[str, Any], output: str) -> Iterator[Sending]:
                 continue
             request = dataclasses.replace(request, version=live.generation, source_time=live.time)
         yield Sending(request, resent(request), partial(letters.mark, request.key))
-
-
-def _number(version: str) -> int:
-    return int(version) if version.isascii() and version.isdigit() else 0
 
 
 def _send_messages(arguments: dict[str, Any], output: str) -> int:

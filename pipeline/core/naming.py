@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 from pathlib import Path, PurePosixPath
 
@@ -56,6 +57,11 @@ def matching_files(pattern: str) -> list[Path]:
 def output_name(file: Path, pattern: str) -> str:
     """Return a forecast's name below the output folder: the input's path below the pattern's fixed part."""
     return file.relative_to(fixed_part(pattern)).as_posix()
+
+
+def receipts_place(source: str, output: str) -> str:
+    """Return the name of the folder that holds all receipts of a source and an output."""
+    return hashlib.sha256(f"{source}\n{output}".encode()).hexdigest()[:16]
 
 
 def checked_output_name(name: str) -> str:

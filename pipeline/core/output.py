@@ -73,10 +73,6 @@ class Output(Protocol):
         """Put the CSV of a request of several parts in its place, once all are written."""
         ...
 
-    def parts_to_load(self, outcome: Outcome) -> int:
-        """Return how many parts of a request's rows wait to be loaded into the table."""
-        ...
-
     def load_rows(self, outcomes: list[Outcome]) -> None:
         """Load the rows of requests that wait, all at once."""
         ...

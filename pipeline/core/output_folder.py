@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from pipeline.core.forecast_csv import csv_header, csv_rows
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.naming import INTERNAL, real_path
+from pipeline.core.naming import INTERNAL, real_path, receipts_place
 from pipeline.core.outcomes import block_summary, letters_of, receipt_of
 from pipeline.core.request_key import HashingReader
 from pipeline.core.series_batch import Layout
@@ -159,10 +159,6 @@ class OutputFolder:
 
     # --------------------------------------------------------------------------------- dead letters
 
-    def parts_to_load(self, outcome: Outcome) -> int:
-        """Return 0: the parts are the table."""
-        return 0
-
     def load_rows(self, outcomes: list[Outcome]) -> None:
         """Do nothing: the parts are the table."""
 
@@ -237,7 +233,7 @@ class OutputFolder:
             yield json.loads((self.work(outcome.request) / f"part-{number:06d}.json").read_text())
 
     def _receipt_path(self, request: Request) -> Path:
-        return self._internal / "receipts" / _place(request.source, request.output) / f"{request.key}.parquet"
+        return self._internal / "receipts" / receipts_place(request.source, request.output) / f"{request.key}.parquet"
 
     def _done_before(self, outcome: Outcome) -> bool:
         """Return whether the receipt is written and the work files, of which it was made, are gone.
@@ -292,17 +288,12 @@ def spec_of_forecast(forecast: Path, source: Path) -> dict[str, Any]:
     for root in forecast.absolute().parents:
         if not (root / INTERNAL).is_dir():
             continue
-        place = _place(str(source.absolute()), forecast.absolute().relative_to(root).as_posix())
+        place = receipts_place(str(source.absolute()), forecast.absolute().relative_to(root).as_posix())
         paths = sorted((root / INTERNAL / "receipts" / place).glob("*.parquet"))
         rows = [row for path in paths for row in pq.read_table(path).to_pylist() if row["status"] != "failed"]
         latest = max(rows, key=lambda row: row["finished_at"], default=None)
         return {} if latest is None else dict(json.loads(latest["spec"]))
     return {}
-
-
-def _place(source: str, output: str) -> str:
-    """Return the name of the folder that holds all receipts of a source and an output."""
-    return hashlib.sha256(f"{source}\n{output}".encode()).hexdigest()[:16]
 
 
 def _is_forecast(path: Path) -> bool:

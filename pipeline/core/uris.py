@@ -23,6 +23,11 @@ def uri_of(bucket: str, name: str) -> str:
     return f"{SCHEME}{bucket}/{name}"
 
 
+def generation_number(version: str) -> int:
+    """Return the number of a generation; 0 for what is none, such as that of a file that was not there."""
+    return int(version) if version.isascii() and version.isdigit() else 0
+
+
 def folder_prefix(uri: str) -> str:
     """Return a URI that ends in a slash: the prefix of all that lies below it."""
     return uri if uri.endswith("/") else uri + "/"

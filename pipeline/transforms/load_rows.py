@@ -44,9 +44,7 @@ class _LoadOne(beam.DoFn):
         self._destination = destination
 
     def process(self, outcome: Outcome) -> Iterator[Outcome]:
-        bucket = open_output(self._destination)
-        if bucket.parts_to_load(outcome):
-            bucket.load_rows([outcome])
+        open_output(self._destination).load_rows([outcome])
         yield outcome
 
 

@@ -62,6 +62,13 @@ class _WriteBlock(beam.DoFn):
         yield part if block.parts == 1 else beam.pvalue.TaggedOutput(GATHER, part)
 
 
+def _last_of(outcome: Outcome, parts: SetRuntimeState) -> Iterator[Outcome]:
+    """Note a part that is finished; yield it if all are."""
+    parts.add(outcome.part)
+    if len(set(parts.read())) == outcome.parts:
+        yield outcome
+
+
 class _Gather(beam.DoFn):
     """Waits for a request's last part. Keeps the set of finished ones: a counter would count a retry twice."""
 
@@ -72,10 +79,7 @@ class _Gather(beam.DoFn):
         element: tuple[str, Outcome],
         parts: SetRuntimeState = beam.DoFn.StateParam(PARTS),  # noqa: B008 - Beam's way
     ) -> Iterator[Outcome]:
-        outcome = element[1]
-        parts.add(outcome.part)
-        if len(set(parts.read())) == outcome.parts:
-            yield outcome
+        yield from _last_of(element[1], parts)
 
 
 class _GatherForAWhile(beam.DoFn):
@@ -91,11 +95,8 @@ class _GatherForAWhile(beam.DoFn):
         parts: SetRuntimeState = beam.DoFn.StateParam(PARTS),  # noqa: B008 - Beam's way
         forget: Any = beam.DoFn.TimerParam(FORGET),  # noqa: B008
     ) -> Iterator[Outcome]:
-        outcome = element[1]
-        parts.add(outcome.part)
         forget.set(timestamp + REMEMBERED)
-        if len(set(parts.read())) == outcome.parts:
-            yield outcome
+        yield from _last_of(element[1], parts)
 
     @on_timer(FORGET)
     def forget(self, parts: SetRuntimeState = beam.DoFn.StateParam(PARTS)) -> Iterable[Outcome]:  # noqa: B008
