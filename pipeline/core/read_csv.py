@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import itertools
@@ -177,6 +178,8 @@ class CsvReader:
             types |= dict.fromkeys((*columns.values, *columns.extras), pa.float64())
             if self.style.form in ("date", "datetime"):
                 types[columns.date] = pa.timestamp("us")
+        # Arrow takes a byte order mark at the start of what it is given for the file's; within a file it is text
+        data = codecs.BOM_UTF8 + chunk.data if chunk.data.startswith(codecs.BOM_UTF8) else chunk.data
         skipped: list[pa_csv.InvalidRow] = []
 
         def skip(row: pa_csv.InvalidRow) -> str:
@@ -186,10 +189,10 @@ class CsvReader:
         def read(column_types: dict[str, pa.DataType]) -> pa.Table:
             skipped.clear()
             return pa_csv.read_csv(
-                pa.BufferReader(chunk.data),
+                pa.BufferReader(data),
                 # without threads rows have numbers, and chunks come in order
                 read_options=pa_csv.ReadOptions(
-                    column_names=self._header, use_threads=False, block_size=len(chunk.data) + 1),
+                    column_names=self._header, use_threads=False, block_size=len(data) + 1),
                 parse_options=pa_csv.ParseOptions(
                     delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=skip),
                 convert_options=pa_csv.ConvertOptions(

@@ -143,3 +143,10 @@ def test_blocks_are_bounded_in_series_and_rows(tmp_path: Path, monkeypatch: pyte
     for first, last in blocks:
         assert last - first <= row_store.BLOCK_SERIES["native"]
         assert store.counts[first:last].sum() <= 100 or last - first == 1
+
+
+def test_an_id_may_begin_with_what_looks_like_a_byte_order_mark(tmp_path: Path) -> None:
+    rows = "".join(f"\ufeff,2024-01-{day:02d},{day}\n" for day in range(1, 15))
+    spec = ForecastSpec(id_columns=("store",))
+    loaded = load_csv(io.BytesIO(f"store,ds,y\n{rows}".encode()), spec, Limits(), tmp_path)
+    assert loaded.ids == [("\ufeff",)]
