@@ -23,6 +23,9 @@ from pipeline.metrics import NAMESPACE
 from pipeline.options import OptionsError, Settings, add_run_arguments, settings_from, unknown_options, with_underscores
 
 THREADS = 4  # of one worker process on Dataflow
+# Of a worker with two processes, each of which may hold four files of 64 MB at once (docs/performance.md: 0.6 GB each).
+# Given for the whole job: a hint on a step would be another environment, and cut it from the steps beside it.
+RESOURCE_HINTS = ["min_ram=5GB"]
 
 
 class DropcastOptions(PipelineOptions):  # type: ignore[misc]
@@ -95,6 +98,8 @@ def _prepare_for_dataflow(options: PipelineOptions) -> None:
     worker, setup = options.view_as(WorkerOptions), options.view_as(SetupOptions)
     worker.sdk_container_image = worker.sdk_container_image or os.environ.get("DROPCAST_IMAGE")
     setup.sdk_location = "container"  # it is there already
+    standard = options.view_as(StandardOptions)
+    standard.resource_hints = standard.resource_hints or RESOURCE_HINTS
     debug = options.view_as(DebugOptions)
     # a process for each core, and a few threads in each for the waits on servers
     debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or THREADS

@@ -44,7 +44,9 @@ def graph_snapshot() -> str:
     )
     snapshot = {"batch": _snapshot(batch), "streaming": _snapshot(streaming)}
     assert len(snapshot["batch"]["coders"]) == len(CODERS), "an element travels without its own coder"
-    return json.dumps(snapshot, indent=2) + "\n"
+    # a coder writes an element's fields in their order
+    fields = {coder.__name__: [f.name for f in dataclasses.fields(element)] for element, coder in CODERS.items()}
+    return json.dumps({**snapshot, "fields": dict(sorted(fields.items()))}, indent=2) + "\n"
 
 
 def _snapshot(settings: Settings) -> dict[str, Any]:
