@@ -12,6 +12,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2
 
+from benchmarks.cost_model import tables as cost_tables
 from pipeline import graph
 from pipeline.coders import CODERS
 from pipeline.core.forecast_spec import ForecastSpec
@@ -122,6 +123,7 @@ PARTS = {
     "docs/options.md": options_reference,
     "docs/error-codes.md": error_reference,
     "docs/tables.md": table_reference,
+    "docs/cost.md": cost_tables,
 }
 BEGIN, END = "<!-- generated: make generated -->\n", "<!-- end of what is generated -->"
 

@@ -1,0 +1,96 @@
+"""What a month on Google Cloud costs, from assumed unit prices and measured work: python benchmarks/cost_model.py
+
+docs/cost.md has the formulas and is generated from here. Change PRICES to your own region's and read the table anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ASSUMED_ON = "2026-11-21"
+# US dollars. Assumed, after the order of list prices for a large American region; no price list was at hand.
+PRICES = {
+    "streaming_vcpu_hour": 0.069, "batch_vcpu_hour": 0.056, "memory_gb_hour": 0.0036, "disk_gb_hour": 0.000054,
+    "streaming_engine_gb": 0.018, "shuffle_gb": 0.011, "write_calls_1000": 0.005, "read_calls_1000": 0.0004,
+    "storage_gb_month": 0.02, "pubsub_gb": 0.04, "insert_gb": 0.05, "table_gb_month": 0.02,
+}  # fmt: skip
+MEANINGS = {
+    "streaming_vcpu_hour": "Dataflow, a vCPU for an hour, streaming", "batch_vcpu_hour": "the same, batch",
+    "memory_gb_hour": "Dataflow, a GB of memory for an hour", "disk_gb_hour": "Dataflow, a GB of disk for an hour",
+    "streaming_engine_gb": "Streaming Engine, a GB processed", "shuffle_gb": "Dataflow Shuffle, a GB processed",
+    "write_calls_1000": "Cloud Storage, 1,000 calls that write or list",
+    "read_calls_1000": "Cloud Storage, 1,000 calls that read", "storage_gb_month": "Cloud Storage, a GB for a month",
+    "pubsub_gb": "Pub/Sub, a GB", "insert_gb": "BigQuery, a GB by insertAll (loads are free)",
+    "table_gb_month": "BigQuery, a GB in tables for a month",
+}  # fmt: skip
+
+# A worker: e2-standard-2 with the 30 GB disk of a streaming worker.
+VCPUS, MEMORY_GB, DISK_GB = 2, 8, 30
+# Measured: docs/performance.md.
+FILE_SECONDS = 0.08  # of one vCPU for a small file between buckets
+SERIES_SECONDS = 0.0002  # of one vCPU for a series of 365 rows in a large file, its score included
+CSV_GB = 1.1e-5  # of a series of 365 rows
+# Counted between a streaming pipeline and a storage server: a small file's own upload, its forecast and its receipt
+# are written, seven calls read.
+FILE_WRITES, FILE_READS = 3, 7
+# Assumed: bytes of a table's row, and of a notification with its receipt; how often a block passes through the service.
+ROW_GB, MESSAGE_GB, STEPS_AHEAD = 3e-7, 3e-6, 28
+PASSES = {"streaming, exactly once": 3, "streaming, at least once": 2, "batch, nightly": 1}
+START_HOURS = 0.15  # of one worker, until a batch job works and after it has: assumed
+MONTH_HOURS, NIGHTS = 730, 30
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is to be forecast each day."""
+
+    title: str
+    files: int
+    series: int
+
+
+LOADS = (
+    Load("nothing (idle)", 0, 0),
+    Load("1,000 files of one series a day", 1000, 1000),
+    Load("1,000,000 series in 100 files a night", 100, 1_000_000),
+)
+
+
+def monthly(load: Load, mode: str) -> dict[str, float]:
+    """Return the dollars a month by kind for a load in a mode of PASSES."""
+    streaming = mode.startswith("streaming")
+    vcpu = PRICES["streaming_vcpu_hour" if streaming else "batch_vcpu_hour"]
+    worker_hour = VCPUS * vcpu + MEMORY_GB * PRICES["memory_gb_hour"] + DISK_GB * PRICES["disk_gb_hour"]
+    busy = (load.files * FILE_SECONDS + load.series * SERIES_SECONDS) / VCPUS / 3600 * NIGHTS  # worker hours
+    # one streaming worker is there all the time and does this too, unless it is more than all it has
+    hours = max(MONTH_HOURS, busy) if streaming else (busy + START_HOURS * NIGHTS if load.files else 0)
+    moved = load.series * (CSV_GB + STEPS_AHEAD * ROW_GB) * NIGHTS * PASSES[mode]
+    rows = load.series * STEPS_AHEAD * ROW_GB * NIGHTS
+    inserted = rows if streaming and load.series <= 512 * load.files else 0
+    calls = load.files * NIGHTS / 1000
+    return {
+        "workers": hours * worker_hour,
+        "shuffle": moved * PRICES["streaming_engine_gb" if streaming else "shuffle_gb"],
+        "calls": calls * (FILE_WRITES * PRICES["write_calls_1000"] + FILE_READS * PRICES["read_calls_1000"]),
+        "messages": load.files * MESSAGE_GB * NIGHTS * PRICES["pubsub_gb"] if streaming else 0,
+        "rows": inserted * PRICES["insert_gb"],
+        "kept": (rows + load.series * CSV_GB) * PRICES["table_gb_month"],
+    }
+
+
+def tables() -> str:
+    """Return both tables, as docs/cost.md has them."""
+    lines = [f"Prices in US dollars, assumed on {ASSUMED_ON}:", "", "| price | of |", "| --- | --- |"]
+    lines += [f"| {price:g} | {MEANINGS[name]} |" for name, price in PRICES.items()]
+    kinds = list(monthly(LOADS[0], next(iter(PASSES))))
+    lines += ["", f"| a month | mode | {' | '.join(kinds)} | all |", "| --- " * (len(kinds) + 3) + "|"]
+    for load in LOADS:
+        for mode in PASSES:
+            costs = monthly(load, mode)
+            cells = " | ".join(f"{costs[kind]:.2f}" for kind in kinds)
+            lines.append(f"| {load.title} | {mode} | {cells} | {sum(costs.values()):.2f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(tables())
