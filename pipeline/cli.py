@@ -9,6 +9,7 @@ from pipeline import __version__
 
 COMMANDS = {
     "forecast": "forecast CSV files on this machine, without Beam",
+    "watch": "forecast what is dropped into a folder, for as long as it runs",
     "check": "say what would be done with a CSV; fit nothing",
     "plot": "draw history, forecast and interval",
     "query": "ask the tables in SQL",

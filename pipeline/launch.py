@@ -18,6 +18,7 @@ from apache_beam.options.pipeline_options import (
 )
 
 from pipeline import graph
+from pipeline.core.output_folder import BusyError, OutputFolder
 from pipeline.core.summary import describe, describe_counts, exit_code_of_counts, outcome_of_run
 from pipeline.metrics import NAMESPACE
 from pipeline.options import OptionsError, Settings, add_run_arguments, settings_from, unknown_options, with_underscores
@@ -51,8 +52,11 @@ def run(argv: list[str]) -> int:
     if settings.bucket is not None:
         return _run_between_buckets(options, settings)
     started = datetime.now(UTC)
-    with beam.Pipeline(options=options) as pipeline:
-        graph.build(pipeline, settings)
+    try:
+        with OutputFolder(settings.output).for_us_alone(), beam.Pipeline(options=options) as pipeline:
+            graph.build(pipeline, settings)
+    except BusyError as error:
+        raise OptionsError([f"--output: {error}; wait for it, or choose another folder"]) from None
     outcome = outcome_of_run(settings.output, started)
     print(describe(outcome, settings.output))
     return outcome.exit_code

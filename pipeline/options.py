@@ -198,12 +198,16 @@ def settings_from(arguments: dict[str, Any], inputs: list[str], known_problems: 
             problems.append(f"--output: {output} cannot be made: {error.strerror}")
     if problems:
         raise OptionsError(problems)
-    # workers may have another working folder
-    folders = {name: getattr(spec, name) for name in OPERATORS_FIELDS}
-    spec = spec.model_copy(update={name: str(Path(path).absolute()) for name, path in folders.items() if path})
+    spec = with_absolute_folders(spec)
     allow = tuple(part.strip() for part in (arguments.get("allow") or "").split(",") if part.strip())
     history = _history(arguments)
     return Settings(tuple(files), Path(output or ""), spec, limits, tuple(allowed_folders(inputs, allow)), history)
+
+
+def with_absolute_folders(spec: ForecastSpec) -> ForecastSpec:
+    """Return a spec for workers that may have another working folder."""
+    folders = {name: getattr(spec, name) for name in OPERATORS_FIELDS}
+    return spec.model_copy(update={name: str(Path(path).absolute()) for name, path in folders.items() if path})
 
 
 def _history(arguments: dict[str, Any]) -> bool:

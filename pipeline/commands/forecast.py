@@ -7,30 +7,19 @@ import os
 import shutil
 import sys
 import tempfile
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
-from pipeline.core.engine import engine_named
+from pipeline.commands.terminal import coloured
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.naming import INTERNAL
-from pipeline.core.output_folder import OutputFolder
-from pipeline.core.process_request import forecast, load_blocks, unreadable
-from pipeline.core.requests import request_for, stray_letter
-from pipeline.core.summary import RunOutcome, describe
-from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, SeriesBlock
-from pipeline.errors import RecordError
+from pipeline.core.output_folder import BusyError, OutputFolder
+from pipeline.core.summary import describe
+from pipeline.forecast_files import forecast_files, workers_worth_while
 from pipeline.options import Settings, settings_from
 
 STDIN = "stdin.csv"
-# Above this much input, starting a process for each core pays.
-PARALLEL_BYTES, PARALLEL_FILES = 500_000, 50
 
 
 def main(argv: list[str]) -> int:
@@ -67,6 +56,8 @@ def main(argv: list[str]) -> int:
             code = _run(settings, arguments, to_stdout)
             shutil.rmtree(copies, ignore_errors=True)
             return code
+    except BusyError as error:
+        return refuse(OptionsError([f"--output: {error}; wait for it, or choose another folder"]))
     except OptionsError as error:
         error.lines = [line.replace("--input: is missing", "FILE: is missing") for line in error.lines]
         return refuse(error)
@@ -100,9 +91,10 @@ def _is_pipe(name: str) -> bool:
 
 
 def _run(settings: Settings, arguments: dict[str, object], to_stdout: bool) -> int:
-    workers = arguments["workers"] or _worth_while(settings)
+    workers = arguments["workers"] or workers_worth_while(settings)
     quiet = bool(arguments["quiet"]) or bool(arguments["json"])
-    outcome = forecast_files(settings, int(str(workers)), show_progress=not quiet and sys.stderr.isatty())
+    with OutputFolder(settings.output).for_us_alone():
+        outcome = forecast_files(settings, int(str(workers)), show_progress=not quiet and sys.stderr.isatty())
     if to_stdout:
         for receipt in outcome.receipts:
             if receipt["status"] != "failed":
@@ -112,94 +104,5 @@ def _run(settings: Settings, arguments: dict[str, object], to_stdout: bool) -> i
     if arguments["json"]:
         print(outcome.to_json(), file=sys.stderr if to_stdout else sys.stdout)
     elif outcome.letters or not (quiet or to_stdout):
-        print(describe(outcome, settings.output), file=sys.stderr if to_stdout else sys.stdout)
+        print(coloured(describe(outcome, settings.output)), file=sys.stderr if to_stdout else sys.stdout)
     return outcome.exit_code
-
-
-def _worth_while(settings: Settings) -> int:
-    paths = [file.path for file in settings.files]
-    size = sum(os.path.getsize(path) for path in paths if os.path.isfile(path))  # noqa: PTH113, PTH202 - no errors
-    return (os.cpu_count() or 1) if size > PARALLEL_BYTES or len(paths) > PARALLEL_FILES else 1
-
-
-def forecast_files(settings: Settings, workers: int = 1, show_progress: bool = False) -> RunOutcome:
-    """Forecast files and write all that the pipeline would write.
-
-    Args:
-        settings: what to do.
-        workers: processes to fit in; 1 fits in this one.
-        show_progress: draw a progress bar on standard error.
-    """
-    files = _Files(settings)
-    written: dict[str, int] = {}
-    with tqdm(unit=" series", disable=not show_progress, leave=False) as bar:
-        for result in _forecasts(files.blocks(), settings, files.folder, workers):
-            part = files.folder.write_block(result)
-            bar.update(len(result.batch))
-            key = result.request.key
-            written[key] = written.get(key, 0) + 1
-            if written[key] == result.parts:
-                files.finish(files.folder.publish(part))
-    rows = sorted((vars(receipt) for receipt in files.receipts), key=lambda row: str(row["output"]))
-    return RunOutcome(tuple(rows), tuple(files.letters))
-
-
-class _Files:
-    """The files of a run, and what has come of them so far."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.folder = OutputFolder(settings.output, settings.history)
-        self.receipts: list[Receipt] = []
-        self.letters: list[DeadLetter] = []
-        self._settings = settings
-
-    def blocks(self) -> Iterator[SeriesBlock]:
-        """Yield the blocks of all files; those that cannot be read are finished at once."""
-        settings = self._settings
-        seen: set[str] = set()
-        for file in settings.files:
-            try:
-                request = request_for(file, settings.spec, list(settings.allowed))
-            except RecordError as error:
-                self.letters.append(stray_letter(file, error))
-                self.folder.write_stray_dead_letter(self.letters[-1])
-                continue
-            if file.is_manifest:
-                self.folder.remove_stray_dead_letter(file.path)
-            if request.key in seen:
-                continue  # two manifests may ask for the same
-            seen.add(request.key)
-            try:
-                yield from load_blocks(request, settings.limits, self.folder)
-            except RecordError as error:
-                self.finish(unreadable(request, error))
-
-    def finish(self, outcome: Outcome) -> None:
-        """Write a request's dead letters and receipt."""
-        self.letters += self.folder.write_dead_letters(outcome)
-        self.receipts.append(self.folder.write_receipt(outcome))
-
-
-def _forecasts(
-    blocks: Iterator[SeriesBlock], settings: Settings, folder: OutputFolder, workers: int
-) -> Iterator[ForecastBlock]:
-    """Yield the forecasts of blocks in their order, a few ahead of the one that is asked for."""
-    if workers <= 1:
-        for block in blocks:
-            yield forecast(block, settings.limits, folder)
-        return
-    pool = ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=engine_named, initargs=(settings.spec.solver,)
-    )
-    with pool:
-        waiting: deque[Future[ForecastBlock]] = deque()
-        try:
-            for block in blocks:
-                waiting.append(pool.submit(forecast, block, settings.limits, folder))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

@@ -46,11 +46,20 @@ def checked(arguments: dict[str, Any]) -> str:
             )
     if problems:
         raise OptionsError(problems)
+    needs_clients()
+    return str(output)
+
+
+def needs_clients() -> None:
+    """Do nothing if Google's clients are there.
+
+    Raises:
+        OptionsError: if they are not.
+    """
     try:
         import google.cloud.storage  # noqa: F401
     except ModuleNotFoundError as error:
         raise OptionsError([f"buckets need Google's clients: pip install 'dropcast[gcp]' ({error})"]) from None
-    return str(output)
 
 
 def within(time: str, arguments: dict[str, Any]) -> bool:

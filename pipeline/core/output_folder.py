@@ -14,6 +14,7 @@ import io
 import itertools
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -23,6 +24,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from pipeline.core.forecast_csv import csv_header, csv_rows
 from pipeline.core.forecast_spec import ForecastSpec
@@ -34,6 +36,10 @@ from pipeline.core.tables import element_rows, forecast_rows, history_rows
 from pipeline.core.text_chunks import open_source
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request
 from pipeline.errors import RecordError
+
+
+class BusyError(Exception):
+    """Another process writes to the same folder."""
 
 
 class OutputFolder:
@@ -87,14 +93,38 @@ class OutputFolder:
             RecordError: OUTPUT_TAKEN.
         """
         target = self.root / request.output
-        exists = os.path.isfile(target)  # noqa: PTH113 - False for a name that is too long
+        hint = "Choose another --output, or another output in the manifest."
+        above = [folder for folder in target.parents if folder != self.root and folder.is_relative_to(self.root)]
+        in_the_way = next((folder for folder in above if os.path.isfile(folder)), None)  # noqa: PTH113
+        if in_the_way is not None:
+            name = in_the_way.relative_to(self.root).as_posix()
+            raise RecordError("OUTPUT_TAKEN", f"The forecast would lie below {name!r}, which is a file.", hint)
+        if os.path.isdir(target):  # noqa: PTH112 - False for a name that is too long
+            raise RecordError("OUTPUT_TAKEN", f"The forecast would overwrite the folder {request.output!r}.", hint)
+        exists = os.path.isfile(target)  # noqa: PTH113
         if real_path(target) != real_path(Path(request.source)) and (not exists or _is_forecast(target)):
             return
         raise RecordError(
-            "OUTPUT_TAKEN",
-            f"The forecast would overwrite {request.output!r}, which is no forecast.",
-            "Choose another --output, or another output in the manifest.",
+            "OUTPUT_TAKEN", f"The forecast would overwrite {request.output!r}, which is no forecast.", hint
         )
+
+    @contextmanager
+    def for_us_alone(self) -> Iterator[None]:
+        """Keep others from writing here meanwhile; a process that is killed gives the folder free.
+
+        Raises:
+            BusyError: if somebody else writes here.
+        """
+        self._internal.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self._internal / "lock", blocking=False):
+                yield
+        except Timeout:
+            raise BusyError(f"another run of dropcast is writing to {self.root}") from None
+
+    def clear_work(self) -> None:
+        """Remove what killed runs left; for whoever is alone here."""
+        shutil.rmtree(self._internal / "work", ignore_errors=True)
 
     # ------------------------------------------------------------------------------------ forecasts
 
@@ -243,6 +273,23 @@ class OutputFolder:
         made_of_work_files = outcome.parts > 0 and not outcome.summary
         request = outcome.request
         return made_of_work_files and not self.work(request).exists() and self._receipt_path(request).exists()
+
+    def standing(self, request: Request) -> Receipt | None:
+        """Return the receipt of a request that is done and whose forecast is the one that lies here; else None."""
+        path, receipts = self._receipt_path(request), self._receipts_of(request)
+        ours = next((row for place, row in receipts if place == path), None)
+        if ours is None or ours["status"] == "superseded":
+            return None
+        if ours["status"] != "failed" and not (self.root / request.output).is_file():
+            return None
+        rank = (ours["source_time"], ours["attempt"])
+        others = [row for place, row in receipts if place != path and row["status"] != "superseded"]
+        outranked = any((row["source_time"], row["attempt"]) > rank for row in others)
+        return None if outranked else self._read_receipt(path)
+
+    def stray_dead_letter(self, source: str) -> DeadLetter | None:
+        """Return the dead letter of something that never became a request."""
+        return next(iter(self.dead_letters(_stray_name(source))), None)
 
     def _read_receipt(self, path: Path) -> Receipt:
         row = pq.read_table(path).to_pylist()[0]

@@ -97,7 +97,7 @@ def list_inputs(patterns: list[str], output: Path) -> tuple[list[InputFile], lis
                 files.setdefault(str(path), InputFile(str(path), output_name(path, pattern)))
             else:
                 problems.append(f"--input: the name of {os.fsencode(path)!r} is not UTF-8; rename the file")
-    named = {file.path: _named_by(file) for file in files.values() if file.is_manifest}
+    named = {file.path: named_by(file) for file in files.values() if file.is_manifest}
     claimed = {source for source, _ in named.values()}
     chosen = [file for file in files.values() if str(real_path(Path(file.path))) not in claimed]
     problems += _collisions([(named.get(file.path, ("", file.output))[1], file.path) for file in chosen])
@@ -132,7 +132,7 @@ def _collisions(outputs: list[tuple[str, str]]) -> list[str]:
     return problems
 
 
-def _named_by(file: InputFile) -> tuple[str, str]:
+def named_by(file: InputFile) -> tuple[str, str]:
     """Return the source and the output that a manifest names; empty if it is none, which is refused later."""
     try:
         stated = json.loads(Path(file.path).read_bytes()[:MAX_MANIFEST_BYTES])

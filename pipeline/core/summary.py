@@ -64,6 +64,15 @@ def outcome_of_run(output: Path, started: datetime) -> RunOutcome:
     return RunOutcome(tuple(receipts), tuple(letters))
 
 
+def told(outcome: RunOutcome, output: Path) -> list[str]:
+    """Return what came of one file for a person, a line or more."""
+    lines = [line for row in outcome.receipts for line in _told(row, output).strip().split("\n")]
+    letters = _letters(outcome.letters)
+    if len(outcome.letters) > SHOWN:
+        letters.append(f"  ... and {len(outcome.letters) - SHOWN:,} more in {output / INTERNAL / 'dead_letters'}")
+    return lines + letters
+
+
 def describe(outcome: RunOutcome, output: Path) -> str:
     """Return the summary of a run for a person."""
     lines = [_told(row, output) for row in outcome.receipts]

@@ -12,7 +12,6 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.commands.forecast import forecast_files
 from pipeline.core import row_store
 from pipeline.core.limits import Limits
 from pipeline.core.output_folder import OutputFolder
@@ -22,6 +21,7 @@ from pipeline.core.requests import request_for
 from pipeline.core.summary import RunOutcome
 from pipeline.elements import Outcome
 from pipeline.errors import RecordError
+from pipeline.forecast_files import forecast_files
 from pipeline.options import Settings
 from tests.conftest import daily_series
 

@@ -1,0 +1,143 @@
+"""dropcast watch: what is dropped into a folder is forecast."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
+from pipeline.commands.terminal import coloured
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.inbox import Inbox
+from pipeline.core.limits import Limits
+from pipeline.core.naming import feeds_itself
+from pipeline.core.output_folder import BusyError, OutputFolder
+from pipeline.core.summary import DONE, RunOutcome, told
+from pipeline.core.uris import is_uri
+from pipeline.options import Settings, spec_from, with_absolute_folders, wrong_forms
+from pipeline.watch_folder import WatchedFolder
+
+EVERY, EVERY_IN_BUCKETS = 0.5, 10.0  # seconds
+SHARE = 0.01  # of a core, at most, for looking at folders with very many files
+Step = Callable[[float], tuple[int, bool]]
+
+
+def main(argv: list[str]) -> int:
+    """Run the command."""
+    parser = parser_for(
+        "watch",
+        "Watch a folder: forecast what is dropped into it, and what lies there and is not done. Started anew after "
+        "whatever ended it, it goes on where it was. Ctrl-C ends it.",
+        "dropcast watch inbox forecasts --horizon=14",
+        "INBOX OUTBOX [OPTION ...]",
+    )
+    parser.add_argument("inbox", nargs="?", metavar="INBOX", help="folder, or gs://bucket/prefix/")
+    parser.add_argument("outbox", nargs="?", metavar="OUTBOX", help="folder, or gs://bucket/prefix, for the forecasts")
+    parser.add_argument("--settle", metavar="SECONDS", help="read a file once it has not changed for so long [1]")
+    parser.add_argument("--every", metavar="SECONDS", help="look so often [0.5; in buckets, where it costs, 10]")
+    parser.add_argument("--once", action="store_true", help="do what is to be done now, and end")
+    parser.add_argument("--allow", metavar="DIR,...", help="further folders that manifests may name files in")
+    parser.add_argument("--history", metavar="true|false", help="write the table history, too [false]")
+    parser.add_argument("--dataset", metavar="PROJECT.DATASET", help="in buckets: the tables to write to")
+    add_model_arguments(parser, ForecastSpec)
+    add_model_arguments(parser, Limits)
+    try:
+        arguments = parsed(parser, argv)
+        problems: list[str] = []
+        seconds = {name: _seconds(arguments[name], f"--{name}", problems) for name in ("settle", "every")}
+        problems += [f"{n.upper()}: is missing; name a folder" for n in ("inbox", "outbox") if not arguments[n]]
+        spec, limits, wrong = spec_from(arguments)
+        problems += wrong
+        places = [arguments["inbox"] or "", arguments["outbox"] or ""]
+        if len({is_uri(place) for place in places}) > 1:
+            problems.append("INBOX, OUTBOX: give two folders, or two gs://bucket/prefix")
+        if problems:
+            raise OptionsError(problems)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        tell = _Teller(Path(places[1]))
+        if is_uri(places[0]):
+            from pipeline.commands.watch_bucket import bucket_step
+
+            step = bucket_step(arguments, spec, limits, tell)
+            return _passes(step, seconds["every"] or EVERY_IN_BUCKETS, arguments, tell)
+        settle = 1.0 if seconds["settle"] is None else seconds["settle"]
+        inbox, settings = _settings(arguments, spec, limits)
+        folder = OutputFolder(settings.output)
+        with folder.for_us_alone():
+            folder.clear_work()
+            watched = WatchedFolder(Inbox(inbox, settle), settings, tell)
+            return _passes(watched.step, seconds["every"] or EVERY, arguments, tell)
+    except BusyError as error:
+        return refuse(OptionsError([f"OUTBOX: {error}"]))
+    except OptionsError as error:
+        return refuse(error)
+
+
+def _seconds(text: str | None, name: str, problems: list[str]) -> float | None:
+    try:
+        value = None if text is None else float(text)
+    except ValueError:
+        value = -1.0
+    if value is not None and not 0 <= value <= 86_400:
+        problems.append(f"{name}: must be a number of seconds (given: {text!r})")
+    return value
+
+
+def _settings(arguments: dict[str, str], spec: ForecastSpec, limits: Limits) -> tuple[Path, Settings]:
+    """Return the inbox, and how and where to its files are forecast.
+
+    Raises:
+        OptionsError: if there is no such inbox, or the forecasts would be read again.
+    """
+    inbox, outbox = Path(arguments["inbox"]), Path(arguments["outbox"])
+    if not inbox.is_dir():
+        raise OptionsError([f"INBOX: {inbox} is no folder; make it first"])
+    if feeds_itself(f"{inbox}/**/*", outbox):
+        raise OptionsError([f"OUTBOX: forecasts in {outbox} would be read again; choose a folder outside of {inbox}"])
+    problems = wrong_forms(arguments)
+    if arguments["dataset"]:
+        problems.append("--dataset: is for buckets")
+    if problems:
+        raise OptionsError(problems)
+    try:
+        outbox.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionsError([f"OUTBOX: {outbox} cannot be made: {error.strerror}"]) from None
+    allow = [Path(part.strip()) for part in (arguments["allow"] or "").split(",") if part.strip()]
+    return inbox, Settings(
+        (), outbox, with_absolute_folders(spec), limits, (inbox.absolute(), *allow), arguments["history"] == "true"
+    )
+
+
+class _Teller:
+    """Prints what comes of each file, and remembers whether something was refused."""
+
+    def __init__(self, output: Path) -> None:
+        self._output = output
+        self.exit_code = DONE
+
+    def __call__(self, outcome: RunOutcome) -> None:
+        self.exit_code = self.exit_code or outcome.exit_code
+        now = datetime.now().astimezone().strftime("%H:%M:%S")
+        for number, line in enumerate(told(outcome, self._output)):
+            print(coloured(f"{now if not number else ' ' * len(now)} {line}"), flush=True)
+
+
+def _passes(step: Step, every: float, arguments: dict[str, object], tell: _Teller) -> int:
+    """Look again and again until told to end, or with --once until all is done."""
+    if not arguments["once"]:
+        print(f"Watching {arguments['inbox']}, forecasts go to {arguments['outbox']}. Ctrl-C ends it.", flush=True)
+    try:
+        while True:
+            start = time.monotonic()
+            _, waiting = step(start)
+            took = time.monotonic() - start
+            if arguments["once"] and not waiting:
+                return tell.exit_code
+            time.sleep(max(every, took / SHARE) if not waiting else every)
+    except KeyboardInterrupt:
+        print("Ended. What was not done yet is done when it is started again.", flush=True)
+        return DONE
