@@ -121,3 +121,26 @@ def test_wrong_options_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean --code?" in told
     assert "--until: must be a time" in told
     assert "--topic: must be projects/PROJECT/topics/NAME" in told
+
+
+def test_a_watched_bucket_is_forecast_once(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.upload("in/one.csv", daily())
+    stage.upload("in/bad.csv", "x,y\n1,2\n")
+    stage.upload("in/two.manifest.json", "{")
+    watch = ["watch", f"gs://{stage.uploads}/in", stage.output, f"--dataset={stage.dataset}", "--once", "--horizon=3"]
+    assert cli.main(watch) == 3
+    told = capsys.readouterr().out
+    assert "complete  one.csv: 1 series (D)" in told
+    assert "failed    bad.csv" in told
+    assert "BAD_MANIFEST" in told
+    note = next(name for name in stage.names() if name.endswith("in/bad.csv.problem.txt"))
+    assert "NO_DATE_COLUMN" in stage.object(note).download_as_text()
+    assert {row["output"]: row["status"] for row in stage.receipts()} == {
+        "in/one.csv": "complete",
+        "in/bad.csv": "failed",
+    }
+    assert cli.main(watch) == 0
+    assert "bad.csv" not in capsys.readouterr().out
+    stage.upload("in/bad.csv", daily(1))
+    assert cli.main(watch) == 0
+    assert not [name for name in stage.names() if name.endswith(".problem.txt")]
