@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 include gcp.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-cloud cloud test test-cloud check check-long lint types coverage bench lock generated clean
+.PHONY: help install demo demo-cloud cloud test test-cloud test-browser check check-long lint types coverage bench lock generated clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,11 +36,15 @@ demo: $(VENV)/.installed  ## make sample files, forecast them, query and draw th
 	@$(BIN)/python demo/run.py
 
 test: $(VENV)/.installed-dev  ## the tests, in a few minutes
-	$(BIN)/python -m pytest -m "not long and not cloud" -n 2
+	$(BIN)/python -m pytest -m "not long and not cloud and not browser" -n 2
 
 test-cloud: $(VENV)/.installed-dev  ## the tests against Pub/Sub, Cloud Storage and BigQuery servers on this machine (needs Go)
 	$(BIN)/python -m tests.local_cloud install
 	DROPCAST_REQUIRE_CLOUD=1 $(BIN)/python -m pytest -m "cloud and not long" -n 2 --dist loadfile
+
+test-browser: $(VENV)/.installed-dev  ## the tests of pages, in a headless Chromium that it fetches
+	$(BIN)/python -m tests.browser.install
+	DROPCAST_REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/browser -m "browser and not long"
 
 cloud: $(VENV)/.installed-dev  ## start these servers and print what to export (needs Go; Ctrl-C ends them)
 	@$(BIN)/python -m tests.local_cloud
@@ -57,13 +61,13 @@ lint: $(VENV)/.installed-dev  ## style
 types: $(VENV)/.installed-dev  ## types
 	$(BIN)/mypy
 
-check: lint types test test-cloud  ## what .ci/run runs
+check: lint types test test-cloud test-browser  ## what .ci/run runs
 
 check-long: check coverage  ## the tests that take long, too
-	DROPCAST_REQUIRE_CLOUD=1 $(BIN)/python -m pytest -m long
+	DROPCAST_REQUIRE_CLOUD=1 DROPCAST_REQUIRE_BROWSER=1 $(BIN)/python -m pytest -m long
 
 coverage: $(VENV)/.installed-dev  ## the tests, and how much of the code they reach
-	$(BIN)/python -m pytest -m "not long and not cloud" -n 2 --cov --cov-report=term
+	$(BIN)/python -m pytest -m "not long and not cloud and not browser" -n 2 --cov --cov-report=term
 
 bench: $(VENV)/.installed $(RIVALS)/.installed  ## benchmarks: ratios measured side by side with prophet and others
 	$(BIN)/python benchmarks/overhead.py
@@ -87,4 +91,4 @@ lock:  ## resolve the dependencies anew (needs uv)
 	  pyproject.toml --extra dataflow --extra dev -c requirements-dataflow.lock -o requirements-dev.lock
 
 clean:  ## remove what make made
-	rm -rf $(VENV) $(RIVALS) .local-cloud build dist *.egg-info demo/files demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(RIVALS) .local-cloud .browser build dist *.egg-info demo/files demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.downloads import required
 from tests.local_cloud.cloud import LocalCloud, Unavailable
 
 DAYS = 40
@@ -32,7 +33,7 @@ def cloud() -> Iterator[LocalCloud]:
     try:
         servers = LocalCloud().start()
     except Unavailable as error:
-        if os.environ.get("CI") or os.environ.get("DROPCAST_REQUIRE_CLOUD"):
+        if required("DROPCAST_REQUIRE_CLOUD"):
             raise
         pytest.skip(str(error))
     before = dict(os.environ)

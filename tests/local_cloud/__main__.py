@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 
+from tests.downloads import Unavailable
 from tests.local_cloud import install
 from tests.local_cloud.cloud import LocalCloud
 
@@ -19,7 +20,7 @@ def main(arguments: list[str]) -> int:
     try:
         install.storage_and_pubsub()
         install.bigquery_python()
-    except install.Unavailable as reason:
+    except Unavailable as reason:
         print(reason, file=sys.stderr)
         return 1
     if arguments:

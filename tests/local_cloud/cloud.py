@@ -21,9 +21,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.downloads import Unavailable
 from tests.local_cloud import install
 from tests.local_cloud.bigquery_front import BigQueryFront
-from tests.local_cloud.install import Unavailable
 
 __all__ = ["LocalCloud", "Unavailable"]
 

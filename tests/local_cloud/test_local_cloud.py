@@ -26,6 +26,7 @@ import pytest
 from google.api_core.exceptions import BadRequest, Conflict, NotFound, PreconditionFailed
 from google.cloud import bigquery
 
+from tests.downloads import required
 from tests.local_cloud.cloud import LocalCloud, Unavailable
 from tests.local_cloud.fault_proxy import FaultProxy, Rule, TcpProxy
 
@@ -40,7 +41,7 @@ def cloud() -> Iterator[LocalCloud]:
         with LocalCloud() as started:
             yield started
     except Unavailable as reason:
-        if os.environ.get("CI") or os.environ.get("DROPCAST_REQUIRE_CLOUD"):
+        if required("DROPCAST_REQUIRE_CLOUD"):
             raise
         pytest.skip(str(reason))
 
