@@ -12,6 +12,7 @@ COMMANDS = {
     "watch": "forecast what is dropped into a folder, for as long as it runs",
     "check": "say what would be done with a CSV; fit nothing",
     "plot": "draw history, forecast and interval",
+    "report": "write a run as one HTML page",
     "query": "ask the tables in SQL",
     "run": "run the Beam pipeline",
     "reconcile": "request what lies in a bucket and has no receipt",

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import csv as pa_csv
 
+from pipeline.core.calendars import MINUTE
+from pipeline.core.date_style import recognise_dates
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.series_batch import Layout, flat_list
+from pipeline.core.series_batch import Layout, flat_list, series_id
+from pipeline.core.text_chunks import open_source
+from pipeline.errors import RecordError
 
 
 def level_text(level: float) -> str:
@@ -63,3 +69,50 @@ def _quoted(text: pa.StringArray) -> pa.StringArray:
         return text
     doubled = pc.replace_substring(text, '"', '""')
     return pc.if_else(special, pc.binary_join_element_wise('"', doubled, '"', ""), text)
+
+
+def read_forecast_csv(
+    path: Path, id_columns: tuple[str, ...], value_name: str, spec: ForecastSpec
+) -> dict[str, dict[str, np.ndarray]]:
+    """Return each series' forecast, by the names of the CSV's columns; components go by `component NAME`.
+
+    Args:
+        path: a forecast of ours.
+        id_columns: its id columns.
+        value_name: name of the value column, which names a series without ids.
+        spec: with which it was made.
+
+    Raises:
+        RecordError: if it cannot be read, or is no forecast.
+    """
+    try:
+        open_source(path).close()
+    except RecordError as error:
+        raise RecordError(error.code, f"The forecast {path} cannot be read: {error}", error.hint) from None
+    types = {name: pa.string() for name in (*id_columns, "date")}
+    refusal = RecordError("NOT_TEXT", f"{path.name} is no forecast of this tool.", "Name the forecast CSV.")
+    try:
+        table = pa_csv.read_csv(
+            path,
+            convert_options=pa_csv.ConvertOptions(column_types=types),
+            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+        )
+    except pa.ArrowInvalid:
+        raise refusal from None
+    if not {*id_columns, "date", "prediction"} <= set(table.column_names):
+        raise refusal
+    text = table.column("date").combine_chunks()
+    style = recognise_dates(text[:100].to_pylist(), "date", 2, spec.date_format)
+    dates, _, offsets = style.read(text)
+    dates = dates + (style.with_offsets(offsets).offset_minutes or 0) * MINUTE
+    ids = list(zip(*(table.column(name).to_pylist() for name in id_columns), strict=True)) or [()] * len(text)
+    rows: dict[str, list[int]] = {}
+    for row, values in enumerate(ids):
+        rows.setdefault(series_id(values, value_name), []).append(row)
+    numbers = {name: np.asarray(table.column(name)) for name in table.column_names if name.startswith("prediction")}
+    for name in spec.component_names:
+        column = f"component_{name}" if f"component_{name}" in table.column_names else name
+        if column in table.column_names and column not in types:
+            numbers[f"component {name}"] = np.asarray(table.column(column).cast(pa.float64()))
+    numbers["date"] = dates.astype("datetime64[us]")
+    return {name: {column: cells[at] for column, cells in numbers.items()} for name, at in rows.items()}

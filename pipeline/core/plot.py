@@ -6,14 +6,11 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from pyarrow import csv as pa_csv
 
-from pipeline.core.calendars import MINUTE
-from pipeline.core.date_style import recognise_dates
+from pipeline.core.forecast_csv import read_forecast_csv
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import load_csv
@@ -70,49 +67,12 @@ def draw(
         ):
             if name in wanted:
                 past[name] = (dates.astype("datetime64[us]")[-periods:], values[-periods:])
-    ahead = _forecasts(forecast, layout.id_columns, layout.value_name, spec)
+    ahead = read_forecast_csv(forecast, layout.id_columns, layout.value_name, spec)
     figure = _figure([name for name in wanted if name in past], past, ahead)
     target.parent.mkdir(parents=True, exist_ok=True)
     # nothing in the file may depend on the time or on chance
     with mpl.rc_context({"svg.hashsalt": "dropcast"}):
         figure.savefig(target, dpi=120, metadata={"Date": None} if target.suffix == ".svg" else {"Software": None})
-
-
-def _forecasts(
-    path: Path, id_columns: tuple[str, ...], value_name: str, spec: ForecastSpec
-) -> dict[str, dict[str, np.ndarray]]:
-    """Return each series' forecast by the names of the CSV's columns."""
-    try:
-        open_source(path).close()
-    except RecordError as error:
-        raise RecordError(error.code, f"The forecast {path} cannot be read: {error}", error.hint) from None
-    types = {name: pa.string() for name in (*id_columns, "date")}
-    refusal = RecordError("NOT_TEXT", f"{path.name} is no forecast of this tool.", "Name the forecast CSV.")
-    try:
-        table = pa_csv.read_csv(
-            path,
-            convert_options=pa_csv.ConvertOptions(column_types=types),
-            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
-        )
-    except pa.ArrowInvalid:
-        raise refusal from None
-    if not {*id_columns, "date", "prediction"} <= set(table.column_names):
-        raise refusal
-    text = table.column("date").combine_chunks()
-    style = recognise_dates(text[:100].to_pylist(), "date", 2, spec.date_format)
-    dates, _, offsets = style.read(text)
-    dates = dates + (style.with_offsets(offsets).offset_minutes or 0) * MINUTE
-    ids = list(zip(*(table.column(name).to_pylist() for name in id_columns), strict=True)) or [()] * len(text)
-    rows: dict[str, list[int]] = {}
-    for row, values in enumerate(ids):
-        rows.setdefault(series_id(values, value_name), []).append(row)
-    numbers = {name: np.asarray(table.column(name)) for name in table.column_names if name.startswith("prediction")}
-    for name in spec.component_names:
-        column = f"component_{name}" if f"component_{name}" in table.column_names else name
-        if column in table.column_names and column not in types:
-            numbers[f"component {name}"] = np.asarray(table.column(column).cast(pa.float64()))
-    numbers["date"] = dates.astype("datetime64[us]")
-    return {name: {column: cells[at] for column, cells in numbers.items()} for name, at in rows.items()}
 
 
 def _figure(names: list[str], past: dict[str, Line], ahead: dict[str, dict[str, np.ndarray]]) -> Figure:

@@ -70,7 +70,8 @@ def new_page(browser: Browser, troubles: list[str]) -> Iterator[NewPage]:
     contexts: list[BrowserContext] = []
 
     def open_page(**options: Any) -> Page:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        # a locale of its own: that of an environment without one is no language tag
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en-US", **options})
         contexts.append(context)
         _watch(context, troubles)
         return context.new_page()

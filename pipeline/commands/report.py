@@ -1,0 +1,74 @@
+"""dropcast report: a run as one HTML page."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from pipeline.commands import OptionsError, parsed, parser_for, refuse
+from pipeline.commands.sending import needs_clients
+from pipeline.core.uris import is_uri
+
+MOST = 10_000
+
+
+def main(argv: list[str]) -> int:
+    """Run the command."""
+    parser = parser_for(
+        "report",
+        "Write what came of a run as one HTML page, which needs neither network nor server: files, scores, each "
+        "series with its forecast and its components, the worst first, and why some were not forecast.",
+        "dropcast report forecasts --save=report.html",
+        "[DIR] [OPTION ...]",
+    )
+    parser.add_argument(
+        "place", nargs="?", metavar="DIR", help="output of a run: a folder or gs://bucket/prefix [forecasts]"
+    )
+    parser.add_argument("--save", metavar="FILE", help="where to [report.html in DIR; for a bucket, here]")
+    parser.add_argument("--most", metavar="N", default=str(MOST), help="series to show, the worst first [%(default)s]")
+    parser.add_argument("--title", metavar="TEXT", help="what it is called")
+    try:
+        arguments = parsed(parser, argv)
+        place = arguments["place"] or "forecasts"
+        if not arguments["most"].isdecimal() or not 0 < int(arguments["most"]) <= 1_000_000:
+            raise OptionsError([f"--most: must be a number from 1 to 1,000,000 (given: {arguments['most']!r})"])
+        if is_uri(place):
+            needs_clients()
+        target = Path(arguments["save"] or ("report.html" if is_uri(place) else Path(place) / "report.html"))
+        title = arguments["title"] or f"Forecasts in {place if is_uri(place) else Path(place).absolute().name}"
+        page = report(place, title, int(arguments["most"]))
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(page)
+        except OSError as error:
+            raise OptionsError([f"--save: {target} cannot be written: {error.strerror}"]) from None
+    except FileNotFoundError as error:
+        return refuse(OptionsError([f"DIR: {error}"]))
+    except OptionsError as error:
+        return refuse(error)
+    print(target)
+    return 0
+
+
+def report(place: str, title: str, most: int = MOST) -> bytes:
+    """Return the page.
+
+    Args:
+        place: output of a run, a folder or gs://bucket/prefix.
+        title: what the page is called.
+        most: how many series it shows, the worst first.
+
+    Raises:
+        FileNotFoundError: if nothing was forecast there.
+    """
+    from pipeline.report.page import Page  # these import DuckDB and the engine
+    from pipeline.report.series import series_of_file
+    from pipeline.results import open_results
+
+    with tempfile.TemporaryDirectory(prefix="dropcast-") as scratch:
+        results = open_results(place, Path(scratch))
+        files = results.files()
+        page = Page(title, files, results.strays(), most)
+        for number, file in enumerate(files):
+            page.add(series_of_file(results, number, file, Path(scratch) / "work"))
+        return page.html()

@@ -1,0 +1,177 @@
+"""What the report shows of each series: history, forecast, components, score."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.core.engine import engine_named
+from pipeline.core.forecast_batch import forecast_block
+from pipeline.core.forecast_csv import level_text, read_forecast_csv
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
+from pipeline.core.load_series import load_csv
+from pipeline.core.requests import OPERATORS_FIELDS
+from pipeline.core.series_batch import Layout, lists_of
+from pipeline.core.text_chunks import open_source
+from pipeline.elements import Receipt
+from pipeline.errors import RecordError
+from pipeline.results import FileResult, Results
+
+Dates = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass
+class ReportedSeries:
+    """A series of the report.
+
+    Attributes:
+        file: number of its file in the report.
+        name: its id; the value column's name if the file has one series only.
+        frequency: its calendar; "" if unknown.
+        score: its MASE over the last horizon, held out; NaN if there is none.
+        past: dates (microseconds, as the file has them, without an offset) and values of its history, both shape (n,).
+        ahead: dates forecast, shape (h,).
+        forecast: shape (h,); empty if it failed.
+        intervals: level as text, lower and upper ends, each of shape (h,).
+        components: see core/model/profiles.py: name, over, share, x, values.
+        code, reason, hint: why it was not forecast; "" if it was.
+    """
+
+    file: int
+    name: str
+    frequency: str = ""
+    score: float = float("nan")
+    past: tuple[Dates, Floats] = field(default_factory=lambda: (np.empty(0, np.int64), np.empty(0)))
+    ahead: Dates = field(default_factory=lambda: np.empty(0, np.int64))
+    forecast: Floats = field(default_factory=lambda: np.empty(0))
+    intervals: list[tuple[str, Floats, Floats]] = field(default_factory=list)
+    components: list[tuple[str, str, bool, Any, Floats]] = field(default_factory=list)
+    code: str = ""
+    reason: str = ""
+    hint: str = ""
+
+
+def series_of_file(results: Results, number: int, file: FileResult, scratch: Path) -> Iterator[ReportedSeries]:
+    """Yield the series of a file, as far as they can be told: its CSV and its forecast may be gone.
+
+    Args:
+        results: what it is among.
+        number: of the file in the report.
+        file: it.
+        scratch: a folder for work files.
+    """
+    receipt = file.receipt
+    failed = {letter.series_id: letter for letter in file.letters if letter.scope == "series"}
+    whole = next((letter for letter in file.letters if letter.scope == "file"), None)
+    source = None if whole is not None and not failed else results.source(receipt)
+    for one in _told(results, number, receipt, source, scratch):
+        letter = failed.pop(one.name, None)
+        if letter is not None or not len(one.forecast):
+            letter = letter or whole
+            one.code, one.reason, one.hint = (
+                (letter.code, letter.message, letter.hint) if letter else ("", "It has no forecast.", "")
+            )
+            one.forecast, one.score = np.empty(0), float("nan")
+        yield one
+    for name, letter in failed.items():  # whose history could not be read again
+        yield ReportedSeries(number, name, code=letter.code, reason=letter.message, hint=letter.hint)
+
+
+def _told(
+    results: Results, number: int, receipt: Receipt, source: Path | None, scratch: Path
+) -> Iterator[ReportedSeries]:
+    spec = ForecastSpec.from_json(receipt.spec)
+    forecast = results.forecast(receipt) if receipt.status != "failed" else None
+    if source is None:
+        if forecast is not None:
+            yield from _from_forecast_alone(number, forecast, spec)
+        return
+    with open_source(source) as raw:
+        try:
+            loaded = load_csv(raw, spec, Limits(), scratch)
+        except RecordError:  # as its dead letter says
+            return
+    layout = loaded.layout
+    ahead = {} if forecast is None else _forecasts(forecast, layout.id_columns, layout.value_name, spec)
+    for batch in loaded.batches():
+        yield from _of_batch(number, batch, layout, spec, ahead)
+
+
+def _forecasts(path: Path, id_columns: Sequence[str], value_name: str, spec: ForecastSpec) -> dict[str, Any]:
+    try:
+        return read_forecast_csv(path, tuple(id_columns), value_name, spec)
+    except RecordError:  # it was overwritten by something else
+        return {}
+
+
+def _of_batch(
+    number: int, batch: pa.RecordBatch, layout: Layout, spec: ForecastSpec, ahead: dict[str, Any]
+) -> Iterator[ReportedSeries]:
+    scores, components = _remade(batch, layout, spec)
+    columns = zip(
+        batch.column("series_id").to_pylist(), batch.column("frequency").to_pylist(), lists_of(batch, "ds"),
+        lists_of(batch, "y"), strict=True)  # fmt: skip
+    for row, (name, frequency, dates, values) in enumerate(columns):
+        one = ReportedSeries(number, name, frequency or "", scores[row], (dates.astype(np.int64), values))
+        one.components = components.get(row, [])
+        _add_forecast(one, ahead.get(name), spec)
+        yield one
+
+
+def _add_forecast(one: ReportedSeries, found: dict[str, Any] | None, spec: ForecastSpec) -> None:
+    if found is None:
+        return
+    one.ahead = found["date"].astype("datetime64[us]").astype(np.int64)
+    one.forecast = found["prediction"]
+    for level in spec.level:
+        suffix = f"_{level_text(level)}" if len(spec.level) > 1 else ""
+        if f"prediction_lower{suffix}" in found:
+            ends = (found[f"prediction_lower{suffix}"], found[f"prediction_upper{suffix}"])
+            one.intervals.append((level_text(level), *ends))
+
+
+def _from_forecast_alone(number: int, forecast: Path, spec: ForecastSpec) -> Iterator[ReportedSeries]:
+    """Yield the series of a forecast whose CSV is gone; its id columns are those before the date."""
+    with open_source(forecast) as file:
+        header = file.read(1 << 16).decode(errors="replace").split("\n")[0].rstrip("\r").split(",")
+    ids = list(itertools.takewhile(lambda name: name != "date", header))
+    for name, found in _forecasts(forecast, ids, forecast.name.split(".")[0], spec).items():
+        one = ReportedSeries(number, name)
+        _add_forecast(one, found, spec)
+        yield one
+
+
+def _remade(
+    batch: pa.RecordBatch, layout: Layout, spec: ForecastSpec
+) -> tuple[list[float], dict[int, list[tuple[str, str, bool, Any, Floats]]]]:
+    """Return each series' score and components, worked out anew: the native engine takes microseconds for a series.
+
+    What stan has forecast is taken apart by the native engine too: the model is the same.
+    """
+    from pipeline.core.model.profiles import profiles  # imports numba
+    from pipeline.core.native_engine import SeriesArrays, fit_block
+
+    # models were fitted to another history: what is shown is this one's
+    bare = spec.model_copy(
+        update={"engine": "native", "score": True, "level": (), "components": False, "mcmc_samples": 0}
+        | dict.fromkeys(OPERATORS_FIELDS)
+    )
+    scores = forecast_block(batch, layout.extras, bare, Limits(), engine_named("native")).column("mase")
+    block = SeriesArrays.of(batch, layout.extras, bare)
+    components: dict[int, list[tuple[str, str, bool, Any, Floats]]] = {}
+    for fitted in fit_block(block, bare):
+        for profile in profiles(fitted, block):
+            for i, member in enumerate(fitted.members.tolist()):
+                x = profile.x[i] if profile.x.ndim == 2 else profile.x
+                told = (profile.name, profile.over, profile.share, x, profile.values[i])
+                components.setdefault(int(block.members[member]), []).append(told)
+    return [float("nan") if score is None else score for score in scores.to_pylist()], components
