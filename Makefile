@@ -3,13 +3,14 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 RIVALS := .venv-rivals
+AIRFLOW := .venv-airflow
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 include gcp.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-cloud cloud test test-cloud test-browser check check-long lint types coverage bench lock generated clean
+.PHONY: help install demo demo-cloud cloud test test-cloud test-browser check check-long lint types coverage bench lock generated clean test-airflow
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +46,16 @@ test-cloud: $(VENV)/.installed-dev  ## the tests against Pub/Sub, Cloud Storage 
 test-browser: $(VENV)/.installed-dev  ## the tests of pages, in a headless Chromium that it fetches
 	$(BIN)/python -m tests.browser.install
 	DROPCAST_REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/browser -m "browser and not long"
+
+test-airflow: $(AIRFLOW)/.installed  ## the tests of the Airflow DAG, in an environment of its own
+	$(AIRFLOW)/bin/python -m pytest --confcutdir=tests/airflow tests/airflow
+
+$(AIRFLOW)/.installed: orchestration/airflow/requirements.txt
+	@echo "Installing Airflow into $(AIRFLOW) (once; some minutes on a slow line) ..."
+	@$(PYTHON) -m venv --clear $(AIRFLOW)
+	@$(AIRFLOW)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps -r $<
+	@$(AIRFLOW)/bin/python -m pip check
+	@touch $@
 
 cloud: $(VENV)/.installed-dev  ## start these servers and print what to export (needs Go; Ctrl-C ends them)
 	@$(BIN)/python -m tests.local_cloud
@@ -89,6 +100,10 @@ lock:  ## resolve the dependencies anew (needs uv)
 	  pyproject.toml --extra dataflow -c requirements.lock -o requirements-dataflow.lock
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
 	  pyproject.toml --extra dataflow --extra dev -c requirements-dataflow.lock -o requirements-dev.lock
+	uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
+	  --exclude-newer 2026-08-27 orchestration/airflow/requirements.in -o orchestration/airflow/requirements.txt
 
 clean:  ## remove what make made
 	rm -rf $(VENV) $(RIVALS) .local-cloud .browser build dist *.egg-info demo/files demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+	rm -rf $(VENV) $(RIVALS) $(AIRFLOW) .local-cloud build dist *.egg-info demo/files demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -16,6 +16,9 @@ from tests.naive_engine import NaiveEngine
 settings.register_profile("dropcast", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("dropcast")
 
+# They have an environment of their own: `make test-airflow`.
+collect_ignore = ["airflow"]
+
 WriteCsv = Callable[..., Path]
 
 
