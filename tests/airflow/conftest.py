@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
+import shutil
 import socket
 import sys
 import tempfile
@@ -16,6 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 # before anything of Airflow is imported
 HOME = tempfile.mkdtemp(prefix="dropcast-airflow-")
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 os.environ |= {
     "AIRFLOW_HOME": HOME,
     "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
