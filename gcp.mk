@@ -1,12 +1,15 @@
 # The life of a deployment. DRY_RUN=1 prints what would be done.
 #
-#   make gcp-setup PROJECT=acme-data EMAIL=data@acme.example     everything but the job
+#   make gcp-setup PROJECT=acme-data EMAIL=data@acme.example     everything but the jobs
 #   make gcp-release PROJECT=acme-data VERSION=0.1.0             build, scan and release image and templates
 #   make gcp-run PROJECT=acme-data VERSION=0.1.0                 start the streaming job, or update it to a version
 #   make gcp-backfill PROJECT=acme-data VERSION=0.1.0 INPUT='gs://acme-data-dropcast-uploads/2026/*.csv'
-#   make gcp-drain PROJECT=acme-data                             end the streaming job; nothing is lost
+#   make gcp-drain PROJECT=acme-data                             end the jobs; nothing is lost
 #   make gcp-load-test PROJECT=acme-data UPLOADS=100             upload copies of a made-up CSV
 #   make gcp-destroy PROJECT=acme-data                           everything but data; with DATA=destroy that too
+#
+# What holds from one target to the next (a budget, a key, batch_schedule, ...) stands in terraform/example/terraform.tfvars;
+# EMAIL is kept beside it, since an apply without it would take the alerts' address away.
 
 REGION ?= europe-west1
 NAME ?= dropcast
@@ -14,10 +17,12 @@ UPLOADS ?= 100
 EMAIL ?=
 DO := $(if $(DRY_RUN),@echo,)
 TF := terraform -chdir=terraform/example
-TF_VARS = -var=project=$(PROJECT) -var=region=$(REGION) $(if $(EMAIL),-var=alert_email=$(EMAIL))
+TF_VARS = -var=project=$(PROJECT) -var=region=$(REGION) -var=name=$(NAME)
+OUTPUT = $(if $(DRY_RUN),{terraform-output:$(1)},$$($(TF) output -raw $(1)))
 TEMPLATES = gs://$(PROJECT)-$(NAME)-temp/templates
 REPOSITORY = $(REGION)-docker.pkg.dev/$(PROJECT)/$(NAME)
-WORKER = $(NAME)-worker@$(PROJECT).iam.gserviceaccount.com
+SERVICES = artifactregistry bigquery billingbudgets cloudbuild cloudkms cloudresourcemanager cloudscheduler compute dataflow \
+  iam logging monitoring ondemandscanning pubsub storage
 
 .PHONY: gcp-setup gcp-release gcp-run gcp-backfill gcp-drain gcp-rollback gcp-load-test gcp-destroy need-project need-version
 
@@ -28,13 +33,14 @@ need-version: need-project
 	@test -n "$(VERSION)" || { echo "VERSION is missing: make $(MAKECMDGOALS) VERSION=0.1.0"; exit 2; }
 
 gcp-setup: need-project  ## Google Cloud: make buckets, topics, tables, accounts and alerts (DRY_RUN=1 only tells)
-	$(DO) gcloud services enable --project=$(PROJECT) artifactregistry.googleapis.com bigquery.googleapis.com \
-	  cloudbuild.googleapis.com dataflow.googleapis.com ondemandscanning.googleapis.com pubsub.googleapis.com storage.googleapis.com
+	$(DO) gcloud services enable --project=$(PROJECT) $(SERVICES:%=%.googleapis.com)
+	$(if $(EMAIL),$(DO) sh -c 'echo "alert_email = \"$(EMAIL)\"" > terraform/example/email.auto.tfvars')
 	$(DO) $(TF) init
-	$(DO) $(TF) apply $(TF_VARS)
+	$(DO) $(TF) apply $(TF_VARS) $(if $(VERSION),-var=template_version=$(VERSION))
 
 gcp-release: need-version  ## Google Cloud: build, scan and release a VERSION
 	$(DO) gcloud builds submit --project=$(PROJECT) --region=$(REGION) --config=cloudbuild.yaml \
+	  --gcs-source-staging-dir=gs://$(PROJECT)-$(NAME)-temp/source \
 	  --service-account=projects/$(PROJECT)/serviceAccounts/$(NAME)-builder@$(PROJECT).iam.gserviceaccount.com \
 	  --substitutions=_VERSION=$(VERSION),_REPOSITORY=$(REPOSITORY),_TEMPLATES=$(TEMPLATES)
 
@@ -46,12 +52,10 @@ gcp-rollback: gcp-run  ## Google Cloud: the same as gcp-run, with an earlier VER
 gcp-backfill: need-version  ## Google Cloud: forecast INPUT once, with the batch template
 	@test -n "$(INPUT)" || { echo "INPUT is missing: make gcp-backfill INPUT='gs://bucket/2026/*.csv'"; exit 2; }
 	$(DO) gcloud dataflow flex-template run $(NAME)-backfill --project=$(PROJECT) --region=$(REGION) \
-	  --template-file-gcs-location=$(TEMPLATES)/$(VERSION)/batch.json --service-account-email=$(WORKER) \
-	  --temp-location=gs://$(PROJECT)-$(NAME)-temp/temp --staging-location=gs://$(PROJECT)-$(NAME)-temp/staging \
-	  --disable-public-ips \
-	  --parameters='input=$(INPUT),output=gs://$(PROJECT)-$(NAME)-forecasts/daily,dataset=$(PROJECT).$(subst -,_,$(NAME))'
+	  --template-file-gcs-location=$(TEMPLATES)/$(VERSION)/batch.json $(call OUTPUT,launch_flags) \
+	  --parameters="^~^input=$(INPUT)~$(call OUTPUT,launch_parameters)"
 
-gcp-drain: need-project  ## Google Cloud: end the streaming job once what it has begun is done
+gcp-drain: need-project  ## Google Cloud: end the streaming job once what it has begun is done, and the nightly one
 	$(DO) $(TF) apply $(TF_VARS)
 
 gcp-load-test: need-project  ## Google Cloud: upload UPLOADS copies of a made-up CSV at once

@@ -1,5 +1,5 @@
 terraform {
-  required_version = ">= 1.7"
+  required_version = ">= 1.9"
   required_providers {
     google      = { source = "hashicorp/google", version = ">= 8.0, < 9.0" }
     google-beta = { source = "hashicorp/google-beta", version = ">= 8.0, < 9.0" }
@@ -17,14 +17,50 @@ variable "region" {
   default     = "europe-west1"
 }
 
+variable "name" {
+  description = "Prefix of all names."
+  type        = string
+  default     = "dropcast"
+}
+
 variable "template_version" {
   description = "Released version to run; null before the first release."
   type        = string
   default     = null
 }
 
+variable "batch_schedule" {
+  description = "When a batch job looks for uploads without a forecast; null for never."
+  type        = string
+  default     = "30 4 * * *"
+}
+
+variable "batch_time_zone" {
+  description = "Time zone of batch_schedule."
+  type        = string
+  default     = "Etc/UTC"
+}
+
 variable "alert_email" {
   description = "Who is told when something is wrong."
+  type        = string
+  default     = null
+}
+
+variable "budget" {
+  description = "Monthly budget; null for none."
+  type        = object({ billing_account = string, amount = number })
+  default     = null
+}
+
+variable "kms_key" {
+  description = "Key of your own; null for Google's."
+  type        = string
+  default     = null
+}
+
+variable "subnetwork" {
+  description = "Subnetwork of the workers; null makes one."
   type        = string
   default     = null
 }
@@ -35,28 +71,49 @@ variable "deletion_protection" {
   default     = true
 }
 
+# Budgets and service identities are asked for on behalf of a project, which credentials of a person do not name.
 provider "google" {
-  project = var.project
-  region  = var.region
+  project               = var.project
+  region                = var.region
+  billing_project       = var.project
+  user_project_override = true
 }
 
 provider "google-beta" {
-  project = var.project
-  region  = var.region
+  project               = var.project
+  region                = var.region
+  billing_project       = var.project
+  user_project_override = true
 }
 
 module "dropcast" {
   source           = "../modules/dropcast"
   project          = var.project
   region           = var.region
+  name             = var.name
   template_version = var.template_version
+  batch_schedule   = var.batch_schedule
+  batch_time_zone  = var.batch_time_zone
   alert_email      = var.alert_email
+  budget           = var.budget
+  kms_key          = var.kms_key
+  subnetwork       = var.subnetwork
 
   deletion_protection = var.deletion_protection
   options             = { horizon = "28", history = "true" }
 }
 
 output "dropcast" {
-  description = "What the make targets use."
+  description = "Names of what was made."
   value       = module.dropcast
+}
+
+output "launch_flags" {
+  description = "For make gcp-backfill."
+  value       = module.dropcast.launch_flags
+}
+
+output "launch_parameters" {
+  description = "For make gcp-backfill."
+  value       = module.dropcast.launch_parameters
 }

@@ -1,6 +1,13 @@
 locals {
-  channels = [for channel in google_monitoring_notification_channel.email : channel.id]
-  job      = "resource.type = \"dataflow_job\" AND resource.labels.job_name = \"${var.name}\""
+  channels  = [for channel in google_monitoring_notification_channel.email : channel.id]
+  streaming = var.template_version != null && var.streaming
+  nightly   = var.template_version != null && var.batch_schedule != null
+  job       = "resource.type = \"dataflow_job\" AND resource.labels.job_name = \"${var.name}\""
+  jobs      = "resource.type = \"dataflow_job\" AND resource.labels.job_name = monitoring.regex.full_match(\"${var.name}(-nightly|-backfill)?\")"
+  # the pipeline logs a line a receipt: "failed gs://...", "partial gs://..."
+  receipts  = "resource.type=\"dataflow_step\" AND resource.labels.job_name"
+  requests  = "pubsub_googleapis_com:topic_send_request_count{monitored_resource=\"pubsub_topic\",response_class=\"success\",topic_id"
+  published = { for topic in [google_pubsub_topic.uploads, google_pubsub_topic.receipts] : topic.name => "sum(increase(${local.requests}=\"${topic.name}\"}[1h]))" }
 }
 
 resource "google_monitoring_notification_channel" "email" {
@@ -11,48 +18,34 @@ resource "google_monitoring_notification_channel" "email" {
   labels       = { email_address = var.alert_email }
 }
 
-# The pipeline logs one line a receipt: "failed gs://...", "partial gs://...".
-resource "google_logging_metric" "dead_letters" {
-  project = var.project
-  name    = "${var.name}-dead-letters"
-  filter  = "resource.type=\"dataflow_step\" AND resource.labels.job_name=\"${var.name}\" AND jsonPayload.message=~\"^(failed|partial) gs://\""
-  metric_descriptor {
-    metric_kind = "DELTA"
-    value_type  = "INT64"
-  }
-}
-
-resource "google_monitoring_alert_policy" "policies" {
-  for_each = {
+# What each means, and what to do: docs/run-book.md.
+resource "google_monitoring_alert_policy" "levels" {
+  for_each = { for name, policy in {
     backlog = {
+      made      = local.streaming
       title     = "uploads wait for more than 15 minutes"
       filter    = "resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = \"${google_pubsub_subscription.uploads.name}\" AND metric.type = \"pubsub.googleapis.com/subscription/oldest_unacked_message_age\""
       threshold = 900
-      aligner   = "ALIGN_MAX"
+      duration  = "300s"
       hint      = "Is the job running, and may it scale? docs/run-book.md, Backlog."
     }
     watermark = {
+      made      = local.streaming
       title     = "the job is more than 15 minutes behind"
       filter    = "${local.job} AND metric.type = \"dataflow.googleapis.com/job/data_watermark_age\""
       threshold = 900
-      aligner   = "ALIGN_MAX"
+      duration  = "300s"
       hint      = "A step is stuck or retried: look at its errors. docs/run-book.md, Backlog."
     }
-    dead_letters = {
-      title     = "files or series could not be forecast"
-      filter    = "resource.type = \"dataflow_job\" AND metric.type = \"logging.googleapis.com/user/${google_logging_metric.dead_letters.name}\""
+    failed = {
+      made      = true
+      title     = "a job has failed"
+      filter    = "${local.jobs} AND metric.type = \"dataflow.googleapis.com/job/is_failed\""
       threshold = 0
-      aligner   = "ALIGN_DELTA"
-      hint      = "SELECT * FROM open_dead_letters. docs/delivery.md, What to do when dead letters appear."
+      duration  = "0s"
+      hint      = "Streaming, nightly or backfill: its log says why. docs/run-book.md, No job."
     }
-    unforecast = {
-      title     = "uploads stay without a forecast"
-      filter    = "resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = \"${google_pubsub_subscription.uploads.name}\" AND metric.type = \"pubsub.googleapis.com/subscription/expired_ack_deadlines_count\""
-      threshold = 100
-      aligner   = "ALIGN_DELTA"
-      hint      = "Messages are given out and not acknowledged. Run dropcast reconcile. docs/run-book.md, Reconcile."
-    }
-  }
+  } : name => policy if policy.made }
   project      = var.project
   display_name = "${var.name}: ${each.value.title}"
   combiner     = "OR"
@@ -62,11 +55,98 @@ resource "google_monitoring_alert_policy" "policies" {
       filter          = each.value.filter
       comparison      = "COMPARISON_GT"
       threshold_value = each.value.threshold
-      duration        = "300s"
+      duration        = each.value.duration
       aggregations {
         alignment_period   = "300s"
-        per_series_aligner = each.value.aligner
+        per_series_aligner = "ALIGN_MAX"
       }
+    }
+  }
+  documentation {
+    content = each.value.hint
+  }
+  notification_channels = local.channels
+}
+
+resource "google_monitoring_alert_policy" "no_job" {
+  count        = local.streaming ? 1 : 0
+  project      = var.project
+  display_name = "${var.name}: the streaming job does not run"
+  combiner     = "OR"
+  conditions {
+    display_name = "the streaming job has had no worker for 15 minutes"
+    condition_absent {
+      filter   = "${local.job} AND metric.type = \"dataflow.googleapis.com/job/current_num_vcpus\""
+      duration = "900s"
+      aggregations {
+        alignment_period     = "300s"
+        per_series_aligner   = "ALIGN_MAX"
+        cross_series_reducer = "REDUCE_MAX" # an update makes a new job: the end of the old one's series is no absence
+        group_by_fields      = ["resource.label.job_name"]
+      }
+    }
+  }
+  documentation {
+    content = "Somebody cancelled it, or it failed: start it again. docs/run-book.md, No job."
+  }
+  notification_channels = local.channels
+}
+
+resource "google_monitoring_alert_policy" "silence" {
+  count        = local.streaming ? 1 : 0
+  project      = var.project
+  display_name = "${var.name}: uploads come and no receipt goes"
+  combiner     = "OR"
+  conditions {
+    display_name = "uploads within the hour, and for half an hour no receipt"
+    condition_prometheus_query_language {
+      query                     = "(${local.published[google_pubsub_topic.uploads.name]} > 0) unless (${local.published[google_pubsub_topic.receipts.name]} > 0)"
+      duration                  = "1800s"
+      evaluation_interval       = "60s"
+      disable_metric_validation = true # a project that never published has no such metric yet
+    }
+  }
+  documentation {
+    content = "Messages are taken and nothing comes of them. docs/run-book.md, Uploads without forecast."
+  }
+  notification_channels = local.channels
+}
+
+# Of log lines themselves: a metric made of them could not be named here before the first line was written.
+resource "google_monitoring_alert_policy" "lines" {
+  for_each = { for name, policy in {
+    dead_letters = {
+      made   = true
+      title  = "files or series could not be forecast"
+      filter = "${local.receipts}=~\"^${var.name}(${local.streaming ? "" : "-nightly|"}-backfill)?$\" AND jsonPayload.message=~\"^(failed|partial) gs://\""
+      hint   = "SELECT * FROM open_dead_letters. docs/run-book.md, Dead letters."
+    }
+    unforecast = { # a file that fails again each night is not told of each night
+      made   = local.nightly && local.streaming
+      title  = "uploads had no forecast until the nightly job made it"
+      filter = "${local.receipts}=\"${var.name}-nightly\" AND jsonPayload.message=~\"^(complete|partial) gs://\""
+      hint   = "The stream missed them. docs/run-book.md, Uploads without forecast."
+    }
+    launch = {
+      made   = local.nightly
+      title  = "the nightly job could not be started"
+      filter = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"${var.name}-nightly\" AND severity>=ERROR"
+      hint   = "409: last night's still runs. 403: a permission is missing. docs/run-book.md, No job."
+    }
+  } : name => policy if policy.made }
+  project      = var.project
+  display_name = "${var.name}: ${each.value.title}"
+  combiner     = "OR"
+  conditions {
+    display_name = each.value.title
+    condition_matched_log {
+      filter = each.value.filter
+    }
+  }
+  alert_strategy {
+    auto_close = "86400s"
+    notification_rate_limit {
+      period = "3600s" # a bad folder of a thousand files is one message
     }
   }
   documentation {
@@ -80,7 +160,7 @@ resource "google_billing_budget" "budget" {
   billing_account = var.budget.billing_account
   display_name    = "${var.name}: spend"
   budget_filter {
-    projects = ["projects/${var.project}"]
+    projects = ["projects/${data.google_project.project.number}"] # an id comes back as the number: a change each time
   }
   amount {
     specified_amount {
@@ -93,7 +173,10 @@ resource "google_billing_budget" "budget" {
   threshold_rules {
     threshold_percent = 1.0
   }
-  all_updates_rule {
-    monitoring_notification_channels = local.channels
+  dynamic "all_updates_rule" { # without a channel the billing account's administrators are told, as they are anyway
+    for_each = local.channels[*]
+    content {
+      monitoring_notification_channels = [all_updates_rule.value]
+    }
   }
 }

@@ -28,6 +28,7 @@ resource "google_bigquery_dataset" "dropcast" {
       kms_key_name = default_encryption_configuration.value
     }
   }
+  depends_on = [google_kms_crypto_key_iam_member.agents]
 }
 
 resource "google_bigquery_table" "tables" {

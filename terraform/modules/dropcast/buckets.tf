@@ -16,12 +16,21 @@ resource "google_storage_bucket" "uploads" {
   soft_delete_policy { # what was uploaded by mistake over something else can be had back
     retention_duration_seconds = 604800
   }
+  lifecycle_rule { # the only one: uploads are not ours to delete
+    condition {
+      age = 7
+    }
+    action {
+      type = "AbortIncompleteMultipartUpload"
+    }
+  }
   dynamic "encryption" {
     for_each = var.kms_key[*]
     content {
       default_kms_key_name = encryption.value
     }
   }
+  depends_on = [google_kms_crypto_key_iam_member.agents]
 }
 
 resource "google_storage_bucket" "forecasts" {
@@ -60,6 +69,7 @@ resource "google_storage_bucket" "forecasts" {
       default_kms_key_name = encryption.value
     }
   }
+  depends_on = [google_kms_crypto_key_iam_member.agents]
 }
 
 resource "google_storage_bucket" "temp" {
@@ -75,10 +85,12 @@ resource "google_storage_bucket" "temp" {
   soft_delete_policy {
     retention_duration_seconds = 0
   }
-  lifecycle_rule { # template specs stay: they are what a job can be rolled back to
+  # Template specs stay, since a job can be rolled back to them, and so does staging/: workers that a streaming job
+  # starts months later fetch from there what was staged at its launch.
+  lifecycle_rule {
     condition {
       age            = 14
-      matches_prefix = ["temp/", "staging/"]
+      matches_prefix = ["temp/", "source/"]
     }
     action {
       type = "Delete"
@@ -90,4 +102,5 @@ resource "google_storage_bucket" "temp" {
       default_kms_key_name = encryption.value
     }
   }
+  depends_on = [google_kms_crypto_key_iam_member.agents]
 }

@@ -47,3 +47,13 @@ output "service_accounts" {
   description = "Emails of worker, launcher and builder."
   value       = { for name, account in google_service_account.accounts : name => account.email }
 }
+
+output "launch_flags" {
+  description = "Flags of gcloud for a batch job: make gcp-backfill."
+  value       = local.launch_flags
+}
+
+output "launch_parameters" {
+  description = "Parameters of a batch job but its input, with ~ between them: make gcp-backfill."
+  value       = join("~", [for name, value in local.parameters : "${name}=${value}"])
+}

@@ -6,6 +6,7 @@ resource "google_pubsub_topic" "uploads" {
   name         = "${var.name}-uploads"
   project      = var.project
   kms_key_name = var.kms_key
+  depends_on   = [google_kms_crypto_key_iam_member.agents]
 }
 
 resource "google_pubsub_topic_iam_member" "storage_publishes" {
@@ -25,6 +26,7 @@ resource "google_storage_notification" "uploads" {
   depends_on         = [google_pubsub_topic_iam_member.storage_publishes]
 }
 
+# No dead letter topic and no exactly-once delivery: Dataflow acknowledges before it is done and does without both.
 resource "google_pubsub_subscription" "uploads" {
   name                       = "${var.name}-uploads"
   project                    = var.project
@@ -40,4 +42,5 @@ resource "google_pubsub_topic" "receipts" {
   name         = "${var.name}-receipts"
   project      = var.project
   kms_key_name = var.kms_key
+  depends_on   = [google_kms_crypto_key_iam_member.agents]
 }

@@ -5,6 +5,7 @@ resource "google_artifact_registry_repository" "images" {
   repository_id = var.name
   format        = "DOCKER"
   kms_key_name  = var.kms_key
+  depends_on    = [google_kms_crypto_key_iam_member.agents]
   docker_config {
     immutable_tags = false # the build's cache has a tag that moves; versions are checked by cloudbuild.yaml
   }

@@ -38,13 +38,16 @@ resource "google_storage_bucket_iam_member" "buckets" {
     worker_sees_bucket       = { bucket = google_storage_bucket.forecasts.name, member = local.worker, role = "roles/storage.legacyBucketReader" }
     worker_writes_temp       = { bucket = google_storage_bucket.temp.name, member = local.worker, role = "roles/storage.objectUser" }
     launcher_reads_templates = { bucket = google_storage_bucket.temp.name, member = local.launcher, role = "roles/storage.objectUser" }
-    builder_writes_templates = { bucket = google_storage_bucket.temp.name, member = local.builder, role = "roles/storage.objectUser" }
+    # may add, but neither overwrite nor delete: a version is released once
+    builder_adds_templates = { bucket = google_storage_bucket.temp.name, member = local.builder, role = "roles/storage.objectCreator" }
+    builder_reads_source   = { bucket = google_storage_bucket.temp.name, member = local.builder, role = "roles/storage.objectViewer" }
   }
   bucket = each.value.bucket
   role   = each.value.role
   member = each.value.member
 }
 
+# Nothing on the topic: Dataflow subscribes to it a second time only for timestamps that are attributes.
 resource "google_pubsub_subscription_iam_member" "worker" {
   for_each     = toset(["roles/pubsub.subscriber", "roles/pubsub.viewer"])
   project      = var.project
@@ -58,15 +61,6 @@ resource "google_pubsub_topic_iam_member" "worker_publishes_receipts" {
   topic   = google_pubsub_topic.receipts.name
   role    = "roles/pubsub.publisher"
   member  = local.worker
-}
-
-# Dataflow makes a subscription of its own to the topic, from which it learns of the watermark.
-resource "google_pubsub_topic_iam_member" "worker_tracks_uploads" {
-  for_each = toset(["roles/pubsub.subscriber", "roles/pubsub.viewer"])
-  project  = var.project
-  topic    = google_pubsub_topic.uploads.name
-  role     = each.key
-  member   = local.worker
 }
 
 resource "google_bigquery_dataset_iam_member" "worker" {

@@ -11,7 +11,7 @@ variable "region" {
   description = "Region of the workers, the buckets, the dataset and the registry."
   type        = string
   validation {
-    condition     = can(regex("^[a-z]+-[a-z]+[0-9]$", var.region))
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
     error_message = "A region looks like europe-west1."
   }
 }
@@ -21,15 +21,25 @@ variable "name" {
   type        = string
   default     = "dropcast"
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{2,19}$", var.name))
-    error_message = "3 to 20 lower-case letters, digits and dashes, a letter first."
+    condition     = can(regex("^[a-z][a-z0-9-]{1,18}[a-z0-9]$", var.name)) && !startswith(var.name, "goog")
+    error_message = "3 to 20 lower-case letters, digits and dashes, a letter first, no dash last, and not goog, which Pub/Sub keeps for itself."
   }
 }
 
 variable "template_version" {
-  description = "Version of the template to run, as released; null makes everything but the job."
+  description = "Version of the template to run, as released; null makes everything but the jobs."
   type        = string
   default     = null
+  validation {
+    condition     = var.template_version == null || can(regex("^[0-9]+\\.[0-9]+\\.[0-9]+(-[0-9a-z.-]*[0-9a-z])?$", var.template_version))
+    error_message = "A version is three numbers, such as 0.1.0 or 0.2.0-rc.1."
+  }
+}
+
+variable "streaming" {
+  description = "Whether a streaming job forecasts uploads at once; without it only the batch job does, by batch_schedule."
+  type        = bool
+  default     = true
 }
 
 variable "upload_prefix" {
@@ -37,8 +47,12 @@ variable "upload_prefix" {
   type        = string
   default     = ""
   validation {
-    condition     = var.upload_prefix == "" || endswith(var.upload_prefix, "/")
-    error_message = "A prefix ends in a slash."
+    condition     = var.upload_prefix == "" || can(regex("^([^/*?#\\[\\]]+/)+$", var.upload_prefix))
+    error_message = "A prefix ends in a slash, begins with none, has no empty part and none of * ? # [ ]."
+  }
+  validation {
+    condition     = !contains(split("/", var.upload_prefix), "_dropcast")
+    error_message = "What lies below _dropcast is never forecast."
   }
 }
 
@@ -46,6 +60,10 @@ variable "output_prefix" {
   description = "Prefix of the forecasts' bucket that they are written below."
   type        = string
   default     = "daily"
+  validation {
+    condition     = can(regex("^[^/*?#\\[\\]]+(/[^/*?#\\[\\]]+)*$", var.output_prefix)) && !contains(split("/", var.output_prefix), "_dropcast")
+    error_message = "One or more parts with single slashes between them, none first or last; no part is _dropcast; none of * ? # [ ]."
+  }
 }
 
 variable "options" {
@@ -53,15 +71,23 @@ variable "options" {
   type        = map(string)
   default     = {}
   validation {
-    condition     = length(setintersection(keys(var.options), ["input", "input_subscription", "output", "dataset", "output_topic"])) == 0
+    condition     = length(setintersection(keys(var.options), ["input", "input_subscription", "output", "dataset", "output_topic", "allow"])) == 0
     error_message = "Source and destination are the module's to set."
+  }
+  validation {
+    condition     = alltrue([for name in keys(var.options) : can(regex("^[a-z][a-z_]*$", name))])
+    error_message = "Options are named as in docs/options.md, without dashes: id_columns."
   }
 }
 
 variable "machine_type" {
-  description = "Of the workers: forecasting is arithmetic, a process for each vCPU."
+  description = "Of the workers: forecasting is arithmetic, a process for each vCPU. x86 alone: the image has no other."
   type        = string
   default     = "e2-standard-2"
+  validation {
+    condition     = can(regex("^[a-z][0-9]+[a-z]?-[a-z0-9-]+$", var.machine_type)) && !can(regex("^(t2a|c4a|n4a|a4x)-", var.machine_type))
+    error_message = "A machine type looks like e2-standard-2; those with Arm processors cannot run the image."
+  }
 }
 
 variable "max_workers" {
@@ -69,15 +95,39 @@ variable "max_workers" {
   type        = number
   default     = 5
   validation {
-    condition     = var.max_workers >= 1 && var.max_workers <= 1000
-    error_message = "Between 1 and 1000."
+    condition     = var.max_workers >= 1 && var.max_workers <= 1000 && floor(var.max_workers) == var.max_workers
+    error_message = "A whole number between 1 and 1000."
+  }
+}
+
+variable "batch_schedule" {
+  description = "When a batch job forecasts uploads that have no receipt, in cron's five fields; null for never."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.batch_schedule == null || can(regex("^[0-9*/,-]+ [0-9*/,-]+ [0-9*/,-]+ [0-9A-Za-z*/,-]+ [0-9A-Za-z*/,-]+$", var.batch_schedule))
+    error_message = "Five fields with single spaces: minute, hour, day, month, weekday, such as \"30 2 * * *\"."
+  }
+}
+
+variable "batch_time_zone" {
+  description = "Time zone that batch_schedule is in. Where clocks change, 2 to 3 o'clock comes twice or not at all."
+  type        = string
+  default     = "Etc/UTC"
+  validation {
+    condition     = can(regex("^(UTC|[A-Z][A-Za-z]+(/[A-Z][A-Za-z0-9_+-]+){1,2})$", var.batch_time_zone))
+    error_message = "A zone of the tz database, such as Europe/Vienna."
   }
 }
 
 variable "partition_expiration_days" {
-  description = "After how many days forecasts and history are dropped from the tables; null keeps them."
+  description = "After how many days forecasts, history and receipts are dropped from the tables; null keeps them."
   type        = number
   default     = null
+  validation {
+    condition     = var.partition_expiration_days == null ? true : var.partition_expiration_days >= 1 && floor(var.partition_expiration_days) == var.partition_expiration_days
+    error_message = "A whole number of days."
+  }
 }
 
 variable "deletion_protection" {
@@ -87,21 +137,33 @@ variable "deletion_protection" {
 }
 
 variable "kms_key" {
-  description = "Key for buckets, topics, dataset and workers (CMEK); null for Google's own keys."
+  description = "Key for buckets, topics, dataset, images and jobs (CMEK); null for Google's own keys. The services' agents are granted its use."
   type        = string
   default     = null
+  validation {
+    condition     = var.kms_key == null || can(regex("^projects/[^/]+/locations/${var.region}/keyRings/[^/]+/cryptoKeys/[^/]+$", var.kms_key))
+    error_message = "projects/P/locations/REGION/keyRings/R/cryptoKeys/K, in the region of the buckets."
+  }
 }
 
 variable "subnetwork" {
-  description = "Subnetwork of the workers, regions/REGION/subnetworks/NAME, with Private Google Access; null for the default network."
+  description = "Subnetwork of the workers with Private Google Access: regions/REGION/subnetworks/NAME, or the whole URL of a shared one, which the worker then needs roles/compute.networkUser on, from its owner. Null makes one."
   type        = string
   default     = null
+  validation {
+    condition     = var.subnetwork == null || can(regex("^(https://www\\.googleapis\\.com/compute/v1/projects/[^/]+/)?regions/${var.region}/subnetworks/[a-z][a-z0-9-]*$", var.subnetwork))
+    error_message = "regions/REGION/subnetworks/NAME or https://www.googleapis.com/compute/v1/projects/P/regions/REGION/subnetworks/NAME, in the region of the workers."
+  }
 }
 
 variable "alert_email" {
   description = "Who is told when something waits, fails or is lost; null for nobody."
   type        = string
   default     = null
+  validation {
+    condition     = var.alert_email == null || can(regex("^[^@\\s]+@[^@\\s]+\\.[^@\\s.]+$", var.alert_email))
+    error_message = "That is no address, such as data@acme.example."
+  }
 }
 
 variable "budget" {
@@ -111,4 +173,12 @@ variable "budget" {
     amount          = number
   })
   default = null
+  validation {
+    condition     = var.budget == null ? true : can(regex("^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", var.budget.billing_account))
+    error_message = "A billing account looks like 012345-6789AB-CDEF01."
+  }
+  validation {
+    condition     = var.budget == null ? true : var.budget.amount >= 1 && floor(var.budget.amount) == var.budget.amount
+    error_message = "A whole amount of at least 1."
+  }
 }

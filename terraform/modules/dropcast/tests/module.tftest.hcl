@@ -4,13 +4,29 @@ mock_provider "google" {
   mock_data "google_storage_project_service_account" {
     defaults = { email_address = "service-1@gs-project-accounts.iam.gserviceaccount.com" }
   }
+  mock_data "google_bigquery_default_service_account" {
+    defaults = { email = "bq-1@bigquery-encryption.iam.gserviceaccount.com" }
+  }
+  mock_data "google_project" {
+    defaults = { number = "1" }
+  }
 }
 mock_provider "google-beta" {}
+
+override_resource {
+  target = google_service_account.accounts["worker"]
+  values = { email = "dropcast-worker@acme-data.iam.gserviceaccount.com" }
+}
+override_resource {
+  target = google_service_account.accounts["launcher"]
+  values = { email = "dropcast-launcher@acme-data.iam.gserviceaccount.com" }
+}
 
 variables {
   project          = "acme-data"
   region           = "europe-west1"
   template_version = "0.1.0"
+  batch_schedule   = "30 4 * * *"
   alert_email      = "data@acme.example"
 }
 
@@ -29,12 +45,26 @@ run "buckets_are_closed_and_cheap" {
     error_message = "Data could be destroyed with the infrastructure."
   }
   assert {
-    condition     = google_storage_bucket.forecasts.soft_delete_policy[0].retention_duration_seconds == 0
-    error_message = "Work files would be billed after they are deleted."
+    condition     = google_storage_bucket.uploads.soft_delete_policy[0].retention_duration_seconds == 604800 && google_storage_bucket.forecasts.soft_delete_policy[0].retention_duration_seconds == 0 && google_storage_bucket.temp.soft_delete_policy[0].retention_duration_seconds == 0
+    error_message = "What was overwritten could not be had back, or work files would be billed after they are deleted."
   }
   assert {
     condition     = contains(flatten([for rule in google_storage_bucket.forecasts.lifecycle_rule : rule.condition[*].matches_prefix]), "daily/_dropcast/work/")
     error_message = "What a crash left among the work files would stay."
+  }
+  assert {
+    condition = alltrue(flatten([for bucket in [google_storage_bucket.uploads, google_storage_bucket.forecasts, google_storage_bucket.temp] : [
+      for rule in bucket.lifecycle_rule : [for action in rule.action : action.type == "AbortIncompleteMultipartUpload" || length(flatten(rule.condition[*].matches_prefix)) > 0]
+    ]]))
+    error_message = "A rule deletes objects without being told below which prefix."
+  }
+  assert {
+    condition     = alltrue([for rule in google_storage_bucket.uploads.lifecycle_rule : alltrue([for action in rule.action : action.type == "AbortIncompleteMultipartUpload"])])
+    error_message = "Uploads are not ours to delete."
+  }
+  assert {
+    condition     = !anytrue([for prefix in flatten([for rule in google_storage_bucket.temp.lifecycle_rule : rule.condition[*].matches_prefix]) : startswith("staging/", prefix) || startswith("templates/", prefix)])
+    error_message = "A streaming job's new workers would not find what was staged, or a released template would be gone."
   }
 }
 
@@ -50,12 +80,27 @@ run "no_file_is_lost_on_the_way" {
     error_message = "Messages must be kept as long as keys are remembered."
   }
   assert {
-    condition     = google_storage_notification.uploads.bucket == google_storage_bucket.uploads.name && google_storage_notification.uploads.event_types == toset(["OBJECT_FINALIZE"])
+    condition     = google_storage_notification.uploads.bucket == google_storage_bucket.uploads.name && google_storage_notification.uploads.event_types == toset(["OBJECT_FINALIZE"]) && google_storage_notification.uploads.object_name_prefix == null
     error_message = "Only uploads are to be notified of."
   }
   assert {
-    condition     = google_pubsub_topic_iam_member.storage_publishes.role == "roles/pubsub.publisher"
+    condition     = google_storage_bucket.uploads.name != google_storage_bucket.forecasts.name
+    error_message = "What is written, _dropcast/ least of all, must not be notified of."
+  }
+  assert {
+    condition     = google_pubsub_topic_iam_member.storage_publishes.role == "roles/pubsub.publisher" && google_pubsub_topic_iam_member.storage_publishes.member == "serviceAccount:service-1@gs-project-accounts.iam.gserviceaccount.com"
     error_message = "Cloud Storage could not publish."
+  }
+}
+
+run "a_prefix_narrows_notification_and_allow" {
+  command = apply
+  variables {
+    upload_prefix = "in/daily/"
+  }
+  assert {
+    condition     = google_storage_notification.uploads.object_name_prefix == "in/daily/" && google_dataflow_flex_template_job.streaming[0].parameters.allow == "gs://acme-data-dropcast-uploads/in/daily/"
+    error_message = "What is outside of the prefix would be forecast."
   }
 }
 
@@ -95,29 +140,138 @@ run "the_job_is_what_the_template_takes" {
     condition     = google_dataflow_flex_template_job.streaming[0].on_delete == "drain" && google_dataflow_flex_template_job.streaming[0].ip_configuration == "WORKER_IP_PRIVATE"
     error_message = "The job must be drained, and its workers have no public address."
   }
+  assert {
+    condition     = contains(google_dataflow_flex_template_job.streaming[0].additional_experiments, "streaming_mode_at_least_once")
+    error_message = "The job would run exactly-once: the template's default is the console's alone."
+  }
+  assert {
+    condition     = google_dataflow_flex_template_job.streaming[0].enable_streaming_engine && google_dataflow_flex_template_job.streaming[0].num_workers == 1 && google_dataflow_flex_template_job.streaming[0].max_workers == 5
+    error_message = "The job must scale between one worker and max_workers."
+  }
+  assert {
+    condition     = google_dataflow_flex_template_job.streaming[0].labels.version == "0-1-0"
+    error_message = "A label has no dots."
+  }
+}
+
+run "workers_reach_googles_apis_without_an_address" {
+  command = apply
+
+  assert {
+    condition     = google_compute_subnetwork.own[0].private_ip_google_access && !google_compute_network.own[0].auto_create_subnetworks
+    error_message = "Workers without an address would reach no API."
+  }
+  assert {
+    condition     = google_dataflow_flex_template_job.streaming[0].subnetwork == "regions/europe-west1/subnetworks/dropcast"
+    error_message = "The job must run in that subnetwork."
+  }
+}
+
+run "a_subnetwork_that_is_given_is_used" {
+  command = apply
+  variables {
+    subnetwork = "https://www.googleapis.com/compute/v1/projects/acme-net/regions/europe-west1/subnetworks/data"
+  }
+  assert {
+    condition     = length(google_compute_subnetwork.own) == 0 && google_dataflow_flex_template_job.streaming[0].subnetwork == var.subnetwork && strcontains(output.launch_flags, "--subnetwork=${var.subnetwork} ")
+    error_message = "The job must run in the subnetwork that is given."
+  }
+}
+
+run "the_nightly_launch" {
+  command = apply
+  variables {
+    options         = { horizon = "14" }
+    batch_time_zone = "Europe/Vienna"
+    kms_key         = "projects/acme-keys/locations/europe-west1/keyRings/r/cryptoKeys/k"
+  }
+  assert {
+    condition     = google_cloud_scheduler_job.nightly[0].schedule == "30 4 * * *" && google_cloud_scheduler_job.nightly[0].time_zone == "Europe/Vienna"
+    error_message = "The job must start when it is asked for."
+  }
+  assert {
+    condition     = google_cloud_scheduler_job.nightly[0].http_target[0].uri == "https://dataflow.googleapis.com/v1b3/projects/acme-data/locations/europe-west1/flexTemplates:launch" && google_cloud_scheduler_job.nightly[0].http_target[0].http_method == "POST"
+    error_message = "A Flex Template is launched by a POST to flexTemplates:launch."
+  }
+  assert {
+    condition     = google_cloud_scheduler_job.nightly[0].http_target[0].oauth_token[0].service_account_email == "dropcast-launcher@acme-data.iam.gserviceaccount.com"
+    error_message = "The launcher starts jobs."
+  }
+  assert {
+    condition     = google_cloud_scheduler_job.nightly[0].retry_config[0].retry_count == 3
+    error_message = "An answer that was lost would cost a night."
+  }
+  assert {
+    condition = jsondecode(base64decode(google_cloud_scheduler_job.nightly[0].http_target[0].body)) == {
+      launchParameter = {
+        jobName              = "dropcast-nightly"
+        containerSpecGcsPath = "gs://acme-data-dropcast-temp/templates/0.1.0/batch.json"
+        parameters = {
+          allow        = "gs://acme-data-dropcast-uploads/"
+          dataset      = "acme-data.dropcast"
+          horizon      = "14"
+          input        = "gs://acme-data-dropcast-uploads/"
+          output       = "gs://acme-data-dropcast-forecasts/daily"
+          output_topic = google_pubsub_topic.receipts.id
+        }
+        environment = {
+          additionalUserLabels = { app = "dropcast" }
+          ipConfiguration      = "WORKER_IP_PRIVATE"
+          kmsKeyName           = "projects/acme-keys/locations/europe-west1/keyRings/r/cryptoKeys/k"
+          machineType          = "e2-standard-2"
+          maxWorkers           = 5
+          serviceAccountEmail  = "dropcast-worker@acme-data.iam.gserviceaccount.com"
+          stagingLocation      = "gs://acme-data-dropcast-temp/temp/staging"
+          subnetwork           = "regions/europe-west1/subnetworks/dropcast"
+          tempLocation         = "gs://acme-data-dropcast-temp/temp"
+        }
+      }
+    }
+    error_message = "The launch is not what it should be."
+  }
+  assert {
+    condition     = { for name, value in google_dataflow_flex_template_job.streaming[0].parameters : name => value if name != "input_subscription" } == { for name, value in jsondecode(base64decode(google_cloud_scheduler_job.nightly[0].http_target[0].body)).launchParameter.parameters : name => value if name != "input" }
+    error_message = "With other options what the stream has done would not count as done."
+  }
+  assert {
+    condition     = strcontains(output.launch_parameters, "~horizon=14~") && endswith(output.launch_flags, "--dataflow-kms-key=${var.kms_key}")
+    error_message = "make gcp-backfill would run with other options."
+  }
 }
 
 run "each_account_may_do_what_it_must_and_no_more" {
   command = apply
 
   assert {
-    condition = toset([for grant in google_project_iam_member.project : grant.role]) == toset([
-      "roles/bigquery.jobUser", "roles/dataflow.developer", "roles/dataflow.worker", "roles/logging.logWriter",
-      "roles/monitoring.metricWriter", "roles/ondemandscanning.admin",
-    ])
+    condition = { for name, grant in google_project_iam_member.project : name => grant.role } == {
+      worker_dataflow   = "roles/dataflow.worker"
+      worker_jobs       = "roles/bigquery.jobUser"
+      worker_metrics    = "roles/monitoring.metricWriter"
+      launcher_dataflow = "roles/dataflow.developer"
+      builder_logs      = "roles/logging.logWriter"
+      builder_scan      = "roles/ondemandscanning.admin"
+    }
     error_message = "Project-wide roles changed: docs/google-cloud.md has a table of them."
   }
   assert {
-    condition = toset([for name, grant in google_storage_bucket_iam_member.buckets : "${name} ${grant.role}"]) == toset([
-      "worker_reads_uploads roles/storage.objectViewer", "worker_writes_forecasts roles/storage.objectUser",
-      "worker_sees_bucket roles/storage.legacyBucketReader", "worker_writes_temp roles/storage.objectUser",
-      "launcher_reads_templates roles/storage.objectUser", "builder_writes_templates roles/storage.objectUser",
-    ])
+    condition = { for name, grant in google_storage_bucket_iam_member.buckets : name => "${grant.role} ${grant.bucket}" } == {
+      worker_reads_uploads     = "roles/storage.objectViewer acme-data-dropcast-uploads"
+      worker_writes_forecasts  = "roles/storage.objectUser acme-data-dropcast-forecasts"
+      worker_sees_bucket       = "roles/storage.legacyBucketReader acme-data-dropcast-forecasts"
+      worker_writes_temp       = "roles/storage.objectUser acme-data-dropcast-temp"
+      launcher_reads_templates = "roles/storage.objectUser acme-data-dropcast-temp"
+      builder_adds_templates   = "roles/storage.objectCreator acme-data-dropcast-temp"
+      builder_reads_source     = "roles/storage.objectViewer acme-data-dropcast-temp"
+    }
     error_message = "Roles on buckets changed: docs/google-cloud.md has a table of them."
   }
   assert {
-    condition     = toset(keys(google_pubsub_subscription_iam_member.worker)) == toset(["roles/pubsub.subscriber", "roles/pubsub.viewer"]) && toset(keys(google_pubsub_topic_iam_member.worker_tracks_uploads)) == toset(["roles/pubsub.subscriber", "roles/pubsub.viewer"])
-    error_message = "The worker could not read the subscription, or not track its watermark."
+    condition     = alltrue([for name, grant in merge(google_project_iam_member.project, google_storage_bucket_iam_member.buckets) : grant.member == { worker = local.worker, launcher = local.launcher, builder = local.builder }[split("_", name)[0]]])
+    error_message = "A role went to another account than it is named for."
+  }
+  assert {
+    condition     = toset(keys(google_pubsub_subscription_iam_member.worker)) == toset(["roles/pubsub.subscriber", "roles/pubsub.viewer"])
+    error_message = "The worker could not read the subscription."
   }
   assert {
     condition     = google_bigquery_dataset_iam_member.worker.role == "roles/bigquery.dataEditor" && google_pubsub_topic_iam_member.worker_publishes_receipts.role == "roles/pubsub.publisher" && google_service_account_iam_member.launcher_uses_worker.role == "roles/iam.serviceAccountUser"
@@ -129,26 +283,125 @@ run "each_account_may_do_what_it_must_and_no_more" {
   }
 }
 
+run "a_key_of_ones_own_is_granted_to_the_agents" {
+  command = apply
+  variables {
+    kms_key = "projects/acme-keys/locations/europe-west1/keyRings/r/cryptoKeys/k"
+  }
+  assert {
+    condition = { for name, grant in google_kms_crypto_key_iam_member.agents : name => grant.member } == {
+      artifactregistry = "serviceAccount:service-1@gcp-sa-artifactregistry.iam.gserviceaccount.com"
+      bigquery         = "serviceAccount:bq-1@bigquery-encryption.iam.gserviceaccount.com"
+      compute          = "serviceAccount:service-1@compute-system.iam.gserviceaccount.com"
+      dataflow         = "serviceAccount:service-1@dataflow-service-producer-prod.iam.gserviceaccount.com"
+      pubsub           = "serviceAccount:service-1@gcp-sa-pubsub.iam.gserviceaccount.com"
+      storage          = "serviceAccount:service-1@gs-project-accounts.iam.gserviceaccount.com"
+    }
+    error_message = "A service could not encrypt."
+  }
+  assert {
+    condition     = alltrue([for grant in google_kms_crypto_key_iam_member.agents : grant.role == "roles/cloudkms.cryptoKeyEncrypterDecrypter" && grant.crypto_key_id == var.kms_key])
+    error_message = "A service could not encrypt."
+  }
+  assert {
+    condition = alltrue(concat(
+      [for bucket in [google_storage_bucket.uploads, google_storage_bucket.forecasts, google_storage_bucket.temp] : bucket.encryption[0].default_kms_key_name == var.kms_key],
+      [for topic in [google_pubsub_topic.uploads, google_pubsub_topic.receipts] : topic.kms_key_name == var.kms_key],
+      [google_bigquery_dataset.dropcast.default_encryption_configuration[0].kms_key_name == var.kms_key],
+      [google_artifact_registry_repository.images.kms_key_name == var.kms_key],
+      [google_dataflow_flex_template_job.streaming[0].kms_key_name == var.kms_key],
+    ))
+    error_message = "Something would be kept under another key."
+  }
+}
+
+run "alerts_look_at_what_they_say" {
+  command = apply
+  variables {
+    budget = { billing_account = "012345-6789AB-CDEF01", amount = 300 }
+  }
+  assert {
+    condition = { for name, policy in google_monitoring_alert_policy.levels : name => regex("resource.type = \"(\\w+)\".*metric.type = \"([^\"]+)\"", policy.conditions[0].condition_threshold[0].filter) } == {
+      backlog   = ["pubsub_subscription", "pubsub.googleapis.com/subscription/oldest_unacked_message_age"]
+      watermark = ["dataflow_job", "dataflow.googleapis.com/job/data_watermark_age"]
+      failed    = ["dataflow_job", "dataflow.googleapis.com/job/is_failed"]
+    }
+    error_message = "An alert looks at a metric that its resource does not have."
+  }
+  assert {
+    condition     = google_monitoring_alert_policy.no_job[0].conditions[0].condition_absent[0].aggregations[0].group_by_fields == tolist(["resource.label.job_name"])
+    error_message = "Each update of the job would be an alarm."
+  }
+  assert {
+    condition     = google_monitoring_alert_policy.silence[0].conditions[0].condition_prometheus_query_language[0].query == "(sum(increase(pubsub_googleapis_com:topic_send_request_count{monitored_resource=\"pubsub_topic\",response_class=\"success\",topic_id=\"dropcast-uploads\"}[1h])) > 0) unless (sum(increase(pubsub_googleapis_com:topic_send_request_count{monitored_resource=\"pubsub_topic\",response_class=\"success\",topic_id=\"dropcast-receipts\"}[1h])) > 0)"
+    error_message = "Uploads without receipts would not be seen."
+  }
+  assert {
+    condition = { for name, policy in google_monitoring_alert_policy.lines : name => policy.conditions[0].condition_matched_log[0].filter } == {
+      dead_letters = "resource.type=\"dataflow_step\" AND resource.labels.job_name=~\"^dropcast(-backfill)?$\" AND jsonPayload.message=~\"^(failed|partial) gs://\""
+      unforecast   = "resource.type=\"dataflow_step\" AND resource.labels.job_name=\"dropcast-nightly\" AND jsonPayload.message=~\"^(complete|partial) gs://\""
+      launch       = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"dropcast-nightly\" AND severity>=ERROR"
+    }
+    error_message = "A line of the log would not be seen."
+  }
+  assert {
+    condition     = alltrue([for policy in concat(values(google_monitoring_alert_policy.levels), values(google_monitoring_alert_policy.lines), google_monitoring_alert_policy.no_job, google_monitoring_alert_policy.silence) : length(policy.notification_channels) == 1])
+    error_message = "Nobody would be told."
+  }
+  assert {
+    condition     = google_billing_budget.budget[0].budget_filter[0].projects == toset(["projects/1"]) && length(google_billing_budget.budget[0].all_updates_rule) == 1
+    error_message = "The budget is another project's, or nobody would be told."
+  }
+}
+
+run "by_night_alone" {
+  command = apply
+  variables {
+    streaming = false
+  }
+  assert {
+    condition     = length(google_dataflow_flex_template_job.streaming) == 0 && length(google_cloud_scheduler_job.nightly) == 1
+    error_message = "Only the batch job is asked for."
+  }
+  assert {
+    condition     = toset(keys(google_monitoring_alert_policy.levels)) == toset(["failed"]) && toset(keys(google_monitoring_alert_policy.lines)) == toset(["dead_letters", "launch"]) && length(google_monitoring_alert_policy.no_job) + length(google_monitoring_alert_policy.silence) == 0
+    error_message = "Where nothing streams, what waits for the night is no alarm."
+  }
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.lines["dead_letters"].conditions[0].condition_matched_log[0].filter, "^dropcast(-nightly|-backfill)?$")
+    error_message = "Dead letters of the night would not be seen."
+  }
+}
+
 run "without_a_version_there_is_no_job" {
   command = apply
   variables {
     template_version = null
     alert_email      = null
+    budget           = { billing_account = "012345-6789AB-CDEF01", amount = 300 }
   }
   assert {
-    condition     = length(google_dataflow_flex_template_job.streaming) == 0 && length(google_monitoring_notification_channel.email) == 0
-    error_message = "Everything but the job is made before the first release."
+    condition     = length(google_dataflow_flex_template_job.streaming) + length(google_cloud_scheduler_job.nightly) + length(google_monitoring_notification_channel.email) + length(google_monitoring_alert_policy.no_job) == 0
+    error_message = "Everything but the jobs is made before the first release."
+  }
+  assert {
+    condition     = length(google_billing_budget.budget[0].all_updates_rule) == 0
+    error_message = "A rule that tells nobody is refused."
   }
 }
 
-run "wrong_inputs_are_refused" {
-  command = plan
+run "names_are_within_their_limits" {
+  command = apply
   variables {
-    project       = "A"
-    region        = "europe"
-    upload_prefix = "incoming"
-    options       = { output = "gs://elsewhere" }
-    max_workers   = 0
+    project = "a2345678901234567890123456789z"
+    name    = "d234567890123456789z"
   }
-  expect_failures = [var.project, var.region, var.upload_prefix, var.options, var.max_workers]
+  assert {
+    condition     = max([for bucket in [google_storage_bucket.uploads, google_storage_bucket.forecasts, google_storage_bucket.temp] : length(bucket.name)]...) <= 63
+    error_message = "A bucket's name has at most 63 characters."
+  }
+  assert {
+    condition     = max([for account in google_service_account.accounts : length(account.account_id)]...) <= 30
+    error_message = "An account's id has at most 30 characters."
+  }
 }
