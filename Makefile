@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 include gcp.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-cloud cloud test test-cloud test-browser check check-long lint types coverage bench lock generated clean test-airflow
+.PHONY: help install demo demo-cloud cloud test test-cloud test-browser check check-long lint types coverage bench lock generated clean test-airflow test-terraform
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,7 +37,7 @@ demo: $(VENV)/.installed  ## make sample files, forecast them, query and draw th
 	@$(BIN)/python demo/run.py
 
 test: $(VENV)/.installed-dev  ## the tests, in a few minutes
-	$(BIN)/python -m pytest -m "not long and not cloud and not browser" -n 2
+	$(BIN)/python -m pytest -m "not long and not cloud and not browser and not terraform" -n 2
 
 test-cloud: $(VENV)/.installed-dev  ## the tests against Pub/Sub, Cloud Storage and BigQuery servers on this machine (needs Go)
 	$(BIN)/python -m tests.local_cloud install
@@ -57,6 +57,11 @@ $(AIRFLOW)/.installed: orchestration/airflow/requirements.txt
 	@$(AIRFLOW)/bin/python -m pip check
 	@touch $@
 
+test-terraform: $(VENV)/.installed-dev  ## the Terraform module, with stand-ins for its providers (needs Go and Terraform)
+	@if command -v terraform >/dev/null; \
+	then $(BIN)/python -m tests.terraform_provider >/dev/null && $(BIN)/python -m pytest tests/contracts -m terraform; \
+	else echo "NOT TESTED: terraform/ (Terraform is not installed: https://developer.hashicorp.com/terraform/install)"; fi
+
 cloud: $(VENV)/.installed-dev  ## start these servers and print what to export (needs Go; Ctrl-C ends them)
 	@$(BIN)/python -m tests.local_cloud
 
@@ -72,13 +77,13 @@ lint: $(VENV)/.installed-dev  ## style
 types: $(VENV)/.installed-dev  ## types
 	$(BIN)/mypy
 
-check: lint types test test-cloud test-browser  ## what .ci/run runs
+check: lint types test test-cloud test-browser test-terraform  ## what .ci/run runs
 
 check-long: check coverage  ## the tests that take long, too
 	DROPCAST_REQUIRE_CLOUD=1 DROPCAST_REQUIRE_BROWSER=1 $(BIN)/python -m pytest -m long
 
 coverage: $(VENV)/.installed-dev  ## the tests, and how much of the code they reach
-	$(BIN)/python -m pytest -m "not long and not cloud and not browser" -n 2 --cov --cov-report=term
+	$(BIN)/python -m pytest -m "not long and not cloud and not browser and not terraform" -n 2 --cov --cov-report=term
 
 bench: $(VENV)/.installed $(RIVALS)/.installed  ## benchmarks: ratios measured side by side with prophet and others
 	$(BIN)/python benchmarks/overhead.py
@@ -107,3 +112,5 @@ clean:  ## remove what make made
 	rm -rf $(VENV) $(RIVALS) .local-cloud .browser build dist *.egg-info demo/files demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 	rm -rf $(VENV) $(RIVALS) $(AIRFLOW) .local-cloud build dist *.egg-info demo/files demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+	rm -rf $(VENV) $(RIVALS) .local-cloud .browser .terraform-provider build dist *.egg-info demo/files demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis

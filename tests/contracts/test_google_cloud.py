@@ -1,18 +1,26 @@
-"""Terraform, make targets and their docs, held against the pipeline and each other; no cloud, no provider."""
+"""Terraform, make targets and their docs, held against the pipeline and each other; no cloud, no account."""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from google.cloud.dataflow_v1beta3 import types
+from google.protobuf import json_format
 
 from pipeline.cloud.tables import CLUSTER, PARTITION
 from pipeline.core.tables import TABLES, VIEWS
+from pipeline.options import settings_from
+from tests.downloads import Unavailable
+from tests.terraform_provider.install import cli_config
 
 ROOT = Path(__file__).parents[2]
 MODULE = ROOT / "terraform/modules/dropcast"
@@ -44,19 +52,36 @@ def test_the_job_gives_only_parameters_that_the_template_has() -> None:
 
 
 def test_every_role_is_in_the_docs_and_every_role_of_the_docs_is_granted() -> None:
-    granted = set(re.findall(r"roles/[\w.]+", HCL))
+    granted = set(re.findall(r"\"(roles/[\w.]+)\"", HCL))
     documented = set(re.findall(r"roles/[\w.]+", (ROOT / "docs/google-cloud.md").read_text()))
     assert granted == documented
     assert not granted & {"roles/owner", "roles/editor", "roles/storage.admin", "roles/bigquery.admin"}
 
 
 def test_alerts_name_chapters_that_exist() -> None:
-    for name, chapter in re.findall(r"(docs/[\w-]+\.md), ([^.\"]+)\.\"", HCL):
-        assert f"## {chapter}" in (ROOT / name).read_text()
+    hints = re.findall(r"(?:hint|content) += \"(.*)\"", (MODULE / "alerts.tf").read_text())
+    named = [chapter for hint in hints for chapter in re.findall(r"(docs/[\w-]+\.md), ([^.]+)\.$", hint)]
+    assert len(named) == len(hints) > 6
+    for name, chapter in named:
+        assert f"## {chapter}\n" in (ROOT / name).read_text()
+
+
+def test_every_alert_is_explained() -> None:
+    titles = re.findall(r"title +=\s*\"(.*)\"", (MODULE / "alerts.tf").read_text())
+    titles += re.findall(r"display_name += \"\$\{var\.name\}: ([a-z ]+)\"", (MODULE / "alerts.tf").read_text())
+    titles.remove("alerts")  # the channel
+    book = (ROOT / "docs/run-book.md").read_text()
+    assert len(titles) == 9
+    for title in titles:
+        assert f"| {title} |" in book, title
 
 
 TARGETS = {
-    "gcp-setup": ["terraform -chdir=terraform/example apply", "gcloud services enable"],
+    "gcp-setup": [
+        "terraform -chdir=terraform/example apply",
+        "gcloud services enable",
+        "cloudscheduler.googleapis.com",
+    ],
     "gcp-release": ["gcloud builds submit", "_VERSION=0.1.0"],
     "gcp-run": ["-var=template_version=0.1.0"],
     "gcp-rollback": ["-var=template_version=0.1.0"],
@@ -67,13 +92,18 @@ TARGETS = {
 }
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_each_make_target_tells_what_it_would_do(target: str) -> None:
-    given = ["DRY_RUN=1", "PROJECT=acme-data", "VERSION=0.1.0", "INPUT=gs://in/*.csv"]
+def dry_run(target: str) -> str:
+    given = ["DRY_RUN=1", "PROJECT=acme-data", "VERSION=0.1.0", "INPUT=gs://in/*.csv", "UPLOADS=100"]
     done = subprocess.run(["make", "--no-print-directory", target, *given], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_each_make_target_tells_what_it_would_do(target: str) -> None:
+    said = dry_run(target)
     for told in TARGETS[target]:
-        assert told in done.stdout
+        assert told in said
     without = subprocess.run(["make", target, "DRY_RUN=1", "PROJECT="], cwd=ROOT, capture_output=True, text=True)
     assert without.returncode == 2
     assert "PROJECT is missing" in without.stdout
@@ -85,24 +115,106 @@ def test_the_targets_are_documented() -> None:
     assert all(f"make {target}" in text for target in TARGETS if target != "gcp-rollback")
 
 
-@pytest.mark.cloud
-def test_the_module_does_what_its_own_tests_say(tmp_path: Path) -> None:
+# ------------------------------------------------------------------------------- with Terraform, without an account
+
+Run = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def terraform(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run Terraform in a folder of a copy of the repository, with providers that know their schema only."""
     if not shutil.which("terraform"):
         pytest.skip("Terraform is not installed")
+    try:
+        environment = {**os.environ, "TF_CLI_CONFIG_FILE": str(cli_config()), "TF_IN_AUTOMATION": "1"}
+    except Unavailable as error:
+        pytest.skip(str(error))
+    copy = tmp_path_factory.mktemp("terraform")
+    made = shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfvars")
     for name in ("terraform", "templates"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    module = tmp_path / "terraform/modules/dropcast"
-    environment = {**os.environ, "TF_IN_AUTOMATION": "1"}
+        shutil.copytree(ROOT / name, copy / name, ignore=made)
 
-    def terraform(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["terraform", *arguments, "-no-color"], cwd=module, env=environment, capture_output=True, text=True
-        )
-
-    if terraform("init").returncode:
-        pytest.skip("the google provider cannot be had: name a mirror in TF_CLI_CONFIG_FILE")
-    for arguments in (("validate",), ("test",)):
-        done = terraform(*arguments)
+    def run(folder: str, *arguments: str) -> str:
+        command = ["terraform", f"-chdir={copy / 'terraform' / folder}", *arguments, "-no-color"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    formatted = subprocess.run(["terraform", "fmt", "-check", "-recursive", str(ROOT / "terraform")], check=False)
-    assert formatted.returncode == 0
+        return done.stdout
+
+    for folder in FOLDERS:
+        run(folder, "init", "-input=false")
+    return run
+
+
+FOLDERS = ("modules/dropcast", "example")
+
+
+@pytest.mark.terraform
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_terraform_finds_no_fault(terraform: Run, folder: str) -> None:
+    terraform(folder, "validate")
+    terraform(folder, "test")
+    terraform(folder, "fmt", "-check", "-recursive")
+
+
+@pytest.fixture(scope="module")
+def example(terraform: Run) -> dict[str, Any]:
+    """Return the state of the whole example, made with made-up answers."""
+    lines = [json.loads(line) for line in terraform("example", "test", "-json", "-verbose").splitlines()]
+    (state,) = (line["test_state"] for line in lines if line["type"] == "test_state")
+    return dict(state)
+
+
+def resources(example: dict[str, Any], *types: str) -> list[dict[str, Any]]:
+    (module,) = example["root_module"]["child_modules"]
+    return [one["values"] for one in module["resources"] if one["type"] in types]
+
+
+@pytest.mark.terraform
+def test_the_nightly_launch_is_what_dataflow_takes(example: dict[str, Any]) -> None:
+    (job,) = resources(example, "google_cloud_scheduler_job")
+    (target,) = job["http_target"]
+    body = json.loads(base64.b64decode(target["body"]))
+    asked = types.LaunchFlexTemplateRequest.pb()()
+    json_format.ParseDict(body, asked)  # refuses unknown fields
+    assert re.fullmatch(r".*/projects/acme-data/locations/europe-west1/flexTemplates:launch", target["uri"])
+    launch = asked.launch_parameter
+    assert launch.container_spec_gcs_path == "gs://acme-data-dropcast-temp/templates/0.1.0/batch.json"
+    assert launch.environment.ip_configuration == types.WorkerIPAddressConfiguration.WORKER_IP_PRIVATE
+    described = json.loads((ROOT / "templates/metadata_batch.json").read_text())["parameters"]
+    for parameter in described:
+        given = launch.parameters.get(parameter["name"])
+        assert given is not None or parameter.get("isOptional"), parameter["name"]
+        assert given is None or all(re.fullmatch(regex, given) for regex in parameter.get("regexes", ())), given
+    assert set(launch.parameters) <= {parameter["name"] for parameter in described}
+    settings = settings_from(dict(launch.parameters), [launch.parameters["input"]])
+    assert settings.destination.batch
+    assert settings.prefixes == ("gs://acme-data-dropcast-uploads/",)
+
+
+@pytest.mark.terraform
+def test_the_make_targets_name_what_the_module_makes(example: dict[str, Any]) -> None:
+    outputs = example["outputs"]["dropcast"]["value"]
+    told = dry_run("gcp-release") + dry_run("gcp-backfill") + dry_run("gcp-load-test")
+    builder = outputs["service_accounts"]["builder"]
+    for name in (outputs["templates"], f"_REPOSITORY={outputs['repository']}", f"{outputs['temp']}/source", builder):
+        assert f"{name}" in told
+    assert f"--bucket={outputs['uploads'].removeprefix('gs://').rstrip('/')} " in told
+    assert {"launch_flags", "launch_parameters"} <= set(example["outputs"])
+
+
+@pytest.mark.terraform
+def test_the_table_of_permissions_is_what_is_granted(example: dict[str, Any]) -> None:
+    rows = re.findall(r"^\| ([^|]+) \| (`roles/.+?) \|", (ROOT / "docs/google-cloud.md").read_text(), re.MULTILINE)
+    documented = sorted((account, role) for account, roles in rows for role in re.findall(r"roles/[\w.]+", roles))
+    grants = resources(example, *{f"google_{kind}_iam_member" for kind in (
+        "project", "storage_bucket", "pubsub_subscription", "pubsub_topic", "bigquery_dataset", "service_account",
+        "artifact_registry_repository", "kms_crypto_key",
+    )})  # fmt: skip
+    accounts = {f"serviceAccount:dropcast-{name}@acme-data.iam.gserviceaccount.com": name for name in NAMES}
+    granted = [(accounts.get(one["member"], "agents"), one["role"]) for one in grants]
+    agents = [one for one in granted if one[0] == "agents"]
+    assert sorted(one for one in granted if one[0] != "agents") == [one for one in documented if one[0] in NAMES]
+    assert {role for _, role in agents} == {role for account, role in documented if account not in NAMES}
+
+
+NAMES = ("worker", "launcher", "builder")

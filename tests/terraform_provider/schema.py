@@ -80,7 +80,9 @@ def _block(body: str, given: str, classes: dict[str, tuple[str, str]], functions
             "min": int(required),
             "max": 0 if alone or f"{struct}List" in classes else 1,
             # the provider's own blocks have no such class; none of them is used here
-            "block": _block(classes.get(f"{struct}OutputReference", ("", ""))[1], functions[struct.lower()], classes, functions),
+            "block": _block(
+                classes.get(f"{struct}OutputReference", ("", ""))[1], functions[struct.lower()], classes, functions
+            ),
         }
     return result
 
