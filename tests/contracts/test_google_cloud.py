@@ -76,11 +76,13 @@ def test_every_alert_is_explained() -> None:
         assert f"| {title} |" in book, title
 
 
+EMAIL = 'alert_email = "data@acme.example"'
 TARGETS = {
     "gcp-setup": [
         "terraform -chdir=terraform/example apply",
         "gcloud services enable",
         "cloudscheduler.googleapis.com",
+        EMAIL,
     ],
     "gcp-release": ["gcloud builds submit", "_VERSION=0.1.0"],
     "gcp-run": ["-var=template_version=0.1.0"],
@@ -94,6 +96,7 @@ TARGETS = {
 
 def dry_run(target: str) -> str:
     given = ["DRY_RUN=1", "PROJECT=acme-data", "VERSION=0.1.0", "INPUT=gs://in/*.csv", "UPLOADS=100"]
+    given.append("EMAIL=data@acme.example")
     done = subprocess.run(["make", "--no-print-directory", target, *given], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout

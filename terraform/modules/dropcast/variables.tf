@@ -75,8 +75,8 @@ variable "options" {
     error_message = "Source and destination are the module's to set."
   }
   validation {
-    condition     = alltrue([for name in keys(var.options) : can(regex("^[a-z][a-z_]*$", name))])
-    error_message = "Options are named as in docs/options.md, without dashes: id_columns."
+    condition     = length(setsubtract(keys(var.options), jsondecode(file("${path.module}/../../../templates/metadata.json")).parameters[*].name)) == 0
+    error_message = "The template has no such option: templates/metadata.json names them, with underscores."
   }
 }
 

@@ -75,6 +75,14 @@ run "places_that_are_the_pipelines_own" {
   expect_failures = [var.upload_prefix, var.output_prefix, var.options]
 }
 
+run "an_option_that_the_template_has_not" {
+  command = plan
+  variables {
+    options = { horizn = "14" }
+  }
+  expect_failures = [var.options]
+}
+
 run "what_is_right_is_taken" {
   command = plan
   variables {
