@@ -76,13 +76,14 @@ def test_every_alert_is_explained() -> None:
         assert f"| {title} |" in book, title
 
 
-EMAIL = 'alert_email = "data@acme.example"'
+EMAIL = "data@acme.example"
 TARGETS = {
     "gcp-setup": [
         "terraform -chdir=terraform/example apply",
         "gcloud services enable",
         "cloudscheduler.googleapis.com",
         EMAIL,
+        "email.auto.tfvars",
     ],
     "gcp-release": ["gcloud builds submit", "_VERSION=0.1.0"],
     "gcp-run": ["-var=template_version=0.1.0"],
@@ -96,7 +97,7 @@ TARGETS = {
 
 def dry_run(target: str) -> str:
     given = ["DRY_RUN=1", "PROJECT=acme-data", "VERSION=0.1.0", "INPUT=gs://in/*.csv", "UPLOADS=100"]
-    given.append("EMAIL=data@acme.example")
+    given += [f"EMAIL={EMAIL}"]
     done = subprocess.run(["make", "--no-print-directory", target, *given], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -110,6 +111,21 @@ def test_each_make_target_tells_what_it_would_do(target: str) -> None:
     without = subprocess.run(["make", target, "DRY_RUN=1", "PROJECT="], cwd=ROOT, capture_output=True, text=True)
     assert without.returncode == 2
     assert "PROJECT is missing" in without.stdout
+
+
+def test_a_backfill_has_the_streams_options(tmp_path: Path) -> None:
+    said = {"launch_flags": "--max-workers=5 --disable-public-ips", "launch_parameters": "history=true~level=80,95"}
+    for name, script in {
+        "terraform": "\n".join(f"case $* in *{output}) echo '{value}';; esac" for output, value in said.items()),
+        "gcloud": 'printf "[%s]\\n" "$@"',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    command = ["make", "-s", "gcp-backfill", "PROJECT=acme-data", "VERSION=0.1.0", "INPUT=gs://in/*.csv"]
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert "[--max-workers=5]\n[--disable-public-ips]\n" in done.stdout
+    assert "[--parameters=^~^input=gs://in/*.csv~history=true~level=80,95]\n" in done.stdout
 
 
 def test_the_targets_are_documented() -> None:
