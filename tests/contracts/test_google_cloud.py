@@ -18,7 +18,7 @@ from google.protobuf import json_format
 
 from pipeline.cloud.tables import CLUSTER, PARTITION
 from pipeline.core.tables import TABLES, VIEWS
-from pipeline.options import settings_from
+from pipeline.options import Settings, settings_from
 from tests.downloads import Unavailable
 from tests.terraform_provider.install import cli_config
 
@@ -197,17 +197,30 @@ def test_the_nightly_launch_is_what_dataflow_takes(example: dict[str, Any]) -> N
     json_format.ParseDict(body, asked)  # refuses unknown fields
     assert re.fullmatch(r".*/projects/acme-data/locations/europe-west1/flexTemplates:launch", target["uri"])
     launch = asked.launch_parameter
+    assert launch.job_name == "dropcast-nightly"
     assert launch.container_spec_gcs_path == "gs://acme-data-dropcast-temp/templates/0.1.0/batch.json"
     assert launch.environment.ip_configuration == types.WorkerIPAddressConfiguration.WORKER_IP_PRIVATE
-    described = json.loads((ROOT / "templates/metadata_batch.json").read_text())["parameters"]
+    assert settings_of(dict(launch.parameters), "metadata_batch.json").destination.batch
+
+
+@pytest.mark.terraform
+def test_the_job_is_given_what_the_template_takes(example: dict[str, Any]) -> None:
+    (job,) = resources(example, "google_dataflow_flex_template_job")
+    settings = settings_of(job["parameters"], "metadata.json")
+    assert settings.subscription == "projects/acme-data/subscriptions/dropcast-uploads"
+
+
+def settings_of(parameters: dict[str, str], metadata: str) -> Settings:
+    """Hold parameters against a template's metadata, as Dataflow does, and return what the pipeline makes of them."""
+    described = json.loads((ROOT / "templates" / metadata).read_text())["parameters"]
     for parameter in described:
-        given = launch.parameters.get(parameter["name"])
+        given = parameters.get(parameter["name"])
         assert given is not None or parameter.get("isOptional"), parameter["name"]
         assert given is None or all(re.fullmatch(regex, given) for regex in parameter.get("regexes", ())), given
-    assert set(launch.parameters) <= {parameter["name"] for parameter in described}
-    settings = settings_from(dict(launch.parameters), [launch.parameters["input"]])
-    assert settings.destination.batch
+    assert set(parameters) <= {parameter["name"] for parameter in described}
+    settings = settings_from(parameters, [parameters["input"]] if "input" in parameters else [])
     assert settings.prefixes == ("gs://acme-data-dropcast-uploads/",)
+    return settings
 
 
 @pytest.mark.terraform

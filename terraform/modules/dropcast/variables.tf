@@ -147,7 +147,7 @@ variable "kms_key" {
 }
 
 variable "subnetwork" {
-  description = "Subnetwork of the workers with Private Google Access: regions/REGION/subnetworks/NAME, or the whole URL of a shared one, which the worker then needs roles/compute.networkUser on, from its owner. Null makes one."
+  description = "Subnetwork of the workers with Private Google Access: regions/REGION/subnetworks/NAME, or the whole URL of a shared one, whose owner lets the worker and Dataflow's agent use it (roles/compute.networkUser). Null makes one."
   type        = string
   default     = null
   validation {
