@@ -19,7 +19,7 @@ from google.protobuf import json_format
 from pipeline.cloud.tables import CLUSTER, PARTITION
 from pipeline.core.tables import TABLES, VIEWS
 from pipeline.options import Settings, settings_from
-from tests.downloads import Unavailable
+from tests.downloads import Unavailable, required
 from tests.terraform_provider.install import cli_config
 
 ROOT = Path(__file__).parents[2]
@@ -147,6 +147,8 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Run:
     try:
         environment = {**os.environ, "TF_CLI_CONFIG_FILE": str(cli_config()), "TF_IN_AUTOMATION": "1"}
     except Unavailable as error:
+        if required("DROPCAST_REQUIRE_TERRAFORM"):
+            raise
         pytest.skip(str(error))
     copy = tmp_path_factory.mktemp("terraform")
     made = shutil.ignore_patterns(".terraform*", "*.tfstate*", "*.tfvars")
