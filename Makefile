@@ -10,7 +10,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 include gcp.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-cloud cloud test test-cloud test-browser check check-long lint types coverage bench lock generated clean test-airflow test-terraform
+.PHONY: help install demo demo-cloud cloud test test-cloud test-browser test-airflow test-terraform check check-long \
+  lint types coverage bench lock generated clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -109,8 +110,5 @@ lock:  ## resolve the dependencies anew (needs uv)
 	  --exclude-newer 2026-08-27 orchestration/airflow/requirements.in -o orchestration/airflow/requirements.txt
 
 clean:  ## remove what make made
-	rm -rf $(VENV) $(RIVALS) .local-cloud .browser build dist *.egg-info demo/files demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis
-
-	rm -rf $(VENV) $(RIVALS) $(AIRFLOW) .local-cloud build dist *.egg-info demo/files demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis
-
-	rm -rf $(VENV) $(RIVALS) .local-cloud .browser .terraform-provider build dist *.egg-info demo/files demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(RIVALS) $(AIRFLOW) .local-cloud .browser .terraform-provider build dist *.egg-info demo/files \
+	  demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis

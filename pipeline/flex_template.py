@@ -84,7 +84,12 @@ def container_spec(kind: Kind, image: str) -> dict[str, Any]:
         "metadata": metadata(kind),
         "defaultEnvironment": {
             "sdkContainerImage": image,
-            **({"enableStreamingEngine": True} if kind == "streaming" else {}),
+            # the metadata's default mode holds in the console alone
+            **(
+                {"enableStreamingEngine": True, "streamingMode": "STREAMING_MODE_AT_LEAST_ONCE"}
+                if kind == "streaming"
+                else {}
+            ),
             "additionalExperiments": ["use_runner_v2"],
             "additionalUserLabels": {"app": "dropcast", "version": __version__.replace(".", "-")},
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ import apache_beam as beam
 from pipeline.destination import Destination, open_output
 from pipeline.elements import DeadLetter, Outcome
 from pipeline.metrics import count_failure
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -64,4 +67,5 @@ class _WriteStray(beam.DoFn):
 
     def process(self, letter: DeadLetter) -> Iterator[DeadLetter]:
         open_output(self._destination).write_stray_dead_letter(letter)
+        _log.info("failed %s", letter.source or "message", extra={"code": letter.code})
         yield letter

@@ -118,7 +118,7 @@ resource "google_monitoring_alert_policy" "lines" {
     dead_letters = {
       made   = true
       title  = "files or series could not be forecast"
-      filter = "${local.receipts}=~\"^${var.name}(${local.streaming ? "" : "-nightly|"}-backfill)?$\" AND jsonPayload.message=~\"^(failed|partial) gs://\""
+      filter = "${local.receipts}=~\"^${var.name}(${local.streaming ? "" : "-nightly|"}-backfill)?$\" AND jsonPayload.message=~\"^(failed|partial) (gs://|message)\""
       hint   = "SELECT * FROM open_dead_letters. docs/run-book.md, Dead letters."
     }
     unforecast = { # a file that fails again each night is not told of each night
