@@ -338,7 +338,7 @@ run "alerts_look_at_what_they_say" {
   }
   assert {
     condition = { for name, policy in google_monitoring_alert_policy.lines : name => policy.conditions[0].condition_matched_log[0].filter } == {
-      dead_letters = "resource.type=\"dataflow_step\" AND resource.labels.job_name=~\"^dropcast(-backfill)?$\" AND jsonPayload.message=~\"^(failed|partial) gs://\""
+      dead_letters = "resource.type=\"dataflow_step\" AND resource.labels.job_name=~\"^dropcast(-backfill)?$\" AND jsonPayload.message=~\"^(failed|partial) (gs://|message)\""
       unforecast   = "resource.type=\"dataflow_step\" AND resource.labels.job_name=\"dropcast-nightly\" AND jsonPayload.message=~\"^(complete|partial) gs://\""
       launch       = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"dropcast-nightly\" AND severity>=ERROR"
     }
