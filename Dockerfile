@@ -5,34 +5,39 @@
 # checkov:skip=CKV_DOCKER_2:Dataflow looks after its containers itself
 # checkov:skip=CKV_DOCKER_3:Dataflow starts launcher and worker as root, see the end
 # checkov:skip=CKV_DOCKER_7:the bases' versions stand in the ARGs below
-ARG PYTHON=3.11.13-slim-bookworm
+ARG PYTHON=python:3.11.13-slim-bookworm
 ARG BEAM=apache/beam_python3.11_sdk:2.77.0
 ARG LAUNCHER=gcr.io/dataflow-templates-base/python311-template-launcher-base:20230622_RC00
 
 FROM ${LAUNCHER} AS launcher
 FROM ${BEAM} AS beam
 
-FROM python:${PYTHON} AS build
+FROM ${PYTHON} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/dropcast
 ENV PATH=/opt/dropcast/bin:$PATH
 WORKDIR /src
 COPY requirements-dataflow.lock ./
 # wheels, so that no compiler is needed; of google-apitools there is none, and nothing to compile
-RUN pip install --require-hashes --only-binary=:all: --no-binary=google-apitools -r requirements-dataflow.lock
+RUN pip install --no-compile --require-hashes --only-binary=:all: --no-binary=google-apitools -r requirements-dataflow.lock
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY pipeline pipeline
 COPY templates templates
-RUN pip install --no-deps .
+RUN pip install --no-compile --no-deps .
+# Packages' own tests are left out, and setuptools, which nothing uses; Beam calls pip at launch and at a worker's start.
+# Byte code goes by no time: layers round times of files, after which Python would compile most of them at each start.
+RUN pip uninstall --yes setuptools \
+    && find /opt/dropcast/lib -type d -name tests -prune -exec rm -r {} + \
+    && python -m compileall -q -f -j 0 --invalidation-mode=unchecked-hash /opt/dropcast/lib
 # The native engine's kernels, compiled now for a CPU level that every machine type has: nothing is compiled at start.
-# They are kept by the time of their source, which a layer may round: hence whole seconds.
+# Not in /src, whose `pipeline` would be the one compiled, instead of the installed one.
+WORKDIR /
 ENV NUMBA_CPU_NAME=x86-64-v2 NUMBA_CPU_FEATURES=
-RUN find /opt/dropcast -name '*.py' -newermt 2020-01-01 -exec touch -d '2020-01-01 00:00:00 UTC' {} + \
-    && python -m pipeline.core.model.compile_kernels \
+RUN python -m pipeline.core.model.compile_kernels \
     && python -c "import cmdstanpy, prophet; prophet.Prophet()" \
     && pip check
 
-FROM python:${PYTHON}
+FROM ${PYTHON}
 ARG IMAGE=dropcast
 ARG VERSION=0.1.0
 ARG REVISION=unknown

@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 include gcp.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-cloud cloud test test-cloud test-browser test-airflow test-terraform check check-long \
+.PHONY: help install demo demo-cloud cloud test test-cloud test-browser test-airflow test-terraform image-check check check-long \
   lint types coverage bench lock generated clean
 
 help:  ## list these targets
@@ -68,6 +68,9 @@ cloud: $(VENV)/.installed-dev  ## start these servers and print what to export (
 
 demo-cloud: $(VENV)/.installed-dev  ## upload sample files to a bucket on this machine and watch the streaming pipeline (needs Go)
 	@$(BIN)/python demo/run_cloud.py
+
+image-check:  ## build the image on a stand-in base and try it (needs root, debootstrap and buildah; no Docker)
+	tests/image/build.sh $(IMAGE_SCRATCH)
 
 lint: $(VENV)/.installed-dev  ## style
 	$(BIN)/ruff check .

@@ -151,6 +151,14 @@ def test_the_image_is_built_of_exact_versions_from_the_lock() -> None:
     assert beam[1] == lock[1], "the workers' boot program must be that of the Beam that is installed"
 
 
+def test_the_installed_package_is_what_is_compiled() -> None:
+    before, _, after = dockerfile().partition("-m pipeline.core.model.compile_kernels")
+    folders = re.findall(r"^WORKDIR (\S+)", before, re.MULTILINE)
+    assert folders[-1] == "/", "beside its source, Python would run the source and keep the kernels there"
+    assert after
+    assert "--invalidation-mode=unchecked-hash" in before, "layers round the times by which byte code is kept otherwise"
+
+
 def test_nothing_of_the_developer_goes_into_the_image() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert ignored[0] == "*", "what goes in is named"

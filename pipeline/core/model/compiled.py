@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def _cache_folder() -> str:
     """Return where compiled code is kept: a folder for each state of all kernels' source.
 
-    numba by itself looks at one file's time only, and would keep what was inlined from another that has changed.
+    numba by itself looks at a function's own file only, and would keep what was inlined from another that has changed.
     """
     here = Path(__file__).parent
     sources = (path.read_bytes() for path in sorted(here.glob("*.py")))
