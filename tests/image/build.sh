@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the image with buildah on a stand-in base, and holds what is in it.
 #
-#   sudo tests/image/build.sh [FOLDER]
+#   make image-check [IMAGE_SCRATCH=FOLDER]
 #
 # Needs root, debootstrap and buildah, no Docker. With FOLDER, its bases are kept there for the next time; without, all
 # is thrown away. The stand-ins: Debian bookworm with its own Python 3.11 for `python:3.11-slim-bookworm`, and placeholder
@@ -95,10 +95,11 @@ done
 container=$(b from --pull-never "$image")
 root=$(b mount "$container")
 base=$(b mount "$(b from --pull-never "$bases/python")")
-echo "unpacked: $(du -sm --apparent-size "$root" | cut -f1) MB, of which the stand-in base $(du -sm --apparent-size "$base" | cut -f1) MB"
+megabytes() { echo $(($(du -sb "$1" | cut -f1) / 1000000)); }
+echo "unpacked: $(megabytes "$root") MB, of which the stand-in base $(megabytes "$base") MB"
 
 echo "== Inside, without a network"
 # Read from standard input, so that nothing is put into the image to check it.
-inside() { unshare --net buildah "${store[@]}" run "$@" "$container" -- python - < tests/image/inside.py; }
-inside --env DROPCAST_IMAGE_EXPECTED="$image"
+unshare --net buildah "${store[@]}" run --env DROPCAST_IMAGE_EXPECTED="$image" "$container" -- \
+  python - < tests/image/inside.py
 echo "== All is as it should be"
