@@ -15,7 +15,8 @@ for tool in debootstrap buildah; do
 done
 [[ $EUID = 0 ]] || { echo "root is needed, for debootstrap and to build without a daemon" >&2; exit 2; }
 
-scratch=${1:-$(mktemp -d)}
+kept=${1:-}
+scratch=${kept:-$(mktemp -d)}
 mkdir -p "$scratch/tmp"
 scratch=$(realpath "$scratch")
 export BUILDAH_ISOLATION=chroot TMPDIR=$scratch/tmp
@@ -24,9 +25,9 @@ b() { buildah "${store[@]}" "$@"; }
 finish() {
   b rm --all >/dev/null 2>&1 || true
   b rmi --prune >/dev/null 2>&1 || true
-  if [[ $# = 0 ]]; then rm -rf "$scratch"; fi
+  if [[ -z $kept ]]; then rm -rf "$scratch"; fi
 }
-trap 'finish "$@"' EXIT
+trap finish EXIT
 path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 bases=localhost/dropcast-stand-in
 image=localhost/dropcast:check
