@@ -13,6 +13,7 @@ COMMANDS = {
     "check": "say what would be done with a CSV; fit nothing",
     "plot": "draw history, forecast and interval",
     "report": "write a run as one HTML page",
+    "compare": "hold both engines and a seasonal naive forecast against each other",
     "query": "ask the tables in SQL",
     "run": "run the Beam pipeline",
     "reconcile": "request what lies in a bucket and has no receipt",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
+from pipeline.commands.places import local_path, options_of_forecast
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.output_folder import spec_of_forecast
+from pipeline.core.uris import is_uri
 from pipeline.errors import RecordError
 from pipeline.options import spec_from
 
@@ -21,8 +23,10 @@ def main(argv: list[str]) -> int:
         "dropcast plot sales.csv forecasts/sales.csv --series=north,south --save=sales.png",
         "HISTORY [FORECAST] [OPTION ...]",
     )
-    parser.add_argument("history", nargs="?", metavar="HISTORY", help="the CSV that was forecast")
-    parser.add_argument("forecast", nargs="?", metavar="FORECAST", help="its forecast [forecasts/<name of the CSV>]")
+    parser.add_argument("history", nargs="?", metavar="HISTORY", help="the CSV that was forecast, or gs://...")
+    parser.add_argument(
+        "forecast", nargs="?", metavar="FORECAST", help="its forecast, or gs://... [forecasts/<name of the CSV>]"
+    )
     parser.add_argument("--series", metavar="ID,...", help="series to draw [the first six]")
     parser.add_argument("--save", metavar="FILE", help="where to: .png or .svg [<name of the CSV>.png]")
     parser.add_argument(
@@ -33,33 +37,49 @@ def main(argv: list[str]) -> int:
         help="draw the last N periods of the history only [all]",
     )
     add_model_arguments(parser, ForecastSpec)
-    try:
-        arguments = parsed(parser, argv)
-        history = Path(arguments["history"] or "")
-        forecast = Path(arguments["forecast"] or Path("forecasts") / history.name)
-        # how the history was read when it was forecast; options given here come before that
-        known = spec_of_forecast(forecast, history)
-        spec, _, problems = spec_from({**known, **{name: v for name, v in arguments.items() if v is not None}})
-        if arguments["history"] is None:
-            problems.append("HISTORY: is missing; name the CSV that was forecast")
-        if arguments["periods"] < 0:
-            problems.append(f"--periods: must not be negative (given: {arguments['periods']})")
-        if arguments["save"] and Path(arguments["save"]).suffix not in (".png", ".svg"):
-            problems.append(f"--save: must end in .png or .svg (given: {arguments['save']!r})")
-        if problems:
-            raise OptionsError(problems)
-    except OptionsError as error:
-        return refuse(error)
+    with tempfile.TemporaryDirectory(prefix="dropcast-") as scratch:
+        try:
+            arguments = parsed(parser, argv)
+            return _draw(arguments, Path(scratch))
+        except OptionsError as error:
+            return refuse(error)
+
+
+def _draw(arguments: dict[str, Any], scratch: Path) -> int:
+    """Draw, and print where to.
+
+    Raises:
+        OptionsError: if something is wrong with the command or its files.
+    """
+    history = arguments["history"] or ""
+    name = history.rpartition("/")[2]
+    problems: list[str] = []
+    if not history:
+        problems.append("HISTORY: is missing; name the CSV that was forecast")
+    elif is_uri(history) and not arguments["forecast"]:
+        problems.append("FORECAST: is missing; name the forecast in its bucket")
+    if arguments["periods"] < 0:
+        problems.append(f"--periods: must not be negative (given: {arguments['periods']})")
+    if arguments["save"] and Path(arguments["save"]).suffix not in (".png", ".svg"):
+        problems.append(f"--save: must end in .png or .svg (given: {arguments['save']!r})")
+    if problems:
+        raise OptionsError(problems)
+    forecast = arguments["forecast"] or str(Path("forecasts") / name)
+    paths = [local_path(history, "HISTORY", scratch), local_path(forecast, "FORECAST", scratch)]
+    # how the history was read when it was forecast; options given here come before that
+    known = options_of_forecast(forecast, history)
+    spec, _, problems = spec_from({**known, **{name: v for name, v in arguments.items() if v is not None}})
+    if problems:
+        raise OptionsError(problems)
     from pipeline.core.plot import draw  # imports matplotlib
 
-    target = Path(arguments["save"] or f"{history.name.split('.')[0]}.png")
+    target = Path(arguments["save"] or f"{name.split('.')[0]}.png")
     names = arguments["series"].split(",") if arguments["series"] else []
     try:
-        with tempfile.TemporaryDirectory(prefix="dropcast-") as scratch:
-            draw(history, forecast, spec, Limits(), names, arguments["periods"], target, Path(scratch))
+        draw(paths[0], paths[1], spec, Limits(), names, arguments["periods"], target, scratch / "work")
     except RecordError as error:
-        return refuse(OptionsError([f"{error.code}  {history.name}: {error}", f"    {error.hint}"]))
+        raise OptionsError([f"{error.code}  {name}: {error}", f"    {error.hint}"]) from None
     except OSError as error:
-        return refuse(OptionsError([f"--save: {target} cannot be written: {error.strerror}"]))
+        raise OptionsError([f"--save: {target} cannot be written: {error.strerror}"]) from None
     print(target)
     return 0

@@ -44,6 +44,29 @@ def seasonal_naive_pairs(dates: Dates, frequency: str) -> tuple[Ints, Ints]:
     return earlier, at[earlier]
 
 
+def seasonal_naive_forecast(dates: Dates, y: Floats, future: Dates, frequency: str) -> Floats:
+    """Return for each date to come the value of the last season that has one; the last value if none has.
+
+    Args:
+        dates: of the history, ascending, shape (n,).
+        y: its values, shape (n,).
+        future: dates to forecast, shape (h,).
+        frequency: of the dates.
+    """
+    calendar = parse_frequency(frequency)
+    slots, wanted = np.split(slots_of(calendar, np.concatenate([dates, future])), [len(dates)])
+    lag = season_length(frequency)
+    forecast = np.full(len(future), y[-1])
+    missing = np.ones(len(future), dtype=np.bool_)
+    while missing.any() and (wanted >= slots[0]).any():
+        wanted = wanted - lag
+        at = np.minimum(np.searchsorted(slots, wanted), len(slots) - 1)
+        found = missing & (slots[at] == wanted)
+        forecast[found] = y[at[found]]
+        missing &= ~found
+    return forecast
+
+
 def seasonal_naive_errors(y: Floats, ds: Dates, offsets: Ints, frequencies: Sequence[str]) -> Floats:
     """Return the mean absolute error of the seasonal naive forecast within each history, shape (n,); 0 if it has none.
 

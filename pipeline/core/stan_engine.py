@@ -27,6 +27,7 @@ from pipeline.errors import RecordError, shorten
 Floats = npt.NDArray[np.float64]
 
 SEED = 0  # Prophet simulates its intervals; a fixed seed makes a rerun byte-identical
+_UNFITTABLE = (RuntimeError, ValueError, np.linalg.LinAlgError, OverflowError)
 _SAMPLING = threading.Lock()  # Prophet draws from NumPy's one global generator
 
 get_logger().setLevel(logging.ERROR)  # cmdstanpy tells of each fit's start and end
@@ -88,6 +89,21 @@ def fit_and_forecast(
     Raises:
         RecordError: FIT_TIMEOUT, FIT_FAILED or BAD_CAPACITY.
     """
+    model, ahead = fitted_prophet(dates, values, future, extras, spec, seconds)
+    try:
+        return _predict(model, ahead, spec)
+    except _UNFITTABLE as error:
+        raise _fit_failed(error) from error
+
+
+def fitted_prophet(
+    dates: Dates, values: Floats, future: Dates, extras: dict[str, Floats], spec: ForecastSpec, seconds: float
+) -> tuple[Any, pd.DataFrame]:
+    """Return a fitted prophet.Prophet, and the frame of the dates to forecast; see fit_and_forecast.
+
+    Raises:
+        RecordError: FIT_TIMEOUT, FIT_FAILED or BAD_CAPACITY.
+    """
     past = len(dates)
     frame = pd.DataFrame({"ds": np.concatenate([dates, future]).astype("datetime64[us]")})
     for name, capacity in (("cap", spec.cap), ("floor", spec.floor)):
@@ -110,19 +126,23 @@ def fit_and_forecast(
             quiet = {"show_progress": False} if spec.mcmc_samples else {}
             model.fit(history, output_dir=folder, timeout=seconds, seed=SEED, **quiet)
         model.stan_backend.stan_fit = model.stan_fit = None
-        return _predict(model, ahead.reset_index(drop=True), spec)
     except TimeoutError:
         raise RecordError(
             "FIT_TIMEOUT",
             f"The fit took longer than {seconds:g} seconds.",
             "Try again later, or ask the operator to raise --max_fit_seconds.",
         ) from None
-    except (RuntimeError, ValueError, np.linalg.LinAlgError, OverflowError) as error:
-        raise RecordError(
-            "FIT_FAILED",
-            f"Prophet could not fit the series: {shorten(_last_line(error), 200)}",
-            "Look at the values: are they on a sensible scale, with dates that are right?",
-        ) from error
+    except _UNFITTABLE as error:
+        raise _fit_failed(error) from error
+    return model, ahead.reset_index(drop=True)
+
+
+def _fit_failed(error: Exception) -> RecordError:
+    return RecordError(
+        "FIT_FAILED",
+        f"Prophet could not fit the series: {shorten(_last_line(error), 200)}",
+        "Look at the values: are they on a sensible scale, with dates that are right?",
+    )
 
 
 def _last_line(error: Exception) -> str:

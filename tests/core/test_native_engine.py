@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 from prophet import Prophet
 
+from pipeline.core.compare import native_parameters, objective, stan_parameters
 from pipeline.core.engine import engine_named
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.model.fit import FittedSeries, Histories, fit
-from pipeline.core.model.objective import negative_log_posterior
 from pipeline.core.model.predict import intervals, predict
 from pipeline.core.model.prophet_object import prophet_model
 from pipeline.core.series_batch import lists_of, number_lists, series_schema, timestamp_lists
@@ -61,32 +61,6 @@ def frame_columns(spec: ForecastSpec, extras: dict[str, np.ndarray]) -> dict[str
         if seasonality.condition_name is not None:
             columns[f"condition_{seasonality.condition_name}"] = extras[seasonality.condition_name] != 0
     return columns
-
-
-def parameters(fitted: FittedSeries, i: int = 0) -> dict[str, Any]:
-    return {
-        "k": fitted.k[i], "m": fitted.m[i], "delta": fitted.delta[i], "beta": fitted.beta[i],
-        "sigma": fitted.sigma_obs[i],
-    }  # fmt: skip
-
-
-def objective(model: Prophet, spec: ForecastSpec, values: dict[str, Any]) -> float:
-    """Evaluate Prophet's objective on Prophet's own design, whoever found the parameters."""
-    features, scales, components, _ = model.make_all_seasonality_features(model.history)
-    if list(features.columns) == ["zeros"]:
-        features, scales = features.iloc[:, :0], []
-    multiplicative = components["multiplicative_terms"].to_numpy() == 1
-    return negative_log_posterior(
-        spec.growth, model.history["t"].to_numpy(), model.history["y_scaled"].to_numpy(),
-        model.history["cap_scaled"].to_numpy() if spec.growth == "logistic" else None, model.changepoints_t,
-        features.to_numpy(float), np.array(scales), multiplicative[: features.shape[1]], spec.changepoint_prior_scale,
-        **values)  # fmt: skip
-
-
-def stan_parameters(model: Prophet, columns: int) -> dict[str, Any]:
-    p = {name: np.asarray(value).ravel() for name, value in model.params.items()}
-    return {"k": p["k"][0], "m": p["m"][0], "delta": p["delta"], "beta": p["beta"][:columns],
-            "sigma": p["sigma_obs"][0]}  # fmt: skip
 
 
 CASES: dict[str, dict[str, Any]] = {
@@ -142,7 +116,8 @@ def test_the_objective_is_at_or_below_stans_and_the_forecast_is_prophets_own(cas
 
     model = prophet_of(spec, ds, y, past)
     ours, theirs = (
-        objective(model, spec, values) for values in (parameters(fitted), stan_parameters(model, fitted.beta.shape[1]))
+        objective(model, spec, values)
+        for values in (native_parameters(fitted), stan_parameters(model, fitted.beta.shape[1]))
     )
     smooth = spec.growth != "logistic" and not any("multiplicative" in str(value) for value in CASES[case].values())
     assert ours <= theirs + (1e-6 if smooth else 1e-3)

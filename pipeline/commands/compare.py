@@ -1,0 +1,172 @@
+"""dropcast compare: both engines and a seasonal naive forecast on one file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
+from pipeline.commands.places import local_path
+from pipeline.core.engine import engine_named
+from pipeline.core.forecast_csv import level_text
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
+from pipeline.core.load_series import load_csv
+from pipeline.core.summary import DEAD_LETTERED, DONE
+from pipeline.core.text_chunks import open_source
+from pipeline.errors import RecordError
+from pipeline.options import spec_from
+
+if TYPE_CHECKING:
+    from pipeline.core.compare import Comparison
+
+MOST, LISTED = 20, 20
+SAME = 1e-3  # of the objective: a likelihood ratio that nobody could tell from 1
+
+
+def main(argv: list[str]) -> int:
+    """Run the command."""
+    parser = parser_for(
+        "compare",
+        "Forecast a CSV with the native engine, with stan (the prophet package) and with a seasonal naive forecast; "
+        "say what each finds: Prophet's own objective, the forecasts' differences, times, and scores of the last "
+        "horizon, held out.",
+        "dropcast compare sales.csv --horizon=14",
+        "FILE [OPTION ...]",
+    )
+    parser.add_argument("file", nargs="?", metavar="FILE", help="CSV, or gs://bucket/name")
+    parser.add_argument(
+        "--most", metavar="N", default=str(MOST), help="series to compare, from the first [%(default)s]"
+    )
+    parser.add_argument("--json", action="store_true", help="print all as JSON")
+    add_model_arguments(parser, ForecastSpec)
+    add_model_arguments(parser, Limits)
+    try:
+        arguments = parsed(parser, argv)
+        spec, limits, problems = spec_from(arguments)
+        if not arguments["most"].isdecimal() or int(arguments["most"]) < 1:
+            problems.append(f"--most: must be a number, 1 or more (given: {arguments['most']!r})")
+        if arguments["file"] is None:
+            problems.append("FILE: is missing; name a CSV")
+        if spec.mcmc_samples or spec.models or spec.save_models:
+            problems.append("--mcmc_samples, --models, --save_models: there is nothing to compare with them")
+        if problems:
+            raise OptionsError(problems)
+        with tempfile.TemporaryDirectory(prefix="dropcast-") as scratch:
+            path = local_path(arguments["file"], "FILE", Path(scratch))
+            total, found = _compared(path, spec, limits, int(arguments["most"]), Path(scratch) / "work")
+    except RecordError as error:
+        return refuse(OptionsError([f"{error.code}  {arguments['file']}: {error}", f"    {error.hint}"]))
+    except OptionsError as error:
+        return refuse(error)
+    if arguments["json"]:
+        series = [{key: _plain(value) for key, value in dataclasses.asdict(one).items()} for one in found]
+        print(json.dumps({"file": arguments["file"], "series_in_file": total, "series": series}, indent=2))
+    else:
+        print("\n".join(_described(arguments["file"], total, found, spec)))
+    return DEAD_LETTERED if any(one.fault for one in found) or not found else DONE
+
+
+def _compared(path: Path, spec: ForecastSpec, limits: Limits, most: int, work: Path) -> tuple[int, list[Comparison]]:
+    """Return how many series the file has, and the comparisons of the first of them.
+
+    Raises:
+        RecordError: if it cannot be read.
+    """
+    engine_named("stan")  # imports prophet, which takes seconds, and keeps it quiet
+    from pipeline.core.compare import compare_block
+
+    with open_source(path) as file:
+        loaded = load_csv(file, spec, limits, work)
+    found: list[Comparison] = []
+    with tqdm(total=min(most, len(loaded.ids)), unit=" series", disable=not sys.stderr.isatty(), leave=False) as bar:
+        for batch in loaded.batches():
+            for first in range(0, min(len(batch), most - len(found)), 8):
+                part = batch.slice(first, min(8, most - len(found)))
+                compared = compare_block(part, loaded.layout.extras, spec, limits)
+                found += compared
+                bar.update(len(part))
+            if len(found) >= most:
+                break
+    return len(loaded.ids), found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _described(name: str, total: int, found: Sequence[Comparison], spec: ForecastSpec) -> list[str]:
+    good = [one for one in found if not one.fault]
+    faults = [f"  {one.series_id}: {one.fault}" for one in found if one.fault]
+    lines = [f"{name}: {len(found):,} of {total:,} series, horizon {spec.horizon}"]
+    if not good:
+        return [*lines, *faults, "  There is nothing to compare."]
+    lines += ["", *_summary(good, spec), "", *_objectives(good), ""]
+    header = ("series", "objective: native", "stan", "forecasts differ", "MASE: native", "stan", "naive")
+    lines += [_row(header), *(_row(_cells(one)) for one in good[:LISTED])]
+    if len(good) > LISTED:
+        lines.append(f"  ... and {len(good) - LISTED:,} more (--json)")
+    return lines + faults
+
+
+def _summary(good: Sequence[Comparison], spec: ForecastSpec) -> list[str]:
+    scored = [one for one in good if len(one.mase) == 3]
+    rows = []
+    if scored:
+        scores = [_number(statistics.median(one.mase[name] for one in scored)) for name in ("native", "stan", "naive")]
+        rows.append((f"MASE of the last {spec.horizon}, median", scores))
+        if spec.level:
+            shares = [f"{statistics.fmean(one.covered[name] for one in scored):.0%}" for name in ("native", "stan")]
+            rows.append((f"of these within the {level_text(spec.level[0])} % interval", shares))
+    times = [_number(statistics.fmean(one.seconds[name] for one in good)) for name in ("native", "stan")]
+    rows += [("seconds a series", times)]
+    heads = ("", ["native", "stan", "seasonal naive"])
+    return [
+        f"  {text:<36}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, (12, 12, 16), strict=False))
+        for text, cells in (heads, *rows)
+    ]
+
+
+def _objectives(good: Sequence[Comparison]) -> list[str]:
+    lower = [one.objective["native"] - one.objective["stan"] for one in good]
+    better, worse = sum(x < -SAME for x in lower), sum(x > SAME for x in lower)
+    lines = [
+        f"  Prophet's objective: native finds a better fit in {better:,} series, stan in {worse:,}, the same "
+        f"(within {SAME}) in {len(good) - better - worse:,}."
+    ]
+    differences = [one.difference for one in good if math.isfinite(one.difference)]
+    if differences:
+        lines.append(
+            f"  Forecasts differ by {statistics.median(differences):.1%} of half the interval's width (median; at most "
+            f"{max(differences):.1%})."
+        )
+    return lines
+
+
+def _cells(one: Comparison) -> tuple[str, ...]:
+    return (
+        one.series_id[:23],
+        *(f"{one.objective[name]:.4f}" for name in ("native", "stan")),
+        f"{one.difference:.1%}" if math.isfinite(one.difference) else "",
+        *(_number(one.mase.get(name, math.nan)) for name in ("native", "stan", "naive")),
+    )
+
+
+def _row(cells: Sequence[str]) -> str:
+    widths = (18, 14, 18, 14, 8, 8)
+    return f"  {cells[0]:<24}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells[1:], widths, strict=True))
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if math.isfinite(value) else ""

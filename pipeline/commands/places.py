@@ -1,0 +1,41 @@
+"""Files that a command is given: paths, or gs://bucket/name, of which a copy is fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.commands import OptionsError
+from pipeline.commands.sending import needs_clients
+from pipeline.core.output_folder import spec_of_forecast
+from pipeline.core.uris import is_uri
+
+
+def local_path(place: str, role: str, scratch: Path) -> Path:
+    """Return a local path of a file.
+
+    Args:
+        place: a path, or gs://bucket/name.
+        role: what the command calls it.
+        scratch: a folder for copies.
+
+    Raises:
+        OptionsError: if there is no such object.
+    """
+    if not is_uri(place):
+        return Path(place)
+    needs_clients()
+    from pipeline.cloud.bucket_results import local_copy
+
+    copy = local_copy(place, scratch)
+    if copy is None:
+        raise OptionsError([f"{role}: {place} is not there, or may not be read"])
+    return copy
+
+
+def options_of_forecast(forecast: str, history: str) -> dict[str, object]:
+    """Return the options, by name, with which a file was forecast; none if there is no receipt of that."""
+    if is_uri(forecast) and is_uri(history):
+        from pipeline.cloud import bucket_results
+
+        return bucket_results.options_of_forecast(forecast, history)
+    return {} if is_uri(forecast) or is_uri(history) else spec_of_forecast(Path(forecast), Path(history))
