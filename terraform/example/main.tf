@@ -65,6 +65,12 @@ variable "subnetwork" {
   default     = null
 }
 
+variable "airflow_service_account" {
+  description = "Email of the account that Airflow runs as; null for none."
+  type        = string
+  default     = null
+}
+
 variable "deletion_protection" {
   description = "Whether buckets and tables with data refuse to be destroyed."
   type        = bool
@@ -99,8 +105,9 @@ module "dropcast" {
   kms_key          = var.kms_key
   subnetwork       = var.subnetwork
 
-  deletion_protection = var.deletion_protection
-  options             = { horizon = "28", history = "true" }
+  airflow_service_account = var.airflow_service_account
+  deletion_protection     = var.deletion_protection
+  options                 = { horizon = "28", history = "true" }
 }
 
 output "dropcast" {

@@ -245,10 +245,12 @@ def test_the_table_of_permissions_is_what_is_granted(example: dict[str, Any]) ->
         "artifact_registry_repository", "kms_crypto_key",
     )})  # fmt: skip
     accounts = {f"serviceAccount:dropcast-{name}@acme-data.iam.gserviceaccount.com": name for name in NAMES}
+    accounts["serviceAccount:composer@acme-composer.iam.gserviceaccount.com"] = "Airflow"
     granted = [(accounts.get(one["member"], "agents"), one["role"]) for one in grants]
     agents = [one for one in granted if one[0] == "agents"]
-    assert sorted(one for one in granted if one[0] != "agents") == [one for one in documented if one[0] in NAMES]
-    assert {role for _, role in agents} == {role for account, role in documented if account not in NAMES}
+    named = set(accounts.values())
+    assert sorted(one for one in granted if one[0] != "agents") == [one for one in documented if one[0] in named]
+    assert {role for _, role in agents} == {role for account, role in documented if account not in named}
 
 
 NAMES = ("worker", "launcher", "builder")

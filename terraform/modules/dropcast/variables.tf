@@ -156,6 +156,16 @@ variable "subnetwork" {
   }
 }
 
+variable "airflow_service_account" {
+  description = "Email of the account that Airflow (Composer) runs as: it may impersonate the launcher, which may then list uploads and query the dataset besides; null for neither."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.airflow_service_account == null || can(regex("^[a-z0-9-]+@([a-z0-9-]+\\.)+gserviceaccount\\.com$", var.airflow_service_account))
+    error_message = "The bare email of a service account, such as composer@acme-composer.iam.gserviceaccount.com."
+  }
+}
+
 variable "alert_email" {
   description = "Who is told when something waits, fails or is lost; null for nobody."
   type        = string

@@ -27,11 +27,12 @@ run "words_where_there_should_be_names" {
     budget           = { billing_account = "mine", amount = 300 }
 
     partition_expiration_days = 0
+    airflow_service_account   = "composer"
   }
   expect_failures = [
     var.project, var.name, var.template_version, var.machine_type, var.alert_email, var.batch_schedule, var.batch_time_zone,
     var.upload_prefix, var.output_prefix, var.options, var.max_workers, var.kms_key,
-    var.subnetwork, var.budget, var.partition_expiration_days,
+    var.subnetwork, var.budget, var.partition_expiration_days, var.airflow_service_account,
   ]
 }
 
@@ -58,10 +59,12 @@ run "nearly_right" {
     kms_key          = "projects/acme/locations/us-east1/keyRings/r/cryptoKeys/k"
     subnetwork       = "regions/us-east1/subnetworks/data"
     budget           = { billing_account = "012345-6789AB-CDEF01", amount = 0.5 }
+
+    airflow_service_account = "serviceAccount:composer@acme-composer.iam.gserviceaccount.com"
   }
   expect_failures = [
     var.name, var.template_version, var.machine_type, var.alert_email, var.batch_schedule, var.upload_prefix,
-    var.output_prefix, var.options, var.max_workers, var.kms_key, var.subnetwork, var.budget,
+    var.output_prefix, var.options, var.max_workers, var.kms_key, var.subnetwork, var.budget, var.airflow_service_account,
   ]
 }
 
@@ -100,5 +103,21 @@ run "what_is_right_is_taken" {
     budget           = { billing_account = "012345-6789AB-CDEF01", amount = 1 }
 
     partition_expiration_days = 400
+    airflow_service_account   = "composer@acme-data.acme.example.iam.gserviceaccount.com"
+  }
+}
+
+run "a_person_is_no_service_account" {
+  command = plan
+  variables {
+    airflow_service_account = "data@acme.example"
+  }
+  expect_failures = [var.airflow_service_account]
+}
+
+run "compute_engines_default_account_is_one" {
+  command = plan
+  variables {
+    airflow_service_account = "123456789012-compute@developer.gserviceaccount.com"
   }
 }

@@ -283,6 +283,40 @@ run "each_account_may_do_what_it_must_and_no_more" {
   }
 }
 
+run "airflow_impersonates_the_launcher_which_may_look" {
+  command = apply
+  variables {
+    airflow_service_account = "composer@acme-composer.iam.gserviceaccount.com"
+  }
+  assert {
+    condition = {
+      for grant in google_service_account_iam_member.airflow_impersonates_launcher : grant.member => [grant.role, grant.service_account_id]
+    } == { "serviceAccount:composer@acme-composer.iam.gserviceaccount.com" = ["roles/iam.serviceAccountTokenCreator", google_service_account.accounts["launcher"].name] }
+    error_message = "Airflow could not impersonate the launcher, or could another account."
+  }
+  assert {
+    condition     = [for grant in google_storage_bucket_iam_member.airflow_lists_uploads : [grant.member, grant.role, grant.bucket]] == [[local.launcher, "roles/storage.objectViewer", "acme-data-dropcast-uploads"]]
+    error_message = "The launcher could not list uploads, or another bucket."
+  }
+  assert {
+    condition     = [for grant in google_project_iam_member.airflow_queries : [grant.member, grant.role, grant.project]] == [[local.launcher, "roles/bigquery.jobUser", "acme-data"]]
+    error_message = "The launcher could not query."
+  }
+  assert {
+    condition     = [for grant in google_bigquery_dataset_iam_member.airflow_reads_receipts : [grant.member, grant.role, grant.dataset_id]] == [[local.launcher, "roles/bigquery.dataViewer", "dropcast"]]
+    error_message = "The launcher could not read receipts, or could change them."
+  }
+}
+
+run "without_airflow_the_launcher_only_launches" {
+  command = apply
+
+  assert {
+    condition     = length(concat(google_service_account_iam_member.airflow_impersonates_launcher, google_storage_bucket_iam_member.airflow_lists_uploads, google_project_iam_member.airflow_queries, google_bigquery_dataset_iam_member.airflow_reads_receipts)) == 0
+    error_message = "Nobody asked for Airflow, and its permissions are granted."
+  }
+}
+
 run "a_key_of_ones_own_is_granted_to_the_agents" {
   command = apply
   variables {
