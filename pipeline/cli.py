@@ -16,8 +16,8 @@ COMMANDS = {
     "compare": "hold both engines and a seasonal naive forecast against each other",
     "query": "ask the tables in SQL",
     "run": "run the Beam pipeline",
-    "reconcile": "request what lies in a bucket and has no receipt",
-    "replay": "send dead letters round again",
+    "reconcile": "forecast what lies in a folder or a bucket and has no receipt",
+    "replay": "try once more what was among the dead letters",
 }
 
 _LISTED = "\n".join(f"  {name:<11}{text}" for name, text in COMMANDS.items())

@@ -64,7 +64,7 @@ class BucketResults:
 
     def strays(self) -> list[DeadLetter]:
         """Return the dead letters of what never became a request."""
-        return [letter for found in ledger.dead_letters(self._place) for letter in _of_message(found)]
+        return [letter for found in ledger.BucketLedger(self._place).dead_letters() for letter in _of_message(found)]
 
     def source(self, receipt: Receipt) -> Path | None:
         """Return a local copy of the CSV that was forecast; None if it is gone or another by now."""
@@ -75,7 +75,7 @@ class BucketResults:
         return local_copy(f"gs://{self._bucket}/{self._root}{receipt.output}", self._scratch)
 
 
-def _of_message(letters: ledger.Letters) -> Iterator[DeadLetter]:
+def _of_message(letters: ledger.BucketLetters) -> Iterator[DeadLetter]:
     if (letters.blob.metadata or {}).get("dropcast-scope") == "message":
         yield from letters.read()
 

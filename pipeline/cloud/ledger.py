@@ -2,59 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from google.cloud import storage
 
 from pipeline.cloud import objects
+from pipeline.cloud.incoming import request_of
+from pipeline.core.ledger import Candidate, Done
+from pipeline.core.messages import IgnoredError, Message, Rules, notification_of
 from pipeline.core.naming import INTERNAL
-from pipeline.core.uris import folder_prefix, split_uri
-from pipeline.elements import DeadLetter
+from pipeline.core.requests import UNREAD
+from pipeline.core.uris import folder_prefix, generation_number, split_uri
+from pipeline.elements import DeadLetter, Request
+from pipeline.errors import RecordError
 
 REPLAYED = "dropcast-replayed"
 
 
 @dataclass(frozen=True)
-class Done:
-    """A receipt, as far as its object's metadata tells.
-
-    Attributes:
-        source, version, output, attempt, id, status: as in the Receipt.
-    """
-
-    source: str
-    version: str
-    output: str
-    attempt: int
-    id: str
-    status: str
-
-
-def receipts(output: str) -> Iterator[Done]:
-    """Yield all receipts below an output prefix; their content is not read."""
-    bucket, root = split_uri(folder_prefix(output))
-    for blob in objects.listed(bucket, f"{root}{INTERNAL}/receipts/"):
-        found = blob.metadata or {}
-        yield Done(
-            found.get("dropcast-source", ""),
-            found.get("dropcast-version", ""),
-            found.get("dropcast-output", ""),
-            int(found.get("dropcast-attempt", "0")),
-            found.get("dropcast-id", ""),
-            found.get("dropcast-status", ""),
-        )
-
-
-@dataclass(frozen=True)
-class Letters:
-    """The dead letters of one request, or of one message.
-
-    Attributes:
-        blob: the object that holds them.
-        code, source, source_time: of the first.
-        replayed: whether they were sent again already.
-    """
+class BucketLetters:
+    """The dead letters of one request, or of one message; see core/ledger.py."""
 
     blob: storage.Blob
     code: str
@@ -62,6 +31,11 @@ class Letters:
     version: str
     source_time: str
     replayed: bool
+
+    @property
+    def key(self) -> str:
+        """The request's key, or that of the message."""
+        return str(self.blob.name).rpartition("/")[2].removesuffix(".ndjson").removeprefix("message-")
 
     def read(self) -> Iterator[DeadLetter]:
         """Yield them, a line at a time: there may be a million."""
@@ -76,16 +50,64 @@ class Letters:
         self.blob.patch(**objects.OPTIONS)
 
 
-def dead_letters(output: str) -> Iterator[Letters]:
-    """Yield all dead letters below an output prefix; their content is not read."""
-    bucket, root = split_uri(folder_prefix(output))
-    for blob in objects.listed(bucket, f"{root}{INTERNAL}/dead_letters/"):
-        found = blob.metadata or {}
-        yield Letters(
-            blob,
-            found.get("dropcast-code", ""),
-            found.get("dropcast-source", ""),
-            found.get("dropcast-version", ""),
-            found.get("dropcast-source-time", ""),
-            REPLAYED in found,
-        )
+class BucketLedger:
+    """The ledger of an output prefix."""
+
+    def __init__(self, output: str) -> None:
+        self._output = output
+
+    def receipts(self) -> Iterator[Done]:
+        """Yield all receipts below an output prefix; their content is not read."""
+        bucket, root = split_uri(folder_prefix(self._output))
+        for blob in objects.listed(bucket, f"{root}{INTERNAL}/receipts/"):
+            found = blob.metadata or {}
+            yield Done(
+                found.get("dropcast-source", ""),
+                found.get("dropcast-version", ""),
+                found.get("dropcast-output", ""),
+                int(found.get("dropcast-attempt", "0")),
+                found.get("dropcast-id", ""),
+                found.get("dropcast-status", ""),
+                generation_number(found.get("dropcast-version", "")),
+            )
+
+    def dead_letters(self) -> Iterator[BucketLetters]:
+        """Yield all dead letters below an output prefix; their content is not read."""
+        bucket, root = split_uri(folder_prefix(self._output))
+        for blob in objects.listed(bucket, f"{root}{INTERNAL}/dead_letters/"):
+            found = blob.metadata or {}
+            yield BucketLetters(
+                blob,
+                found.get("dropcast-code", ""),
+                found.get("dropcast-source", ""),
+                found.get("dropcast-version", ""),
+                found.get("dropcast-source-time", ""),
+                REPLAYED in found,
+            )
+
+    def age(self, request: Request) -> int:
+        """Return the generation."""
+        return generation_number(request.version)
+
+    def once_more(self, request: Request) -> tuple[Request | None, str]:
+        """Return a request as it can be made again."""
+        if request.version != UNREAD:
+            return request, ""
+        live = objects.live_version(request.source)  # its manifest came before it
+        if live is None:
+            return None, "still not there"
+        return dataclasses.replace(request, version=live.generation, source_time=live.time), ""
+
+
+def candidates_in_buckets(pattern: str, rules: Rules) -> Iterator[Candidate]:
+    """Yield what a pattern of objects means."""
+    for version in objects.matching(pattern):
+        message = (b"", notification_of(version))
+        request: Request | RecordError | None
+        try:
+            request = request_of(Message(*message, "", version.time), rules)
+        except IgnoredError:
+            request = None
+        except RecordError as error:
+            request = error
+        yield Candidate(version.uri, version.generation, version.time, message, request)

@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
 from pipeline.commands.forecast import copies_of_streams
+from pipeline.commands.places import local_path
 from pipeline.core.calendars import format_date
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
@@ -33,7 +34,7 @@ def main(argv: list[str]) -> int:
         "dropcast check sales.csv --value_column=units",
         "FILE [OPTION ...]",
     )
-    parser.add_argument("file", nargs="?", metavar="FILE", help="CSV; - for standard input")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="CSV, or gs://bucket/name; - for standard input")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     add_model_arguments(parser, ForecastSpec)
     add_model_arguments(parser, Limits)
@@ -47,7 +48,11 @@ def main(argv: list[str]) -> int:
     except OptionsError as error:
         return refuse(error)
     with tempfile.TemporaryDirectory(prefix="dropcast-") as scratch:
-        path = Path(copies_of_streams([arguments["file"]], Path(scratch))[0])
+        try:
+            given = str(local_path(arguments["file"], "FILE", Path(scratch)))
+        except OptionsError as error:
+            return refuse(error)
+        path = Path(copies_of_streams([given], Path(scratch))[0])
         findings = check_file(path, spec, limits, Path(scratch) / "work")
     findings["file"] = arguments["file"]
     print(json.dumps(findings, indent=2) if arguments["json"] else _described(findings))

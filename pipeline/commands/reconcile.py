@@ -1,15 +1,21 @@
-"""dropcast reconcile: what lies in a bucket and has no receipt is requested."""
+"""dropcast reconcile: what lies in a folder or a bucket and has no receipt is requested."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
-from pipeline.commands.sending import Sending, add_arguments, carry_out, checked, within
+from pipeline.commands.sending import Sending, add_arguments, carry_out, checked, open_ledger, within
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.messages import IgnoredError, Message, Rules, notification_of, resent
+from pipeline.core.ledger import Candidate, candidates_in_folders
+from pipeline.core.messages import Rules, resent
+from pipeline.core.naming import MANIFEST_SUFFIX
+from pipeline.core.output_folder import BusyError, OutputFolder
+from pipeline.core.requests import allowed_folders, list_inputs
 from pipeline.core.summary import DEAD_LETTERED, DONE
 from pipeline.core.uris import is_uri
 from pipeline.errors import RecordError
@@ -20,63 +26,76 @@ def main(argv: list[str]) -> int:
     """Run the command."""
     parser = parser_for(
         "reconcile",
-        "Compare the objects below a prefix with the receipts, and request what has none: uploads from before the "
-        "subscription, lost messages, a crash. With dates it is a backfill.",
-        "dropcast reconcile --input=gs://uploads/ --output=gs://forecasts/daily --topic=projects/acme/topics/uploads",
-        "--input=PATTERN --output=URI [OPTION ...]",
+        "Compare the files of a folder, or the objects below a prefix, with the receipts, and forecast or request what "
+        "has none: what came before the subscription, lost messages, a crash. With dates it is a backfill.",
+        "dropcast reconcile --input='in/**/*.csv' --output=forecasts\n"
+        "  dropcast reconcile --input=gs://uploads/ --output=gs://forecasts/daily --topic=projects/acme/topics/uploads",
+        "--input=PATTERN --output=PLACE [OPTION ...]",
     )
-    parser.add_argument("--input", metavar="PATTERN", help="gs://bucket/prefix/ or a pattern such as gs://bucket/*.csv")
+    parser.add_argument("--input", metavar="PATTERN", help="files, such as 'in/*.csv', or gs://bucket/prefix/")
     add_arguments(parser)
     parser.add_argument("--again", metavar="LABEL", help="request anew what has a receipt, once for each label")
-    parser.add_argument("--allow", metavar="URI,...", help="prefixes that inputs must lie below, as for the pipeline")
+    parser.add_argument("--allow", metavar="PLACE,...", help="where inputs may lie besides, as for the pipeline")
     add_model_arguments(parser, ForecastSpec)
     try:
         arguments = parsed(parser, argv)
         output = checked(arguments)
-        if not is_uri(arguments["input"] or ""):
-            raise OptionsError(["--input: is missing; name objects, gs://bucket/prefix/"])
+        pattern = arguments["input"] or ""
+        if not pattern or is_uri(pattern) != is_uri(output):
+            raise OptionsError(["--input: is missing; name files, or objects if the output is a bucket"])
         spec, _, problems = spec_from(arguments)
         if problems:
             raise OptionsError(problems)
         allowed = tuple(part.strip() for part in (arguments["allow"] or "").split(",") if part.strip())
-        rules = Rules(spec.to_json(), allowed, output)
-        done, failed = carry_out(_lacking(arguments, output, rules), arguments, output)
+        done, failed = carry_out(_lacking(arguments, output, spec, allowed), arguments, output)
+    except BusyError as error:
+        return refuse(OptionsError([f"--output: {error}"]))
     except OptionsError as error:
         return refuse(error)
     print(f"{done} requests {'would be made' if arguments['dry_run'] else 'made'}.")
     return DEAD_LETTERED if failed else DONE
 
 
-def _lacking(arguments: dict[str, Any], output: str, rules: Rules) -> Iterator[Sending]:
+def _lacking(arguments: dict[str, Any], output: str, spec: ForecastSpec, allowed: tuple[str, ...]) -> Iterator[Sending]:
     """Yield the requests that have no receipt, or with --again no receipt of that label."""
-    from pipeline.cloud import ledger
-    from pipeline.cloud.incoming import request_of
-    from pipeline.cloud.objects import matching
-
+    ledger, folder = open_ledger(output), OutputFolder(Path(output))
     attempts: dict[tuple[str, str, str], int] = {}
     labels: dict[tuple[str, str, str], set[str]] = {}
-    for receipt in ledger.receipts(output):
+    for receipt in ledger.receipts():
         place = (receipt.source, receipt.version, receipt.output)
         attempts[place] = max(attempts.get(place, 0), receipt.attempt)
         labels.setdefault(place, set()).add(receipt.id)
-    refused = {(letters.source, letters.version) for letters in ledger.dead_letters(output)}
-    for version in matching(arguments["input"]):
-        if not within(version.time, arguments):
+    refused = {(letters.source, letters.version) for letters in ledger.dead_letters()}
+    for candidate in _candidates(arguments["input"], output, spec, allowed):
+        request = candidate.request
+        if not within(candidate.time, arguments) or request is None:
             continue
-        try:
-            request = request_of(Message(b"", notification_of(version), "", version.time), rules)
-        except IgnoredError:
-            continue
-        except RecordError as error:
-            if (version.uri, version.generation) not in refused:
-                print(f"  {error.code} {version.uri}: {error}")
+        if isinstance(request, RecordError):
+            if (candidate.source, candidate.version) not in refused:
+                print(f"  {request.code} {candidate.source}: {request}")
             continue
         place = (request.source, request.version, request.output)
         label = arguments["again"]
+        # a manifest that was refused before is none any more
+        then = (lambda: None) if is_uri(output) else partial(folder.remove_stray_dead_letter, candidate.source)
         if place not in attempts:
             # as it would have come, so that the pipeline's own options hold
-            yield Sending(request, (b"", notification_of(version)))
+            yield Sending(request, candidate.message, then)
         elif label and label not in labels[place]:
             request = dataclasses.replace(request, attempt=attempts[place] + 1, id=label)
-            own_options = not version.is_manifest and rules.spec == "{}"
+            if candidate.message is None:
+                yield Sending(request, None, then)
+                continue
+            own_options = not candidate.source.endswith(MANIFEST_SUFFIX) and spec.to_json() == "{}"
             yield Sending(request, resent(request, with_spec=not own_options))
+
+
+def _candidates(pattern: str, output: str, spec: ForecastSpec, allowed: tuple[str, ...]) -> Iterator[Candidate]:
+    if not is_uri(output):
+        files, problems = list_inputs([pattern], Path(output))
+        if problems:
+            raise OptionsError(problems)
+        return candidates_in_folders(files, spec, allowed_folders([pattern], allowed))
+    from pipeline.cloud.ledger import candidates_in_buckets
+
+    return candidates_in_buckets(pattern, Rules(spec.to_json(), allowed, output))

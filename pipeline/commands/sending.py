@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pipeline.commands import OptionsError
+from pipeline.commands.terminal import coloured
+from pipeline.core.ledger import FolderLedger, Ledger
+from pipeline.core.naming import INTERNAL
+from pipeline.core.output_folder import OutputFolder
 from pipeline.core.process_request import process
 from pipeline.core.uris import is_uri
 from pipeline.destination import Destination, open_output
@@ -19,7 +25,7 @@ from pipeline.options import spec_from, wrong_forms
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of both commands."""
-    parser.add_argument("--output", metavar="URI", help="the pipeline's output: gs://bucket/prefix")
+    parser.add_argument("--output", metavar="PLACE", help="where the forecasts are: a folder, or gs://bucket/prefix")
     parser.add_argument("--topic", metavar="TOPIC", help="send to the pipeline's topic: projects/PROJECT/topics/NAME")
     parser.add_argument("--dataset", metavar="PROJECT.DATASET", help="without --topic: the tables to write to")
     parser.add_argument("--since", metavar="TIME", help="only what came to be at or after, such as 2026-01-31")
@@ -31,11 +37,12 @@ def checked(arguments: dict[str, Any]) -> str:
     """Return the output.
 
     Raises:
-        OptionsError: if it is no bucket, if an option is wrong, or Google's clients are not there.
+        OptionsError: if nothing was forecast there, if an option is wrong, or Google's clients are not there.
     """
     output = arguments["output"] or ""
-    if not is_uri(output):
-        raise OptionsError(["--output: is missing; name the pipeline's output, gs://bucket/prefix"])
+    if not is_uri(output) and not (Path(output) / INTERNAL).is_dir():
+        where = f"nothing was forecast into {output}" if output else "is missing"
+        raise OptionsError([f"--output: {where}; name the output of a run, a folder or gs://bucket/prefix"])
     problems = wrong_forms(arguments)
     for name in ("since", "until"):
         try:
@@ -44,10 +51,21 @@ def checked(arguments: dict[str, Any]) -> str:
             problems.append(
                 f"--{name}: must be a time such as 2026-01-31 or 2026-01-31T06:00 (given: {arguments[name]!r})"
             )
+    problems += [f"--{name}: is for buckets" for name in ("topic", "dataset") if arguments[name] and not is_uri(output)]
     if problems:
         raise OptionsError(problems)
-    needs_clients()
+    if is_uri(output):
+        needs_clients()
     return str(output)
+
+
+def open_ledger(output: str) -> Ledger:
+    """Return the ledger of an output."""
+    if is_uri(output):
+        from pipeline.cloud.ledger import BucketLedger
+
+        return BucketLedger(output)
+    return FolderLedger(Path(output))
 
 
 def needs_clients() -> None:
@@ -79,12 +97,12 @@ class Sending:
 
     Attributes:
         request: what is asked for.
-        message: payload and attributes of the message that asks the pipeline for it.
+        message: payload and attributes of the message that asks the pipeline for it; None in a folder.
         then: what is to be done once it is on its way.
     """
 
     request: Request
-    message: tuple[bytes, dict[str, str]]
+    message: tuple[bytes, dict[str, str]] | None
     then: Callable[[], None] = lambda: None
 
 
@@ -100,23 +118,26 @@ def carry_out(sendings: Iterable[Sending], arguments: dict[str, Any], output: st
     if problems:
         raise OptionsError(problems)
     done = failed = 0
-    for sending in sendings:
-        request = sending.request
-        if arguments["dry_run"]:
-            print(f"  would request {request.source}#{request.version} -> {request.output}")
-        elif arguments["topic"]:
-            from pipeline.cloud.topics import publish
+    place = open_output(Destination(output, (arguments["dataset"] or "").replace(":", "."), False))
+    alone = place.for_us_alone() if isinstance(place, OutputFolder) else nullcontext()
+    with alone:
+        for sending in sendings:
+            request = sending.request
+            if arguments["dry_run"]:
+                print(f"  would request {request.source}#{request.version} -> {request.output}")
+            elif arguments["topic"]:
+                from pipeline.cloud.topics import publish
 
-            publish(arguments["topic"], [sending.message])
-            sending.then()
-        else:
-            try:
-                place = open_output(Destination(output, (arguments["dataset"] or "").replace(":", "."), False))
-                receipt = process(request, limits, place)
-            except DoneError:
-                continue  # by the pipeline, meanwhile
-            failed += receipt.status == "failed"
-            print(f"  {receipt.status:<10} {request.source} {receipt.code}".rstrip())
-            sending.then()
-        done += 1
+                assert sending.message is not None
+                publish(arguments["topic"], [sending.message])
+                sending.then()
+            else:
+                try:
+                    receipt = process(request, limits, place)
+                except DoneError:
+                    continue  # by the pipeline, meanwhile
+                failed += receipt.status == "failed"
+                print(coloured(f"  {receipt.status:<10} {request.source} {receipt.code}".rstrip()))
+                sending.then()
+            done += 1
     return done, failed

@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
         if problems:
             raise OptionsError(problems)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        tell = _Teller(Path(places[1]))
+        tell = _Teller(places[1])
         if is_uri(places[0]):
             from pipeline.commands.watch_bucket import bucket_step
 
@@ -115,7 +115,7 @@ def _settings(arguments: dict[str, str], spec: ForecastSpec, limits: Limits) -> 
 class _Teller:
     """Prints what comes of each file, and remembers whether something was refused."""
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path | str) -> None:
         self._output = output
         self.exit_code = DONE
 

@@ -220,7 +220,7 @@ class OutputFolder:
         composed.replace(folder / f"{name}.ndjson")
 
     def _remove_letters(self, name: str) -> None:
-        for suffix in ("ndjson", "parquet"):
+        for suffix in ("ndjson", "parquet", "replayed"):
             (self._internal / "dead_letters" / f"{name}.{suffix}").unlink(missing_ok=True)
 
     def dead_letters(self, request_key: str) -> list[DeadLetter]:

@@ -159,7 +159,7 @@ def request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Req
             version UNREAD, and fails when it is loaded.
     """
     if not file.is_manifest:
-        return _request(Path(file.path), file.output, spec, "")
+        return request_of_csv(Path(file.path), file.output, spec, "")
     manifest = read_manifest(Path(file.path), spec)
     source = Path(file.path).parent / manifest.input
     if "\0" in manifest.input or manifest.input.endswith(MANIFEST_SUFFIX):
@@ -178,7 +178,7 @@ def request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Req
         )
     output = _manifest_output(file, manifest.input, manifest.output)
     fields = manifest.model_dump(exclude={"id", "input", "output", "generation"}, exclude_unset=True)
-    return _request(real_path(source), output, ForecastSpec(**fields), manifest.id)
+    return request_of_csv(real_path(source), output, ForecastSpec(**fields), manifest.id)
 
 
 def read_manifest(path: Path, spec: ForecastSpec) -> Manifest:
@@ -233,7 +233,8 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _request(path: Path, output: str, spec: ForecastSpec, label: str) -> Request:
+def request_of_csv(path: Path, output: str, spec: ForecastSpec, label: str) -> Request:
+    """Return the request for a local CSV as it is now; its version is UNREAD if it cannot be read."""
     try:
         changed = path.stat().st_mtime_ns // 1000
         version = content_version(path)
@@ -253,5 +254,5 @@ def allowed_folders(patterns: list[str], allow: tuple[str, ...]) -> list[Path]:
 
 def stray_letter(file: InputFile, error: RecordError) -> DeadLetter:
     """Return the dead letter of a manifest that never became a request."""
-    request = _request(Path(file.path), file.output, ForecastSpec(), "")
+    request = request_of_csv(Path(file.path), file.output, ForecastSpec(), "")
     return DeadLetter.of(request, "message", "ReadRequests", "", error)

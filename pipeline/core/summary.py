@@ -64,12 +64,12 @@ def outcome_of_run(output: Path, started: datetime) -> RunOutcome:
     return RunOutcome(tuple(receipts), tuple(letters))
 
 
-def told(outcome: RunOutcome, output: Path) -> list[str]:
+def told(outcome: RunOutcome, output: Path | str) -> list[str]:
     """Return what came of one file for a person, a line or more."""
     lines = [line for row in outcome.receipts for line in _told(row, output).strip().split("\n")]
     letters = _letters(outcome.letters)
     if len(outcome.letters) > SHOWN:
-        letters.append(f"  ... and {len(outcome.letters) - SHOWN:,} more in {output / INTERNAL / 'dead_letters'}")
+        letters.append(f"  ... and {len(outcome.letters) - SHOWN:,} more in {output}/{INTERNAL}/dead_letters")
     return lines + letters
 
 
@@ -119,7 +119,7 @@ def _count(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
-def _told(row: dict[str, Any], output: Path) -> str:
+def _told(row: dict[str, Any], output: Path | str) -> str:
     name = row["source"].rsplit("/", 1)[-1]
     if row["status"] == "failed":
         return f"  failed    {name}: {row['code']}"
@@ -130,7 +130,7 @@ def _told(row: dict[str, Any], output: Path) -> str:
     notes = "".join(f"\n            {note}" for note in row["notes"].splitlines())
     return (
         f"  {row['status']:<9} {name}: {row['series_forecast']:,} series ({row['frequencies']}){failed}{score} "
-        f"-> {output / row['output']}{notes}"
+        f"-> {str(output).rstrip('/')}/{row['output']}{notes}"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -112,12 +113,14 @@ def test_a_message_is_replayed_as_it_was(stage: Stage, capsys: pytest.CaptureFix
 
 def test_wrong_options_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["reconcile", "--output=gs://out"]) == 2
+    assert cli.main(["replay"]) == 2
     assert cli.main(["replay", "--output=here"]) == 2
     assert cli.main(["replay", "--output=gs://out", "--cod=X"]) == 2
     assert cli.main(["replay", "--output=gs://out", "--until=yesterday", "--topic=uploads"]) == 2
     told = capsys.readouterr().err
     assert "--input: is missing" in told
     assert "--output: is missing" in told
+    assert "--output: nothing was forecast into here" in told
     assert "did you mean --code?" in told
     assert "--until: must be a time" in told
     assert "--topic: must be projects/PROJECT/topics/NAME" in told
@@ -144,3 +147,30 @@ def test_a_watched_bucket_is_forecast_once(stage: Stage, capsys: pytest.CaptureF
     stage.upload("in/bad.csv", daily(1))
     assert cli.main(watch) == 0
     assert not [name for name in stage.names() if name.endswith(".problem.txt")]
+
+
+def test_pictures_and_reports_from_buckets(
+    stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "when,sold,left\n" + daily().partition("\n")[2].replace("\n", ",1\n")
+    stage.upload("in/one.csv", text)
+    stage.upload("in/bad.csv", "x,y\n1,2\n")
+    options = ["--value_column=sold", "--date_column=when", "--horizon=7", "--once"]
+    assert cli.main(["watch", f"gs://{stage.uploads}/in", stage.output, *options]) == 3
+    history, forecast = f"gs://{stage.uploads}/in/one.csv", f"{stage.output}/in/one.csv"
+    assert f"-> {stage.output}/in/one.csv" in capsys.readouterr().out
+    assert cli.main(["plot", history, forecast]) == 0  # with the options of its receipt
+    assert (tmp_path / "one.png").stat().st_size > 10_000
+    assert cli.main(["plot", history]) == 2
+    assert cli.main(["plot", history, f"{stage.output}/absent.csv"]) == 2
+    assert cli.main(["report", stage.output]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert '"output":"in/one.csv","status":"complete"' in page
+    assert '"code":"UNKNOWN_COLUMN"' in page
+    assert page.count('id="block-') >= 1
+    assert cli.main(["compare", history, "--value_column=sold", "--date_column=when", "--horizon=7"]) == 0
+    assert "1 of 1 series" in capsys.readouterr().out
+    assert cli.main(["check", history, "--value_column=sold"]) == 0
+    assert cli.main(["report", f"gs://{stage.uploads}/in"]) == 2
+    assert "there are no receipts" in capsys.readouterr().err

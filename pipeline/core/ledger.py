@@ -1,0 +1,203 @@
+"""The ledger of an output: which requests have a receipt, and what waits among its dead letters."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow.parquet as pq
+
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.naming import INTERNAL
+from pipeline.core.requests import UNREAD, InputFile, request_for, request_of_csv
+from pipeline.elements import DeadLetter, Request
+from pipeline.errors import RecordError
+
+_REPLAYED = ".replayed"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A receipt, as far as the ledger's commands need it.
+
+    Attributes:
+        source, version, output, attempt, id, status: as in the Receipt.
+        age: by which a newer version is told from an older one: a generation, or microseconds.
+    """
+
+    source: str
+    version: str
+    output: str
+    attempt: int
+    id: str
+    status: str
+    age: int
+
+
+class Letters(Protocol):
+    """The dead letters of one request, or of what never became one."""
+
+    @property
+    def key(self) -> str:
+        """The request's key."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Of the first letter."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Of the first letter."""
+        ...
+
+    @property
+    def source_time(self) -> str:
+        """Of the first letter."""
+        ...
+
+    @property
+    def replayed(self) -> bool:
+        """Whether they were sent again already."""
+        ...
+
+    def read(self) -> Iterator[DeadLetter]:
+        """Yield them, a line at a time: there may be a million."""
+        ...
+
+    def mark(self, key: str) -> None:
+        """Note that they were sent again, and as what."""
+        ...
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something that may have to be requested.
+
+    Attributes:
+        source, version, time: which file, which version of it, and when that came to be.
+        message: payload and attributes of the message that asks the pipeline for it; None in a folder.
+        request: what it stands for, or why it stands for nothing; None if it is of no concern.
+    """
+
+    source: str
+    version: str
+    time: str
+    message: tuple[bytes, dict[str, str]] | None
+    request: Request | RecordError | None
+
+
+class Ledger(Protocol):
+    """Receipts and dead letters of an output, and what lies in its inputs."""
+
+    def receipts(self) -> Iterator[Done]:
+        """Yield all receipts, but for those superseded in a folder."""
+        ...
+
+    def dead_letters(self) -> Iterator[Letters]:
+        """Yield all dead letters, request by request."""
+        ...
+
+    def age(self, request: Request) -> int:
+        """Return by which a newer version is told from an older one."""
+        ...
+
+    def once_more(self, request: Request) -> tuple[Request | None, str]:
+        """Return a request as it can be made again; or None, and why it cannot."""
+        ...
+
+
+@dataclass(frozen=True)
+class FolderLetters:
+    """Dead letters in an output folder."""
+
+    path: Path
+    source: str
+    version: str
+    source_time: str
+
+    @property
+    def key(self) -> str:
+        """The request's key."""
+        return self.path.stem.removeprefix("message-")
+
+    @property
+    def replayed(self) -> bool:
+        """Whether they were sent again already."""
+        return self._mark.exists()
+
+    @property
+    def _mark(self) -> Path:
+        return self.path.with_suffix(_REPLAYED)
+
+    def read(self) -> Iterator[DeadLetter]:
+        """Yield them, a line at a time."""
+        with self.path.open(encoding="utf-8", newline="\n") as file:
+            for line in file:
+                yield DeadLetter.from_json(line)
+
+    def mark(self, key: str) -> None:
+        """Note that they were sent again, and as what."""
+        self._mark.write_text(key + "\n")
+
+
+class FolderLedger:
+    """The ledger of an output folder."""
+
+    def __init__(self, output: Path) -> None:
+        self._internal = output / INTERNAL
+
+    def receipts(self) -> Iterator[Done]:
+        """Yield all receipts that are not superseded."""
+        names = ["source", "version", "output", "attempt", "id", "status", "source_time"]
+        for path in sorted((self._internal / "receipts").glob("*/*.parquet")):
+            for row in pq.read_table(path, columns=names).to_pylist():
+                time = row.pop("source_time")
+                if row["status"] != "superseded":
+                    yield Done(**row, age=_microseconds(time))
+
+    def dead_letters(self) -> Iterator[FolderLetters]:
+        """Yield all dead letters."""
+        for path in sorted((self._internal / "dead_letters").glob("*.ndjson")):
+            with path.open(encoding="utf-8", newline="\n") as file:
+                first = DeadLetter.from_json(file.readline())
+            yield FolderLetters(path, first.source, first.version, first.source_time)
+
+    def age(self, request: Request) -> int:
+        """Return when its source came to be."""
+        return _microseconds(datetime.fromisoformat(request.source_time))
+
+    def once_more(self, request: Request) -> tuple[Request | None, str]:
+        """Return a request as it can be made again: what lies there now must be what was asked for."""
+        now = request_of_csv(Path(request.source), request.output, ForecastSpec.from_json(request.spec), request.id)
+        if now.version == UNREAD:
+            return None, "still not there, or not to be read"
+        if request.version not in (now.version, UNREAD):
+            return None, "outdated: the file is another by now"
+        return dataclasses.replace(now, attempt=request.attempt), ""
+
+
+def _microseconds(time: datetime) -> int:
+    return round(time.timestamp() * 1e6)
+
+
+def candidates_in_folders(files: list[InputFile], spec: ForecastSpec, allowed: list[Path]) -> Iterator[Candidate]:
+    """Yield what local files stand for.
+
+    Args:
+        files: CSVs and manifests.
+        spec: how they are forecast.
+        allowed: folders that manifests may name files in.
+    """
+    for file in files:
+        itself = request_of_csv(Path(file.path), file.output, spec, "")
+        try:
+            request: Request | RecordError = request_for(file, spec, allowed) if file.is_manifest else itself
+        except RecordError as error:
+            request = error
+        yield Candidate(file.path, itself.version, itself.source_time, None, request)
