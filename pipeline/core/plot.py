@@ -68,14 +68,22 @@ def draw(
             if name in wanted:
                 past[name] = (dates.astype("datetime64[us]")[-periods:], values[-periods:])
     ahead = read_forecast_csv(forecast, layout.id_columns, layout.value_name, spec)
-    figure = _figure([name for name in wanted if name in past], past, ahead)
+    figure = figure_of([name for name in wanted if name in past], past, ahead)
     target.parent.mkdir(parents=True, exist_ok=True)
     # nothing in the file may depend on the time or on chance
     with mpl.rc_context({"svg.hashsalt": "dropcast"}):
         figure.savefig(target, dpi=120, metadata={"Date": None} if target.suffix == ".svg" else {"Software": None})
 
 
-def _figure(names: list[str], past: dict[str, Line], ahead: dict[str, dict[str, np.ndarray]]) -> Figure:
+def figure_of(names: list[str], past: dict[str, Line], ahead: dict[str, dict[str, np.ndarray]]) -> Figure:
+    """Return a picture of series, one below the other, each with its components if it has some.
+
+    Args:
+        names: of the series.
+        past: dates and values of each history.
+        ahead: of each series that is forecast: date, prediction, prediction_lower, prediction_upper (with `_80` and so
+            on if there are several levels), and `component NAME`.
+    """
     panels: list[tuple[str, str]] = []  # a series, and one of its components or "" for the forecast
     for name in names:
         columns = ahead.get(name, {})

@@ -1,0 +1,378 @@
+"""Dropcast in a notebook: a frame of time series in, a frame of forecasts out.
+
+    import dropcast
+    forecast = dropcast.forecast(sales, horizon=28, level=[80, 95])
+
+A frame is a pandas DataFrame, a polars DataFrame or an Arrow table; what comes out is of the same kind. It has the
+columns of Nixtla's libraries, unique_id, ds and y, or of Prophet, ds and y for a single series; other names are given
+with date_column, value_column and id_columns. Further options are those of the command line, under the same names
+(docs/options.md): frequency, growth, holidays, regressors and so on.
+
+A series that cannot be forecast never stops the others: it is left out with a SeriesWarning, and `check` says why.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline import __version__
+from pipeline.core.calendars import Dates
+from pipeline.core.engine import Engine, engine_named
+from pipeline.core.forecast_spec import ForecastSpec, option_errors
+from pipeline.core.frames import Names, Series, forecast_table, series_of_table, without_views
+from pipeline.core.limits import Limits
+from pipeline.core.score import held_out, seasonal_naive_forecast
+from pipeline.core.series_batch import lists_of
+from pipeline.errors import RecordError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["SeriesWarning", "__version__", "backtest", "check", "fit", "forecast", "plot"]
+
+Frame = TypeVar("Frame")
+Levels = float | Iterable[float]
+
+
+class SeriesWarning(UserWarning):
+    """Some series of a frame could not be forecast."""
+
+
+def forecast(
+    data: Frame,
+    horizon: int = 28,
+    level: Levels = 80,
+    *,
+    components: bool = False,
+    engine: str = "native",
+    **options: Any,
+) -> Frame:
+    """Forecast every series of a frame.
+
+    Args:
+        data: a frame with a row an observation.
+        horizon: periods to forecast.
+        level: level or levels of the prediction intervals in percent.
+        components: whether trend, seasonalities, holidays and regressors come along.
+        engine: `native` or `stan`, the prophet package.
+        options: any other option of a forecast.
+
+    Returns:
+        A frame of the same kind. With ids: unique_id, ds, Dropcast, Dropcast-lo-80, Dropcast-hi-80; for a single
+        series: ds, yhat, yhat_lower, yhat_upper (yhat_lower_80, ... with several levels). Then the components by their
+        names.
+
+    Raises:
+        ValueError: if an option, or a column, is wrong, or no series at all can be forecast.
+    """
+    spec = _spec(horizon=horizon, level=level, components=components, engine=engine, score=False, **options)
+    series = _series(data, spec)
+    names = Names(len(spec.level) > 1, bool(series.id_columns))
+    tables, faults = [], []
+    solver: Engine = engine_named(spec.solver)
+    for first, batch in series.blocks():
+        found = solver.forecast(batch, series.layout.extras, spec, series.limits)
+        tables.append(forecast_table(series, first, found, names))
+        faults += _faults(found)
+    _warn(faults, sum(len(batch) for _, batch in series.blocks()) if faults else 0)
+    result: Frame = _like(data, pa.concat_tables(tables))
+    return result
+
+
+def backtest(
+    data: Frame, horizon: int = 28, level: Levels = 80, *, cutoffs: int = 1, engine: str = "native", **options: Any
+) -> Frame:
+    """Forecast the ends of the histories as if they were not known, beside a seasonal naive forecast.
+
+    Args:
+        data: a frame with a row an observation.
+        horizon: periods to forecast from each cutoff.
+        level: level or levels of the prediction intervals in percent.
+        cutoffs: how many, a horizon apart; the last one lies a horizon before the end. At least as much history must
+            lie before each as after it.
+        engine: `native` or `stan`.
+        options: any other option of a forecast.
+
+    Returns:
+        A frame of the same kind with a row for each series, cutoff and date: as `forecast`, with cutoff (the last date
+        that was known), y and SeasonalNaive. Series that are too short are left out.
+
+    Raises:
+        ValueError: if an option, or a column, is wrong, or all series are too short.
+    """
+    if cutoffs < 1:
+        raise ValueError(f"cutoffs: must be at least 1 (given: {cutoffs})")
+    spec = _spec(horizon=horizon, level=level, engine=engine, score=False, **options)
+    series = _series(data, spec)
+    names = Names(len(spec.level) > 1, bool(series.id_columns))
+    tables = []
+    for first, batch in series.blocks():
+        for periods in range(cutoffs * horizon, 0, -horizon):
+            tables += _held_out_table(series, first, batch, periods, names)
+    if not tables:
+        raise ValueError(f"No series has the history for it: it takes two horizons of {horizon} periods.")
+    result: Frame = _like(data, pa.concat_tables(tables))
+    return result
+
+
+def check(data: Frame, **options: Any) -> Frame:
+    """Say what would be done with each series of a frame; fit nothing.
+
+    Args:
+        data: a frame with a row an observation.
+        options: any option of a forecast.
+
+    Returns:
+        A frame of the same kind with a row a series: unique_id, frequency, values (how many there are), first and last
+        date, and for one that cannot be forecast code, message and hint.
+
+    Raises:
+        ValueError: if an option, or a column, is wrong.
+    """
+    spec = _spec(**options)
+    series = _series(data, spec)
+    tables = []
+    for first, batch in series.blocks():
+        dates = lists_of(batch, "ds")
+        faults = [None if text is None else RecordError.from_json(text) for text in batch.column("fault").to_pylist()]
+        ends = {
+            name: [int(one[at]) if len(one) else None for one in dates] for name, at in (("first", 0), ("last", -1))
+        }
+        columns = {
+            "frequency": batch.column("frequency"), "values": pa.array([len(one) for one in dates], pa.int64()),
+            **{name: _optional_dates(series, column) for name, column in ends.items()},
+            **{name: pa.array([None if fault is None else str(getattr(fault, name)) for fault in faults], pa.string())
+               for name in ("code", "message", "hint")},
+        }  # fmt: skip
+        tables.append(series.with_keys(first + np.arange(len(batch)), columns))
+    result: Frame = _like(data, pa.concat_tables(tables))
+    return result
+
+
+def fit(data: Any, **options: Any) -> dict[Any, Any]:
+    """Fit every series; return them as fitted prophet.Prophet objects.
+
+    Their predict, their plots and Prophet's own tools work on them. The parameters are those of the native engine.
+
+    Args:
+        data: a frame with a row an observation.
+        options: any option of a forecast.
+
+    Returns:
+        A prophet.Prophet for each series by its unique_id: by a tuple if there are several id columns, and by "y", the
+        value column's name, if there are none.
+
+    Raises:
+        ValueError: if an option, or a column, is wrong, or no series at all can be fitted.
+    """
+    from pipeline.core.model.prophet_object import to_prophet  # imports prophet, which takes seconds
+    from pipeline.core.native_engine import SeriesArrays, fit_block
+
+    spec = _spec(**options)
+    series = _series(data, spec)
+    models: dict[Any, Any] = {}
+    faults: list[tuple[str, RecordError]] = []
+    for first, batch in series.blocks():
+        block = SeriesArrays.of(batch, series.layout.extras, spec)
+        faults += [(batch.column("series_id")[row].as_py(), error) for row, error in sorted(block.faults.items())]
+        found = {}
+        for fitted in fit_block(block, spec):
+            for i, member in enumerate(fitted.members.tolist()):
+                part = slice(*block.histories.offsets[member : member + 2].tolist())
+                extras = {name: column[part] for name, column in block.histories.extras.items()}
+                model = to_prophet(fitted, i, block.histories.ds[part], block.histories.y[part], extras)
+                found[int(block.members[member])] = model
+        for row in sorted(found):
+            models[_key(series, first + row)] = found[row]
+    _warn(faults, len(models) + len(faults))
+    return models
+
+
+def plot(data: Any, forecast: Any, series: Sequence[Any] | None = None, periods: int = 0, **options: Any) -> Figure:
+    """Draw history, forecast and intervals.
+
+    Args:
+        data: the frame that was forecast.
+        forecast: what `forecast` returned.
+        series: unique_ids of the series to draw; the first six if it is left out.
+        periods: draw the last so many values of each history only; 0 for all.
+        options: date_column, value_column, id_columns, if they were given to `forecast`.
+
+    Returns:
+        A matplotlib figure, which a notebook shows.
+
+    Raises:
+        ValueError: if a column or a series is not there.
+    """
+    from pipeline.core.plot import MOST, figure_of  # imports matplotlib
+
+    spec = _spec(**{"components": True, **options})
+    histories, ahead = _series(data, spec), _table(forecast)
+    numbers = np.arange(histories.keys.num_rows or 1)
+    names = {_key(histories, number): number for number in numbers.tolist()}
+    absent = [key for key in series or () if key not in names]
+    if absent:
+        raise ValueError(f"There is no series {absent[0]!r}.")
+    wanted = [names[key] for key in series] if series is not None else numbers[:MOST].tolist()
+    past = {}
+    for first, batch in histories.blocks():
+        columns = zip(lists_of(batch, "ds"), lists_of(batch, "y"), strict=True)
+        for row, (dates, values) in enumerate(columns):
+            if first + row in wanted:
+                past[first + row] = (dates.astype("datetime64[us]")[-periods:], values[-periods:])
+    labels = {number: _label(key) for key, number in names.items()}
+    parts = {number: _ahead(ahead, histories, number, spec) for number in wanted}
+    return figure_of(
+        [labels[number] for number in wanted if number in past], {labels[n]: line for n, line in past.items()},
+        {labels[n]: part for n, part in parts.items() if len(part.get("date", ()))})  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------ what they share
+
+
+def _spec(**options: Any) -> ForecastSpec:
+    if isinstance(options.get("level"), Iterable) and not isinstance(options["level"], str):
+        options["level"] = list(options["level"])
+    try:
+        return ForecastSpec(**options)
+    except ValueError as error:  # pydantic's
+        lines = option_errors(list(error.errors())) if hasattr(error, "errors") else [str(error)]
+        raise ValueError("\n".join(line.removeprefix("--") for line in lines)) from None
+
+
+def _series(data: Any, spec: ForecastSpec) -> Series:
+    try:
+        return series_of_table(_table(data), spec, Limits())
+    except RecordError as error:
+        raise ValueError(f"{error} {error.hint}") from None
+
+
+def _table(data: Any) -> pa.Table:
+    if isinstance(data, pa.Table):
+        return data
+    if isinstance(data, pa.RecordBatch):
+        return pa.Table.from_batches([data])
+    if _kind(data) == "pandas":
+        return pa.Table.from_pandas(data, preserve_index=False)
+    if hasattr(data, "__arrow_c_stream__"):
+        return without_views(pa.table(data))
+    raise ValueError(f"data: a {type(data).__name__} is no frame; give pandas, polars or Arrow")
+
+
+def _kind(data: Any) -> str:
+    return type(data).__module__.partition(".")[0]
+
+
+def _like(data: Any, table: pa.Table) -> Any:
+    """Return a table as what `data` is."""
+    table = table.replace_schema_metadata(None)
+    if _kind(data) == "pandas":
+        return table.to_pandas()
+    if _kind(data) == "polars":
+        import polars  # the caller has it
+
+        return polars.from_arrow(table)
+    return table
+
+
+def _key(series: Series, number: int) -> Any:
+    if not series.id_columns:
+        return series.layout.value_name
+    key = tuple(series.keys.slice(number, 1).to_pylist()[0].values())
+    return key[0] if len(key) == 1 else key
+
+
+def _label(key: Any) -> str:
+    return "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
+
+
+def _faults(found: pa.RecordBatch) -> list[tuple[str, RecordError]]:
+    names, texts = found.column("series_id").to_pylist(), found.column("fault").to_pylist()
+    return [(name, RecordError.from_json(text)) for name, text in zip(names, texts, strict=True) if text is not None]
+
+
+def _warn(faults: list[tuple[str, RecordError]], series: int) -> None:
+    """Warn of series that were left out.
+
+    Raises:
+        ValueError: if that is all of them.
+    """
+    if not faults:
+        return
+    name, error = faults[0]
+    told = f"{len(faults):,} of {series:,} series were not forecast; the first, {name!r}: {error} {error.hint}"
+    if len(faults) == series:
+        raise ValueError(told)
+    warnings.warn(f"{told} dropcast.check(data) lists them.", SeriesWarning, stacklevel=3)
+
+
+def _optional_dates(series: Series, dates: list[int | None]) -> pa.Array:
+    filled = series.dates(np.array([date or 0 for date in dates], dtype=np.int64))
+    missing = pa.array([date is None for date in dates])
+    return pa.compute.if_else(missing, pa.scalar(None, filled.type), filled)
+
+
+def _held_out_table(series: Series, first: int, batch: pa.RecordBatch, periods: int, names: Names) -> list[pa.Table]:
+    """Return the forecasts of the first horizon after a cutoff `periods` before the end, or nothing."""
+    horizon = series.spec.horizon
+    shortened, rows, actual, _ = held_out(batch, series.layout.extras, periods)
+    if not len(rows):
+        return []
+    spec = series.spec.model_copy(update={"horizon": periods})
+    found = engine_named(spec.solver).forecast(shortened, series.layout.extras, spec, series.limits)
+    good = np.flatnonzero(np.asarray(found.column("fault").is_null()))
+    if not len(good):
+        return []
+    shape = (len(good), periods)
+    known, future = lists_of(shortened, "ds"), lists_of(shortened, "future")
+    values, frequencies = lists_of(shortened, "y"), shortened.column("frequency").to_pylist()
+    naive = [
+        seasonal_naive_forecast(known[i], values[i], future[i][:horizon], frequencies[i]) for i in good.tolist()
+    ]  # fmt: skip
+
+    def numbers(name: str) -> pa.Array:
+        column = np.asarray(found.column(name).flatten()).reshape(shape)[:, :horizon]
+        return pa.array(np.ascontiguousarray(column).ravel())
+
+    dates: Dates = np.concatenate([future[i][:horizon] for i in good.tolist()])
+    cutoffs: Dates = np.repeat([int(known[i][-1]) for i in good.tolist()], horizon)
+    columns = {
+        series.date_column: series.dates(dates), "cutoff": series.dates(cutoffs),
+        series.layout.value_name: pa.array(actual[good][:, :horizon].ravel()), names.forecast: numbers("yhat"),
+    }  # fmt: skip
+    for i, level in enumerate(spec.level):
+        columns |= {names.lower(level): numbers(f"lower_{i}"), names.upper(level): numbers(f"upper_{i}")}
+    columns["SeasonalNaive"] = pa.array(np.concatenate(naive))
+    return [series.with_keys(first + np.repeat(rows[good], horizon), columns)]
+
+
+def _ahead(table: pa.Table, series: Series, number: int, spec: ForecastSpec) -> dict[str, Any]:
+    """Return the rows of one series of a forecast, by the names that the picture wants."""
+    for name in series.id_columns:
+        table = table.filter(pa.compute.equal(table.column(name), series.keys.column(name)[number]))
+    forecast_name = next((name for name in ("Dropcast", "yhat") if name in table.column_names), None)
+    if forecast_name is None or series.date_column not in table.column_names:
+        raise ValueError("forecast: is not what dropcast.forecast returned")
+    dates = table.column(series.date_column)
+    if dates.type.tz is not None:
+        dates = pa.compute.local_timestamp(dates)
+    found = {
+        "date": np.asarray(dates.cast(pa.timestamp("us"), safe=False)), "prediction": np.asarray(table[forecast_name])
+    }  # fmt: skip
+    for name in table.column_names:
+        for lower, upper, prefix in (("-lo-", "-hi-", "Dropcast"), ("_lower", "_upper", "yhat")):
+            if name.startswith(prefix + lower):
+                level = name.removeprefix(prefix + lower).strip("_")
+                suffix = f"_{level}" if level else ""
+                found[f"prediction_lower{suffix}"] = np.asarray(table[name])
+                found[f"prediction_upper{suffix}"] = np.asarray(table[name.replace(lower, upper)])
+    known = {*series.id_columns, series.date_column}
+    for name in spec.component_names:
+        if name in table.column_names and name not in known:
+            found[f"component {name}"] = np.asarray(table[name].cast(pa.float64()))
+    return found
