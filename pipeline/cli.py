@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 
@@ -18,6 +19,7 @@ COMMANDS = {
     "run": "run the Beam pipeline",
     "reconcile": "forecast what lies in a folder or a bucket and has no receipt",
     "replay": "try once more what was among the dead letters",
+    "completion": "have a shell complete commands, options and files",
 }
 
 _LISTED = "\n".join(f"  {name:<11}{text}" for name, text in COMMANDS.items())
@@ -36,6 +38,8 @@ examples:
   dropcast forecast sales.csv --horizon=12 --level=80,95
   dropcast check sales.csv
   dropcast plot sales.csv --save=sales.png
+  dropcast report                               writes forecasts/report.html
+  dropcast watch inbox forecasts                forecasts what is dropped into a folder
   dropcast query                                lists tables, views and queries to start from
 
 exit codes: 0 all is forecast; 3 done, but something could not be forecast; 2 the command was wrong;
@@ -53,7 +57,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"dropcast {__version__}")
         return 0
     if argv[0] not in COMMANDS:
-        print(f"dropcast: there is no command {argv[0]!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        near = difflib.get_close_matches(argv[0], COMMANDS, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        print(f"dropcast: there is no command {argv[0]!r}; {meant}There are {', '.join(COMMANDS)}.", file=sys.stderr)
         return 2
     command = importlib.import_module(f"pipeline.commands.{argv[0]}")
     try:

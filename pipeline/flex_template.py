@@ -20,7 +20,7 @@ from pipeline import __version__
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.requests import OPERATORS_FIELDS
-from pipeline.options import FORMS, RUN_OPTIONS, SWITCHES
+from pipeline.options import FORMS, RUN_OPTIONS, SWITCHES, choices_of, group_of
 
 Kind = Literal["streaming", "batch"]
 KINDS: tuple[Kind, ...] = ("streaming", "batch")
@@ -35,9 +35,6 @@ _GROUPS = {
     "dataset": "Destination", "history": "Destination", "partition_expiration_days": "Destination",
     "output_topic": "Destination",
 }  # fmt: skip
-_CSV = ("date_column", "value_column", "id_columns", "encoding", "delimiter", "decimal", "thousands", "date_format",
-        "header", "duplicates", "frequency")  # fmt: skip
-_FORECAST = ("horizon", "level", "engine", "forecast_lower_bound", "forecast_upper_bound", "components", "score")
 _ABOUT: dict[Kind, tuple[str, str]] = {
     "streaming": (
         "Dropcast: forecast uploads",
@@ -125,10 +122,9 @@ def _run_parameter(name: str, text: str) -> dict[str, Any]:
 def _model_parameter(name: str) -> dict[str, Any]:
     model: type[BaseModel] = ForecastSpec if name in ForecastSpec.model_fields else Limits
     field = model.model_fields[name]
-    group = "Limits" if model is Limits else "CSV" if name in _CSV else "Forecast" if name in _FORECAST else "Model"
-    choices = _choices(field.annotation)
+    choices = choices_of(field.annotation)
     kind = "ENUM" if choices else _type_of(field.annotation)
-    parameter = _named(name, field.description or "", kind, group)
+    parameter = _named(name, field.description or "", kind, group_of(name))
     parameter["isOptional"] = True
     if choices:
         parameter["enumOptions"] = [{"value": choice, "label": choice} for choice in choices]
@@ -142,13 +138,6 @@ def _named(name: str, text: str, kind: str, group: str) -> dict[str, Any]:
     return {
         "name": name, "label": label[0].upper() + label[1:], "helpText": text, "paramType": kind, "groupName": group,
     }  # fmt: skip
-
-
-def _choices(annotation: Any) -> list[str]:
-    if typing.get_origin(annotation) is Literal:
-        return [str(choice) for choice in typing.get_args(annotation)]
-    inner = [argument for argument in typing.get_args(annotation) if argument is not type(None)]
-    return _choices(inner[0]) if len(inner) == 1 and type(None) in typing.get_args(annotation) else []
 
 
 def _type_of(annotation: Any) -> str:

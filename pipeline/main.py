@@ -16,7 +16,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the pipeline as a program; return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
     if {"-h", "--help"} & set(argv):
-        _parser().print_help()
+        parser().print_help()
         return 0
     logs.set_up()
     from pipeline import launch  # imports Beam, which takes seconds, and logs at once
@@ -31,16 +31,23 @@ def main(argv: list[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of our own options; Beam has its own."""
+    found = argparse.ArgumentParser(
         prog="python -m pipeline.main",
         allow_abbrev=False,
         usage="%(prog)s --input=PATTERN --output=DIR [OPTION ...]",
-        description="Forecast every series in every CSV that a pattern names. Takes Beam's own options too, "
-        "such as --runner=DirectRunner.",
+        description="Forecast every series in every CSV that a pattern names, with Apache Beam. Takes Beam's own "
+        "options too, such as --runner=DirectRunner.",
+        epilog="examples:\n"
+        "  python -m pipeline.main --input='in/**/*.csv' --output=forecasts --runner=DirectRunner\n"
+        "  python -m pipeline.main --input_subscription=projects/acme/subscriptions/uploads \\\n"
+        "    --output=gs://acme-forecasts/daily --dataset=acme.forecasts\n"
+        "`dropcast run` is short for `python -m pipeline.main`.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_run_arguments(parser)
-    return parser
+    add_run_arguments(found)
+    return found
 
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
@@ -123,16 +124,39 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser, Limits)
 
 
+# What an option is about, in help and in the template's form.
+_CSV = ("date_column", "value_column", "id_columns", "encoding", "delimiter", "decimal", "thousands", "date_format",
+        "header", "duplicates", "frequency")  # fmt: skip
+_FORECAST = ("horizon", "level", "engine", "forecast_lower_bound", "forecast_upper_bound", "components", "score")
+GROUPS = {"Forecast": "what is forecast", "CSV": "how the CSV is read", "Model": "Prophet's model", "Limits": "limits"}
+
+
+def group_of(name: str) -> str:
+    """Return the key in GROUPS of an option of a forecast or a limit."""
+    if name in Limits.model_fields:
+        return "Limits"
+    return "CSV" if name in _CSV else "Forecast" if name in _FORECAST else "Model"
+
+
 def add_model_arguments(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None:
     """Declare an option for each field of a model; values stay text, for the model to validate."""
-    for name, field in model.model_fields.items():
-        switch = name in SWITCHES
+    groups = {}
+    for name in sorted(model.model_fields, key=lambda name: list(GROUPS).index(group_of(name))):
+        title, field, switch = GROUPS[group_of(name)], model.model_fields[name], name in SWITCHES
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
         text = f"{field.description}{_default(field.default)}".replace("%", "%%")
-        parser.add_argument(f"--{name}", metavar=_metavar(name, switch), default=None, help=text)
+        words = ["true", "false"] if switch else choices_of(field.annotation)
+        metavar = "|".join(words) if words else name.rsplit("_", 1)[-1].upper()
+        groups[title].add_argument(f"--{name}", metavar=metavar, default=None, help=text)
 
 
-def _metavar(name: str, switch: bool) -> str:
-    return "true|false" if switch else name.rsplit("_", 1)[-1].upper()
+def choices_of(annotation: Any) -> list[str]:
+    """Return the words that an option takes, if it takes only some."""
+    if typing.get_origin(annotation) is Literal:
+        return [str(choice) for choice in typing.get_args(annotation)]
+    inner = [argument for argument in typing.get_args(annotation) if argument is not type(None)]
+    return choices_of(inner[0]) if len(inner) == 1 and type(None) in typing.get_args(annotation) else []
 
 
 def _default(value: Any) -> str:

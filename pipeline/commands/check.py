@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import tempfile
 from collections import Counter
@@ -26,20 +27,25 @@ from pipeline.options import spec_from
 SHOWN = 10
 
 
-def main(argv: list[str]) -> int:
-    """Run the command."""
-    parser = parser_for(
+def parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    found = parser_for(
         "check",
         "Say what would be done with a CSV: columns, frequency, series, problems.",
         "dropcast check sales.csv --value_column=units",
         "FILE [OPTION ...]",
     )
-    parser.add_argument("file", nargs="?", metavar="FILE", help="CSV, or gs://bucket/name; - for standard input")
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    add_model_arguments(parser, ForecastSpec)
-    add_model_arguments(parser, Limits)
+    found.add_argument("file", nargs="?", metavar="FILE", help="CSV, or gs://bucket/name; - for standard input")
+    found.add_argument("--json", action="store_true", help="print the findings as JSON")
+    add_model_arguments(found, ForecastSpec)
+    add_model_arguments(found, Limits)
+    return found
+
+
+def main(argv: list[str]) -> int:
+    """Run the command."""
     try:
-        arguments = parsed(parser, argv)
+        arguments = parsed(parser(), argv)
         spec, limits, problems = spec_from(arguments)
         if arguments["file"] is None:
             problems.append("FILE: is missing; name a CSV")

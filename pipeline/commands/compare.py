@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import math
@@ -33,9 +34,9 @@ MOST, LISTED = 20, 20
 SAME = 1e-3  # of the objective: a likelihood ratio that nobody could tell from 1
 
 
-def main(argv: list[str]) -> int:
-    """Run the command."""
-    parser = parser_for(
+def parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    found = parser_for(
         "compare",
         "Forecast a CSV with the native engine, with stan (the prophet package) and with a seasonal naive forecast; "
         "say what each finds: Prophet's own objective, the forecasts' differences, times, and scores of the last "
@@ -43,15 +44,18 @@ def main(argv: list[str]) -> int:
         "dropcast compare sales.csv --horizon=14",
         "FILE [OPTION ...]",
     )
-    parser.add_argument("file", nargs="?", metavar="FILE", help="CSV, or gs://bucket/name")
-    parser.add_argument(
-        "--most", metavar="N", default=str(MOST), help="series to compare, from the first [%(default)s]"
-    )
-    parser.add_argument("--json", action="store_true", help="print all as JSON")
-    add_model_arguments(parser, ForecastSpec)
-    add_model_arguments(parser, Limits)
+    found.add_argument("file", nargs="?", metavar="FILE", help="CSV, or gs://bucket/name")
+    found.add_argument("--most", metavar="N", default=str(MOST), help="series to compare, from the first [%(default)s]")
+    found.add_argument("--json", action="store_true", help="print all as JSON")
+    add_model_arguments(found, ForecastSpec)
+    add_model_arguments(found, Limits)
+    return found
+
+
+def main(argv: list[str]) -> int:
+    """Run the command."""
     try:
-        arguments = parsed(parser, argv)
+        arguments = parsed(parser(), argv)
         spec, limits, problems = spec_from(arguments)
         if not arguments["most"].isdecimal() or int(arguments["most"]) < 1:
             problems.append(f"--most: must be a number, 1 or more (given: {arguments['most']!r})")

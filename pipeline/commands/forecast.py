@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import os
 import shutil
@@ -22,25 +23,30 @@ from pipeline.options import Settings, settings_from
 STDIN = "stdin.csv"
 
 
-def main(argv: list[str]) -> int:
-    """Run the command."""
-    parser = parser_for(
+def parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    found = parser_for(
         "forecast",
         "Forecast every series in CSV files and write forecasts of the same names.",
         "dropcast forecast sales.csv --horizon=12 --level=80,95 --output=forecasts",
         "FILE ... [OPTION ...]",
     )
-    parser.add_argument("files", nargs="*", metavar="FILE", help="CSV, pattern or manifest; - for standard input")
-    parser.add_argument("--output", metavar="DIR", help="folder for the forecasts [forecasts]; - for standard output")
-    parser.add_argument("--allow", metavar="DIR,...", help="further folders that manifests may name files in")
-    parser.add_argument("--history", metavar="true|false", help="write the table history, too [false]")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes to fit with [one a core for large inputs]")
-    parser.add_argument("--json", action="store_true", help="print receipts and dead letters as JSON")
-    parser.add_argument("--quiet", action="store_true", help="print nothing unless something went wrong")
-    add_model_arguments(parser, ForecastSpec)
-    add_model_arguments(parser, Limits)
+    found.add_argument("files", nargs="*", metavar="FILE", help="CSV, pattern or manifest; - for standard input")
+    found.add_argument("--output", metavar="DIR", help="folder for the forecasts [forecasts]; - for standard output")
+    found.add_argument("--allow", metavar="DIR,...", help="further folders that manifests may name files in")
+    found.add_argument("--history", metavar="true|false", help="write the table history, too [false]")
+    found.add_argument("--workers", type=int, metavar="N", help="processes to fit with [one a core for large inputs]")
+    found.add_argument("--json", action="store_true", help="print receipts and dead letters as JSON")
+    found.add_argument("--quiet", action="store_true", help="print nothing unless something went wrong")
+    add_model_arguments(found, ForecastSpec)
+    add_model_arguments(found, Limits)
+    return found
+
+
+def main(argv: list[str]) -> int:
+    """Run the command."""
     try:
-        arguments = parsed(parser, argv)
+        arguments = parsed(parser(), argv)
         if arguments["workers"] is not None and arguments["workers"] < 1:
             raise OptionsError([f"--workers: must be at least 1 (given: {arguments['workers']})"])
         with tempfile.TemporaryDirectory(prefix="dropcast-") as scratch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,31 +16,36 @@ from pipeline.errors import RecordError
 from pipeline.options import spec_from
 
 
-def main(argv: list[str]) -> int:
-    """Run the command."""
-    parser = parser_for(
+def parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    found = parser_for(
         "plot",
         "Draw history, forecast and interval of a CSV's series, as PNG or SVG; components if they were forecast.",
         "dropcast plot sales.csv forecasts/sales.csv --series=north,south --save=sales.png",
         "HISTORY [FORECAST] [OPTION ...]",
     )
-    parser.add_argument("history", nargs="?", metavar="HISTORY", help="the CSV that was forecast, or gs://...")
-    parser.add_argument(
+    found.add_argument("history", nargs="?", metavar="HISTORY", help="the CSV that was forecast, or gs://...")
+    found.add_argument(
         "forecast", nargs="?", metavar="FORECAST", help="its forecast, or gs://... [forecasts/<name of the CSV>]"
     )
-    parser.add_argument("--series", metavar="ID,...", help="series to draw [the first six]")
-    parser.add_argument("--save", metavar="FILE", help="where to: .png or .svg [<name of the CSV>.png]")
-    parser.add_argument(
+    found.add_argument("--series", metavar="ID,...", help="series to draw [the first six]")
+    found.add_argument("--save", metavar="FILE", help="where to: .png or .svg [<name of the CSV>.png]")
+    found.add_argument(
         "--periods",
         type=int,
         default=0,
         metavar="N",
         help="draw the last N periods of the history only [all]",
     )
-    add_model_arguments(parser, ForecastSpec)
+    add_model_arguments(found, ForecastSpec)
+    return found
+
+
+def main(argv: list[str]) -> int:
+    """Run the command."""
     with tempfile.TemporaryDirectory(prefix="dropcast-") as scratch:
         try:
-            arguments = parsed(parser, argv)
+            arguments = parsed(parser(), argv)
             return _draw(arguments, Path(scratch))
         except OptionsError as error:
             return refuse(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -15,19 +16,24 @@ from pipeline.core.tables import TABLES, VIEWS, view_sql
 FORMATS = ("table", "csv", "json")
 
 
-def main(argv: list[str]) -> int:
-    """Run the command."""
-    parser = parser_for(
+def parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    found = parser_for(
         "query",
         "Ask the tables in SQL (DuckDB's). Without SQL: list tables, views and examples.",
         'dropcast query "SELECT * FROM latest_forecasts LIMIT 5" --format=csv',
         "[SQL] [OPTION ...]",
     )
-    parser.add_argument("sql", nargs="?", metavar="SQL", help="the query; - to read it from standard input")
-    parser.add_argument("--output", metavar="DIR", default="forecasts", help="folder of the forecasts [forecasts]")
-    parser.add_argument("--format", default="table", metavar="|".join(FORMATS), help="how to print the result [table]")
+    found.add_argument("sql", nargs="?", metavar="SQL", help="the query; - to read it from standard input")
+    found.add_argument("--output", metavar="DIR", default="forecasts", help="folder of the forecasts [forecasts]")
+    found.add_argument("--format", default="table", metavar="|".join(FORMATS), help="how to print the result [table]")
+    return found
+
+
+def main(argv: list[str]) -> int:
+    """Run the command."""
     try:
-        arguments = parsed(parser, argv)
+        arguments = parsed(parser(), argv)
         if arguments["format"] not in FORMATS:
             raise OptionsError([f"--format: must be one of {', '.join(FORMATS)} (given: {arguments['format']!r})"])
     except OptionsError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 from collections.abc import Iterator
 from functools import partial
@@ -22,9 +23,9 @@ from pipeline.errors import RecordError
 from pipeline.options import spec_from
 
 
-def main(argv: list[str]) -> int:
-    """Run the command."""
-    parser = parser_for(
+def parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    found = parser_for(
         "reconcile",
         "Compare the files of a folder, or the objects below a prefix, with the receipts, and forecast or request what "
         "has none: what came before the subscription, lost messages, a crash. With dates it is a backfill.",
@@ -32,13 +33,18 @@ def main(argv: list[str]) -> int:
         "  dropcast reconcile --input=gs://uploads/ --output=gs://forecasts/daily --topic=projects/acme/topics/uploads",
         "--input=PATTERN --output=PLACE [OPTION ...]",
     )
-    parser.add_argument("--input", metavar="PATTERN", help="files, such as 'in/*.csv', or gs://bucket/prefix/")
-    add_arguments(parser)
-    parser.add_argument("--again", metavar="LABEL", help="request anew what has a receipt, once for each label")
-    parser.add_argument("--allow", metavar="PLACE,...", help="where inputs may lie besides, as for the pipeline")
-    add_model_arguments(parser, ForecastSpec)
+    found.add_argument("--input", metavar="PATTERN", help="files, such as 'in/*.csv', or gs://bucket/prefix/")
+    add_arguments(found)
+    found.add_argument("--again", metavar="LABEL", help="request anew what has a receipt, once for each label")
+    found.add_argument("--allow", metavar="PLACE,...", help="where inputs may lie besides, as for the pipeline")
+    add_model_arguments(found, ForecastSpec)
+    return found
+
+
+def main(argv: list[str]) -> int:
+    """Run the command."""
     try:
-        arguments = parsed(parser, argv)
+        arguments = parsed(parser(), argv)
         output = checked(arguments)
         pattern = arguments["input"] or ""
         if not pattern or is_uri(pattern) != is_uri(output):

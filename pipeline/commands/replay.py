@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 from collections.abc import Iterator
@@ -18,21 +19,26 @@ from pipeline.core.uris import is_uri
 from pipeline.elements import DeadLetter, Request
 
 
-def main(argv: list[str]) -> int:
-    """Run the command."""
-    parser = parser_for(
+def parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    found = parser_for(
         "replay",
         "Send what is among the dead letters round again, as the next attempt. What was sent once is not sent again.",
         "dropcast replay --output=forecasts --code=FIT_TIMEOUT\n"
         "  dropcast replay --output=gs://forecasts/daily --code=SOURCE_GONE --topic=projects/acme/topics/uploads",
         "--output=PLACE [OPTION ...]",
     )
-    add_arguments(parser)
-    parser.add_argument("--code", metavar="CODE", help="only dead letters with this code")
-    parser.add_argument("--prefix", metavar="PLACE", help="only of sources whose path or URI begins so")
-    parser.add_argument("--request", metavar="KEY", help="only of this request")
+    add_arguments(found)
+    found.add_argument("--code", metavar="CODE", help="only dead letters with this code")
+    found.add_argument("--prefix", metavar="PLACE", help="only of sources whose path or URI begins so")
+    found.add_argument("--request", metavar="KEY", help="only of this request")
+    return found
+
+
+def main(argv: list[str]) -> int:
+    """Run the command."""
     try:
-        arguments = parsed(parser, argv)
+        arguments = parsed(parser(), argv)
         output = checked(arguments)
         sent, failed = carry_out(_requests(arguments, output), arguments, output)
         messages = _send_messages(arguments, output)

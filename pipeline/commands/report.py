@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -12,23 +13,28 @@ from pipeline.core.uris import is_uri
 MOST = 10_000
 
 
-def main(argv: list[str]) -> int:
-    """Run the command."""
-    parser = parser_for(
+def parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    found = parser_for(
         "report",
         "Write what came of a run as one HTML page, which needs neither network nor server: files, scores, each "
         "series with its forecast and its components, the worst first, and why some were not forecast.",
         "dropcast report forecasts --save=report.html",
         "[DIR] [OPTION ...]",
     )
-    parser.add_argument(
+    found.add_argument(
         "place", nargs="?", metavar="DIR", help="output of a run: a folder or gs://bucket/prefix [forecasts]"
     )
-    parser.add_argument("--save", metavar="FILE", help="where to [report.html in DIR; for a bucket, here]")
-    parser.add_argument("--most", metavar="N", default=str(MOST), help="series to show, the worst first [%(default)s]")
-    parser.add_argument("--title", metavar="TEXT", help="what it is called")
+    found.add_argument("--save", metavar="FILE", help="where to [report.html in DIR; for a bucket, here]")
+    found.add_argument("--most", metavar="N", default=str(MOST), help="series to show, the worst first [%(default)s]")
+    found.add_argument("--title", metavar="TEXT", help="what it is called")
+    return found
+
+
+def main(argv: list[str]) -> int:
+    """Run the command."""
     try:
-        arguments = parsed(parser, argv)
+        arguments = parsed(parser(), argv)
         place = arguments["place"] or "forecasts"
         if not arguments["most"].isdecimal() or not 0 < int(arguments["most"]) <= 1_000_000:
             raise OptionsError([f"--most: must be a number from 1 to 1,000,000 (given: {arguments['most']!r})"])

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+
+from pipeline import main as entry
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    return entry.parser()
+
 
 def main(argv: list[str]) -> int:
     """Run the command."""
-    from pipeline import main as entry  # imports Beam, which takes seconds
-
     return entry.main(argv)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import time
 from collections.abc import Callable
@@ -25,27 +26,32 @@ SHARE = 0.01  # of a core, at most, for looking at folders with very many files
 Step = Callable[[float], tuple[int, bool]]
 
 
-def main(argv: list[str]) -> int:
-    """Run the command."""
-    parser = parser_for(
+def parser() -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    found = parser_for(
         "watch",
         "Watch a folder: forecast what is dropped into it, and what lies there and is not done. Started anew after "
         "whatever ended it, it goes on where it was. Ctrl-C ends it.",
         "dropcast watch inbox forecasts --horizon=14",
         "INBOX OUTBOX [OPTION ...]",
     )
-    parser.add_argument("inbox", nargs="?", metavar="INBOX", help="folder, or gs://bucket/prefix/")
-    parser.add_argument("outbox", nargs="?", metavar="OUTBOX", help="folder, or gs://bucket/prefix, for the forecasts")
-    parser.add_argument("--settle", metavar="SECONDS", help="read a file once it has not changed for so long [1]")
-    parser.add_argument("--every", metavar="SECONDS", help="look so often [0.5; in buckets, where it costs, 10]")
-    parser.add_argument("--once", action="store_true", help="do what is to be done now, and end")
-    parser.add_argument("--allow", metavar="DIR,...", help="further folders that manifests may name files in")
-    parser.add_argument("--history", metavar="true|false", help="write the table history, too [false]")
-    parser.add_argument("--dataset", metavar="PROJECT.DATASET", help="in buckets: the tables to write to")
-    add_model_arguments(parser, ForecastSpec)
-    add_model_arguments(parser, Limits)
+    found.add_argument("inbox", nargs="?", metavar="INBOX", help="folder, or gs://bucket/prefix/")
+    found.add_argument("outbox", nargs="?", metavar="OUTBOX", help="folder, or gs://bucket/prefix, for the forecasts")
+    found.add_argument("--settle", metavar="SECONDS", help="read a file once it has not changed for so long [1]")
+    found.add_argument("--every", metavar="SECONDS", help="look so often [0.5; in buckets, where it costs, 10]")
+    found.add_argument("--once", action="store_true", help="do what is to be done now, and end")
+    found.add_argument("--allow", metavar="DIR,...", help="further folders that manifests may name files in")
+    found.add_argument("--history", metavar="true|false", help="write the table history, too [false]")
+    found.add_argument("--dataset", metavar="PROJECT.DATASET", help="in buckets: the tables to write to")
+    add_model_arguments(found, ForecastSpec)
+    add_model_arguments(found, Limits)
+    return found
+
+
+def main(argv: list[str]) -> int:
+    """Run the command."""
     try:
-        arguments = parsed(parser, argv)
+        arguments = parsed(parser(), argv)
         problems: list[str] = []
         seconds = {name: _seconds(arguments[name], f"--{name}", problems) for name in ("settle", "every")}
         problems += [f"{n.upper()}: is missing; name a folder" for n in ("inbox", "outbox") if not arguments[n]]

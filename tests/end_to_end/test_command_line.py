@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import importlib
 import io
 import json
+import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -211,3 +217,75 @@ def test_plot_of_an_unknown_series_names_those_there_are(
     arguments = ["plot", f"{tmp_path}/in/stores.csv", f"{forecasts}/stores.csv", "--series=east"]
     assert dropcast(arguments) == 2
     assert "north, south" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example_that_the_command_understands(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.suppress(SystemExit):
+        assert dropcast([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    examples = text[text.rindex("\nexample") :].replace("\\\n", " ").splitlines()
+    lines = [line.strip() for line in examples if line.startswith("  ")]
+    assert lines
+    for line in lines:
+        words = shlex.split(line.removeprefix('eval "$(').removesuffix(')"'))
+        assert words[:2] == ["dropcast", command] or words[:3] == ["python", "-m", "pipeline.main"]
+        known = importlib.import_module(f"pipeline.commands.{command}").parser()
+        _, unknown = known.parse_known_args(words[2:] if words[0] == "dropcast" else words[3:])
+        assert [word for word in unknown if word != "--runner=DirectRunner"] == []
+
+
+def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    assert dropcast(["forcast", "x.csv"]) == 2
+    assert "did you mean forecast?" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="bash is not installed")
+def test_bash_completes_commands_options_and_what_they_take(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from pipeline.commands import completion
+
+    assert completion.main([]) == 0
+    script = tmp_path / "completion.sh"
+    script.write_text(capsys.readouterr().out)
+
+    def completed(*words: str) -> list[str]:
+        quoted = " ".join(shlex.quote(word) for word in ("dropcast", *words))
+        ask = f"source {script}; COMP_WORDS=({quoted}); COMP_CWORD={len(words)}; _shtab_dropcast"
+        ask += "; echo ${COMPREPLY[@]}"
+        return subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True).stdout.split()
+
+    assert completed("re") == ["report", "reconcile", "replay"]
+    assert "--horizon" in completed("forecast", "--ho")
+    assert completed("forecast", "--engine", "") == ["native", "stan"]
+    assert completion.main(["fish"]) == 2
+
+
+def test_colours_and_progress_are_for_terminals(write_csv: WriteCsv, tmp_path: Path) -> None:
+    """The same command on a terminal and into a pipe."""
+    lines = [f"{s},{line}" for s in range(600) for line in daily_series(30, seed=s % 7).splitlines()[1:]]
+    write_csv("in/a.csv", "store,date,y\n" + "\n".join(lines) + "\n")
+    write_csv("in/b.csv", "date,y\n")
+    command = [sys.executable, "-m", "pipeline.cli", "forecast", f"{tmp_path}/in/*", f"--output={tmp_path}/out"]
+    piped = subprocess.run(command, capture_output=True, text=True)
+    assert "\033" not in piped.stdout
+    assert piped.stderr == ""
+    for variables, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+        shown, end = os.openpty()
+        termios.tcsetwinsize(end, (40, 120))
+        environment = {**os.environ, "TERM": "xterm", **variables}
+        environment.pop("NO_COLOR", None) if coloured else None
+        with subprocess.Popen(command, stdout=end, stderr=end, env=environment):
+            os.close(end)
+            text = read_all(shown)
+        assert ("\033[31mfailed" in text) is coloured
+        assert "% |" in text  # the bar, which estimates
+        assert "to go" in text
+
+
+def read_all(terminal: int) -> str:
+    parts = []
+    with contextlib.suppress(OSError):  # how a terminal says that nobody writes to it any more
+        while part := os.read(terminal, 65536):
+            parts.append(part)
+    os.close(terminal)
+    return b"".join(parts).decode()
