@@ -17,13 +17,16 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/dropcast
 ENV PATH=/opt/dropcast/bin:$PATH
 WORKDIR /src
-COPY requirements-dataflow.lock ./
-# wheels, so that no compiler is needed; of google-apitools there is none, and nothing to compile
-RUN pip install --no-compile --require-hashes --only-binary=:all: --no-binary=google-apitools -r requirements-dataflow.lock
-COPY pyproject.toml setup.py README.md LICENSE ./
+COPY requirements-build.lock requirements-dataflow.lock ./
+# Wheels, so that no compiler is needed; of google-apitools there is none, and nothing to compile. What builds it and
+# this package is pinned by its hash too: without isolation, which would fetch it anew.
+RUN pip install --no-compile --require-hashes --only-binary=:all: -r requirements-build.lock \
+    && pip install --no-compile --no-build-isolation --require-hashes --only-binary=:all: --no-binary=google-apitools \
+      -r requirements-dataflow.lock
+COPY pyproject.toml setup.py dropcast.py README.md LICENSE ./
 COPY pipeline pipeline
 COPY templates templates
-RUN pip install --no-compile --no-deps .
+RUN pip install --no-compile --no-build-isolation --no-deps .
 # Packages' own tests are left out, and setuptools, which nothing uses; Beam calls pip at launch and at a worker's start.
 # Byte code goes by no time: layers round times of files, after which Python would compile most of them at each start.
 RUN pip uninstall --yes setuptools \

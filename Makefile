@@ -83,7 +83,7 @@ types: $(VENV)/.installed-dev  ## types
 
 check: lint types test test-cloud test-browser test-terraform  ## what .ci/run runs
 
-check-long: check coverage  ## the tests that take long, too
+check-long: check coverage test-airflow  ## the tests that take long, too
 	DROPCAST_REQUIRE_CLOUD=1 DROPCAST_REQUIRE_BROWSER=1 $(BIN)/python -m pytest -m long
 
 coverage: $(VENV)/.installed-dev  ## the tests, and how much of the code they reach
@@ -109,6 +109,8 @@ lock:  ## resolve the dependencies anew (needs uv)
 	  pyproject.toml --extra dataflow -c requirements.lock -o requirements-dataflow.lock
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
 	  pyproject.toml --extra dataflow --extra dev -c requirements-dataflow.lock -o requirements-dev.lock
+	echo "$$(sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml)" | uv pip compile --universal --generate-hashes --no-header \
+	  --no-emit-index-url --no-annotate -q - -o requirements-build.lock
 	uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
 	  --exclude-newer 2026-08-27 orchestration/airflow/requirements.in -o orchestration/airflow/requirements.txt
 

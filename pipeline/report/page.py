@@ -23,7 +23,7 @@ from pipeline.results import FileResult
 
 Floats = npt.NDArray[np.float64]
 SERIES_A_BLOCK = 50
-POINTS = 5_000_000  # of history in all; beyond that each series shows its last ones only
+POINTS = 2_000_000  # of history in all; beyond that each series shows its last ones only
 LEAST_POINTS = 60  # of each history, whatever there is
 MOST_LETTERS = 200  # told in full
 SPARK_PAST, SPARK_AHEAD = 28, 12
@@ -161,10 +161,10 @@ def _sampled(values: Floats, count: int) -> Floats:
 
 
 def _numbers(values: Any) -> list[float | None]:
-    """Return numbers with seven significant digits; more cannot be seen."""
+    """Return numbers with six significant digits; more cannot be seen."""
     array = np.asarray(values, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        digits = 6 - np.floor(np.log10(np.abs(array)))
+        digits = 5 - np.floor(np.log10(np.abs(array)))
         digits = np.where(np.isfinite(digits), np.clip(digits, -290, 290), 0)
         scale = 10.0**digits
         rounded = np.where(np.isfinite(array), np.round(array * scale) / scale, np.nan)

@@ -63,9 +63,9 @@ def test_each_series_stands_there_with_what_was_written(make_settings: MakeSetti
         assert pd.to_datetime(np.cumsum(one["d"]), unit="s").strftime("%F").tolist() == past.date.tolist()
         assert one["y"] == past.y.tolist()
         assert pd.to_datetime(np.cumsum(one["f"]), unit="s").strftime("%F").tolist() == ahead.date.tolist()
-        np.testing.assert_allclose(one["p"], ahead.prediction, rtol=1e-6)
+        np.testing.assert_allclose(one["p"], ahead.prediction, rtol=1e-5)
         assert [level for level, _, _ in one["i"]] == ["80", "95"]
-        np.testing.assert_allclose(one["i"][1][2], ahead.prediction_upper_95, rtol=1e-6)
+        np.testing.assert_allclose(one["i"][1][2], ahead.prediction_upper_95, rtol=1e-5)
         assert {name: over for name, over, *_ in one["c"]} == {"trend": "dates", "weekly": "week"}
     assert found.summary["series"]["score"] == sorted(found.summary["series"]["score"], reverse=True)
     assert sum(found.summary["histogram"]) == 3
@@ -80,10 +80,10 @@ def test_components_are_those_of_the_forecast(make_settings: MakeSettings, write
     assert {name: (over, share) for name, (over, share, _, _) in parts.items()} == {
         "trend": ("dates", False), "yearly": ("year", True), "weekly": ("week", True), "holidays": ("dates", True),
     }  # fmt: skip
-    assert parts["trend"][3][-1] == pytest.approx(forecast.trend.iloc[-1], rel=1e-6)
+    assert parts["trend"][3][-1] == pytest.approx(forecast.trend.iloc[-1], rel=1e-5)
     weekdays = pd.to_datetime(forecast.date).dt.weekday
-    np.testing.assert_allclose(np.array(parts["weekly"][3])[weekdays], forecast.weekly, rtol=1e-5, atol=1e-9)
-    np.testing.assert_allclose(parts["holidays"][3], forecast.holidays, rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(np.array(parts["weekly"][3])[weekdays], forecast.weekly, rtol=2e-5, atol=1e-9)
+    np.testing.assert_allclose(parts["holidays"][3], forecast.holidays, rtol=2e-5, atol=1e-9)
 
 
 def test_failed_series_and_files_come_with_their_reasons_and_first(
