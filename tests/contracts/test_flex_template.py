@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +167,5 @@ def test_nothing_of_the_developer_goes_into_the_image() -> None:
         for name in wanted.split():
             assert any(f"!{name}".startswith(line) for line in ignored if line.startswith("!")), name
     assert (ROOT / "requirements-dataflow.lock").exists()
+    modules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["py-modules"]
+    assert {f"{name}.py" for name in modules} <= set(dockerfile().split())
