@@ -9,14 +9,20 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
+from pipeline.commands.sending import needs_clients
 from pipeline.commands.terminal import coloured
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.naming import INTERNAL
 from pipeline.core.output_folder import BusyError, OutputFolder
-from pipeline.core.summary import describe
+from pipeline.core.process_request import process
+from pipeline.core.summary import DEAD_LETTERED, RunOutcome, describe
+from pipeline.destination import Destination, open_output
+from pipeline.elements import DeadLetter
+from pipeline.errors import DoneError, RecordError
 from pipeline.forecast_files import forecast_files, workers_worth_while
 from pipeline.options import Settings, settings_from
 
@@ -31,10 +37,13 @@ def parser() -> argparse.ArgumentParser:
         "dropcast forecast sales.csv --horizon=12 --level=80,95 --output=forecasts",
         "FILE ... [OPTION ...]",
     )
-    found.add_argument("files", nargs="*", metavar="FILE", help="CSV, pattern or manifest; - for standard input")
-    found.add_argument("--output", metavar="DIR", help="folder for the forecasts [forecasts]; - for standard output")
+    found.add_argument(
+        "files", nargs="*", metavar="FILE", help="CSV, pattern or manifest, gs:// too; - for standard input"
+    )
+    found.add_argument("--output", metavar="DIR", help="folder, or gs://, for them [forecasts]; - for standard output")
     found.add_argument("--allow", metavar="DIR,...", help="further folders that manifests may name files in")
     found.add_argument("--history", metavar="true|false", help="write the table history, too [false]")
+    found.add_argument("--dataset", metavar="PROJECT.DATASET", help="in buckets: the tables to write to")
     found.add_argument("--workers", type=int, metavar="N", help="processes to fit with [one a core for large inputs]")
     found.add_argument("--json", action="store_true", help="print receipts and dead letters as JSON")
     found.add_argument("--quiet", action="store_true", help="print nothing unless something went wrong")
@@ -57,6 +66,8 @@ def main(argv: list[str]) -> int:
             copies = Path(scratch) if to_stdout else Path(arguments["output"]) / INTERNAL / "copies"
             files = copies_of_streams(arguments["files"], copies)
             settings = settings_from(arguments, files)
+            if settings.bucket is not None:
+                return _between_buckets(settings, bool(arguments["json"]), bool(arguments["quiet"]))
             if to_stdout and len(settings.files) != 1:
                 raise OptionsError(["--output: - takes a single input"])
             code = _run(settings, arguments, to_stdout)
@@ -67,6 +78,47 @@ def main(argv: list[str]) -> int:
     except OptionsError as error:
         error.lines = [line.replace("--input: is missing", "FILE: is missing") for line in error.lines]
         return refuse(error)
+
+
+def _between_buckets(settings: Settings, as_json: bool, quiet: bool) -> int:
+    """Forecast objects one after the other, here; what is done stays done.
+
+    Raises:
+        OptionsError: if an option is wrong, or Google's clients are not there.
+    """
+    needs_clients()
+    from pipeline.cloud.ledger import candidates_in_buckets
+    from pipeline.cloud.prepare import prepare
+
+    prepare(settings)
+    place = settings.destination
+    output = open_output(Destination(place.path, place.dataset, False, place.history))
+    receipts: list[dict[str, Any]] = []
+    letters: list[DeadLetter] = []
+    refused = before = 0
+    for candidate in (one for pattern in settings.objects for one in candidates_in_buckets(pattern, settings.rules)):
+        request = candidate.request
+        if isinstance(request, RecordError):
+            refused += 1
+            print(f"{request.code}  {candidate.source}: {request}\n    {request.hint}", file=sys.stderr)
+        elif request is not None:
+            try:
+                receipt = process(request, settings.limits, output)
+            except DoneError:
+                before += 1
+                continue
+            receipts.append(vars(receipt))
+            letters += output.dead_letters(request.key) if receipt.status in ("failed", "partial") else []
+    outcome = RunOutcome(tuple(receipts), tuple(letters))
+    if as_json:
+        print(outcome.to_json())
+    elif outcome.letters or not quiet:
+        print(coloured(describe(outcome, place.path)))
+        if before:
+            print(f"{before:,} done before (dropcast reconcile --again does them anew).")
+        if not receipts and not before and not refused:
+            print("No object matches.")
+    return DEAD_LETTERED if refused else outcome.exit_code
 
 
 def copies_of_streams(names: list[str], folder: Path) -> list[str]:

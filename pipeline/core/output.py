@@ -81,6 +81,10 @@ class Output(Protocol):
         """Write a request's dead letters, or remove those of an earlier run of it that failed; return them."""
         ...
 
+    def dead_letters(self, request_key: str) -> list[DeadLetter]:
+        """Return the dead letters of a request."""
+        ...
+
     def write_stray_dead_letter(self, letter: DeadLetter) -> None:
         """Write the dead letter of something that never became a request."""
         ...

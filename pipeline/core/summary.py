@@ -73,13 +73,13 @@ def told(outcome: RunOutcome, output: Path | str) -> list[str]:
     return lines + letters
 
 
-def describe(outcome: RunOutcome, output: Path) -> str:
+def describe(outcome: RunOutcome, output: Path | str) -> str:
     """Return the summary of a run for a person."""
     lines = [_told(row, output) for row in outcome.receipts]
     if outcome.letters:
         lines += ["", "Not forecast:", *_letters(outcome.letters)]
         if len(outcome.letters) > SHOWN:
-            where = output / INTERNAL / "dead_letters"
+            where = f"{str(output).rstrip('/')}/{INTERNAL}/dead_letters"
             lines.append(f"  ... and {len(outcome.letters) - SHOWN:,} more in {where}")
     receipts = outcome.receipts
     series = sum(row["series_forecast"] for row in receipts)
@@ -91,9 +91,7 @@ def describe(outcome: RunOutcome, output: Path) -> str:
         f"{_count(len(outcome.letters), 'dead letter')}.",
     ]
     if files:
-        lines.append(
-            f"Forecasts: {output}{'/' if not str(output).endswith('/') else ''}   Tables: {output / INTERNAL}/"
-        )
+        lines.append(f"Forecasts: {str(output).rstrip('/')}/   Tables: {str(output).rstrip('/')}/{INTERNAL}/")
     return "\n".join(lines)
 
 

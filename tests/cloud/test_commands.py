@@ -174,3 +174,23 @@ def test_pictures_and_reports_from_buckets(
     assert cli.main(["check", history, "--value_column=sold"]) == 0
     assert cli.main(["report", f"gs://{stage.uploads}/in"]) == 2
     assert "there are no receipts" in capsys.readouterr().err
+
+
+def test_forecast_between_buckets_without_beam(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.upload("in/one.csv", daily())
+    stage.upload("in/bad.csv", "x,y\n1,2\n")
+    stage.upload("in/two.manifest.json", "{")
+    forecast = ["forecast", f"gs://{stage.uploads}/in/*", f"--output={stage.output}", f"--dataset={stage.dataset}"]
+    assert cli.main([*forecast, "--horizon=3"]) == 3
+    told = capsys.readouterr()
+    assert "complete  one.csv: 1 series (D), MASE" in told.out
+    assert f"-> {stage.output}/in/one.csv" in told.out
+    assert "NO_DATE_COLUMN" in told.out
+    assert "BAD_MANIFEST" in told.err
+    assert stage.count("latest_forecasts") == 3
+    assert cli.main([*forecast, "--horizon=3"]) == 3
+    assert "1 done before" in capsys.readouterr().out
+    assert cli.main(["forecast", f"gs://{stage.uploads}/none*", f"--output={stage.output}"]) == 0
+    assert "No object matches." in capsys.readouterr().out
+    assert cli.main(["forecast", "here.csv", f"--output={stage.output}"]) == 2
+    assert cli.main(["forecast", f"gs://{stage.uploads}/in/*"]) == 2
