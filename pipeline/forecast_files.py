@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -124,7 +126,7 @@ def _forecasts(
             yield forecast(block, settings.limits, folder)
         return
     pool = ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=engine_named, initargs=(settings.spec.solver,)
+        workers, get_context("spawn"), initializer=_begin_worker, initargs=(settings.spec.solver, os.getpid())
     )
     with pool:
         waiting: deque[Future[ForecastBlock]] = deque()
@@ -138,6 +140,18 @@ def _forecasts(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _begin_worker(solver: str, parent: int) -> None:
+    """Load the engine; see to it that a worker ends when whoever started it was killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    engine_named(solver)
 
 
 def workers_worth_while(settings: Settings) -> int:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
 from pipeline.commands.terminal import coloured
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.inbox import Inbox
 from pipeline.core.limits import Limits
-from pipeline.core.naming import feeds_itself
+from pipeline.core.naming import feeds_itself, real_path
 from pipeline.core.output_folder import BusyError, OutputFolder
-from pipeline.core.summary import DONE, RunOutcome, told
+from pipeline.core.summary import DEAD_LETTERED, DONE, RunOutcome, told
 from pipeline.core.uris import is_uri
 from pipeline.options import Settings, spec_from, with_absolute_folders, wrong_forms
-from pipeline.watch_folder import WatchedFolder
+from pipeline.watch_folder import Pass, WatchedFolder
 
 EVERY, EVERY_IN_BUCKETS = 0.5, 10.0  # seconds
-SHARE = 0.01  # of a core, at most, for looking at folders with very many files
-Step = Callable[[float], tuple[int, bool]]
+SHARE = 0.015  # of a core, at most, for looking at folders with very many files
+LONGEST_PAUSE = 30.0  # seconds between looks, however many files there are and whatever is wrong
+LONGEST_WAIT = 60.0  # seconds that --once waits for a file that is being written
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,7 +76,7 @@ def main(argv: list[str]) -> int:
         inbox, settings = _settings(arguments, spec, limits)
         folder = OutputFolder(settings.output)
         with folder.for_us_alone():
-            folder.clear_work()
+            folder.clear_unfinished()
             watched = WatchedFolder(Inbox(inbox, settle), settings, tell)
             return _passes(watched.step, seconds["every"] or EVERY, arguments, tell)
     except BusyError as error:
@@ -101,6 +104,8 @@ def _settings(arguments: dict[str, str], spec: ForecastSpec, limits: Limits) -> 
     inbox, outbox = Path(arguments["inbox"]), Path(arguments["outbox"])
     if not inbox.is_dir():
         raise OptionsError([f"INBOX: {inbox} is no folder; make it first"])
+    if real_path(inbox).is_relative_to(real_path(outbox)):
+        raise OptionsError([f"INBOX: {inbox} lies in {outbox}, where forecasts are written; choose another"])
     if feeds_itself(f"{inbox}/**/*", outbox):
         raise OptionsError([f"OUTBOX: forecasts in {outbox} would be read again; choose a folder outside of {inbox}"])
     problems = wrong_forms(arguments)
@@ -132,18 +137,36 @@ class _Teller:
             print(coloured(f"{now if not number else ' ' * len(now)} {line}"), flush=True)
 
 
-def _passes(step: Step, every: float, arguments: dict[str, object], tell: _Teller) -> int:
+def _passes(step: Callable[[float], Pass], every: float, arguments: dict[str, Any], tell: _Teller) -> int:
     """Look again and again until told to end, or with --once until all is done."""
     if not arguments["once"]:
         print(f"Watching {arguments['inbox']}, forecasts go to {arguments['outbox']}. Ctrl-C ends it.", flush=True)
+    trouble, pause, patience = "", every, time.monotonic() + LONGEST_WAIT
     try:
         while True:
-            start = time.monotonic()
-            _, waiting = step(start)
-            took = time.monotonic() - start
-            if arguments["once"] and not waiting:
-                return tell.exit_code
-            time.sleep(max(every, took / SHARE) if not waiting else every)
+            try:
+                found = step(time.monotonic())
+                trouble, pause = "", every
+            except OSError as error:  # the outbox is full, or may not be written to: that passes when somebody mends it
+                if arguments["once"]:
+                    raise
+                if str(error) != trouble:
+                    trouble = str(error)
+                    print(f"{trouble}. See to it; it is tried again until it works.", file=sys.stderr, flush=True)
+                time.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+                continue
+            if arguments["once"] and not found.more:
+                if not found.unsettled:
+                    return tell.exit_code
+                if time.monotonic() > patience:
+                    print(f"{found.unsettled} is still being written; it is left for the next time.", file=sys.stderr)
+                    return DEAD_LETTERED
+            if not found.more:
+                time.sleep(max(every, min(found.looked / SHARE, LONGEST_PAUSE)))
     except KeyboardInterrupt:
         print("Ended. What was not done yet is done when it is started again.", flush=True)
         return DONE
+    except OSError as error:
+        print(f"{error}. See to it, and start it again.", file=sys.stderr)
+        return 1

@@ -17,11 +17,12 @@ from pipeline.destination import Destination, open_output
 from pipeline.elements import DeadLetter, Receipt, Request
 from pipeline.errors import DoneError, RecordError
 from pipeline.options import settings_from
+from pipeline.watch_folder import Pass
 
 
 def bucket_step(
     arguments: dict[str, Any], spec: ForecastSpec, limits: Limits, tell: Callable[[RunOutcome], None]
-) -> Callable[[float], tuple[int, bool]]:
+) -> Callable[[float], Pass]:
     """Return what looks at the bucket once; see WatchedFolder.step.
 
     Raises:
@@ -44,7 +45,7 @@ class _WatchedBucket:
         self._inbox, self._destination, self._rules, self._limits, self._tell = inbox, destination, rules, limits, tell
         self._seen: set[tuple[str, str]] = set()
 
-    def step(self, now: float) -> tuple[int, bool]:
+    def step(self, now: float) -> Pass:
         """Forecast what has no receipt; objects appear whole, so that none has to lie still."""
         from pipeline.cloud.incoming import request_of
         from pipeline.cloud.objects import matching
@@ -68,7 +69,7 @@ class _WatchedBucket:
             done += self._forecast(request)
             self._seen.add(name)
         self._seen &= there
-        return done, False
+        return Pass(done, "", False, 0.0)
 
     def _forecast(self, request: Request) -> int:
         from pipeline.cloud.output_bucket import OutputBucket

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.naming import INTERNAL
+from pipeline.core.problem_notes import SUFFIX
 
-# What browsers, editors and copying tools call a file that they have not finished.
-_UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".download", ".swp", "~")
+# What browsers, editors and copying tools call a file that they have not finished; and what we write ourselves.
+_PASSED_OVER = (".tmp", ".part", ".partial", ".crdownload", ".download", ".swp", "~", SUFFIX)
 
 
 @dataclass(frozen=True)
@@ -43,20 +45,24 @@ class Inbox:
         self._settle = settle
         self._since: dict[str, tuple[State | None, float]] = {}
 
-    def paths(self) -> list[str]:
-        """Return the absolute paths of the files there, sorted; hidden and unfinished ones are passed over."""
-        return sorted(_files(str(self.folder.absolute())))
+    def files(self) -> dict[str, State]:
+        """Return what the files there look like, by absolute path and sorted.
 
-    def settled(self, path: str, now: float) -> State | None:
-        """Look at a file; return its state if it has not changed for a while, else None.
+        Only regular files count: reading from anything else might never end. Hidden and unfinished ones are passed
+        over, and links to folders, which may lead back here.
+        """
+        return dict(sorted(_files(str(self.folder.absolute()))))
+
+    def settled(self, path: str, state: State | None, now: float) -> State | None:
+        """Return a file's state if it has not changed for a while, else None.
 
         How long that is, is measured from when it was first seen so: clocks of file servers are not to be trusted.
 
         Args:
             path: of the file, which need not be in the folder.
+            state: what it looks like.
             now: a time in seconds that never goes back.
         """
-        state = state_of(path)
         known = self._since.get(path)
         if known is None or known[0] != state:
             self._since[path] = known = (state, now)
@@ -74,24 +80,32 @@ class Inbox:
 def state_of(path: str) -> State | None:
     """Return a file's state; None if there is none, or it cannot even be looked at."""
     try:
-        found = Path(path).stat()
+        return _state(Path(path).stat())
     except (OSError, ValueError):  # a name with a NUL in it is a ValueError
         return None
+
+
+def _state(found: os.stat_result) -> State:
     return State(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
 
 
-def _files(folder: str) -> Iterator[str]:
+def _files(folder: str) -> Iterator[tuple[str, State]]:
     try:
         entries = list(os.scandir(folder))
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
+    except OSError:
         return  # it went while we looked, or is not ours to look into
     for entry in entries:
         if entry.name.startswith(".") or entry.name == INTERNAL:
             continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files(entry.path)
-        elif not (entry.is_dir() or entry.name.endswith(_UNFINISHED)) and _is_utf8(entry.name):
-            yield entry.path  # a link to a folder is not followed: it may lead back here
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(entry.path)
+                continue
+            found = entry.stat()
+        except OSError:  # a link that leads nowhere, or round in a circle
+            continue
+        if stat.S_ISREG(found.st_mode) and not entry.name.endswith(_PASSED_OVER) and _is_utf8(entry.name):
+            yield entry.path, _state(found)
 
 
 def _is_utf8(name: str) -> bool:

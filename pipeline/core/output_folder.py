@@ -122,9 +122,14 @@ class OutputFolder:
         except Timeout:
             raise BusyError(f"another run of dropcast is writing to {self.root}") from None
 
-    def clear_work(self) -> None:
-        """Remove what killed runs left; for whoever is alone here."""
+    def clear_unfinished(self) -> None:
+        """Remove what killed runs left, rows of requests without a receipt among them; for whoever is alone here."""
         shutil.rmtree(self._internal / "work", ignore_errors=True)
+        done = {path.stem for path in (self._internal / "receipts").glob("*/*.parquet")}
+        for table in ("forecasts", "history"):
+            for part in (self._internal / table).glob("*.parquet"):
+                if part.stem.rpartition("-")[0] not in done:
+                    part.unlink()
 
     # ------------------------------------------------------------------------------------ forecasts
 
@@ -299,8 +304,13 @@ class OutputFolder:
 
     def _receipts_of(self, request: Request) -> list[tuple[Path, dict[str, Any]]]:
         """Return the receipts of all requests with the same source and output."""
-        folder = self._receipt_path(request).parent
-        return [(path, pq.read_table(path).to_pylist()[0]) for path in sorted(folder.glob("*.parquet"))]
+        found = []
+        for path in sorted(self._receipt_path(request).parent.glob("*.parquet")):
+            try:
+                found.append((path, pq.read_table(path).to_pylist()[0]))
+            except pa.ArrowInvalid:  # the power went before it was on the disk: the request is not done
+                path.unlink()
+        return found
 
     def _write_parquet(self, table: pa.Table, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)

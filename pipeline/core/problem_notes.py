@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,20 @@ from pipeline.elements import DeadLetter
 
 SUFFIX = ".problem.txt"
 SHOWN = 20
+LONGEST = 200  # bytes of a name, to which ours is added; file systems allow 255
+_BEGIN = "Not forecast"
+
+
+def note_of(forecast: Path) -> Path:
+    """Return where the note of a file lies: beside its forecast, or beside what lies in the forecast's way."""
+    beside = next((folder for folder in reversed(forecast.parents) if folder.is_file()), forecast)
+    name = beside.name
+    if len(name.encode()) > LONGEST:
+        name = (
+            name.encode()[: LONGEST - 17].decode(errors="ignore") + "-" + hashlib.sha256(name.encode()).hexdigest()[:16]
+        )
+    note = beside.with_name(name + SUFFIX)
+    return note / f"note{SUFFIX}" if note.is_dir() else note
 
 
 def write_problem_note(forecast: Path, status: str, letters: Sequence[DeadLetter]) -> None:
@@ -20,15 +35,23 @@ def write_problem_note(forecast: Path, status: str, letters: Sequence[DeadLetter
         status: of its receipt.
         letters: its dead letters.
     """
-    # a file may lie where a folder would have to be: then beside that
-    beside = next((folder for folder in reversed(forecast.parents) if folder.is_file()), forecast)
-    note = beside.with_name(beside.name + SUFFIX)
-    text = problem_note(forecast.name, status, letters)
-    if not text:
+    note, content = note_of(forecast), problem_note(forecast.name, status, letters).encode()
+    if not content:
         note.unlink(missing_ok=True)
-    elif not note.exists() or note.read_text(encoding="utf-8") != text:
+    elif not note.exists() or note.read_bytes() != content:
         note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(text, encoding="utf-8")
+        note.write_bytes(content)
+
+
+def notes_below(folder: Path) -> set[Path]:
+    """Return the notes that lie below a folder; a file of that name that is none of ours is none."""
+    found = set()
+    for note in folder.rglob(f"*{SUFFIX}"):
+        if note.is_file():
+            with note.open("rb") as file:
+                if file.read(len(_BEGIN)) == _BEGIN.encode():
+                    found.add(note)
+    return found
 
 
 def problem_note(name: str, status: str, letters: Sequence[DeadLetter]) -> str:
@@ -36,7 +59,7 @@ def problem_note(name: str, status: str, letters: Sequence[DeadLetter]) -> str:
     if status not in ("failed", "partial"):
         return ""
     lines = [
-        f"{'Not forecast' if status == 'failed' else 'Not forecast in part'}: {name}",
+        f"{_BEGIN}{'' if status == 'failed' else ' in part'}: {name}",
         "",
         *(line for letter in letters[:SHOWN] for line in _told(letter)),
     ]

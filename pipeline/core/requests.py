@@ -135,11 +135,17 @@ def _collisions(outputs: list[tuple[str, str]]) -> list[str]:
 def named_by(file: InputFile) -> tuple[str, str]:
     """Return the source and the output that a manifest names; empty if it is none, which is refused later."""
     try:
-        stated = json.loads(Path(file.path).read_bytes()[:MAX_MANIFEST_BYTES])
+        stated = json.loads(_start_of(Path(file.path)))
         source = Path(file.path).parent / stated["input"]
         return str(real_path(source)), _manifest_output(file, stated["input"], stated.get("output"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, RecordError):
         return "", ""
+
+
+def _start_of(path: Path) -> bytes:
+    """Return a manifest's content; of one that is too long, so much that it shows."""
+    with path.open("rb") as file:
+        return file.read(MAX_MANIFEST_BYTES + 1)
 
 
 def _manifest_output(file: InputFile, source: str, stated: str | None) -> str:
@@ -188,7 +194,7 @@ def read_manifest(path: Path, spec: ForecastSpec) -> Manifest:
         RecordError: BAD_MANIFEST, or what keeps the file from being read.
     """
     try:
-        content = path.read_bytes()
+        content = _start_of(path)
     except OSError as error:
         refusal = refusal_of_os_error(error)
         if refusal is None:

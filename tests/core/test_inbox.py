@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
-from pipeline.core.inbox import Inbox
+from pipeline.core.inbox import Inbox, State, state_of
 
 
 @pytest.fixture
@@ -13,16 +14,20 @@ def inbox(tmp_path: Path) -> Inbox:
     return Inbox(tmp_path, settle=2.0)
 
 
+def settled(inbox: Inbox, path: Path, now: float) -> State | None:
+    return inbox.settled(str(path), state_of(str(path)), now)
+
+
 def test_a_file_is_settled_once_it_has_not_changed_for_a_while(inbox: Inbox, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("ds,y\n")
-    assert inbox.settled(str(path), 10.0) is None  # however old it is: nobody has watched it
-    assert inbox.settled(str(path), 11.9) is None
+    assert settled(inbox, path, 10.0) is None  # however old it is: nobody has watched it
+    assert settled(inbox, path, 11.9) is None
     with path.open("a") as file:
         file.write("2024-01-01,1\n")
-    assert inbox.settled(str(path), 12.1) is None
-    assert inbox.settled(str(path), 14.0) is None
-    state = inbox.settled(str(path), 14.1)
+    assert settled(inbox, path, 12.1) is None
+    assert settled(inbox, path, 14.0) is None
+    state = settled(inbox, path, 14.1)
     assert state is not None
     assert state.size == path.stat().st_size
 
@@ -32,7 +37,7 @@ def test_what_does_not_change_the_size_counts_too(inbox: Inbox, tmp_path: Path, 
     path, other = tmp_path / "a.csv", tmp_path / ".b"
     path.write_text("ds,y\n")
     other.write_text("ds,z\n")
-    inbox.settled(str(path), 0)
+    settled(inbox, path, 0)
     if change == "replace":
         stat = path.stat()
         os.utime(other, ns=(stat.st_atime_ns, stat.st_mtime_ns))
@@ -41,17 +46,17 @@ def test_what_does_not_change_the_size_counts_too(inbox: Inbox, tmp_path: Path, 
         path.chmod(0o600 if path.stat().st_mode & 0o77 else 0o644)
     else:
         os.utime(path, ns=(1, 1))
-    assert inbox.settled(str(path), 2.5) is None
-    assert inbox.settled(str(path), 4.5) is not None
+    assert settled(inbox, path, 2.5) is None
+    assert settled(inbox, path, 4.5) is not None
 
 
 def test_a_file_that_turned_out_to_be_changing_settles_anew(inbox: Inbox, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("ds,y\n")
-    inbox.settled(str(path), 0)
-    assert inbox.settled(str(path), 2) is not None
+    settled(inbox, path, 0)
+    assert settled(inbox, path, 2) is not None
     inbox.disturbed(str(path))
-    assert inbox.settled(str(path), 3) is None
+    assert settled(inbox, path, 3) is None
 
 
 def test_which_files_are_looked_at(inbox: Inbox, tmp_path: Path) -> None:
@@ -70,10 +75,17 @@ def test_which_files_are_looked_at(inbox: Inbox, tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"not-utf8-\xff.csv")).write_text("")
     (tmp_path / "loop").symlink_to(tmp_path)
     (tmp_path / "linked.csv").symlink_to(tmp_path / "b.csv")
-    found = [os.path.relpath(path, tmp_path) for path in inbox.paths()]
+    (tmp_path / "nowhere.csv").symlink_to(tmp_path / "absent")
+    (tmp_path / "itself.csv").symlink_to("itself.csv")
+    (tmp_path / "endless.csv").symlink_to("/dev/zero")
+    (tmp_path / "b.csv.problem.txt").write_text("")
+    os.mkfifo(tmp_path / "pipe.csv")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket.csv"))
+    found = [os.path.relpath(path, tmp_path) for path in inbox.files()]
     assert found == ["[x].csv", "b.csv", "linked.csv", "sub/a.csv"]
 
 
 def test_a_folder_that_is_gone_is_empty(tmp_path: Path) -> None:
-    assert Inbox(tmp_path / "absent", 1).paths() == []
-    assert Inbox(tmp_path, 1).settled(str(tmp_path / "absent.csv"), 0) is None
+    assert Inbox(tmp_path / "absent", 1).files() == {}
+    assert settled(Inbox(tmp_path, 1), tmp_path / "absent.csv", 0) is None

@@ -19,10 +19,11 @@ from pipeline.core import process_request
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.inbox import Inbox
 from pipeline.core.limits import Limits
+from pipeline.core.output_folder import OutputFolder
 from pipeline.core.query import connect
 from pipeline.core.summary import RunOutcome
 from pipeline.options import Settings
-from pipeline.watch_folder import WatchedFolder
+from pipeline.watch_folder import Pass, WatchedFolder
 from tests.conftest import daily_series
 from tests.core.test_output_folder import contents
 
@@ -41,7 +42,7 @@ class Watch:
         self.again()
 
     def again(self) -> None:
-        self._watched = WatchedFolder(Inbox(self.root / "in", 1.0), self._settings, self._tell)
+        self.watched = WatchedFolder(Inbox(self.root / "in", 1.0), self._settings, self._tell)
 
     def _tell(self, outcome: RunOutcome) -> None:
         self.told += [f"{row['status']} {row['output']}" for row in outcome.receipts]
@@ -49,9 +50,9 @@ class Watch:
 
     def look(self) -> list[str]:
         """Let two seconds pass; return what was told since the last time."""
-        self._watched.step(self.now)
+        self.watched.step(self.now)
         self.now += 2
-        self._watched.step(self.now)
+        self.watched.step(self.now)
         self.now += 2
         told, self.told = self.told, []
         return told
@@ -80,7 +81,7 @@ def test_a_file_is_forecast_once(watch: Watch, write_csv: WriteCsv) -> None:
 def test_it_lies_still_before_it_is_read(watch: Watch, write_csv: WriteCsv) -> None:
     path = write_csv("in/a.csv", daily_series(30))
     for days in range(31, 40):
-        watch._watched.step(watch.now)
+        watch.watched.step(watch.now)
         path.write_text(daily_series(days))
         watch.now += 0.9
     assert watch.told == []
@@ -214,6 +215,146 @@ def test_a_bad_manifest_and_two_for_one_output(watch: Watch, write_csv: WriteCsv
     assert not watch.note("bad.manifest.json")
 
 
+def test_nothing_that_is_dropped_ends_or_stops_the_watch(watch: Watch, write_csv: WriteCsv) -> None:
+    inbox = watch.root / "in"
+    os.mkfifo(inbox / "a.csv")
+    os.mkfifo(inbox / "a.manifest.json")
+    (inbox / "loop").symlink_to("loop")
+    (inbox / "nowhere.csv").symlink_to("nowhere")
+    write_csv(f"in/{'x' * 245}.csv", "date,y\n")
+    write_csv(f"in/{'y' * 245}.csv")
+    write_csv("in/z.csv", "date,y\n")
+    (watch.out / "z.csv.problem.txt").mkdir(parents=True)
+    write_csv("in/zz.csv")
+    assert watch.look() == [f"failed {'x' * 245}.csv", f"complete {'y' * 245}.csv", "failed z.csv", "complete zz.csv"]
+    found = watch.watched.step(watch.now)
+    assert (found.unsettled, found.more) == ("", False)
+    watch.again()
+    assert watch.look() == []
+
+
+def test_a_receipt_that_never_reached_the_disk_is_no_receipt(watch: Watch, write_csv: WriteCsv) -> None:
+    write_csv("in/a.csv")
+    watch.look()
+    (receipt,) = (watch.out / "_dropcast/receipts").glob("*/*.parquet")
+    receipt.write_bytes(b"")
+    watch.again()
+    assert watch.look() == ["complete a.csv"]
+
+
+def test_rows_of_a_request_that_was_killed_and_is_gone_do_not_stay(watch: Watch, write_csv: WriteCsv) -> None:
+    write_csv("in/a.csv")
+    watch.look()
+    (part,) = (watch.out / "_dropcast/forecasts").glob("*.parquet")
+    shutil.copy(part, part.with_name(f"{'0' * 32}-000000.parquet"))
+    OutputFolder(watch.out).clear_unfinished()
+    assert [path.name for path in (watch.out / "_dropcast/forecasts").glob("*")] == [part.name]
+
+
+def test_a_forecast_that_was_deleted_is_made_again(watch: Watch, write_csv: WriteCsv) -> None:
+    write_csv("in/a.csv")
+    watch.look()
+    (watch.out / "a.csv").unlink()
+    assert watch.look() == ["complete a.csv"]
+    shutil.rmtree(watch.out)
+    assert watch.look() == ["complete a.csv"]
+
+
+def test_the_next_in_line_gets_the_output_when_the_first_goes(watch: Watch, write_csv: WriteCsv) -> None:
+    for name in ("a", "b"):
+        write_csv(f"in/{name}.csv")
+        write_csv(f"in/{name}.manifest.json", json.dumps({"input": f"{name}.csv", "output": "o.csv"}))
+    assert watch.look() == ["OUTPUT_TAKEN b.manifest.json", "complete o.csv"]
+    assert watch.note("b.manifest.json")
+    for path in (watch.root / "in").glob("a.*"):
+        path.unlink()
+    assert watch.look() == ["complete o.csv"]
+    assert not watch.note("b.manifest.json")
+
+
+def test_a_manifest_that_names_itself_or_another_is_refused_aloud(watch: Watch, write_csv: WriteCsv) -> None:
+    write_csv("in/a.manifest.json", json.dumps({"input": "a.manifest.json"}))
+    write_csv("in/b.manifest.json", json.dumps({"input": "c.csv"}))
+    write_csv("in/c.csv")
+    write_csv("in/d.manifest.json", json.dumps({"input": "b.manifest.json"}))
+    told = watch.look()
+    assert "complete c.csv" in told
+    assert len([line for line in told if line.startswith("BAD_MANIFEST")]) == 2
+
+
+def test_notes_go_when_what_they_complain_of_goes(watch: Watch, write_csv: WriteCsv) -> None:
+    manifest = write_csv("in/a.manifest.json", json.dumps({"input": "absent.csv", "output": "one.csv"}))
+    other = write_csv("in/b.manifest.json", json.dumps({"input": "absent.csv", "output": "two.csv"}))
+    bad = write_csv("in/bad.csv", "date,y\n")
+    watch.look()
+    assert watch.note("one.csv")
+    assert watch.note("two.csv")
+    manifest.write_text(json.dumps({"input": "absent.csv", "output": "three.csv"}))
+    other.unlink()
+    watch.look()
+    assert not watch.note("one.csv")
+    assert not watch.note("two.csv")
+    assert watch.note("three.csv")
+    mine = watch.out / "mine.problem.txt"
+    mine.write_text("my own words")
+    bad.unlink()  # while nobody watches
+    watch.again()
+    watch.look()
+    assert not watch.note("bad.csv")
+    assert mine.exists()
+
+
+def test_one_pass_does_so_much_and_no_more(watch: Watch, write_csv: WriteCsv, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.watch_folder.MOST_FILES", 2)
+    for number in range(5):
+        write_csv(f"in/{number}.csv")
+    watch.watched.step(0)
+    passes = [watch.watched.step(9 + number) for number in range(3)]
+    assert [(one.done, one.more) for one in passes] == [(2, True), (2, True), (1, False)]
+
+
+def test_how_long_it_sleeps_depends_on_how_long_looking_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.commands import watch as command
+
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 4:
+            raise KeyboardInterrupt
+
+    looked = iter([0.0, 0.03, 9.0, 0.0])
+    monkeypatch.setattr(command.time, "sleep", sleep)
+    arguments = {"inbox": "in", "outbox": "out", "once": False}
+    command._passes(lambda _: Pass(1, "", False, next(looked)), 0.5, arguments, command._Teller("out"))
+    assert slept == [0.5, pytest.approx(2.0), 30.0, 0.5]
+
+
+def test_a_full_disk_is_told_of_once_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pipeline.commands import watch as command
+
+    slept: list[float] = []
+    answers = iter([OSError(28, "No space left on device")] * 3 + [Pass(1, "", False, 0.0)])
+
+    def step(now: float) -> Pass:
+        answer = next(answers, None)
+        if isinstance(answer, OSError):
+            raise answer
+        if answer is None:
+            raise KeyboardInterrupt
+        return answer
+
+    monkeypatch.setattr(command.time, "sleep", slept.append)
+    command._passes(step, 0.5, {"inbox": "in", "outbox": "out", "once": False}, command._Teller("out"))
+    assert slept == [0.5, 1.0, 2.0, 0.5]
+    assert capsys.readouterr().err.count("No space left on device. See to it; it is tried again") == 1
+    once = {"inbox": "in", "outbox": "out", "once": True}
+    answers = iter([OSError(28, "No space left on device")])
+    assert command._passes(step, 0.5, once, command._Teller("out")) == 1
+
+
 def test_two_watches_of_one_folder_do_not_disturb_each_other(tmp_path: Path, write_csv: WriteCsv) -> None:
     write_csv("in/a.csv")
     first = start(tmp_path)
@@ -239,6 +380,7 @@ def test_a_wrong_command_is_refused(tmp_path: Path) -> None:
     assert watch.main([]) == 2
     assert watch.main([str(tmp_path / "absent"), str(tmp_path / "out")]) == 2
     assert watch.main([str(tmp_path / "in"), str(tmp_path / "in/out")]) == 2
+    assert watch.main([str(tmp_path / "in"), str(tmp_path)]) == 2
     assert watch.main([str(tmp_path / "in"), "gs://bucket/out"]) == 2
     assert watch.main([str(tmp_path / "in"), str(tmp_path / "out"), "--settle=soon"]) == 2
     assert watch.main([str(tmp_path / "in"), str(tmp_path / "out"), "--dataset=p.d"]) == 2

@@ -204,6 +204,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                cwd=log.parent,  # where DuckDB puts what does not fit into memory
                 env={**os.environ, **(environment or {})},
                 # Ctrl-C is for this process, which then ends its servers in order.
                 start_new_session=True,
