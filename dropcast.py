@@ -24,8 +24,9 @@ from pipeline import __version__
 from pipeline.core.calendars import Dates
 from pipeline.core.engine import Engine, engine_named
 from pipeline.core.forecast_spec import ForecastSpec, option_errors
-from pipeline.core.frames import Names, Series, forecast_table, series_of_table, without_views
+from pipeline.core.frames import Names, Series, forecast_table, series_of_table, used_columns, without_views
 from pipeline.core.limits import Limits
+from pipeline.core.requests import OPERATORS_FIELDS
 from pipeline.core.score import held_out, seasonal_naive_forecast
 from pipeline.core.series_batch import lists_of
 from pipeline.errors import RecordError
@@ -71,7 +72,7 @@ def forecast(
         ValueError: if an option, or a column, is wrong, or no series at all can be forecast.
     """
     spec = _spec(horizon=horizon, level=level, components=components, engine=engine, score=False, **options)
-    series = _series(data, spec)
+    series = _series(data, spec, _made(spec))
     names = Names(len(spec.level) > 1, bool(series.id_columns))
     tables, faults = [], []
     solver: Engine = engine_named(spec.solver)
@@ -105,10 +106,13 @@ def backtest(
     Raises:
         ValueError: if an option, or a column, is wrong, or all series are too short.
     """
-    if cutoffs < 1:
-        raise ValueError(f"cutoffs: must be at least 1 (given: {cutoffs})")
+    if not isinstance(cutoffs, int) or cutoffs < 1:
+        raise ValueError(f"cutoffs: must be a whole number, 1 or more (given: {cutoffs})")
     spec = _spec(horizon=horizon, level=level, engine=engine, score=False, **options)
-    series = _series(data, spec)
+    horizon = spec.horizon
+    series = _series(data, spec, [*_made(spec), "cutoff", "SeasonalNaive"])
+    if series.layout.value_name in ("cutoff", "SeasonalNaive", *_made(spec)):
+        raise ValueError(f"The column {series.layout.value_name!r} is what a result is called; rename yours.")
     names = Names(len(spec.level) > 1, bool(series.id_columns))
     tables = []
     for first, batch in series.blocks():
@@ -146,8 +150,9 @@ def check(data: Frame, **options: Any) -> Frame:
         columns = {
             "frequency": batch.column("frequency"), "values": pa.array([len(one) for one in dates], pa.int64()),
             **{name: _optional_dates(series, column) for name, column in ends.items()},
-            **{name: pa.array([None if fault is None else str(getattr(fault, name)) for fault in faults], pa.string())
-               for name in ("code", "message", "hint")},
+            "code": pa.array([None if fault is None else fault.code for fault in faults], pa.string()),
+            "message": pa.array([None if fault is None else fault.message for fault in faults], pa.string()),
+            "hint": pa.array([fault and fault.hint.replace("--", "") for fault in faults], pa.string()),
         }  # fmt: skip
         tables.append(series.with_keys(first + np.arange(len(batch)), columns))
     result: Frame = _like(data, pa.concat_tables(tables))
@@ -235,9 +240,24 @@ def plot(data: Any, forecast: Any, series: Sequence[Any] | None = None, periods:
 # ------------------------------------------------------------------------------------------------ what they share
 
 
+def _made(spec: ForecastSpec) -> list[str]:
+    """Return the names of the columns that a forecast has beside those of its frame."""
+    ends = [
+        end for with_ids in (True, False) for names in [Names(len(spec.level) > 1, with_ids)]
+        for end in (names.forecast, *map(names.lower, spec.level), *map(names.upper, spec.level))
+    ]  # fmt: skip
+    return [*ends, *spec.component_names]
+
+
 def _spec(**options: Any) -> ForecastSpec:
-    if isinstance(options.get("level"), Iterable) and not isinstance(options["level"], str):
-        options["level"] = list(options["level"])
+    level = options.get("level")
+    if isinstance(level, Iterable) and not isinstance(level, str):
+        options["level"] = [float(one) for one in level]
+    elif isinstance(level, np.number):
+        options["level"] = float(level)
+    for name in OPERATORS_FIELDS:
+        if options.get(name) is not None:
+            raise ValueError(f"{name}: is for the command line; dropcast.fit gives the models themselves")
     try:
         return ForecastSpec(**options)
     except ValueError as error:  # pydantic's
@@ -245,27 +265,47 @@ def _spec(**options: Any) -> ForecastSpec:
         raise ValueError("\n".join(line.removeprefix("--") for line in lines)) from None
 
 
-def _series(data: Any, spec: ForecastSpec) -> Series:
+def _series(data: Any, spec: ForecastSpec, made: Sequence[str] = ()) -> Series:
+    """Return the series of a frame; `made` are the columns that will stand beside its own."""
     try:
-        return series_of_table(_table(data), spec, Limits())
+        series = series_of_table(_table(data, spec), spec, Limits())
     except RecordError as error:
-        raise ValueError(f"{error} {error.hint}") from None
+        raise ValueError(_said(error)) from None
+    except pa.ArrowException as error:
+        raise ValueError(f"data: {error}") from None
+    taken = {*series.id_columns, series.date_column} & {*made}
+    if taken:
+        raise ValueError(f"The column {sorted(taken)[0]!r} is what a result is called; rename yours.")
+    return series
 
 
-def _table(data: Any) -> pa.Table:
+def _said(error: RecordError) -> str:
+    """Return a fault in the words of a library: without lines of a file, and options without dashes."""
+    return f"{error.message} {error.hint}".replace("--", "")
+
+
+def _table(data: Any, spec: ForecastSpec | None = None) -> pa.Table:
+    """Return a frame as a table; of a pandas DataFrame only the columns that are needed, and its index if it is."""
     if isinstance(data, pa.Table):
-        return data
+        return without_views(data)
     if isinstance(data, pa.RecordBatch):
-        return pa.Table.from_batches([data])
-    if _kind(data) == "pandas":
-        return pa.Table.from_pandas(data, preserve_index=False)
-    if hasattr(data, "__arrow_c_stream__"):
+        return without_views(pa.Table.from_batches([data]))
+    if _kind(data) == "pandas" and hasattr(data, "columns"):
+        if spec is not None:
+            wanted = used_columns(spec)
+            if any(name in wanted for name in data.index.names):
+                data = data.reset_index()
+            if wanted - {"unique_id"} <= {*data.columns}:
+                data = data[[name for name in data.columns if name in wanted]]
+        return without_views(pa.Table.from_pandas(data, preserve_index=False))
+    if hasattr(data, "__arrow_c_stream__") and _kind(data) != "pandas":
         return without_views(pa.table(data))
     raise ValueError(f"data: a {type(data).__name__} is no frame; give pandas, polars or Arrow")
 
 
 def _kind(data: Any) -> str:
-    return type(data).__module__.partition(".")[0]
+    modules = {parent.__module__.partition(".")[0] for parent in type(data).__mro__}
+    return next((name for name in ("pandas", "polars") if name in modules), "")
 
 
 def _like(data: Any, table: pa.Table) -> Any:
@@ -276,7 +316,8 @@ def _like(data: Any, table: pa.Table) -> Any:
     if _kind(data) == "polars":
         import polars  # the caller has it
 
-        return polars.from_arrow(table)
+        frame: Any = polars.from_arrow(table)
+        return frame.cast({name: kind for name, kind in data.schema.items() if name in frame.columns})
     return table
 
 
@@ -305,7 +346,7 @@ def _warn(faults: list[tuple[str, RecordError]], series: int) -> None:
     if not faults:
         return
     name, error = faults[0]
-    told = f"{len(faults):,} of {series:,} series were not forecast; the first, {name!r}: {error} {error.hint}"
+    told = f"{len(faults):,} of {series:,} series were not forecast; the first, {name!r}: {_said(error)}"
     if len(faults) == series:
         raise ValueError(told)
     warnings.warn(f"{told} dropcast.check(data) lists them.", SeriesWarning, stacklevel=3)
@@ -359,10 +400,8 @@ def _ahead(table: pa.Table, series: Series, number: int, spec: ForecastSpec) -> 
     if forecast_name is None or series.date_column not in table.column_names:
         raise ValueError("forecast: is not what dropcast.forecast returned")
     dates = table.column(series.date_column)
-    if dates.type.tz is not None:
-        dates = pa.compute.local_timestamp(dates)
     found = {
-        "date": np.asarray(dates.cast(pa.timestamp("us"), safe=False)), "prediction": np.asarray(table[forecast_name])
+        "date": series.microseconds(dates).astype("datetime64[us]"), "prediction": np.asarray(table[forecast_name])
     }  # fmt: skip
     for name in table.column_names:
         for lower, upper, prefix in (("-lo-", "-hi-", "Dropcast"), ("_lower", "_upper", "yhat")):

@@ -41,6 +41,8 @@ def main(argv: list[str]) -> int:
         if is_uri(place):
             needs_clients()
         target = Path(arguments["save"] or ("report.html" if is_uri(place) else Path(place) / "report.html"))
+        if target.suffix not in (".html", ".htm"):
+            raise OptionsError([f"--save: must end in .html (given: {arguments['save']!r})"])
         title = arguments["title"] or f"Forecasts in {place if is_uri(place) else Path(place).absolute().name}"
         page = report(place, title, int(arguments["most"]))
         try:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.core.calendars import DAY
 from pipeline.core.date_style import DateStyle, recognise_dates
 from pipeline.core.forecast_csv import level_text
 from pipeline.core.forecast_spec import ForecastSpec
@@ -35,7 +36,8 @@ class Series:
         date_column: name of the date's column.
         keys: a row a series: its values in these columns, as they came.
         layout: what goes along with each block.
-        timezone: of the dates, or None.
+        date_type: of the date's column, as it came; None for texts.
+        in_utc: whether dates within days were turned into UTC, where no hour is missing and none comes twice.
         store: rows by series.
         faults: of series, by number.
     """
@@ -46,7 +48,8 @@ class Series:
     date_column: str
     keys: pa.Table
     layout: Layout
-    timezone: str | None
+    date_type: pa.DataType | None
+    in_utc: bool
     store: RowStore
     faults: dict[int, RecordError]
 
@@ -64,11 +67,29 @@ class Series:
         return pa.table({**named, **columns})
 
     def dates(self, microseconds: npt.NDArray[np.int64]) -> pa.Array:
-        """Return dates as the table had them: in its timezone, if it has one."""
+        """Return dates of the type that the table had them in."""
         naive = pa.array(microseconds.astype("datetime64[us]"))
-        if self.timezone is None:
+        kind = self.date_type
+        if kind is None:
             return naive
-        return pc.assume_timezone(naive, self.timezone, ambiguous="earliest", nonexistent="latest")
+        if pa.types.is_timestamp(kind) and kind.tz is not None:
+            if self.in_utc:
+                return naive.cast(pa.timestamp("us", "UTC")).cast(kind)
+            local = pc.assume_timezone(naive, kind.tz, ambiguous="earliest", nonexistent="latest")
+            return local.cast(kind, safe=False)
+        return naive.cast(kind, safe=False)
+
+    def microseconds(self, dates: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+        """Return what `dates` was made from."""
+        if pa.types.is_timestamp(dates.type) and dates.type.tz is not None:
+            dates = dates.cast(pa.timestamp("us", "UTC")) if self.in_utc else pc.local_timestamp(dates)
+        return _microseconds(dates)
+
+
+def used_columns(spec: ForecastSpec) -> set[str]:
+    """Return the names of the columns that matter, whether they are there or not."""
+    ids = (ID,) if spec.id_columns is None else spec.id_columns
+    return {spec.date_column or DATE, (spec.value_column or (VALUE,))[0], *ids, *spec.extra_columns()}
 
 
 def without_views(table: pa.Table) -> pa.Table:
@@ -100,7 +121,7 @@ def series_of_table(table: pa.Table, spec: ForecastSpec, limits: Limits) -> Seri
         raise RecordError("NO_ROWS", "The table has no rows.", "Give it some.")
     table = table.combine_chunks()
     codes, first = _numbered(table, ids)
-    microseconds, timezone = _dates(table.column(date), date, spec)
+    microseconds, kind, in_utc = _dates(table.column(date), date, spec)
     values = _numbers(table.column(value), value)
     columns = [_numbers(table.column(name), name) for name in extras]
     faults: dict[int, RecordError] = {}
@@ -118,7 +139,7 @@ def series_of_table(table: pa.Table, spec: ForecastSpec, limits: Limits) -> Seri
     store.finish(len(first))
     keys = table.select(list(ids)).take(pa.array(first)) if ids else pa.table({})
     layout = Layout(ids, value, _NAIVE.to_text(), extras)
-    return Series(spec, limits, ids, date, keys, layout, timezone, store, faults)
+    return Series(spec, limits, ids, date, keys, layout, kind, in_utc, store, faults)
 
 
 def forecast_table(series: Series, first: int, forecasts: pa.RecordBatch, names: Names) -> pa.Table:
@@ -197,16 +218,18 @@ def _numbered(table: pa.Table, ids: tuple[str, ...]) -> tuple[npt.NDArray[np.int
     return rank[inverse], np.sort(first)
 
 
-def _dates(column: pa.ChunkedArray, name: str, spec: ForecastSpec) -> tuple[npt.NDArray[np.int64], str | None]:
-    """Return microseconds in the wall clock, and the timezone.
+def _dates(
+    column: pa.ChunkedArray, name: str, spec: ForecastSpec
+) -> tuple[npt.NDArray[np.int64], pa.DataType | None, bool]:
+    """Return microseconds, the column's type (None for texts), and whether they are in UTC; see Series.
 
     Raises:
         RecordError: if a date is missing, or the column has none.
     """
     if column.null_count:
         raise RecordError("BAD_DATE", "A row has no date.", "Fill it in, or drop the row.", column=name)
-    timezone = None
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         text = column.cast(pa.string()).combine_chunks()
         style = recognise_dates(text[:100].to_pylist(), name, 1, spec.date_format)
         dates, bad, offsets = style.read(text)
@@ -217,22 +240,29 @@ def _dates(column: pa.ChunkedArray, name: str, spec: ForecastSpec) -> tuple[npt.
             raise RecordError(
                 "BAD_DATE_FORMAT", "The dates are texts with an offset.", "Give them as timestamps.", column=name
             )
-        return dates, None
-    if pa.types.is_timestamp(column.type) and column.type.tz is not None:
-        timezone, column = column.type.tz, pc.local_timestamp(column)
-    if not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
+        return dates, None, False
+    if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
         raise RecordError(
-            "BAD_DATE_FORMAT", f"The column is of type {column.type}, not of dates.", "Turn it into dates.", column=name
+            "BAD_DATE_FORMAT", f"{name!r} is of type {kind}, not of dates.", "Turn it into dates.", column=name
         )
-    microseconds = column.cast(pa.timestamp("us"), safe=False).combine_chunks()
-    return np.asarray(microseconds.view(pa.int64())), timezone
+    if not pa.types.is_timestamp(kind) or kind.tz is None:
+        return _microseconds(column), kind, False
+    local = _microseconds(pc.local_timestamp(column))
+    if not (local % DAY).any():  # whole days of the wall clock, which are not all of 24 hours
+        return local, kind, False
+    return _microseconds(column.cast(pa.timestamp("us", "UTC"), safe=False)), kind, True
+
+
+def _microseconds(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    naive = column.cast(pa.timestamp("us", column.type.tz if pa.types.is_timestamp(column.type) else None), safe=False)
+    return np.asarray(naive.combine_chunks().view(pa.int64()))
 
 
 def _numbers(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float64]:
     try:
-        numbers = column.cast(pa.float64()).combine_chunks()
+        numbers = column.cast(pa.float64(), safe=False).combine_chunks()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise RecordError(
-            "BAD_NUMBER", f"The column is of type {column.type}, not of numbers.", "Turn it into numbers.", column=name
+            "BAD_NUMBER", f"{name!r} is of type {column.type}, not of numbers.", "Turn it into numbers.", column=name
         ) from None
     return np.asarray(numbers.fill_null(np.nan))

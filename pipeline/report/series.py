@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +28,7 @@ from pipeline.elements import Receipt
 from pipeline.errors import RecordError
 from pipeline.results import FileResult, Results
 
+AGAIN = "Forecast it again."
 Dates = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
@@ -78,7 +82,7 @@ def series_of_file(results: Results, number: int, file: FileResult, scratch: Pat
         if letter is not None or not len(one.forecast):
             letter = letter or whole
             one.code, one.reason, one.hint = (
-                (letter.code, letter.message, letter.hint) if letter else ("", "It has no forecast.", "")
+                (letter.code, letter.message, letter.hint) if letter else ("", "Its forecast cannot be read.", AGAIN)
             )
             one.forecast, one.score = np.empty(0), float("nan")
         yield one
@@ -109,7 +113,7 @@ def _told(
 def _forecasts(path: Path, id_columns: Sequence[str], value_name: str, spec: ForecastSpec) -> dict[str, Any]:
     try:
         return read_forecast_csv(path, tuple(id_columns), value_name, spec)
-    except RecordError:  # it was overwritten by something else
+    except (RecordError, OSError, EOFError, pa.ArrowInvalid):  # it was overwritten by something else, or cut short
         return {}
 
 
@@ -141,8 +145,12 @@ def _add_forecast(one: ReportedSeries, found: dict[str, Any] | None, spec: Forec
 
 def _from_forecast_alone(number: int, forecast: Path, spec: ForecastSpec) -> Iterator[ReportedSeries]:
     """Yield the series of a forecast whose CSV is gone; its id columns are those before the date."""
-    with open_source(forecast) as file:
-        header = file.read(1 << 16).decode(errors="replace").split("\n")[0].rstrip("\r").split(",")
+    try:
+        with gzip.open(forecast) if forecast.name.endswith(".gz") else forecast.open("rb") as file:
+            start = file.read(1 << 16).decode(errors="replace")
+        header = next(csv.reader(io.StringIO(start, newline="")), [])
+    except (OSError, EOFError, csv.Error):
+        return
     ids = list(itertools.takewhile(lambda name: name != "date", header))
     for name, found in _forecasts(forecast, ids, forecast.name.split(".")[0], spec).items():
         one = ReportedSeries(number, name)

@@ -131,6 +131,65 @@ def test_dates_of_all_kinds() -> None:
     assert str(local.ds[1]) == "2024-04-01 00:00:00+02:00"
 
 
+def test_hours_of_a_timezone_are_an_hour_apart_when_the_clocks_change() -> None:
+    for start, ahead in (
+        ("2023-10-01", 48),
+        ("2024-03-01", 720),
+        ("2024-10-01", 720),
+    ):  # past it, into spring, into autumn
+        hours = pd.date_range(start, periods=31 * 24 - 24, freq="h", tz="Europe/Berlin")
+        frame = pd.DataFrame({"ds": hours, "y": 10.0 + np.arange(len(hours)) % 24})
+        found = dropcast.forecast(frame, ahead)
+        assert found.ds.dtype == frame.ds.dtype
+        assert (found.ds.diff().dropna() == pd.Timedelta(hours=1)).all()
+        assert found.ds.iloc[0] - frame.ds.iloc[-1] == pd.Timedelta(hours=1)
+
+
+def test_dates_and_ids_come_back_as_they_were_so_that_frames_can_be_joined() -> None:
+    frame = pl.from_pandas(sales(2)).with_columns(
+        pl.col("ds").cast(pl.Date), pl.col("unique_id").cast(pl.Enum(["s0", "s1"]))
+    )
+    found = dropcast.forecast(frame, 7)
+    assert found.schema["ds"] == pl.Date
+    assert found.schema["unique_id"] == frame.schema["unique_id"]
+    assert len(pl.concat([frame.select("unique_id", "ds"), found.select("unique_id", "ds")])) == 2 * 97
+    for kind in (pa.date32(), pa.timestamp("ns"), pa.timestamp("s")):
+        table = pa.Table.from_pandas(sales(1))
+        table = table.set_column(1, "ds", table["ds"].cast(kind, safe=False))
+        assert dropcast.forecast(table, 2).schema.field("ds").type == kind
+
+
+def test_a_column_of_the_callers_is_never_overwritten() -> None:
+    for name in ("Dropcast", "trend"):
+        with pytest.raises(ValueError, match=f"'{name}' is what a result is called"):
+            dropcast.forecast(sales().rename(columns={"unique_id": name}), 2, id_columns=[name], components=True)
+    with pytest.raises(ValueError, match="'SeasonalNaive' is what"):
+        dropcast.backtest(sales().rename(columns={"y": "SeasonalNaive"}), 2, value_column="SeasonalNaive")
+    with pytest.raises(ValueError, match="'cutoff' is what"):
+        dropcast.backtest(sales().rename(columns={"unique_id": "cutoff"}), 2, id_columns=["cutoff"])
+
+
+def test_only_the_columns_that_are_used_matter_and_an_index_counts() -> None:
+    frame = sales()
+    wanted = dropcast.forecast(frame, 2)
+    mixed = frame.assign(remark=[1, "a", None] * 90)
+    assert dropcast.forecast(mixed, 2).equals(wanted)
+    assert dropcast.forecast(frame.set_index("unique_id"), 2).equals(wanted)
+    assert dropcast.forecast(frame.set_index(["unique_id", "ds"]), 2).equals(wanted)
+    big = frame.assign(y=(2**60 + 1000 * frame.y).astype("int64"))
+    assert len(dropcast.forecast(big, 2)) == 6
+
+    class Special(pd.DataFrame):
+        __module__ = "elsewhere"
+
+    assert isinstance(dropcast.forecast(Special(frame), 2), pd.DataFrame)
+    with pytest.raises(ValueError, match="is no frame"):
+        dropcast.forecast(frame.y)
+    with pytest.raises(ValueError, match="models: is for the command line"):
+        dropcast.forecast(frame, models="/nowhere")
+    assert len(dropcast.forecast(frame, 2, level=np.int64(80))) == 6
+
+
 def test_regressors_come_with_the_dates_ahead() -> None:
     frame = sales(1, 97).assign(promo=lambda f: (np.arange(len(f)) % 5 == 0) * 1.0)
     frame["y"] = frame.y + 50 * frame.promo

@@ -129,7 +129,23 @@ def test_a_source_that_is_gone_or_another_leaves_the_forecast(make_settings: Mak
     assert sorted(found.summary["series"]["name"]) == ["000", "001", "other"]
     one = found.of("000")
     assert (one["d"], one["score"], len(one["p"])) == ([], None, 7)
+    zipped = write_csv("in/zipped.csv").read_bytes()
+    gone = write_csv("in/zipped.csv.gz")
+    gone.write_bytes(gzip.compress(zipped))
+    (gone.with_suffix("")).unlink()
+    comma = write_csv("in/comma.csv", stores(2).replace("store,", '"the, store",', 1))
+    forecast_files(make_settings("in/zipped.csv.gz", "in/comma.csv", horizon="7", id_columns='["the, store"]'))
+    forecast_files(make_settings("in/zipped.csv.gz", horizon="7"))
+    gone.unlink()
+    comma.unlink()
+    assert report(settings).summary["series"]["name"].count("000") == 2
+    assert "zipped" in report(settings).summary["series"]["name"]
+    cut = settings.output / "zipped.csv.gz"
+    cut.write_bytes(cut.read_bytes()[:40])
+    assert "zipped" not in report(settings).summary["series"]["name"]
     (settings.output / "other.csv").unlink()
+    for name in ("zipped.csv.gz", "comma.csv"):
+        (settings.output / name).unlink()
     assert sorted(report(settings).summary["series"]["name"]) == ["000", "001"]
 
 
@@ -181,5 +197,5 @@ def test_the_command(
     assert capsys.readouterr().out == f"{settings.output}/report.html\n"
     assert command.main([str(settings.output), f"--save={tmp_path}/x/y.html", "--title=A & B"]) == 0
     assert "<title>A &amp; B</title>" in (tmp_path / "x/y.html").read_text()
-    for wrong in (["--most=0"], ["--most=x"], ["--save=/proc/x/y"], ["--ttle=x"]):
+    for wrong in (["--most=0"], ["--most=x"], [f"--save={settings.output}/a.csv"], ["--save=/proc/x/y"], ["--ttle=x"]):
         assert command.main([str(settings.output), *wrong]) == 2

@@ -29,7 +29,8 @@
   const last = (path) => path.split("/").pop();
   const label = (i) => {
     const file = data.files[rows.file[i]];
-    return file && file.series === 1 ? last(file.output) : rows.name[i];
+    const name = file && file.series === 1 ? last(file.output) : rows.name[i];
+    return name === "" ? "(empty)" : name.length > 120 ? `${name.slice(0, 119)}…` : name;
   };
 
   // ------------------------------------------------------------------ at a glance
@@ -222,7 +223,8 @@
   const UTC = (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC");
   function written(seconds, withTime) {
     const text = new Date(seconds * 1e3).toISOString().replace(/^\+00/, "");
-    return withTime ? text.slice(0, 16).replace("T", " ") : text.slice(0, 10);
+    const time = seconds % 1 ? 23 : seconds % 60 ? 19 : 16;
+    return withTime ? text.slice(0, time).replace("T", " ") : text.slice(0, 10);
   }
   const timed = (dates) => dates.some((seconds) => seconds % 86400 !== 0);
 
@@ -353,7 +355,8 @@
     }
     if (one.c.length) {
       const parts = make("div", { class: "parts" });
-      body.append(make("h4", { style: "margin-top:1rem" }, "What the model makes of it"), parts);
+      body.append(make("h4", { style: "margin-top:1rem" }, "What the model makes of it"),
+        file && !file.model.startsWith("native") ? make("p", { class: "soft" }, "Components and score were worked out by the native engine, which fits the same model.") : "", parts);
       for (const part of one.c) {
         const holder = make("div", { class: "chart", role: "img", "aria-label": `${part.name}: from ${number(Math.min(...part.y))} to ${number(Math.max(...part.y))}${part.share ? ", as a share of the trend" : ""}` });
         parts.append(make("div", {}, make("h4", {}, part.name), holder));
