@@ -4,13 +4,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 RIVALS := .venv-rivals
 AIRFLOW := .venv-airflow
+DOCS := .venv-docs
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 include gcp.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-cloud cloud test test-cloud test-browser test-airflow test-terraform image-check check check-long \
+.PHONY: help install demo demo-cloud cloud test test-cloud test-browser test-airflow test-terraform image-check check check-long docs \
   lint types coverage bench lock generated clean
 
 help:  ## list these targets
@@ -63,6 +64,14 @@ test-terraform: $(VENV)/.installed-dev  ## the Terraform module, with stand-ins 
 	then $(BIN)/python -m tests.terraform_provider >/dev/null && $(BIN)/python -m pytest tests/contracts -m terraform; \
 	else echo "NOT TESTED: terraform/ (Terraform is not installed: https://developer.hashicorp.com/terraform/install)"; fi
 
+docs: $(DOCS)/.installed  ## the site of docs/, into site/; whatever is wrong with it fails
+	$(DOCS)/bin/mkdocs build --strict --quiet
+
+$(DOCS)/.installed: requirements-docs.lock
+	@$(PYTHON) -m venv --clear $(DOCS)
+	@$(DOCS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@touch $@
+
 cloud: $(VENV)/.installed-dev  ## start these servers and print what to export (needs Go; Ctrl-C ends them)
 	@$(BIN)/python -m tests.local_cloud
 
@@ -81,7 +90,7 @@ lint: $(VENV)/.installed-dev  ## style
 types: $(VENV)/.installed-dev  ## types
 	$(BIN)/mypy
 
-check: lint types test test-cloud test-browser test-terraform  ## what .ci/run runs
+check: lint types docs test test-cloud test-browser test-terraform  ## what .ci/run runs
 
 check-long: check coverage test-airflow  ## the tests that take long, too
 	DROPCAST_REQUIRE_CLOUD=1 DROPCAST_REQUIRE_BROWSER=1 $(BIN)/python -m pytest -m long
@@ -111,9 +120,11 @@ lock:  ## resolve the dependencies anew (needs uv)
 	  pyproject.toml --extra dataflow --extra dev -c requirements-dataflow.lock -o requirements-dev.lock
 	echo "$$(sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml)" | uv pip compile --universal --generate-hashes --no-header \
 	  --no-emit-index-url --no-annotate -q - -o requirements-build.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
+	  requirements-docs.in -o requirements-docs.lock
 	uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
 	  --exclude-newer 2026-08-27 orchestration/airflow/requirements.in -o orchestration/airflow/requirements.txt
 
 clean:  ## remove what make made
-	rm -rf $(VENV) $(RIVALS) $(AIRFLOW) .local-cloud .browser .terraform-provider build dist *.egg-info demo/files \
+	rm -rf $(VENV) $(RIVALS) $(AIRFLOW) $(DOCS) site .local-cloud .browser .terraform-provider build dist *.egg-info demo/files \
 	  demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis
