@@ -13,6 +13,7 @@ A series that cannot be forecast never stops the others: it is left out with a S
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,7 +23,7 @@ import pyarrow as pa
 
 from pipeline import __version__
 from pipeline.core.calendars import Dates
-from pipeline.core.engine import Engine, engine_named
+from pipeline.core.engine import Engine, engine_named, quieten_prophet
 from pipeline.core.forecast_spec import ForecastSpec, option_errors
 from pipeline.core.frames import Names, Series, forecast_table, series_of_table, used_columns, without_views
 from pipeline.core.limits import Limits
@@ -71,7 +72,7 @@ def forecast(
     Raises:
         ValueError: if an option, or a column, is wrong, or no series at all can be forecast.
     """
-    spec = _spec(horizon=horizon, level=level, components=components, engine=engine, score=False, **options)
+    spec = _spec(**options, horizon=horizon, level=level, components=components, engine=engine)
     series = _series(data, spec, _made(spec))
     names = Names(len(spec.level) > 1, bool(series.id_columns))
     tables, faults = [], []
@@ -108,7 +109,7 @@ def backtest(
     """
     if not isinstance(cutoffs, int) or cutoffs < 1:
         raise ValueError(f"cutoffs: must be a whole number, 1 or more (given: {cutoffs})")
-    spec = _spec(horizon=horizon, level=level, engine=engine, score=False, **options)
+    spec = _spec(**options, horizon=horizon, level=level, engine=engine)
     horizon = spec.horizon
     series = _series(data, spec, [*_made(spec), "cutoff", "SeasonalNaive"])
     if series.layout.value_name in ("cutoff", "SeasonalNaive", *_made(spec)):
@@ -175,6 +176,7 @@ def fit(data: Any, **options: Any) -> dict[Any, Any]:
     Raises:
         ValueError: if an option, or a column, is wrong, or no series at all can be fitted.
     """
+    quieten_prophet()
     from pipeline.core.model.prophet_object import to_prophet  # imports prophet, which takes seconds
     from pipeline.core.native_engine import SeriesArrays, fit_block
 
@@ -198,7 +200,9 @@ def fit(data: Any, **options: Any) -> dict[Any, Any]:
     return models
 
 
-def plot(data: Any, forecast: Any, series: Sequence[Any] | None = None, periods: int = 0, **options: Any) -> Figure:
+def plot(
+    data: Any, forecast: Any, series: Sequence[Any] | str | None = None, periods: int = 0, **options: Any
+) -> Figure:
     """Draw history, forecast and intervals.
 
     Args:
@@ -217,6 +221,7 @@ def plot(data: Any, forecast: Any, series: Sequence[Any] | None = None, periods:
     from pipeline.core.plot import MOST, figure_of  # imports matplotlib
 
     spec = _spec(**{"components": True, **options})
+    series = [series] if isinstance(series, str) else series
     histories, ahead = _series(data, spec), _table(forecast)
     numbers = np.arange(histories.keys.num_rows or 1)
     names = {_key(histories, number): number for number in numbers.tolist()}
@@ -255,11 +260,19 @@ def _spec(**options: Any) -> ForecastSpec:
         options["level"] = [float(one) for one in level]
     elif isinstance(level, np.number):
         options["level"] = float(level)
-    for name in OPERATORS_FIELDS:
-        if options.get(name) is not None:
+    for name in options:
+        if name not in ForecastSpec.model_fields:
+            near = difflib.get_close_matches(name, ForecastSpec.model_fields, 1)
+            raise ValueError(f"{name}: there is no such option{f'; did you mean {near[0]}?' if near else ''}")
+        if name in OPERATORS_FIELDS:
             raise ValueError(f"{name}: is for the command line; dropcast.fit gives the models themselves")
+        if name == "score":
+            raise ValueError("score: is for the command line; dropcast.backtest gives what a score is made of")
     try:
-        return ForecastSpec(**options)
+        spec = ForecastSpec(**options, score=False)
+        if spec.value_column is not None and (len(spec.value_column) > 1 or "*" in spec.value_column):
+            raise ValueError("value_column: name one; make a wide frame long first (melt in pandas, unpivot in polars)")
+        return spec
     except ValueError as error:  # pydantic's
         lines = option_errors(list(error.errors())) if hasattr(error, "errors") else [str(error)]
         raise ValueError("\n".join(line.removeprefix("--") for line in lines)) from None

@@ -126,7 +126,9 @@ def _described(name: str, total: int, found: Sequence[Comparison], spec: Forecas
 
 def _summary(good: Sequence[Comparison], spec: ForecastSpec) -> list[str]:
     scored = [one for one in good if len(one.mase) == 3]
-    rows = []
+    rows: list[tuple[str, list[str]]] = []
+    if not scored:
+        rows.append((f"no scores: no series has {2 * spec.horizon:,} values, two horizons", []))
     if scored:
         scores = [_number(statistics.median(one.mase[name] for one in scored)) for name in ("native", "stan", "naive")]
         rows.append((f"MASE of the last {spec.horizon}, median", scores))

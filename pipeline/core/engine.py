@@ -31,6 +31,11 @@ class Engine(Protocol):
         ...
 
 
+def quieten_prophet() -> None:
+    """Before it is imported: it complains that plotly is absent."""
+    logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)
+
+
 @cache
 def engine_named(name: str) -> Engine:
     """Return the engine, made once a process."""
@@ -39,7 +44,7 @@ def engine_named(name: str) -> Engine:
 
         return NativeEngine()
     if name == "stan":
-        logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)  # it complains that plotly is absent
+        quieten_prophet()
         from pipeline.core.stan_engine import StanEngine  # imports prophet, which takes seconds
 
         return StanEngine()

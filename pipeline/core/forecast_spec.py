@@ -263,6 +263,8 @@ class ForecastSpec(BaseModel):
             raise ValueError("needs at least one level, such as 80")
         if any(not 0 < level < 100 for level in value):
             raise ValueError("levels are percentages between 0 and 100, such as 80,95")
+        if any(level < 1 for level in value):  # as BigQuery and Prophet write them
+            raise ValueError(f"levels are in percent: {min(value) * 100:g}, not {min(value):g}")
         return tuple(sorted(set(value)))
 
     @field_validator("encoding")

@@ -222,8 +222,15 @@ def test_a_bad_series_is_left_out_with_a_warning_and_check_says_why() -> None:
 def test_what_is_wrong_is_said(single: pd.DataFrame) -> None:
     with pytest.raises(ValueError, match="horizon"):
         dropcast.forecast(single, 0)
-    with pytest.raises(ValueError, match="no_such"):
-        dropcast.forecast(single, no_such_option=1)
+    with pytest.raises(ValueError, match=r"horizn: there is no such option; did you mean horizon\?"):
+        dropcast.forecast(single, horizn=1)
+    with pytest.raises(ValueError, match="score: is for the command line"):
+        dropcast.forecast(single, score=True)
+    with pytest.raises(ValueError, match=r"levels are in percent: 80, not 0\.8"):
+        dropcast.forecast(single, level=0.8)
+    for columns in ("*", ["y", "z"]):
+        with pytest.raises(ValueError, match="value_column: name one"):
+            dropcast.forecast(single.assign(z=1.0), value_column=columns)
     with pytest.raises(ValueError, match="There is no column 'y'; there are 'ds', 'sold'"):
         dropcast.forecast(single.rename(columns={"y": "sold"}))
     assert len(dropcast.forecast(single.rename(columns={"y": "sold"}), 2, value_column="sold")) == 2
@@ -287,6 +294,7 @@ def test_plot_draws_what_is_asked_for(single: pd.DataFrame) -> None:
     titles = [axis.get_title(loc="left") for axis in figure.axes]
     assert titles == ["s7", "trend", "weekly", "s1", "trend", "weekly"]
     assert len(figure.axes[0].lines[0].get_xdata()) == 20
+    assert dropcast.plot(frame, found, series="s3").axes[0].get_title(loc="left") == "s3"
     figure = dropcast.plot(single, dropcast.forecast(single, 3))
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["y"]
     with pytest.raises(ValueError, match="no series 'x'"):
