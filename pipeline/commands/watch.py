@@ -24,7 +24,7 @@ from pipeline.options import Settings, spec_from, with_absolute_folders, wrong_f
 from pipeline.watch_folder import Pass, WatchedFolder
 
 EVERY, EVERY_IN_BUCKETS = 0.5, 10.0  # seconds
-SHARE = 0.015  # of a core, at most, for looking at folders with very many files
+SHARE = 0.01  # of a core, at most, for looking at folders with very many files
 LONGEST_PAUSE = 30.0  # seconds between looks, however many files there are and whatever is wrong
 LONGEST_WAIT = 60.0  # seconds that --once waits for a file that is being written
 

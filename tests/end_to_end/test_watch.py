@@ -327,7 +327,7 @@ def test_how_long_it_sleeps_depends_on_how_long_looking_took(monkeypatch: pytest
     monkeypatch.setattr(command.time, "sleep", sleep)
     arguments = {"inbox": "in", "outbox": "out", "once": False}
     command._passes(lambda _: Pass(1, "", False, next(looked)), 0.5, arguments, command._Teller("out"))
-    assert slept == [0.5, pytest.approx(2.0), 30.0, 0.5]
+    assert slept == [0.5, pytest.approx(3.0), 30.0, 0.5]
 
 
 def test_a_full_disk_is_told_of_once_and_tried_again(
