@@ -83,6 +83,8 @@ def _draw(arguments: dict[str, Any], scratch: Path) -> int:
     names = arguments["series"].split(",") if arguments["series"] else []
     try:
         draw(paths[0], paths[1], spec, Limits(), names, arguments["periods"], target, scratch / "work")
+    except LookupError as error:
+        raise OptionsError([f"--series: {error}"]) from None
     except RecordError as error:
         raise OptionsError([f"{error.code}  {name}: {error}", f"    {error.hint}"]) from None
     except OSError as error:

@@ -16,7 +16,6 @@ from pipeline.core.limits import Limits
 from pipeline.core.load_series import load_csv
 from pipeline.core.series_batch import lists_of, series_id
 from pipeline.core.text_chunks import open_source
-from pipeline.errors import RecordError
 
 MOST = 6
 HISTORY, FORECAST = "#222222", "#0b6fb8"
@@ -46,7 +45,8 @@ def draw(
         work: folder for the work files of a large history.
 
     Raises:
-        RecordError: if a file cannot be read, or a series is not in it.
+        RecordError: if a file cannot be read.
+        LookupError: if a series is not in it.
     """
     with open_source(history) as file:
         loaded = load_csv(file, spec, limits, work)
@@ -54,11 +54,7 @@ def draw(
     known = [series_id(ids, layout.value_name) for ids in loaded.ids]
     absent = [name for name in names if name not in known]
     if absent:
-        raise RecordError(
-            "UNKNOWN_COLUMN",
-            f"There is no series {absent[0]!r}; there are {', '.join(known[:MOST])}.",
-            "Name series as the forecast does.",
-        )
+        raise LookupError(f"there is no series {absent[0]!r}; there are {', '.join(known[:MOST])}")
     wanted = names or known[:MOST]
     past: dict[str, Line] = {}
     for batch in loaded.batches():

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from pipeline.core.calendars import EXAMPLES, MINUTE, Dates, FrequencyUnclearError, calendar_of, format_date
+from pipeline.core.calendars import DAY, EXAMPLES, MINUTE, Dates, FrequencyUnclearError, calendar_of, format_date
 from pipeline.core.date_style import DateStyle
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
@@ -404,11 +404,13 @@ def _require_agreement(dates: Dates, values: Floats, extras: Floats, lines: Date
         return
     other = int(present[differs][0])
     column = "" if values[other] != values[first[0]] else " (in a regressor, cap or floor)"
+    within_day = int(dates[other]) % DAY
+    clocks = " If the clocks went back then, write dates with their UTC offset." if within_day else ""
     raise RecordError(
         "DUPLICATE_DATE",
         f"{format_date(int(dates[other]))} stands here again, with {values[other]:.12g} instead of "
         f"{values[first[0]]:.12g} (line {lines[first[0]]}){column}.",
         "Name the columns that tell the series apart with --id_columns, or settle it with --duplicates=sum, mean, "
-        "first or last.",
+        f"first or last.{clocks}",
         line=int(lines[other]),
     )
