@@ -143,6 +143,8 @@ class WatchedFolder:
             self._tell(outcome)
 
     def _forecast(self, todo: list[tuple[InputFile, _Seen]]) -> int:
+        if not todo:
+            return 0
         told: set[str] = set()
         written: dict[str, str] = {}
 
@@ -155,8 +157,6 @@ class WatchedFolder:
             told.update(letter.source for letter in outcome.letters)
             self._tell(outcome)
 
-        if not todo:
-            return 0
         absent = [file for file, states in todo if None in states]  # what a manifest names may never come
         there = [file for file, states in todo if None not in states]
         for files, put_off in ((there, PASSING), (absent, CHANGING)):
