@@ -56,6 +56,8 @@ def main() -> int:
         _plot("store_sales", "--series=0001,0005,0010", "--periods=120"),
         _plot("monthly_accounts"),
     ]
+    print("\n5. The whole run as one page, to be opened in a browser")
+    drawn.append(_dropcast("report", str(FORECASTS), "--title=Dropcast's demo"))
     print(f"\nNow your own: {Path(sys.executable).parent}/dropcast forecast YOUR.csv")
     return max(drawn)
 
