@@ -69,6 +69,7 @@ class BucketLedger:
                 found.get("dropcast-id", ""),
                 found.get("dropcast-status", ""),
                 generation_number(found.get("dropcast-version", "")),
+                found.get("dropcast-key", ""),
             )
 
     def dead_letters(self) -> Iterator[BucketLetters]:

@@ -163,10 +163,14 @@ def _objectives(good: Sequence[Comparison]) -> list[str]:
 def _cells(one: Comparison) -> tuple[str, ...]:
     return (
         one.series_id[:23],
-        *(f"{one.objective[name]:.4f}" for name in ("native", "stan")),
+        *(_objective(one.objective[name]) for name in ("native", "stan")),
         f"{one.difference:.1%}" if math.isfinite(one.difference) else "",
         *(_number(one.mase.get(name, math.nan)) for name in ("native", "stan", "naive")),
     )
+
+
+def _objective(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 1e8 else f"{value:.3e}"
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -71,6 +71,10 @@ def _draw(arguments: dict[str, Any], scratch: Path) -> int:
     if problems:
         raise OptionsError(problems)
     forecast = arguments["forecast"] or str(Path("forecasts") / name)
+    if not is_uri(forecast) and not Path(forecast).exists():
+        raise OptionsError(
+            [f"FORECAST: there is none at {forecast}; run `dropcast forecast {history}` first, or name it"]
+        )
     paths = [local_path(history, "HISTORY", scratch), local_path(forecast, "FORECAST", scratch)]
     # how the history was read when it was forecast; options given here come before that
     known = options_of_forecast(forecast, history)

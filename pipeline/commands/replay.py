@@ -75,7 +75,10 @@ def _waiting(arguments: dict[str, Any], output: str) -> list[tuple[Letters, Dead
 def _requests(arguments: dict[str, Any], output: str) -> Iterator[Sending]:
     ledger = open_ledger(output)
     newest: dict[tuple[str, str], tuple[int, int]] = {}
+    done: dict[tuple[str, str, str], set[str]] = {}
     for receipt in ledger.receipts():
+        if receipt.good:
+            done.setdefault((receipt.source, receipt.output, receipt.version), set()).add(receipt.key)
         place, rank = (receipt.source, receipt.output), (receipt.age, receipt.attempt)
         newest[place] = max(newest.get(place, rank), rank)
     for letters, letter in _waiting(arguments, output):
@@ -85,6 +88,9 @@ def _requests(arguments: dict[str, Any], output: str) -> Iterator[Sending]:
         rank = (ledger.age(request), request.attempt)
         if newest.get((request.source, request.output), rank) > rank:
             print(f"  outdated: {request.source}#{request.version}, attempt {request.attempt}")
+            continue
+        if done.get((request.source, request.output, request.version), set()) - {letters.key}:
+            print(f"  mended since, with other options: {request.source}")
             continue
         again, why_not = ledger.once_more(dataclasses.replace(request, attempt=request.attempt + 1))
         if again is None:

@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
         target = Path(arguments["save"] or ("report.html" if is_uri(place) else Path(place) / "report.html"))
         if target.suffix not in (".html", ".htm"):
             raise OptionsError([f"--save: must end in .html (given: {arguments['save']!r})"])
-        title = arguments["title"] or f"Forecasts in {place if is_uri(place) else Path(place).absolute().name}"
+        title = arguments["title"] or _title(place)
         page = report(place, title, int(arguments["most"]))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -56,6 +56,11 @@ def main(argv: list[str]) -> int:
         return refuse(error)
     print(target)
     return 0
+
+
+def _title(place: str) -> str:
+    name = place if is_uri(place) else Path(place).absolute().name
+    return "Forecasts" if name == "forecasts" else f"Forecasts in {name}"
 
 
 def report(place: str, title: str, most: int = MOST) -> bytes:

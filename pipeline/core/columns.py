@@ -67,6 +67,8 @@ class Columns:
         ids: what tells series apart; perhaps nothing.
         extras: regressors, cap, floor.
         unused: what is left.
+        constants: those of them that have one and the same text wherever it was looked, and that text: should another
+            come, they may tell series apart after all. None if the owner said what does.
     """
 
     date: str
@@ -74,6 +76,7 @@ class Columns:
     ids: tuple[str, ...]
     extras: tuple[str, ...]
     unused: tuple[str, ...]
+    constants: tuple[tuple[str, str], ...] = ()
 
     @property
     def wide(self) -> bool:
@@ -110,8 +113,10 @@ def choose_columns(
         ids = found.ids(date, taken_values=values is not None)
     if values is None:
         values = found.all_values() if spec.value_column == ("*",) else found.value()
+    constants: tuple[tuple[str, str], ...] = ()
     if spec.id_columns is None:
         found.refuse_unexplained_text(ids)
+        constants = found.constant_texts()
     reserved = [name for name in ids if OUTPUT_COLUMNS.fullmatch(name) or (len(values) > 1 and name == WIDE_COLUMN)]
     if reserved:
         raise RecordError(
@@ -121,7 +126,7 @@ def choose_columns(
             line=line,
             column=reserved[0],
         )
-    return Columns(date, values, ids, extras, tuple(found.left))
+    return Columns(date, values, ids, extras, tuple(found.left), constants)
 
 
 class _Chooser:
@@ -201,6 +206,14 @@ class _Chooser:
                 column=texts[0],
             )
 
+    def constant_texts(self) -> tuple[tuple[str, str], ...]:
+        found = []
+        for name in self.left:
+            cells = {cell.strip() for cell in self._sample[name]} - {*MISSING}
+            if len(cells) == 1 and not self._numbers(name) and not looks_like_dates([*cells]):
+                found.append((name, cells.pop()))
+        return tuple(found)
+
     def _only(self, candidates: list[str], role: str, name: str) -> str:
         if len(candidates) == 1:
             return self._take(candidates[0])
@@ -248,6 +261,18 @@ class _Chooser:
     def _text(self, name: str) -> bool:
         cells = [cell for cell in self._sample[name] if cell.strip() not in MISSING]
         return bool(cells) and not self._numbers(name) and not looks_like_dates(cells) and len(set(cells)) > 1
+
+
+def text_that_changes(ids: Sequence[str], name: str, before: str, after: str, line: int) -> RecordError:
+    """Return the refusal of a column without a role whose text is another further down."""
+    return RecordError(
+        "AMBIGUOUS_ID_COLUMN",
+        f"The text in {name!r} may tell series apart, or be a mere remark: it is {before!r} at first, {after!r} here.",
+        f"Give {option('id_columns', *ids, name)} if it does, {option('id_columns', *ids)} if it does not.",
+        line=line,
+        column=name,
+        found=after,
+    )
 
 
 def id_of_each_row(ids: Sequence[str], name: str, line: int | None) -> RecordError:

@@ -401,7 +401,23 @@ def option_errors(errors: list[Any]) -> list[str]:
     lines = []
     for error in errors:
         name = str(error["loc"][0]) if error["loc"] else ""
-        message = str(error["msg"]).removeprefix("Value error, ")
+        message = _in_our_words(error)
         given = "" if not name or isinstance(error["input"], dict) else f" (given: {error['input']!r})"
         lines.append(f"--{name}: {message}{given}" if name else message)
     return list(dict.fromkeys(lines))
+
+
+def _in_our_words(error: Any) -> str:
+    """Return what is wrong with a value, for people who do not know pydantic."""
+    limits = error.get("ctx") or {}
+    if error["type"] == "greater_than_equal":
+        return f"must be {limits['ge']} or more"
+    if error["type"] == "less_than_equal":
+        return f"must be {limits['le']} or less"
+    if error["type"] == "greater_than":
+        return f"must be more than {limits['gt']}"
+    if error["type"] in ("float_parsing", "int_parsing", "int_from_float", "float_type", "int_type"):
+        return "must be a whole number" if error["type"].startswith("int") else "must be a number"
+    if error["type"] == "extra_forbidden":
+        return "there is no such option"
+    return str(error["msg"]).removeprefix("Value error, ")

@@ -27,6 +27,7 @@ class Done:
     Attributes:
         source, version, output, attempt, id, status: as in the Receipt.
         age: by which a newer version is told from an older one: a generation, or microseconds.
+        key: of the request.
     """
 
     source: str
@@ -36,6 +37,12 @@ class Done:
     id: str
     status: str
     age: int
+    key: str
+
+    @property
+    def good(self) -> bool:
+        """Whether something was forecast."""
+        return self.status in ("complete", "partial")
 
 
 class Letters(Protocol):
@@ -159,7 +166,7 @@ class FolderLedger:
             for row in pq.read_table(path, columns=names).to_pylist():
                 time = row.pop("source_time")
                 if row["status"] != "superseded":
-                    yield Done(**row, age=_microseconds(time))
+                    yield Done(**row, age=_microseconds(time), key=path.stem)
 
     def dead_letters(self) -> Iterator[FolderLetters]:
         """Yield all dead letters."""

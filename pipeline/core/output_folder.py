@@ -101,12 +101,30 @@ class OutputFolder:
             raise RecordError("OUTPUT_TAKEN", f"The forecast would lie below {name!r}, which is a file.", hint)
         if os.path.isdir(target):  # noqa: PTH112 - False for a name that is too long
             raise RecordError("OUTPUT_TAKEN", f"The forecast would overwrite the folder {request.output!r}.", hint)
+        owner = self._owner_of(request)
+        if owner:
+            raise RecordError("OUTPUT_TAKEN", f"{request.output!r} is the forecast of {owner}.", hint)
         exists = os.path.isfile(target)  # noqa: PTH113
         if real_path(target) != real_path(Path(request.source)) and (not exists or _is_forecast(target)):
             return
         raise RecordError(
             "OUTPUT_TAKEN", f"The forecast would overwrite {request.output!r}, which is no forecast.", hint
         )
+
+    def _owner_of(self, request: Request) -> str:
+        """Return the source, if it is still there, whose forecast lies where a first one of ours would; or ""."""
+        if self._receipt_path(request).parent.is_dir() or not (self.root / request.output).is_file():
+            return ""
+        columns = ["source", "output", "status"]
+        for path in (self._internal / "receipts").glob("*/*.parquet"):
+            try:
+                row = pq.read_table(path, columns=columns).to_pylist()[0]
+            except pa.ArrowInvalid:  # never reached the disk
+                continue
+            ours = row["output"] == request.output and row["status"] in ("complete", "partial")
+            if ours and os.path.exists(row["source"]):  # noqa: PTH110 - False for a name that is too long
+                return str(row["source"])
+        return ""
 
     @contextmanager
     def for_us_alone(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from pipeline.core.forecast_csv import read_forecast_csv
+from pipeline.core.forecast_csv import level_text, read_forecast_csv
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import load_csv
@@ -64,6 +64,10 @@ def draw(
             if name in wanted:
                 past[name] = (dates.astype("datetime64[us]")[-periods:], values[-periods:])
     ahead = read_forecast_csv(forecast, layout.id_columns, layout.value_name, spec)
+    if len(spec.level) == 1:  # the CSV does not say which; the picture does
+        level = level_text(spec.level[0])
+        told = {f"prediction_{end}": f"prediction_{end}_{level}" for end in ("lower", "upper")}
+        ahead = {series: {told.get(n, n): cells for n, cells in one.items()} for series, one in ahead.items()}
     figure = figure_of([name for name in wanted if name in past], past, ahead)
     target.parent.mkdir(parents=True, exist_ok=True)
     # nothing in the file may depend on the time or on chance

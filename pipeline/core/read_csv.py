@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as pa_csv
 
 from pipeline.core.calendars import DAY
-from pipeline.core.columns import MISSING, WIDE_COLUMN, Columns, choose_columns
+from pipeline.core.columns import MISSING, WIDE_COLUMN, Columns, choose_columns, text_that_changes
 from pipeline.core.csv_header import ANNOUNCED, column_names, first_record, sample_rows, sniff_delimiter
 from pipeline.core.date_style import DateStyle, recognise_dates
 from pipeline.core.forecast_spec import ForecastSpec
@@ -144,6 +144,7 @@ class CsvReader:
 
     def _rows_of(self, chunk: Chunk) -> Iterator[Rows]:
         table, lines = self._parse(chunk)
+        self._refuse_changing_text(table, lines)
         date_text, dates, bad_dates = self._read_dates(table)
         values = [self._read_numbers(table, name) for name in self.columns.values]
         extras = [self._read_numbers(table, name, switches=True) for name in self.columns.extras]
@@ -167,13 +168,23 @@ class CsvReader:
             rows = Rows(series, dates, np.where(np.isinf(numbers), np.nan, numbers), lines, extra_numbers)
             yield rows.take(~bad_dates) if bad_dates.any() else rows
 
+    def _refuse_changing_text(self, table: pa.Table, lines: Ints) -> None:
+        """Refuse a column without a role that turns out to have several texts."""
+        for name, text in self.columns.constants:
+            column = pc.utf8_trim_whitespace(_whole(table, name))
+            other = ~np.asarray(pc.is_in(column, pa.array([text, *MISSING])))
+            if other.any():
+                row = int(np.flatnonzero(other)[0])
+                raise text_that_changes(self.columns.ids, name, text, column[row].as_py(), int(lines[row]))
+
     # ----------------------------------------------------------------------------------- cells
 
     def _parse(self, chunk: Chunk) -> tuple[pa.Table, Ints]:
         """Return the needed columns, typed if every cell is as it should be, and the line of each row."""
         direct = self.spec.thousands is None
         columns, spec = self.columns, self.spec
-        types = dict.fromkeys((columns.date, *columns.ids, *columns.values, *columns.extras), pa.string())
+        constants = (name for name, _ in columns.constants)
+        types = dict.fromkeys((columns.date, *columns.ids, *columns.values, *columns.extras, *constants), pa.string())
         if direct:
             types |= dict.fromkeys((*columns.values, *columns.extras), pa.float64())
             if self.style.form in ("date", "datetime"):

@@ -119,6 +119,7 @@ def _count(number: int, word: str) -> str:
 
 def _told(row: dict[str, Any], output: Path | str) -> str:
     name = row["source"].rsplit("/", 1)[-1]
+    name = row["output"] if row["output"].endswith(f"/{name}") else name  # with the folders that it lies in
     name = name if name.isprintable() else repr(name)  # what a terminal would obey
     if row["status"] == "failed":
         return f"  failed    {name}: {row['code']}"

@@ -17,6 +17,7 @@ from pipeline.core.load_series import LoadedCsv, load_csv, resolve_reference
 from pipeline.core.read_csv import Rows
 from pipeline.core.row_store import RowStore
 from pipeline.core.series_batch import lists_of, series_id
+from pipeline.errors import RecordError
 
 IDS = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1, max_size=8)
 
@@ -150,3 +151,15 @@ def test_an_id_may_begin_with_what_looks_like_a_byte_order_mark(tmp_path: Path) 
     spec = ForecastSpec(id_columns=("store",))
     loaded = load_csv(io.BytesIO(f"store,ds,y\n{rows}".encode()), spec, Limits(), tmp_path)
     assert loaded.ids == [("\ufeff",)]
+
+
+def test_text_that_changes_far_below_the_sample_is_asked_about(tmp_path: Path) -> None:
+    days = [str(np.datetime64("2023-01-01") + day) for day in range(6000)]
+    rows = (f"{'A' if i < 5000 else 'B'},{day},{i % 7}\n" for i, day in enumerate(days))
+    stacked = "remark,date,sales\n" + "".join(rows)
+    with pytest.raises(RecordError, match=r"'remark' may tell series apart.*it is 'A' at first, 'B' here") as caught:
+        load(stacked, tmp_path)
+    assert (caught.value.code, caught.value.line) == ("AMBIGUOUS_ID_COLUMN", 5002)
+    assert len(load(stacked, tmp_path, id_columns="remark").ids) == 2
+    assert len(load(stacked, tmp_path, id_columns="none").ids) == 1
+    assert load(stacked.replace("B,", "A,").replace("A,", ",", 1), tmp_path).rows == 6000

@@ -99,6 +99,24 @@ def test_replay_tries_once_more_what_may_work_by_now(folders: Folders, write_csv
     assert "still not there" in folders("replay")[1]
 
 
+def test_what_was_mended_by_other_options_is_left_alone(folders: Folders, write_csv: WriteCsv) -> None:
+    rows = "".join(f"2024-01-{d:02d},2024-02-{d:02d},{d}\n" for d in range(1, 29))
+    path = write_csv("in/orders.csv", "ordered,delivered,amount\n" + rows)
+    assert folders("forecast", str(path))[0] == 3
+    assert folders("forecast", str(path), "--date_column=ordered")[0] == 0
+    code, told = folders("replay")
+    assert (code, "mended since" in told, "0 requests" in told) == (0, True, True)
+    assert folders.receipts()["orders.csv"][0] == "complete"
+
+
+def test_a_forecast_of_another_file_is_not_overwritten(folders: Folders, write_csv: WriteCsv) -> None:
+    other = write_csv("elsewhere/a.csv", daily_series(50))
+    code, told = folders("forecast", str(other))
+    assert (code, "OUTPUT_TAKEN" in told, f"{folders.root}/in/a.csv" in told) == (3, True, True)
+    (folders.root / "in/a.csv").unlink()  # nobody's any more
+    assert folders("forecast", str(other))[0] == 0
+
+
 def test_a_wrong_command_is_refused(folders: Folders, tmp_path: Path) -> None:
     assert folders("reconcile", "--input=gs://in/")[0] == 2
     assert folders("reconcile", f"--input={tmp_path}/absent*")[0] == 2

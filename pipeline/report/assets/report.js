@@ -55,7 +55,7 @@
       return;
     }
     const better = data.histogram.slice(0, 4).reduce((sum, n) => sum + n, 0);
-    $("tiles").append(tile(`${Math.round(100 * better / scored)} %`, "with a MASE of at most 1"), tile(number(data.median), "median MASE"));
+    $("tiles").append(tile(`${Math.round(100 * better / scored)} %`, `with a MASE of at most 1, of the ${scored.toLocaleString("en")} that have one`), tile(number(data.median), "median MASE"));
     const most = Math.max(...data.histogram);
     const ranges = data.histogram.map((n, i) => `${i === 0 ? `up to ${BINS[0]}` : i < BINS.length ? `${BINS[i - 1]} to ${BINS[i]}` : `over ${BINS[BINS.length - 1]}`}: ${n}`);
     $("scores").append(
@@ -97,7 +97,7 @@
         make("span", { title: f.source }, f.output),
         make("span", { class: { complete: "good", partial: "warn", failed: "bad" }[f.status] || "" }, f.status, f.code ? make("span", { class: "code" }, ` ${f.code}`) : null),
         f.series.toLocaleString("en"), f.failed.toLocaleString("en"), number(f.score), f.frequencies, f.model,
-        [f.options === "{}" ? "" : `options: ${f.options}`, f.notes].filter(Boolean).join("\n")]));
+        [Object.entries(JSON.parse(f.options)).map(([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", "), f.notes].filter(Boolean).join("\n")]));
     const order = { failed: 0, partial: 1 };
     const sorted = data.files.slice().sort((a, b) => (order[a.status] ?? 2) - (order[b.status] ?? 2));
     show(sorted.slice(0, MOST));
@@ -187,9 +187,9 @@
       const name = make("button", { type: "button", class: "open", "data-row": i, title: file ? file.output : "" }, label(i));
       const score = rows.code[i] ? make("span", { class: "bad code" }, rows.code[i])
         : make("span", { class: rows.score[i] > 1 ? "warn" : rows.score[i] === null ? "" : "good" }, number(rows.score[i]));
-      const row = make("tr", { class: i === state.chosen ? "chosen" : "" }, make("td", { class: "text" }, name),
+      const row = make("tr", { class: i === state.chosen ? "chosen" : "" }, make("td", { class: "text" }, name, data.files.length > 1 && file && file.series > 1 ? make("span", { class: "soft file" }, ` ${file.output}`) : null),
         make("td", { class: "spark less" }, spark(rows.spark[i])), make("td", { class: "n" }, score),
-        make("td", { class: "n less" }, rows.n[i].toLocaleString("en")),
+        make("td", { class: "n less" }, rows.n[i] ? rows.n[i].toLocaleString("en") : ""),
         make("td", { class: "n" }, number(rows.ahead[i])));
       row.addEventListener("click", () => choose(i, true));
       body.append(row);
@@ -388,18 +388,20 @@
   $("series").addEventListener("click", (event) => {
     if (event.detail === 0 && event.target.matches("button.open")) $("detail").focus();  // by key: go where it opened
   });
-  $("detail").addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
-    const button = $("series").querySelector(`[data-row="${state.chosen}"]`);
-    if (button) button.focus();
-  });
+  function backToList() {
+    const button = $("series").querySelector(`[data-row="${state.chosen}"]`) || $("search");
+    button.focus();
+    button.scrollIntoView({ block: "center" });
+  }
+  $("back").addEventListener("click", backToList);
+  $("detail").addEventListener("keydown", (event) => { if (event.key === "Escape") backToList(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.forEach((one) => one.redraw()));
 
   glance(); problems(); fileTable();
   $("software").textContent = [...new Set(data.files.map((f) => f.software))].join(", ");
   if (total) {
     refresh();
-    choose(state.found[0], false);
+    choose(state.found.find((i) => !rows.code[i]) ?? state.found[0], false);  // a picture, if there is one
   } else {
     $("filters").hidden = true; $("more").hidden = true; $("detail").hidden = true;
     $("found").textContent = "There are no series to show.";
