@@ -133,8 +133,8 @@ def test_a_watched_bucket_is_forecast_once(stage: Stage, capsys: pytest.CaptureF
     watch = ["watch", f"gs://{stage.uploads}/in", stage.output, f"--dataset={stage.dataset}", "--once", "--horizon=3"]
     assert cli.main(watch) == 3
     told = capsys.readouterr().out
-    assert "complete  one.csv: 1 series (D)" in told
-    assert "failed    bad.csv" in told
+    assert "complete  in/one.csv: 1 series (D)" in told
+    assert "failed    in/bad.csv" in told
     assert "BAD_MANIFEST" in told
     note = next(name for name in stage.names() if name.endswith("in/bad.csv.problem.txt"))
     assert "NO_DATE_COLUMN" in stage.object(note).download_as_text()
@@ -183,7 +183,7 @@ def test_forecast_between_buckets_without_beam(stage: Stage, capsys: pytest.Capt
     forecast = ["forecast", f"gs://{stage.uploads}/in/*", f"--output={stage.output}", f"--dataset={stage.dataset}"]
     assert cli.main([*forecast, "--horizon=3"]) == 3
     told = capsys.readouterr()
-    assert "complete  one.csv: 1 series (D), MASE" in told.out
+    assert "complete  in/one.csv: 1 series (D), MASE" in told.out
     assert f"-> {stage.output}/in/one.csv" in told.out
     assert "NO_DATE_COLUMN" in told.out
     assert "BAD_MANIFEST" in told.err
