@@ -13,6 +13,7 @@ from pipeline.core.problem_notes import SUFFIX
 
 # What browsers, editors and copying tools call a file that they have not finished; and what we write ourselves.
 _PASSED_OVER = (".tmp", ".part", ".partial", ".crdownload", ".download", ".swp", "~", SUFFIX)
+_SYSTEM = frozenset({INTERNAL, "thumbs.db", "desktop.ini"})  # what shared folders grow by themselves
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _files(folder: str) -> Iterator[tuple[str, State]]:
     except OSError:
         return  # it went while we looked, or is not ours to look into
     for entry in entries:
-        if entry.name.startswith(".") or entry.name == INTERNAL:
+        if entry.name.startswith((".", "~$")) or entry.name.lower() in _SYSTEM:
             continue
         try:
             if entry.is_dir(follow_symlinks=False):
