@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,9 @@ def test_a_pages_fault_is_noticed(page: Page, troubles: list[str], tmp_path: Pat
     path = tmp_path / "faulty.html"
     path.write_text(f"<!doctype html><title>Faulty</title><script>{script}</script>")
     page.goto(path.as_uri())
+    end = time.monotonic() + 10
+    while not troubles and time.monotonic() < end:  # the browser tells of it when it comes to it
+        page.wait_for_timeout(20)
     page.context.close()
     assert any(found.startswith(trouble) for found in troubles), troubles
     troubles.clear()
