@@ -145,11 +145,14 @@ def test_on_a_phone_a_button_leads_back_to_the_list(new_page: NewPage, pages: di
 def test_colours_follow_the_scheme_while_it_is_open(page: Page, pages: dict[str, Path]) -> None:
     page.goto(pages["single"].as_uri())
     opened(page, "single.csv")
-    light = page.locator("#detail canvas").first.screenshot()
+    chart = page.locator("#detail .chart").first  # stays while its canvas is drawn anew
+    light = chart.screenshot()
     page.emulate_media(color_scheme="dark")
     expect(page.locator("html")).to_have_css("background-color", "rgb(15, 19, 24)")
     opened(page, "single.csv")
-    assert page.locator("#detail canvas").first.screenshot() != light
+    assert chart.screenshot() != light
+    ink = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--forecast')")
+    assert ink.strip() == "#58a6ff"
 
 
 def test_a_run_in_which_all_failed(page: Page, pages: dict[str, Path]) -> None:
