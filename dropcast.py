@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from pydantic import ValidationError
 
 from pipeline import __version__
 from pipeline.core.calendars import Dates
@@ -81,7 +82,7 @@ def forecast(
         found = solver.forecast(batch, series.layout.extras, spec, series.limits)
         tables.append(forecast_table(series, first, found, names))
         faults += _faults(found)
-    _warn(faults, sum(len(batch) for _, batch in series.blocks()) if faults else 0)
+    _warn(faults, len(series))
     result: Frame = _like(data, pa.concat_tables(tables))
     return result
 
@@ -196,7 +197,7 @@ def fit(data: Any, **options: Any) -> dict[Any, Any]:
                 found[int(block.members[member])] = model
         for row in sorted(found):
             models[_key(series, first + row)] = found[row]
-    _warn(faults, len(models) + len(faults))
+    _warn(faults, len(series))
     return models
 
 
@@ -223,7 +224,7 @@ def plot(
     spec = _spec(**{"components": True, **options})
     series = [series] if isinstance(series, str) else series
     histories, ahead = _series(data, spec), _table(forecast)
-    numbers = np.arange(histories.keys.num_rows or 1)
+    numbers = np.arange(len(histories))
     names = {_key(histories, number): number for number in numbers.tolist()}
     absent = [key for key in series or () if key not in names]
     if absent:
@@ -270,12 +271,12 @@ def _spec(**options: Any) -> ForecastSpec:
             raise ValueError("score: is for the command line; dropcast.backtest gives what a score is made of")
     try:
         spec = ForecastSpec(**options, score=False)
-        if spec.value_column is not None and (len(spec.value_column) > 1 or "*" in spec.value_column):
-            raise ValueError("value_column: name one; make a wide frame long first (melt in pandas, unpivot in polars)")
-        return spec
-    except ValueError as error:  # pydantic's
-        lines = option_errors(list(error.errors())) if hasattr(error, "errors") else [str(error)]
+    except ValidationError as error:
+        lines = option_errors(list(error.errors()))
         raise ValueError("\n".join(line.removeprefix("--") for line in lines)) from None
+    if spec.value_column is not None and (len(spec.value_column) > 1 or "*" in spec.value_column):
+        raise ValueError("value_column: name one; make a wide frame long first (melt in pandas, unpivot in polars)")
+    return spec
 
 
 def _series(data: Any, spec: ForecastSpec, made: Sequence[str] = ()) -> Series:

@@ -53,6 +53,9 @@ class Series:
     store: RowStore
     faults: dict[int, RecordError]
 
+    def __len__(self) -> int:
+        return self.keys.num_rows if self.id_columns else 1
+
     def blocks(self) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Yield the number of each block's first series, and its batch (core/series_batch.py)."""
         names = [tuple(str(value) for value in row.values()) for row in self.keys.to_pylist()] or [()]

@@ -323,4 +323,4 @@ def test_importing_it_loads_no_engine_and_no_beam() -> None:
 def test_nothing_is_warned_of_without_cause() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        dropcast.forecast(sales(), 3)
+        assert len(dropcast.forecast(sales(), 3)) == 9
