@@ -20,9 +20,10 @@ WORKDIR /src
 COPY requirements-build.lock requirements-dataflow.lock ./
 # Wheels, so that no compiler is needed; of google-apitools there is none, and nothing to compile. What builds it and
 # this package is pinned by its hash too: without isolation, which would fetch it anew.
-RUN pip install --no-compile --require-hashes --only-binary=:all: -r requirements-build.lock \
-    && pip install --no-compile --no-build-isolation --require-hashes --only-binary=:all: --no-binary=google-apitools \
-      -r requirements-dataflow.lock
+RUN pip install --no-compile --require-hashes --no-deps --only-binary=:all: -r requirements-build.lock \
+    && pip install --no-compile --no-build-isolation --require-hashes --no-deps --only-binary=:all: \
+      --no-binary=google-apitools -r requirements-dataflow.lock \
+    && pip check
 COPY pyproject.toml setup.py dropcast.py README.md LICENSE ./
 COPY pipeline pipeline
 COPY templates templates

@@ -1,4 +1,7 @@
 # Dropcast's chores. `make help` lists them.
+#
+# Locks are complete, so they are installed with --no-deps: else pip resolves extras that the lock has settled, and
+# refuses the lock as soon as one of their packages has a newer release. `pip check` says that nothing is missing.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -11,7 +14,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 include gcp.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-cloud cloud test test-cloud test-browser test-airflow test-terraform image-check check check-long docs \
+.PHONY: help install demo demo-cloud cloud test test-cloud test-browser test-airflow test-terraform image-check check check-long \
+  check-fresh docs \
   lint types coverage bench lock generated clean
 
 help:  ## list these targets
@@ -24,13 +28,15 @@ $(BIN)/python:
 
 $(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "Installing Dropcast into $(VENV) (once; some minutes on a slow line) ..."
-	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --require-hashes --no-deps -r requirements.lock
 	@$(PIP) install --no-deps --editable .
+	@$(BIN)/python -m pip check
 	@$(BIN)/python -m pipeline.core.model.compile_kernels
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
-	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --require-hashes --no-deps -r requirements-dev.lock
+	@$(BIN)/python -m pip check
 	@touch $@
 
 install: $(VENV)/.installed  ## set up the virtual environment
@@ -69,7 +75,8 @@ docs: $(DOCS)/.installed  ## the site of docs/, into site/; whatever is wrong wi
 
 $(DOCS)/.installed: requirements-docs.lock
 	@$(PYTHON) -m venv --clear $(DOCS)
-	@$(DOCS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@$(DOCS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps -r $<
+	@$(DOCS)/bin/python -m pip check
 	@touch $@
 
 cloud: $(VENV)/.installed-dev  ## start these servers and print what to export (needs Go; Ctrl-C ends them)
@@ -94,6 +101,9 @@ check: lint types docs test test-cloud test-browser test-terraform  ## what .ci/
 
 check-long: check coverage test-airflow  ## the tests that take long, too
 	DROPCAST_REQUIRE_CLOUD=1 DROPCAST_REQUIRE_BROWSER=1 $(BIN)/python -m pytest -m long
+
+check-fresh:  ## the README's two commands in a fresh clone of what is committed, with empty caches (10 minutes)
+	tests/fresh/check.sh
 
 coverage: $(VENV)/.installed-dev  ## the tests, and how much of the code they reach
 	$(BIN)/python -m pytest -m "not long and not cloud and not browser and not terraform" -n 2 --cov --cov-report=term

@@ -21,6 +21,7 @@ from pipeline.elements import DeadLetter, Receipt
 from pipeline.errors import CODES
 from pipeline.options import RUN_OPTIONS
 from tests.contracts.generated import ROOT, up_to_date
+from tests.contracts.project_files import project_files
 
 PACKAGE = ROOT / "pipeline"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -118,13 +119,10 @@ def test_beams_version_is_stated_once() -> None:
     stated = [d for d in PROJECT["project"]["dependencies"] if d.startswith("apache-beam")]
     assert len(stated) == 1
     version = stated[0].partition("==")[2]
-    tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split(
-        "\n"
-    )
     elsewhere = [
-        name for name in tracked
-        if name and not name.endswith((".lock", ".csv", ".gz")) and name not in ("pyproject.toml", "Dockerfile")
-        and (ROOT / name).exists() and version in (ROOT / name).read_text(errors="ignore")
+        name for name in project_files()
+        if not name.endswith((".lock", ".csv", ".gz")) and name not in ("pyproject.toml", "Dockerfile")
+        and version in (ROOT / name).read_text(errors="ignore")
     ]  # fmt: skip
     assert elsewhere == []
 
@@ -141,6 +139,46 @@ def test_locks_pin_every_dependency_with_hashes() -> None:
         assert name in re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
 
 
+def _recipes_that_install_locks() -> list[tuple[str, str]]:
+    """Return name and text of each recipe (of make, the Dockerfile, a script, a program) that installs a lock."""
+    recipes = []
+    for name in project_files():
+        if name.endswith((".md", ".lock", ".txt", ".json")) or name == "tests/contracts/test_contracts.py":
+            continue
+        text = (ROOT / name).read_text(errors="ignore").replace("\\\n", " ")
+        if name == "Makefile" or name.endswith(".mk"):
+            parts = re.split(r"\n(?=\S)", text)
+        elif name == "Dockerfile":
+            parts = re.split(r"\n(?=[A-Z]+ )", text)
+        else:
+            parts = re.split(r"\n(?=def )", text)
+        recipes += [(name, part) for part in parts if re.search(r"install[^\n]*--require-hashes", part)]
+    return recipes
+
+
+def test_each_install_of_a_lock_takes_the_lock_as_it_is_and_is_checked() -> None:
+    recipes = _recipes_that_install_locks()
+    assert {name for name, _ in recipes} >= {"Makefile", "Dockerfile", "tests/local_cloud/install.py"}
+    assert sum(name == "Makefile" for name, _ in recipes) == 4
+    for name, recipe in recipes:
+        for command in re.findall(r"[^\n&]*install[^\n&]*--require-hashes[^\n&]*", recipe):
+            assert "--no-deps" in command, f"{name}: {command.strip()}"
+        after = recipe[recipe.rindex("--require-hashes") :]
+        assert re.search(r"pip check|pip, \"check\"", after), f"{name} does not check what it has installed"
+
+
+def test_the_projects_files_are_the_same_without_git(tmp_path: Path) -> None:
+    for name in ("a.py", "deep/b.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for name in (".venv/lib/c.py", "deep/__pycache__/d.pyc", "site/index.html", "x.egg-info/PKG-INFO"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    (tmp_path / ".gitignore").write_text((ROOT / ".gitignore").read_text())
+    assert project_files(tmp_path) == [".gitignore", "a.py", "deep/b.py"]
+    assert "pipeline/graph.py" in project_files()
+
+
 def test_modules_have_names_that_say_something_and_stay_small() -> None:
     for path in PACKAGE.rglob("*.py"):
         assert path.stem not in {"utils", "util", "helpers", "common", "misc", "types", "csv", "proto"}
@@ -148,10 +186,7 @@ def test_modules_have_names_that_say_something_and_stay_small() -> None:
 
 
 def test_nothing_names_a_path_of_a_machine() -> None:
-    tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split(
-        "\n"
-    )
-    for name in tracked:
+    for name in project_files():
         if name.endswith((".py", ".md", ".toml", ".json", ".sql")):
             assert not re.search(r"(?<![\w.])/(home|root|work|Users)/", (ROOT / name).read_text()), name
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -130,18 +129,16 @@ HOSTILE: dict[str, np.ndarray] = {
     [{}, {"growth": "flat"}, {"seasonality_mode": "multiplicative"}, {"scaling": "minmax"}, {"growth": "logistic"}],
     ids=str,
 )
-def test_odd_series_have_a_finite_forecast_in_no_time(name: str, options: dict[str, Any]) -> None:
+def test_odd_series_have_a_finite_forecast(name: str, options: dict[str, Any]) -> None:
     y = HOSTILE[name]
     if options.get("growth") == "logistic":
         options = {**options, "cap": max(float(np.abs(y).max()) * 1.2, 1e-300)}
     spec = ForecastSpec(**options)
     ds = 18_000 * DAY + DAY * np.arange(len(y), dtype=np.int64)
     future = ds[-1] + DAY * np.arange(1, 29, dtype=np.int64)
-    start = time.perf_counter()
     fitted = fit(histories((ds, y)), spec)[0]
     prediction = predict(fitted, future[None], {})
     lower, upper = intervals(fitted, prediction, spec.level)
-    assert time.perf_counter() - start < 2
     if name == "both ends":  # its range is no number in any scaling but absmax
         return
     assert np.isfinite(prediction.yhat).all()
@@ -194,15 +191,13 @@ def test_the_holidays_of_another_series_years_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("growth", ["linear", "logistic"])
-def test_many_changepoints_take_no_time_without_end(growth: str) -> None:
+def test_many_changepoints_come_to_an_end(growth: str) -> None:
     y = 100 + np.cumsum(np.random.default_rng(0).normal(0, 1, 300))
     spec = ForecastSpec(
         growth=growth, cap=300.0 if growth == "logistic" else None, n_changepoints=300, changepoint_range=1.0,
         changepoint_prior_scale=10.0, seasonality_mode="multiplicative",
     )  # fmt: skip
-    start = time.perf_counter()
     fitted = fit(histories((dates("2024-01-01", 300, "D"), y)), spec)[0]
-    assert time.perf_counter() - start < 20
     assert np.isfinite(fitted.sigma_obs[0])
 
 

@@ -59,20 +59,10 @@ def _install_bigquery(folder: Path) -> None:
     print("Installing the BigQuery emulator (once; a minute) ...", file=sys.stderr)
     venv.create(folder / "venv", with_pip=True)
     python = str(folder / "venv" / "bin" / "python")
-    run(
-        [
-            python,
-            "-m",
-            "pip",
-            "--disable-pip-version-check",
-            "install",
-            "-q",
-            "--require-hashes",
-            "-r",
-            str(REQUIREMENTS),
-        ],
-        "The BigQuery emulator cannot be installed; pip said",
-    )
+    pip = [python, "-m", "pip", "--disable-pip-version-check"]
+    failed = "The BigQuery emulator cannot be installed; pip said"
+    run([*pip, "install", "-q", "--require-hashes", "--no-deps", "-r", str(REQUIREMENTS)], failed)
+    run([*pip, "check"], failed)
     home = folder / "home"
     home.mkdir()
     run(

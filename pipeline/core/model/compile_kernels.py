@@ -6,6 +6,10 @@ machines have, since compiled code is kept by CPU).
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Sequence
+
 import numpy as np
 
 from pipeline.core.calendars import DAY
@@ -14,21 +18,32 @@ from pipeline.core.model.fit import SHARED_FROM, Histories, fit
 from pipeline.core.model.logistic_intervals import simulated_interval
 from pipeline.core.model.predict import intervals, predict
 
+ROWS, HORIZON = 60, 3
+LINEAR = (ForecastSpec(horizon=HORIZON),)
+NONLINEAR = (
+    ForecastSpec(horizon=HORIZON, growth="flat", seasonality_mode="multiplicative"),
+    ForecastSpec(horizon=HORIZON, growth="logistic", cap=10.0),
+)
+
 
 def main() -> None:
+    """Compile in two processes, and then whatever one of them kept in place of the other's."""
+    other = subprocess.Popen([sys.executable, "-m", "pipeline.core.model.compile_kernels", "--nonlinear"])
+    forecast_a_few(LINEAR)
+    if other.wait():
+        sys.exit(other.returncode)
+    forecast_a_few((*LINEAR, *NONLINEAR))
+
+
+def forecast_a_few(specs: Sequence[ForecastSpec]) -> None:
     """Forecast a few series by every path, from arrays that may not be written, as those of Arrow are."""
-    rows, horizon = 60, 3
-    for spec in (
-        ForecastSpec(horizon=horizon),
-        ForecastSpec(horizon=horizon, growth="flat", seasonality_mode="multiplicative"),
-        ForecastSpec(horizon=horizon, growth="logistic", cap=10.0),
-    ):
+    for spec in specs:
         for series in (1, SHARED_FROM):
-            ds = np.tile(19_000 * DAY + DAY * np.arange(rows, dtype=np.int64), series)
-            y = 3 + np.sin(np.arange(rows * series) * 7.7)
+            ds = np.tile(19_000 * DAY + DAY * np.arange(ROWS, dtype=np.int64), series)
+            y = 3 + np.sin(np.arange(ROWS * series) * 7.7)
             ds.flags.writeable = y.flags.writeable = False
-            for fitted in fit(Histories(rows * np.arange(series + 1), ds, y), spec):
-                future = np.tile((19_000 + rows) * DAY + DAY * np.arange(horizon, dtype=np.int64), (series, 1))
+            for fitted in fit(Histories(ROWS * np.arange(series + 1), ds, y), spec):
+                future = np.tile((19_000 + ROWS) * DAY + DAY * np.arange(HORIZON, dtype=np.int64), (series, 1))
                 prediction = predict(fitted, future, {})
                 intervals(fitted, prediction, spec.level)
                 if spec.growth == "logistic":
@@ -36,4 +51,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if "--nonlinear" in sys.argv[1:]:
+        forecast_a_few(NONLINEAR)
+    else:
+        main()

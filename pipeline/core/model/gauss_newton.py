@@ -171,17 +171,16 @@ def gauss_newton(
     Returns:
         s2, and how it came to be.
     """
-    s2, status, objective = _climb(
-        growth, z, t, y, changepoints, cap, multiplicative, precision, tau, False, theta, signs, gram, work, room
-    )
+    s2, status, objective = np.nan, UNDEFINED, np.inf
+    climbed = np.empty_like(theta)
+    for side in range(2 if growth == LOGISTIC else 1):  # a variable: of two constants numba makes two kernels
+        s2_side, status_side, objective_side = _climb(
+            growth, z, t, y, changepoints, cap, multiplicative, precision, tau, side == 1, climbed, signs, gram, work,
+            room)  # fmt: skip
+        if side == 0 or status_side < status or (status_side == status and objective_side < objective):
+            theta[:] = climbed
+            s2, status, objective = s2_side, status_side, objective_side
     if growth == LOGISTIC:
-        other = np.empty_like(theta)
-        s2_other, status_other, objective_other = _climb(
-            growth, z, t, y, changepoints, cap, multiplicative, precision, tau, True, other, signs, gram, work, room
-        )
-        if status_other < status or (status_other == status and objective_other < objective):
-            theta[:] = other
-            s2, status = s2_other, status_other
         theta[1] = -theta[1] / theta[0]
     return s2, status
 

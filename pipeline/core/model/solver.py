@@ -305,8 +305,13 @@ def rotate(
     values, vectors = eigen(multiply(multiply(m.T.copy(), block), m))
     m = multiply(m, vectors)
     rotated, goal, means = gram.copy(), target.copy(), np.zeros(ns)
-    rotated[:ns, :ns] = 0.0
-    rotated[ns:, :ns] = multiply(across, m)
+    across = multiply(across, m)
+    # loops: numba takes seconds to compile an assignment to a slice
+    for k in range(ns):
+        for j in range(ns):
+            rotated[j, k] = 0.0
+        for i in range(p - ns):
+            rotated[ns + i, k] = across[i, k]
     most = np.max(values)
     for k in range(ns):
         goal[k] = 0.0
@@ -317,7 +322,8 @@ def rotate(
             rotated[k, k] = values[k]
         else:  # nothing in the data goes this way
             goal[k] = 0.0
-            rotated[ns:, k] = 0.0
+            for i in range(p - ns):
+                rotated[ns + i, k] = 0.0
     return rotated, goal, means, m
 
 
