@@ -10,15 +10,11 @@ import dataclasses
 import json
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 from apache_beam import coders
 
+from pipeline.core.block_bytes import block_from_bytes, block_to_bytes
 from pipeline.core.request_key import canonical_json
-from pipeline.core.series_batch import TIMESTAMPS, first_of_same_dates, flat_list
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request, SeriesBlock
-
-_HEADER = b"dropcast"
 
 
 class FieldsCoder(coders.Coder):
@@ -86,30 +82,17 @@ class OutcomeCoder(FieldsCoder):
 
 
 class BlockCoder(coders.Coder):
-    """Encodes a block as an Arrow IPC stream whose schema carries the block's other fields as JSON.
-
-    The same block always gives the same bytes, and no series becomes a Python object on the way.
-    """
+    """Encodes a block as core/block_bytes.py does."""
 
     element: type[Any]
 
     def encode(self, value: Any) -> bytes:
         """Return the block's bytes."""
-        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.name != "batch"}
-        fields["request"] = dataclasses.asdict(value.request)
-        batch = _dates_once(value.batch).replace_schema_metadata({_HEADER: canonical_json(fields).encode()})
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, batch.schema) as writer:
-            writer.write_batch(batch)
-        return bytes(sink.getvalue().to_pybytes())
+        return block_to_bytes(value)
 
     def decode(self, encoded: bytes) -> Any:
         """Return the block."""
-        with pa.ipc.open_stream(pa.py_buffer(encoded)) as reader:
-            batch = reader.read_next_batch()
-        fields = json.loads(batch.schema.metadata[_HEADER])
-        fields["request"] = Request(**fields["request"])
-        return self.element(batch=_dates_each(batch.replace_schema_metadata(None)), **fields)
+        return block_from_bytes(self.element, encoded)
 
     def estimate_size(self, value: Any) -> int:
         """Return about the number of bytes, for which Beam's own would encode it again."""
@@ -122,28 +105,6 @@ class BlockCoder(coders.Coder):
     def to_type_hint(self) -> type[Any]:
         """Return the element's type."""
         return self.element
-
-
-def _dates_once(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a batch in which rows with the same dates share them: half of what a block would carry."""
-    for i, field in enumerate(batch.schema):
-        if field.type != TIMESTAMPS or not len(batch):
-            continue
-        first = first_of_same_dates(*flat_list(batch, field.name))
-        if first.sum() < len(batch):
-            dates = batch.column(i).filter(pa.array(first))
-            shared = pa.DictionaryArray.from_arrays(pa.array((np.cumsum(first) - 1).astype(np.int32)), dates)
-            batch = batch.set_column(i, field.name, shared)
-    return batch
-
-
-def _dates_each(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return what `_dates_once` was given."""
-    for i, field in enumerate(batch.schema):
-        if pa.types.is_dictionary(field.type):
-            column = batch.column(i)
-            batch = batch.set_column(i, field.name, column.dictionary.take(column.indices))
-    return batch
 
 
 class SeriesBlockCoder(BlockCoder):

@@ -20,12 +20,14 @@ class Destination:
         dataset: PROJECT.DATASET, or "" for no tables in BigQuery.
         batch: whether the run ends.
         history: whether to write the values from which forecasts are made.
+        run: what tells this run from others, if a folder is to note what it has done.
     """
 
     path: str
     dataset: str = ""
     batch: bool = True
     history: bool = False
+    run: str = ""
 
     @property
     def in_bucket(self) -> bool:
@@ -43,4 +45,4 @@ def open_output(destination: Destination) -> Output:
 
         on_retry(count_retry)
         return OutputBucket(destination.path, destination.dataset, destination.batch, destination.history)
-    return OutputFolder(Path(destination.path), destination.history)
+    return OutputFolder(Path(destination.path), destination.history, destination.run)

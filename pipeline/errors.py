@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
+
+LONGEST_MESSAGE, LONGEST_NAME = 2000, 200  # characters
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ CODES: dict[str, Code] = {
     "SOURCE_GONE": Code("The file was not there when it was to be read.", replayable=True),
     "SOURCE_CHANGED": Code("The file changed while it was read.", replayable=True),
     "SOURCE_IS_DIRECTORY": Code("The path names a folder, not a file."),
+    "SOURCE_NOT_A_FILE": Code("The path names a pipe, a socket or a device, not a file."),
     "SOURCE_FORBIDDEN": Code("The file may not be read by the user who runs the pipeline.", replayable=True),
     "SOURCE_UNREADABLE": Code("Cloud Storage does not give the object out as it is asked for.", replayable=True),
     "BAD_MANIFEST": Code("The manifest is not valid JSON, or a field of it is unknown or out of range."),
@@ -58,6 +62,12 @@ CODES: dict[str, Code] = {
     "OUTPUT_TAKEN": Code("The forecast would overwrite a file that is no forecast."),
     "TOO_MANY_BYTES": Code("The file, decompressed, is larger than --max_bytes."),
     "TOO_MANY_SERIES": Code("The file has more series than --max_series."),
+    "TOO_MANY_FEATURES": Code("The options give the model more columns than --max_features."),
+    "TOO_MANY_LEVELS": Code("More levels are asked for than --max_levels."),
+    "FORECAST_TOO_LARGE": Code(
+        "The forecast would have more numbers for a series than --max_outputs, or more rows than --max_forecast_rows."
+    ),
+    "ID_TOO_LONG": Code("An id has more characters than --max_id_length."),
     "NOTHING_FORECAST": Code("None of the file's series could be forecast; each has a dead letter of its own."),
     # one series
     "BAD_DATE": Code("A cell of the date column is empty or is not a date."),
@@ -76,11 +86,22 @@ CODES: dict[str, Code] = {
     "BAD_MODEL": Code("A model given with --models is missing, or cannot be used."),
     "FIT_TIMEOUT": Code("The fit took longer than --max_fit_seconds.", replayable=True),
     "FIT_FAILED": Code("The engine could not fit the series, or gave numbers that are not finite."),
+    # of a file or a series, and none of its owner's doing
+    "INTERNAL_ERROR": Code(
+        "Dropcast failed with an error of its own; the error id leads to the traceback in the log.", replayable=True
+    ),
+    "CRASHED": Code(
+        "The process that did the work died each of three times: a crash, or too little memory.", replayable=True
+    ),
 }
 
 
 class SupersededError(Exception):
     """A newer version of the source has taken its place: there is nothing left to do, and nothing wrong."""
+
+
+class IgnoredError(Exception):
+    """The message is of no concern here, and nothing is wrong with it; the text says why, in a word."""
 
 
 class DoneError(Exception):
@@ -112,12 +133,16 @@ class RecordError(Exception):
         if code not in CODES:
             raise KeyError(f"{code} is not in errors.CODES")
         self.code = code
-        self.message = message
-        self.hint = hint
+        # what it quotes is foreign text, of any length
+        self.message = bounded(message, LONGEST_MESSAGE)
+        self.hint = bounded(hint, LONGEST_MESSAGE)
         self.line = line
-        self.column = column
+        self.column = None if column is None else bounded(column, LONGEST_NAME)
         self.found = None if found is None else shorten(found)
         super().__init__(code, message, hint, line, column, found)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self.to_json(),)
 
     def __str__(self) -> str:
         return f"{self.place()}{self.message}"
@@ -140,6 +165,16 @@ class RecordError(Exception):
     def from_json(cls, text: str) -> RecordError:
         """Return what `to_json` wrote."""
         return cls(**json.loads(text))
+
+
+def _unpickled(text: str) -> RecordError:
+    return RecordError.from_json(text)
+
+
+def bounded(text: str, limit: int) -> str:
+    """Return `text`, or its two ends if it has more than `limit` characters."""
+    half = (limit - 5) // 2
+    return text if len(text) <= limit else f"{text[:half]} ... {text[-half:]}"
 
 
 def shorten(text: str, limit: int = 60) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import threading
@@ -9,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import NoReturn
 
@@ -16,9 +18,9 @@ from tqdm import tqdm
 
 from pipeline.core.engine import engine_named
 from pipeline.core.output_folder import OutputFolder
-from pipeline.core.process_request import forecast, load_blocks, unreadable
+from pipeline.core.process_request import finish, forecast, load_blocks, publish, unreadable, write_block
 from pipeline.core.requests import request_for, stray_letter
-from pipeline.core.summary import RunOutcome
+from pipeline.core.summary import RunOutcome, outcome_of
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, SeriesBlock
 from pipeline.errors import RecordError
 from pipeline.options import Settings
@@ -27,6 +29,9 @@ from pipeline.options import Settings
 # which the native engine forecasts tens of thousands of series.
 WORTH_WHILE = {"native": (200_000_000, 5_000), "stan": (500_000, 50)}
 Told = Callable[[RunOutcome], None]
+LIVES = 5  # how often the processes that forecast are started, before the rest is done in this one
+
+_log = logging.getLogger(__name__)
 
 
 def forecast_files(
@@ -49,14 +54,13 @@ def forecast_files(
     written: dict[str, int] = {}
     with _bar(settings, show_progress) as bar:
         for result in _forecasts(files.blocks(), settings, files.folder, workers):
-            part = files.folder.write_block(result)
+            part = write_block(result, files.folder)
             bar.update(_size(result.request.source) / result.parts)
             key = result.request.key
             written[key] = written.get(key, 0) + 1
             if written[key] == result.parts:
-                files.finish(files.folder.publish(part))
-    rows = sorted((vars(receipt) for receipt in files.receipts), key=lambda row: str(row["output"]))
-    return RunOutcome(tuple(rows), tuple(files.letters))
+                files.finish(publish(part, files.folder))
+    return outcome_of(files.receipts, files.letters)
 
 
 def _bar(settings: Settings, shown: bool) -> tqdm[NoReturn]:
@@ -87,7 +91,7 @@ class _Files:
         seen: set[str] = set()
         for file in settings.files:
             try:
-                request = request_for(file, settings.spec, list(settings.allowed))
+                request = request_for(file, settings.spec, list(settings.allowed), self.folder.keep_traceback)
             except RecordError as error:
                 if error.code not in self._put_off:
                     letter = stray_letter(file, error)
@@ -110,8 +114,7 @@ class _Files:
 
     def finish(self, outcome: Outcome) -> None:
         """Write a request's dead letters and receipt."""
-        letters = self.folder.write_dead_letters(outcome)
-        receipt = self.folder.write_receipt(outcome)
+        receipt, letters = finish(outcome, self.folder)
         self.letters += letters
         self.receipts.append(receipt)
         self._tell(RunOutcome((vars(receipt),), tuple(letters)))
@@ -125,21 +128,84 @@ def _forecasts(
         for block in blocks:
             yield forecast(block, settings.limits, folder)
         return
-    pool = ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=_begin_worker, initargs=(settings.spec.solver, os.getpid())
-    )
-    with pool:
-        waiting: deque[Future[ForecastBlock]] = deque()
+    with _Workers(settings, folder, workers) as pool:
+        for block in blocks:
+            pool.submit(block)
+            if len(pool) > 2 * workers:
+                yield pool.next_result()
+        while len(pool):
+            yield pool.next_result()
+
+
+class _Workers:
+    """Processes that forecast blocks, whose results come in the order of the blocks.
+
+    If one of them dies, all are started anew. The blocks that were being forecast then have a marker: the next time
+    they are forecast in children. If they keep dying, the rest is done in this process.
+    """
+
+    def __init__(self, settings: Settings, folder: OutputFolder, workers: int) -> None:
+        self._settings, self._folder, self._workers = settings, folder, workers
+        self._waiting: deque[tuple[SeriesBlock, Future[ForecastBlock] | None]] = deque()
+        self._left = LIVES
+        self._pool: ProcessPoolExecutor | None = self._started()
+
+    def __enter__(self) -> _Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def submit(self, block: SeriesBlock) -> None:
+        """Have a block forecast."""
+        self._waiting.append((block, self._submitted(block)))
+
+    def next_result(self) -> ForecastBlock:
+        """Return the forecast of the block that was submitted first."""
+        while True:
+            block, future = self._waiting[0]
+            try:
+                result = forecast(block, self._settings.limits, self._folder) if future is None else future.result()
+            except BrokenProcessPool:
+                self._start_anew()
+                continue
+            self._waiting.popleft()
+            return result
+
+    def _started(self) -> ProcessPoolExecutor | None:
+        if self._left == 0:
+            return None
+        self._left -= 1
+        return ProcessPoolExecutor(
+            self._workers,
+            get_context("spawn"),
+            initializer=_begin_worker,
+            initargs=(self._settings.spec.solver, os.getpid()),
+        )
+
+    def _submitted(self, block: SeriesBlock) -> Future[ForecastBlock] | None:
+        if self._pool is None:
+            return None
         try:
-            for block in blocks:
-                waiting.append(pool.submit(forecast, block, settings.limits, folder))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+            return self._pool.submit(forecast, block, self._settings.limits, self._folder)
+        except BrokenProcessPool:
+            self._start_anew()
+            return self._submitted(block)
+
+    def _start_anew(self) -> None:
+        _log.warning("a process that forecasts has died: its blocks are forecast again, each in a process of its own")
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._pool = self._started()
+        undone = list(self._waiting)
+        self._waiting.clear()
+        for block, future in undone:
+            kept = future is not None and future.done() and not future.cancelled() and future.exception() is None
+            self._waiting.append((block, future if kept else self._submitted(block)))
 
 
 def _begin_worker(solver: str, parent: int) -> None:

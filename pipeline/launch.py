@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import signal
-from datetime import UTC, datetime
+import uuid
 
 import apache_beam as beam
 from apache_beam.metrics.metric import MetricsFilter
@@ -19,7 +20,7 @@ from apache_beam.options.pipeline_options import (
 
 from pipeline import graph
 from pipeline.core.output_folder import BusyError, OutputFolder
-from pipeline.core.summary import describe, describe_counts, exit_code_of_counts, outcome_of_run
+from pipeline.core.summary import describe, describe_counts, exit_code_of_counts, outcome_of
 from pipeline.metrics import NAMESPACE
 from pipeline.options import OptionsError, Settings, add_run_arguments, settings_from, unknown_options, with_underscores
 
@@ -51,13 +52,18 @@ def run(argv: list[str]) -> int:
     options.view_as(SetupOptions).save_main_session = False  # the package is installed where it runs
     if settings.bucket is not None:
         return _run_between_buckets(options, settings)
-    started = datetime.now(UTC)
+    settings = dataclasses.replace(settings, run=uuid.uuid4().hex[:12])
+    folder = OutputFolder(settings.output, run=settings.run)
     try:
-        with OutputFolder(settings.output).for_us_alone(), beam.Pipeline(options=options) as pipeline:
-            graph.build(pipeline, settings)
+        with folder.for_us_alone():
+            try:
+                with beam.Pipeline(options=options) as pipeline:
+                    graph.build(pipeline, settings)
+                outcome = outcome_of(*folder.done_in_run())
+            finally:
+                folder.forget_run()
     except BusyError as error:
         raise OptionsError([f"--output: {error}; wait for it, or choose another folder"]) from None
-    outcome = outcome_of_run(settings.output, started)
     print(describe(outcome, settings.output))
     return outcome.exit_code
 

@@ -49,6 +49,7 @@ class Settings:
         prefixes: prefixes that objects must lie below.
         output_topic: where receipts are published.
         expiration_days: after how many days BigQuery drops a partition of a table that is made here.
+        run: what tells this run from others, if its folder is to note what it has done.
     """
 
     files: tuple[InputFile, ...]
@@ -63,11 +64,12 @@ class Settings:
     prefixes: tuple[str, ...] = ()
     output_topic: str = ""
     expiration_days: int | None = None
+    run: str = ""
 
     @property
     def destination(self) -> Destination:
         """Where the forecasts go."""
-        return self.bucket or Destination(str(self.output.absolute()), history=self.history)
+        return self.bucket or Destination(str(self.output.absolute()), history=self.history, run=self.run)
 
     @property
     def rules(self) -> Rules:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.core.output_folder import OutputFolder
-from pipeline.core.request_key import content_version
+from pipeline.core.sources import content_version
 from pipeline.core.uris import is_uri
 from pipeline.elements import DeadLetter, Receipt
+from pipeline.errors import RecordError
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class FolderResults:
         path = Path(receipt.source)
         try:
             return path if content_version(path) == receipt.version else None
-        except OSError:
+        except RecordError:
             return None
 
     def forecast(self, receipt: Receipt) -> Path | None:

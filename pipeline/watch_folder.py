@@ -179,7 +179,7 @@ class WatchedFolder:
     def _done(self, file: InputFile, states: _Seen) -> bool:
         """Return whether a file was dealt with before, perhaps by an earlier process; see to its note."""
         try:
-            request = request_for(file, self._settings.spec, list(self._settings.allowed))
+            request = request_for(file, self._settings.spec, list(self._settings.allowed), self._folder.keep_traceback)
         except RecordError as error:
             letter = stray_letter(file, error)
             done = self._told_before(letter)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.cloud import ledger, objects
 from pipeline.core.naming import INTERNAL, receipts_place
+from pipeline.core.ndjson import from_ndjson
 from pipeline.core.uris import folder_prefix, generation_number, split_uri
 from pipeline.elements import DeadLetter, Receipt
 from pipeline.errors import RecordError, SupersededError
@@ -59,7 +60,7 @@ class BucketResults:
             text = objects.read_small(
                 self._bucket, f"{self._root}{INTERNAL}/dead_letters/{receipt.request_key}.ndjson", _MOST
             )
-            letters = tuple(DeadLetter.from_json(line) for line in (text or b"").decode().split("\n") if line)
+            letters = tuple(from_ndjson(text or b""))
         return FileResult(receipt, letters)
 
     def strays(self) -> list[DeadLetter]:

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from pipeline.cloud.objects import live_version, read_version
-from pipeline.core.messages import Message, Rules, notified_object, read_manifest_message, request_of_object
+from pipeline.core.internal_error import InternalErrors, contained
+from pipeline.core.messages import (
+    Message,
+    Rules,
+    message_key,
+    notified_object,
+    read_manifest_message,
+    request_of_object,
+)
 from pipeline.core.requests import MAX_MANIFEST_BYTES
 from pipeline.elements import Request
 from pipeline.errors import RecordError
@@ -16,6 +24,11 @@ def request_of(message: Message, rules: Rules) -> Request:
         IgnoredError: if it is of no concern.
         RecordError: if it is neither a notification nor a manifest, or a bad one.
     """
+    with contained(InternalErrors(message_key(message))):
+        return _request_of(message, rules)
+
+
+def _request_of(message: Message, rules: Rules) -> Request:
     version = notified_object(message, rules)
     if version is not None and not version.is_manifest:
         return request_of_object(version, message, rules)

@@ -11,12 +11,13 @@ from google.cloud import storage
 from pipeline.cloud import objects
 from pipeline.cloud.incoming import request_of
 from pipeline.core.ledger import Candidate, Done
-from pipeline.core.messages import IgnoredError, Message, Rules, notification_of
+from pipeline.core.messages import Message, Rules, notification_of
 from pipeline.core.naming import INTERNAL
+from pipeline.core.ndjson import read_ndjson
 from pipeline.core.requests import UNREAD
 from pipeline.core.uris import folder_prefix, generation_number, split_uri
 from pipeline.elements import DeadLetter, Request
-from pipeline.errors import RecordError
+from pipeline.errors import IgnoredError, RecordError
 
 REPLAYED = "dropcast-replayed"
 
@@ -39,10 +40,8 @@ class BucketLetters:
 
     def read(self) -> Iterator[DeadLetter]:
         """Yield them, a line at a time: there may be a million."""
-        with self.blob.open("rt", encoding="utf-8", newline="\n", **objects.OPTIONS) as file:
-            for line in file:
-                if line.strip():
-                    yield DeadLetter.from_json(line)
+        with self.blob.open("rb", **objects.OPTIONS) as file:
+            yield from read_ndjson(file)
 
     def mark(self, key: str) -> None:
         """Note that they were sent again, and as what."""

@@ -12,9 +12,10 @@ from google.cloud import storage
 
 from pipeline.cloud.clients import storage_client
 from pipeline.cloud.retry import CALL, again, is_transient, retrying
-from pipeline.core.messages import IgnoredError, ObjectVersion
+from pipeline.core.io_faults import does_io, io
+from pipeline.core.messages import ObjectVersion
 from pipeline.core.uris import split_uri, uri_of
-from pipeline.errors import RecordError, SupersededError, shorten
+from pipeline.errors import IgnoredError, RecordError, SupersededError, shorten
 
 CHUNK = 8 << 20  # bytes of one request while a large object is read
 MOST_SOURCES = 32  # of one compose request
@@ -59,6 +60,7 @@ class ObjectReader:
         return str(self._blob.generation)
 
 
+@does_io()
 def _download(blob: storage.Blob, start: int, end: int) -> bytes:
     try:
         # tried again from outside too: the client gives up where the answer that says why is itself cut
@@ -115,6 +117,7 @@ def refusal(error: exceptions.ClientError) -> RecordError:
     )
 
 
+@does_io()
 def look(bucket: str, name: str) -> storage.Blob | None:
     """Return an object as it is now, or None."""
     return storage_client().bucket(bucket).get_blob(name, **OPTIONS)
@@ -122,7 +125,14 @@ def look(bucket: str, name: str) -> storage.Blob | None:
 
 def listed(bucket: str, prefix: str) -> Iterator[storage.Blob]:
     """Yield the objects whose names begin with a prefix."""
-    yield from storage_client().list_blobs(bucket, prefix=prefix, **OPTIONS)
+    with io():
+        found = iter(storage_client().list_blobs(bucket, prefix=prefix, **OPTIONS))
+    while True:
+        with io():
+            blob = next(found, None)
+        if blob is None:
+            return
+        yield blob
 
 
 def _version(blob: storage.Blob) -> ObjectVersion:
@@ -130,6 +140,7 @@ def _version(blob: storage.Blob) -> ObjectVersion:
     return ObjectVersion(uri_of(blob.bucket.name, blob.name), str(blob.generation), time)
 
 
+@does_io()
 def live_version(uri: str) -> ObjectVersion | None:
     """Return the generation of an object that is there now, or None.
 
@@ -164,6 +175,7 @@ def _expression(name: str) -> re.Pattern[str]:
     return re.compile(text, re.DOTALL)
 
 
+@does_io()
 def read_version(version: ObjectVersion, most: int) -> bytes:
     """Return at most `most` bytes of one generation of an object.
 
@@ -178,6 +190,7 @@ def read_version(version: ObjectVersion, most: int) -> bytes:
         raise IgnoredError("superseded") from None
 
 
+@does_io()
 def read_small(bucket: str, name: str, most: int, generation: int | None = None) -> bytes | None:
     """Return at most `most` bytes of an object, or None if it is not there."""
     try:
@@ -186,11 +199,22 @@ def read_small(bucket: str, name: str, most: int, generation: int | None = None)
         return None
 
 
+@does_io()
 def put(bucket: str, name: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None) -> None:
     """Write an object whose content derives from its name: whoever wrote it last, it is the same."""
     upload(storage_client().bucket(bucket).blob(name), data, content_type, metadata)
 
 
+def create(bucket: str, name: str, data: bytes, content_type: str) -> bool:
+    """Write an object if there is none of that name; return whether it was written."""
+    try:
+        upload(storage_client().bucket(bucket).blob(name), data, content_type, None, 0)
+    except exceptions.PreconditionFailed:
+        return False
+    return True
+
+
+@does_io()
 def upload(
     blob: storage.Blob, data: bytes, content_type: str, metadata: dict[str, str] | None, generation: int | None = None
 ) -> None:
@@ -206,6 +230,7 @@ def upload(
     )
 
 
+@does_io()
 def delete(bucket: str, names: Iterable[str]) -> None:
     """Delete objects, those that are gone already included."""
     for name in names:
@@ -215,6 +240,7 @@ def delete(bucket: str, names: Iterable[str]) -> None:
             continue
 
 
+@does_io()
 def compare_and_set(
     bucket: str, name: str, decide: Callable[[storage.Blob | None], bool], write: Callable[[storage.Blob, int], None]
 ) -> None:
@@ -242,6 +268,7 @@ def compare_and_set(
                 raise
 
 
+@does_io()
 def compose(bucket: str, sources: list[str], target: storage.Blob, generation: int, work: str) -> list[str]:
     """Compose objects into one, however many they are.
 

@@ -15,6 +15,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +27,47 @@ from pipeline.cloud import objects
 from pipeline.cloud.clients import storage_client
 from pipeline.cloud.objects import ObjectReader
 from pipeline.cloud.retry import CALL, again
-from pipeline.cloud.tables import PARTS_A_JOB, ROW_BYTES, Tables, job_name, may_be_streamed, row_id
+from pipeline.cloud.tables import PARTS_A_JOB, ROW_BYTES, LoadRefusedError, Tables, job_name, may_be_streamed, row_id
+from pipeline.core.block_bytes import block_from_bytes, block_to_bytes
 from pipeline.core.forecast_csv import csv_header, csv_rows
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.internal_error import InternalErrors, contained
+from pipeline.core.io_faults import io
 from pipeline.core.naming import INTERNAL, receipts_place
-from pipeline.core.outcomes import SOFTWARE, block_summary, letters_of, receipt_of
+from pipeline.core.ndjson import from_ndjson, to_ndjson
+from pipeline.core.outcomes import SOFTWARE, block_summary, cut_of, failed_at, letters_of, receipt_of
 from pipeline.core.series_batch import Layout
 from pipeline.core.tables import element_rows, forecast_rows, history_rows
 from pipeline.core.uris import folder_prefix, generation_number, split_uri, uri_of
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request
-from pipeline.errors import DoneError, RecordError, SupersededError
+from pipeline.errors import DoneError, RecordError, SupersededError, shorten
 
 STREAMED_ROWS = 20_000  # of a block; more go by a load job
 _MAY_BE_DONE_AGAIN = ("failed", "superseded")  # by a receipt that says otherwise
 CSV_TYPE, GZIP_TYPE, PARQUET_TYPE = "text/csv; charset=utf-8", "application/gzip", "application/vnd.apache.parquet"
+TEXT_TYPE, ARROW_TYPE = "text/plain; charset=utf-8", "application/vnd.apache.arrow.stream"
 _TOLD_APART = {"forecasts": ("step", "confidence_level"), "history": ("history_timestamp",)}  # rows of a series
 _MOST = 256 << 20  # bytes of an object of ours
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is written of one block: rows of forecasts and history, what the receipt counts, lines of the CSV."""
+
+    rows: pa.Table
+    past: pa.Table | None
+    summary: dict[str, Any]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A part whose rows wait to be loaded: of which request, by place and key; where; its number."""
+
+    position: int
+    key: str
+    prefix: str
+    number: int
 
 
 class OutputBucket:
@@ -107,7 +133,24 @@ class OutputBucket:
             "dropcast-software": SOFTWARE,
         }
 
+    def keep_traceback(self, error_id: str, text: str) -> str:
+        """Keep the traceback of a fault of ours, beside the log, which has it too; see output.Output."""
+        name = f"{self._internal}errors/{error_id}.txt"
+        objects.put(self._bucket, name, text.encode(errors="backslashreplace"), TEXT_TYPE)
+        return ""
+
     # ---------------------------------------------------------------------------------- work files
+
+    def begin(self, request: Request, step: str) -> bool:
+        """Leave a marker that a step of a request is being done; see output.Output."""
+        return objects.create(self._bucket, self._marker(request, step), b"", TEXT_TYPE)
+
+    def end(self, request: Request, step: str) -> None:
+        """Remove the marker of a step."""
+        objects.delete(self._bucket, [self._marker(request, step)])
+
+    def _marker(self, request: Request, step: str) -> str:
+        return f"{self._internal}work/{request.key}/markers/{step}"
 
     def _work_prefix(self, request: Request, load: str) -> str:
         return f"{self._internal}work/{request.key}/{load}/"
@@ -127,10 +170,11 @@ class OutputBucket:
     def keep_work_files(self, request: Request, load: str) -> None:
         """Put the work files into the bucket."""
         folder = self.work(request, load)
-        for path in sorted(folder.iterdir()):
-            blob = storage.Blob(self._work_prefix(request, load) + path.name, storage_client().bucket(self._bucket))
-            again(blob.upload_from_filename, str(path), timeout=CALL, retry=None)
-        shutil.rmtree(folder)
+        with io():
+            for path in sorted(folder.iterdir()):
+                blob = storage.Blob(self._work_prefix(request, load) + path.name, storage_client().bucket(self._bucket))
+                again(blob.upload_from_filename, str(path), timeout=CALL, retry=None)
+            shutil.rmtree(folder)
 
     @contextmanager
     def work_file(self, request: Request, load: str, name: str) -> Iterator[Path]:
@@ -138,19 +182,21 @@ class OutputBucket:
         blob = storage_client().bucket(self._bucket).blob(self._work_prefix(request, load) + name)
         with tempfile.TemporaryDirectory(prefix="dropcast-") as folder:
             path = Path(folder) / name
-            blob.download_to_filename(str(path), **objects.OPTIONS)
+            with io():
+                blob.download_to_filename(str(path), **objects.OPTIONS)
             yield path
 
     # ----------------------------------------------------------------------------------- forecasts
 
     def write_block(self, block: ForecastBlock) -> Outcome:
         """Write one block's rows, and the CSV if the block is the only one; see output.Output."""
-        request = block.request
-        layout, spec = Layout.from_json(block.layout), ForecastSpec.from_json(request.spec)
-        rows = forecast_rows(block, spec)
-        summary = block_summary(block, layout, spec, rows.num_rows)
-        past = history_rows(block) if self.history else None
-        if self._tables is not None and rows.num_rows:
+        request, mine = block.request, block
+        part = self._part(block)  # before anything is written: this may fail for a reason of ours
+        block = self._first_try(block)
+        if block is not mine:
+            part = self._part(block)
+        rows, past, summary, body = part.rows, part.past, part.summary, part.body
+        if self._tables is not None and rows.num_rows and not self._is_done(request):
             together = rows.num_rows + (past.num_rows if past is not None else 0)
             streamed = block.parts == 1 and together <= STREAMED_ROWS and may_be_streamed(request.source_time)
             if self._batch or not streamed:
@@ -162,8 +208,6 @@ class OutputBucket:
                 self._note_refused(summary, request, rows, self._insert("forecasts", rows))
                 if past is not None:
                     self._note_refused(summary, request, past, self._insert("history", past))
-        header = b"" if block.part else csv_header(layout, spec)
-        body = header + csv_rows(block.batch, layout, spec)
         if block.parts > 1:
             self._put_part(block, f"part-{block.part:06d}.csv", _packed(body, request), _content_type(request))
             self._put_part(block, f"part-{block.part:06d}.json", json.dumps(summary).encode(), "application/json")
@@ -177,6 +221,28 @@ class OutputBucket:
             objects.upload(blob, data, _content_type(request), self._metadata(request), generation)
 
         return self._published(outcome, write)
+
+    def _part(self, block: ForecastBlock) -> _Part:
+        layout, spec = Layout.from_json(block.layout), ForecastSpec.from_json(block.request.spec)
+        rows = forecast_rows(block, spec)
+        summary = {**block_summary(block, layout, spec, rows.num_rows), "first_try": self._first_try_name(block)}
+        header = b"" if block.part else csv_header(layout, spec)
+        past = history_rows(block) if self.history else None
+        return _Part(rows, past, summary, header + csv_rows(block.batch, layout, spec))
+
+    def _first_try(self, block: ForecastBlock) -> ForecastBlock:
+        """Return the part as the first try of its request had it; it is written if this is the first one."""
+        name = self._first_try_name(block)
+        if objects.create(self._bucket, name, block_to_bytes(block), ARROW_TYPE):
+            return block
+        content = objects.read_small(self._bucket, name, _MOST)
+        if content is None:  # the request was finished just now
+            return block
+        first = block_from_bytes(ForecastBlock, content)
+        return dataclasses.replace(first, load=block.load, work_files=block.work_files)
+
+    def _first_try_name(self, block: ForecastBlock) -> str:
+        return f"{self._internal}work/{block.request.key}/first/{block.part:06d}-{cut_of(block)}.arrow"
 
     def _insert(self, table: str, rows: pa.Table) -> dict[int, str]:
         assert self._tables is not None
@@ -221,20 +287,43 @@ class OutputBucket:
             return dataclasses.replace(outcome, failure=letter.to_json())
         return outcome
 
-    def load_rows(self, outcomes: list[Outcome]) -> None:
-        """Load the rows of requests that wait as Parquet parts, in as few jobs as may be."""
+    def load_rows(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Load the rows of requests that wait as Parquet parts, in as few jobs as may be; see output.Output."""
         if self._tables is None:
-            return
-        waiting: list[tuple[str, str, int]] = []
-        for outcome in outcomes:
+            return outcomes
+        failed: dict[int, RecordError] = {}
+        waiting: list[_Waiting] = []
+        for position, outcome in enumerate(outcomes):
+            try:
+                with contained(InternalErrors(outcome.request.key, self.keep_traceback)):
+                    numbers = self._waiting(outcome)
+            except RecordError as error:
+                failed[position] = error
+                continue
             prefix = uri_of(self._bucket, self._work_prefix(outcome.request, outcome.load))
-            waiting += [(outcome.request.key, prefix, number) for number in self._waiting(outcome)]
+            waiting += [_Waiting(position, outcome.request.key, prefix, number) for number in numbers]
         for start in range(0, len(waiting), PARTS_A_JOB):
-            together = waiting[start : start + PARTS_A_JOB]
-            name = job_name(f"{key} {number}" for key, _, number in together)
+            failed |= self._load(waiting[start : start + PARTS_A_JOB])
+        return [
+            failed_at(outcome, "LoadRows", failed[position]) if position in failed else outcome
+            for position, outcome in enumerate(outcomes)
+        ]
+
+    def _load(self, parts: list[_Waiting]) -> dict[int, RecordError]:
+        """Load parts, those of one request apart if they are refused together; return faults by the request's place."""
+        assert self._tables is not None
+        name = job_name(f"{part.key} {part.number}" for part in parts)
+        try:
             for table in ("forecasts", "history") if self.history else ("forecasts",):
-                uris = [prefix + _rows_name(table, number) for _, prefix, number in together]
-                self._tables.load(table, uris, name)
+                self._tables.load(table, [part.prefix + _rows_name(table, part.number) for part in parts], name)
+        except LoadRefusedError as refused:
+            requests = sorted({part.position for part in parts})
+            if len(requests) == 1:
+                return {requests[0]: _refused_load(str(refused))}
+            middle = requests[len(requests) // 2]
+            halves = ([part for part in parts if (part.position < middle) is side] for side in (True, False))
+            return {position: error for half in halves for position, error in self._load(half).items()}
+        return {}
 
     def _waiting(self, outcome: Outcome) -> list[int]:
         """Return which of a request's parts wait to be loaded."""
@@ -242,11 +331,8 @@ class OutputBucket:
             return []
         parts = self._summaries(outcome) or []
         waiting = [number for number, part in enumerate(parts) if part.get("loaded")]
-        if outcome.summary and waiting:  # of one block: a runner may repeat this after its part was removed
-            part = self._work_prefix(outcome.request, outcome.load) + _rows_name("forecasts", 0)
-            if objects.look(self._bucket, part) is None and self.receipt(outcome.request) is not None:
-                return []
-        return waiting
+        # a runner may repeat this after its parts were removed
+        return [] if waiting and self._is_done(outcome.request) else waiting
 
     def _note_refused(self, summary: dict[str, Any], request: Request, rows: pa.Table, refused: dict[int, str]) -> None:
         """Count rows that BigQuery refused, and make dead letters of their series."""
@@ -273,7 +359,7 @@ class OutputBucket:
         """Write a request's dead letters, or remove those of an earlier run; see output.Output."""
         key = outcome.request.key
         letters = self._letters(outcome, self._parts(outcome))
-        if letters is None or (outcome.failure and self._is_done(outcome.request)):
+        if letters is None or (not outcome.superseded and self._is_done(outcome.request)):
             return self.dead_letters(key)
         if letters:
             self._write_letters(key, letters)
@@ -302,7 +388,6 @@ class OutputBucket:
         ]  # what is too long for a row stands in the object
         ids = [row_id(letter.request_key, letter.scope, letter.series_id, letter.code) for letter in letters]
         self._insert_own("dead_letters", short, ids)
-        lines = "".join(letter.to_json() + "\n" for letter in letters)
         first = letters[0]
         metadata = {
             "dropcast-code": first.code,
@@ -311,12 +396,12 @@ class OutputBucket:
             "dropcast-version": first.version,
             "dropcast-source-time": first.source_time,
         }
-        objects.put(self._bucket, self._letters_name(name), lines.encode(), "application/x-ndjson", metadata)
+        objects.put(self._bucket, self._letters_name(name), to_ndjson(letters), "application/x-ndjson", metadata)
 
     def dead_letters(self, request_key: str) -> list[DeadLetter]:
         """Return the dead letters of a request."""
         content = objects.read_small(self._bucket, self._letters_name(request_key), _MOST)
-        return [DeadLetter.from_json(line) for line in (content or b"").decode().split("\n") if line]
+        return from_ndjson(content or b"")
 
     def _parts(self, outcome: Outcome) -> list[dict[str, Any]] | None:
         """Return what the blocks of a request tell that its receipt counts; None as of _summaries."""
@@ -341,16 +426,18 @@ class OutputBucket:
             done = self.receipt(request)
             assert done is not None
             return done
-        receipt = receipt_of(request, summaries, letters, outcome.superseded)
-        if receipt.status in _MAY_BE_DONE_AGAIN:
-            before = self.receipt(request)
-            if before is not None and before.status not in _MAY_BE_DONE_AGAIN:
-                return before  # what was done is not taken back
-        self._insert_own("receipts", [receipt], [row_id(receipt.request_key, receipt.status)])
-        self._put_receipt(receipt, request)
+        receipt, before = receipt_of(request, summaries, letters, outcome.superseded), self.receipt(request)
+        if before is not None and before.status not in _MAY_BE_DONE_AGAIN:
+            receipt = before  # what was done first stands
+        else:
+            self._insert_own("receipts", [receipt], [row_id(receipt.request_key, receipt.status)])
+            self._put_receipt(receipt, request)
         if outcome.parts > 1 or outcome.failure or any(part.get("loaded") or part["work_files"] for part in summaries):
             prefix = self._work_prefix(request, outcome.load)
             objects.delete(self._bucket, [blob.name for blob in objects.listed(self._bucket, prefix)])
+        if outcome.failure and outcome.parts:
+            summaries = self._summaries(outcome) or []
+        objects.delete(self._bucket, [part["first_try"] for part in summaries if "first_try" in part])
         return receipt
 
     def _put_receipt(self, receipt: Receipt, request: Request) -> None:
@@ -389,6 +476,14 @@ class OutputBucket:
                 return None
             found.append(json.loads(content))
         return found
+
+
+def _refused_load(why: str) -> RecordError:
+    return RecordError(
+        "ROW_REFUSED",
+        f"BigQuery refused the rows of this file: {shorten(why, 500)}",
+        "The forecast is in the CSV. Fix the table, then replay.",
+    )
 
 
 def _rank(metadata: dict[str, str]) -> tuple[Any, ...]:

@@ -23,6 +23,7 @@ from google.cloud import bigquery
 
 from pipeline.cloud.clients import bigquery_client
 from pipeline.cloud.retry import CALL, retrying
+from pipeline.core.io_faults import place
 from pipeline.core.tables import TABLES, VIEWS, table_fields, view_sql
 
 ROWS_A_REQUEST = 500  # of insertAll, as BigQuery's documentation advises
@@ -42,6 +43,11 @@ _SAME_TYPE = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 _RETRIED = frozenset({"stopped", "backendError", "internalError", "timeout", "rateLimitExceeded", "quotaExceeded"})
 
 
+class LoadRefusedError(Exception):
+    """BigQuery refused what was to be loaded, and would again."""
+
+
+@place()
 @dataclass(frozen=True)
 class Tables:
     """The tables of one dataset.
@@ -200,6 +206,7 @@ class Tables:
             name: what the job's id derives from; the same files always go under the same name.
 
         Raises:
+            LoadRefusedError: if the files are at fault.
             google.api_core.exceptions.GoogleAPICallError: if job after job fails; the next call starts another.
         """
         config = bigquery.LoadJobConfig(
@@ -234,6 +241,8 @@ class Tables:
                 job.result(retry=retrying(), timeout=None)
             except exceptions.GoogleAPICallError:
                 job.reload(retry=retrying(), timeout=CALL)
+                if (job.error_result or {}).get("reason") == "invalid":  # what is loaded is at fault, and stays so
+                    raise LoadRefusedError(_told(job.error_result)) from None
                 if not job.error_result or tried >= JOB_TRIES:  # the answer failed, not the job; or it is time to tell
                     raise
                 continue

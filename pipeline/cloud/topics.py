@@ -9,10 +9,12 @@ from google.pubsub_v1.types import PubsubMessage
 
 from pipeline.cloud.clients import publisher
 from pipeline.cloud.retry import CALL, retrying
+from pipeline.core.io_faults import does_io
 
 TOGETHER = 100  # messages in one call
 
 
+@does_io()
 def publish(topic: str, messages: Iterable[tuple[bytes, dict[str, str]]]) -> int:
     """Send messages, payload and attributes each, and wait until all have arrived; return their number."""
     sent = 0

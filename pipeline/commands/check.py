@@ -20,7 +20,7 @@ from pipeline.core.limits import Limits
 from pipeline.core.load_series import LoadedCsv, load_csv
 from pipeline.core.requests import InputFile, request_for
 from pipeline.core.series_batch import lists_of
-from pipeline.core.text_chunks import open_source
+from pipeline.core.sources import open_source
 from pipeline.errors import RecordError
 from pipeline.options import spec_from
 

@@ -22,8 +22,8 @@ from pipeline.core.forecast_csv import level_text
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import load_csv
+from pipeline.core.sources import open_source
 from pipeline.core.summary import DEAD_LETTERED, DONE
-from pipeline.core.text_chunks import open_source
 from pipeline.errors import RecordError
 from pipeline.options import spec_from
 

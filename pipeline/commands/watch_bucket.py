@@ -8,14 +8,14 @@ from typing import Any
 from pipeline.commands.sending import needs_clients
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.messages import IgnoredError, Message, Rules, notification_of
+from pipeline.core.messages import Message, Rules, notification_of
 from pipeline.core.problem_notes import SUFFIX, problem_note
 from pipeline.core.process_request import process
 from pipeline.core.summary import RunOutcome
 from pipeline.core.uris import folder_prefix, split_uri
 from pipeline.destination import Destination, open_output
 from pipeline.elements import DeadLetter, Receipt, Request
-from pipeline.errors import DoneError, RecordError
+from pipeline.errors import DoneError, IgnoredError, RecordError
 from pipeline.options import settings_from
 from pipeline.watch_folder import Pass
 

@@ -11,7 +11,9 @@ import pyarrow as pa
 
 from pipeline.core.engine import Engine
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.internal_error import InternalErrors
 from pipeline.core.limits import Limits
+from pipeline.core.narrowing import narrowed
 from pipeline.core.score import held_out, mase
 from pipeline.core.series_batch import NUMBERS, TIMESTAMPS, flat_list, list_column, timestamps
 from pipeline.errors import RecordError
@@ -104,10 +106,44 @@ def forecast_batch(
     return pa.record_batch(columns, schema=forecast_schema(len(spec.level), spec.component_names))
 
 
+def faulty_forecasts(series: pa.RecordBatch, spec: ForecastSpec) -> pa.RecordBatch:
+    """Return forecasts of series that all have a fault."""
+    texts = series.column("fault").to_pylist()
+    faults = {row: RecordError.from_json(text) for row, text in enumerate(texts)}
+    return forecast_batch(series, Forecasts.empty(len(series), spec), faults, spec)
+
+
+def blamed_forecast(
+    series: pa.RecordBatch, row: int, error: BaseException, spec: ForecastSpec, errors: InternalErrors
+) -> pa.RecordBatch:
+    """Return what stands for the forecast of one series that has raised what nobody foresaw."""
+    one = series.slice(row, 1)
+    fault = errors(error, one.column("series_id")[0].as_py())
+    return forecast_batch(one, Forecasts.empty(1, spec), {0: fault}, spec)
+
+
 def forecast_block(
+    series: pa.RecordBatch,
+    extras: Sequence[str],
+    spec: ForecastSpec,
+    limits: Limits,
+    engine: Engine,
+    errors: InternalErrors = InternalErrors(),  # noqa: B008 - frozen
+) -> pa.RecordBatch:
+    """Forecast a block, with a sanity score for each series if the spec asks for one.
+
+    A series for which the engine raises what nobody foresaw gets a fault; the others are forecast.
+    """
+    return narrowed(
+        len(series),
+        lambda first, last: _forecast(series.slice(first, last - first), extras, spec, limits, engine),
+        lambda row, error: blamed_forecast(series, row, error, spec, errors),
+    )
+
+
+def _forecast(
     series: pa.RecordBatch, extras: Sequence[str], spec: ForecastSpec, limits: Limits, engine: Engine
 ) -> pa.RecordBatch:
-    """Forecast a block, with a sanity score for each series if the spec asks for one."""
     forecasts = engine.forecast(series, tuple(extras), spec, limits)
     if not spec.scored:
         return forecasts

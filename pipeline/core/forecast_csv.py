@@ -15,7 +15,7 @@ from pipeline.core.calendars import MINUTE
 from pipeline.core.date_style import recognise_dates
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.series_batch import Layout, flat_list, series_id
-from pipeline.core.text_chunks import open_source
+from pipeline.core.sources import open_source
 from pipeline.errors import RecordError
 
 

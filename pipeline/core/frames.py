@@ -17,7 +17,7 @@ from pipeline.core.forecast_csv import level_text
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.read_csv import Rows
-from pipeline.core.row_store import BLOCK_SERIES, RowStore
+from pipeline.core.row_store import NEVER, BlockSizes, RowStore
 from pipeline.core.series_batch import Layout, flat_list, series_batch
 from pipeline.errors import RecordError
 
@@ -135,7 +135,7 @@ def series_of_table(table: pa.Table, spec: ForecastSpec, limits: Limits) -> Seri
         )
     values = np.where(np.isfinite(values), values, np.nan)
     # nothing spills: the caller has all of it in memory already
-    store = RowStore(Path(), len(extras), limits.max_rows, BLOCK_SERIES[spec.solver], spill_bytes=1 << 62)
+    store = RowStore(Path(), len(extras), limits.max_rows, BlockSizes.of(spec, len(extras)), spill_bytes=NEVER)
     rows = np.arange(len(codes))
     numbers = np.column_stack(columns) if columns else np.empty((len(codes), 0))
     store.add(Rows(codes, microseconds, values, rows + 1, numbers))

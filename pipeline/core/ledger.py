@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.naming import INTERNAL
+from pipeline.core.ndjson import read_ndjson
 from pipeline.core.requests import UNREAD, InputFile, request_for, request_of_csv
 from pipeline.elements import DeadLetter, Request
 from pipeline.errors import RecordError
@@ -144,9 +145,8 @@ class FolderLetters:
 
     def read(self) -> Iterator[DeadLetter]:
         """Yield them, a line at a time."""
-        with self.path.open(encoding="utf-8", newline="\n") as file:
-            for line in file:
-                yield DeadLetter.from_json(line)
+        with self.path.open("rb") as file:
+            yield from read_ndjson(file)
 
     def mark(self, key: str) -> None:
         """Note that they were sent again, and as what."""
@@ -171,8 +171,8 @@ class FolderLedger:
     def dead_letters(self) -> Iterator[FolderLetters]:
         """Yield all dead letters."""
         for path in sorted((self._internal / "dead_letters").glob("*.ndjson")):
-            with path.open(encoding="utf-8", newline="\n") as file:
-                first = DeadLetter.from_json(file.readline())
+            with path.open("rb") as file:
+                first = next(read_ndjson(file))
             yield FolderLetters(path, first.source, first.version, first.source_time)
 
     def age(self, request: Request) -> int:
@@ -202,9 +202,11 @@ def candidates_in_folders(files: list[InputFile], spec: ForecastSpec, allowed: l
         allowed: folders that manifests may name files in.
     """
     for file in files:
-        itself = request_of_csv(Path(file.path), file.output, spec, "")
+        itself: Request | None = None
         try:
-            request: Request | RecordError = request_for(file, spec, allowed) if file.is_manifest else itself
+            request: Request | RecordError = request_for(file, spec, allowed)
+            itself = request if isinstance(request, Request) and not file.is_manifest else None
         except RecordError as error:
             request = error
+        itself = itself or request_of_csv(Path(file.path), file.output, spec, "")
         yield Candidate(file.path, itself.version, itself.source_time, None, request)

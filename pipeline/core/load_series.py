@@ -10,11 +10,13 @@ import pyarrow as pa
 
 from pipeline.core.columns import id_of_each_row
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.internal_error import InternalErrors
 from pipeline.core.limits import Limits
 from pipeline.core.read_csv import CsvReader
-from pipeline.core.row_store import BLOCK_SERIES, RowStore, read_work_file
+from pipeline.core.row_store import BlockSizes, RowStore, read_work_file
 from pipeline.core.series_batch import Layout, reference_batch, series_batch, too_many_rows
-from pipeline.core.text_chunks import ByteSource
+from pipeline.core.sources import ByteSource
+from pipeline.core.spec_limits import refuse_large_forecast
 from pipeline.errors import RecordError
 
 
@@ -47,10 +49,16 @@ class LoadedCsv:
         """Number of blocks."""
         return len(self.store.blocks())
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the blocks, each a batch of core/series_batch.py."""
+    def batches(self, errors: InternalErrors = InternalErrors()) -> Iterator[pa.RecordBatch]:  # noqa: B008 - frozen
+        """Yield the blocks, each a batch of core/series_batch.py.
+
+        Args:
+            errors: turns what nobody foresaw into the fault of a series.
+        """
         for first, last, rows in self.store.read_all():
-            yield series_batch(rows, self.ids[first:last], self.faults, first, self.layout, self.spec, self.limits)
+            yield series_batch(
+                rows, self.ids[first:last], self.faults, first, self.layout, self.spec, self.limits, errors
+            )
 
     def references(self) -> Iterator[tuple[str, int, int, pa.RecordBatch]]:
         """Yield, for a large file, each block's work file, range of series, and ids with known faults."""
@@ -76,11 +84,15 @@ def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path) -
         RecordError: if it cannot be read.
     """
     reader = CsvReader.open(file, spec, limits)
-    store = RowStore(work, len(reader.columns.extras), limits.max_rows, BLOCK_SERIES[spec.solver])
+    sizes = BlockSizes.of(spec, len(reader.columns.extras))
+    store = RowStore(work, len(reader.columns.extras), limits.max_rows, sizes)
     for rows in reader.rows():
         store.add(rows)
     if not reader.ids:
         raise RecordError("NO_ROWS", "There is a header but no row with a date below it.", "Add rows.")
+    too_large = refuse_large_forecast(len(reader.ids), spec, limits)
+    if too_large is not None:
+        raise too_large
     store.finish(len(reader.ids))
     if spec.id_columns is None and reader.columns.ids and len(store.counts) > 3 and store.counts.max() == 1:
         raise id_of_each_row(reader.columns.ids, reader.columns.ids[-1], None)
@@ -122,6 +134,7 @@ def resolve_reference(
     layout: Layout,
     spec: ForecastSpec,
     limits: Limits,
+    errors: InternalErrors = InternalErrors(),  # noqa: B008 - frozen
 ) -> pa.RecordBatch:
     """Return the block of series that a reference stands for, read from its work file."""
     ids = [tuple(ids) for ids in reference.column("ids").to_pylist()]
@@ -130,4 +143,4 @@ def resolve_reference(
         for i, text in enumerate(reference.column("fault").to_pylist()) if text is not None
     }  # fmt: skip
     rows = read_work_file(work_file, first, last, len(layout.extras))
-    return series_batch(rows, ids, faults, first, layout, spec, limits)
+    return series_batch(rows, ids, faults, first, layout, spec, limits, errors)

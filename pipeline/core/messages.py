@@ -23,7 +23,7 @@ from pipeline.core.request_key import canonical_json
 from pipeline.core.requests import OPERATORS_FIELDS, UNREAD, Manifest, manifest_fields
 from pipeline.core.uris import folder_prefix, is_uri, joined, lies_below, split_uri, uri_of
 from pipeline.elements import DeadLetter, Request
-from pipeline.errors import CODES, RecordError
+from pipeline.errors import CODES, IgnoredError, RecordError
 
 FINALIZE = "OBJECT_FINALIZE"
 RESENT = "DROPCAST_REQUEST"  # the payload format of a request that a replay sends
@@ -85,10 +85,6 @@ class Rules:
     spec: str
     allowed: tuple[str, ...]
     output: str
-
-
-class IgnoredError(Exception):
-    """The message is of no concern here, and nothing is wrong with it; the text says why, in a word."""
 
 
 def notified_object(message: Message, rules: Rules) -> ObjectVersion | None:
@@ -258,14 +254,23 @@ def read_manifest_message(content: bytes, place: str, rules: Rules) -> ManifestR
     return ManifestRequest(uri, manifest.generation, output, ForecastSpec(**fields).to_json(), manifest.id)
 
 
+def _kept(message: Message) -> str:
+    return canonical_json({"attributes": dict(message.attributes), "data": base64.b64encode(message.data).decode()})
+
+
+def message_key(message: Message) -> str:
+    """Return what stands for a message that is no request."""
+    return hashlib.sha256(_kept(message).encode()).hexdigest()[:32]
+
+
 def message_letter(message: Message, error: RecordError, stage: str = "ReadRequests") -> DeadLetter:
     """Return the dead letter of a message that is no request, its bytes kept for a replay."""
-    kept = canonical_json({"attributes": dict(message.attributes), "data": base64.b64encode(message.data).decode()})
+    kept = _kept(message)
     bucket, name = message.attributes.get("bucketId", ""), message.attributes.get("objectId", "")
     source = uri_of(bucket, name) if bucket and name else f"message {message.message_id}"
     version = message.attributes.get("objectGeneration", "") or message.message_id
     return DeadLetter(
-        request_key=hashlib.sha256(kept.encode()).hexdigest()[:32],
+        request_key=message_key(message),
         source=source,
         version=version,
         source_time=_utc(message.publish_time, message.publish_time),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,8 +14,9 @@ import numpy as np
 from pipeline import __version__
 from pipeline.core.engine import fallback_notes
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.request_key import canonical_json
 from pipeline.core.series_batch import Layout
-from pipeline.elements import DeadLetter, ForecastBlock, Receipt, Request
+from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request
 from pipeline.errors import RecordError
 
 SOFTWARE = f"dropcast {__version__}"
@@ -49,6 +52,14 @@ def block_summary(block: ForecastBlock, layout: Layout, spec: ForecastSpec, rows
         "model": block.model,
         "work_files": block.work_files,
     }
+
+
+def cut_of(block: ForecastBlock) -> str:
+    """Return what tells a part of a request from one of the same number in a file that was cut otherwise."""
+    names = block.batch.column("series_id")
+    ends = [names[0].as_py(), names[len(names) - 1].as_py()]
+    cut = canonical_json([SOFTWARE, block.parts, len(names), ends, block.layout])
+    return hashlib.sha256(cut.encode()).hexdigest()[:16]
 
 
 def series_letter(request: Request, layout: Layout, name: str, error: RecordError) -> DeadLetter:
@@ -114,3 +125,9 @@ def receipt_of(
         software=SOFTWARE,
         finished_at=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
     )
+
+
+def failed_at(outcome: Outcome, stage: str, error: RecordError) -> Outcome:
+    """Return the outcome of a request whose file as a whole has a fault after all."""
+    letter = DeadLetter.of_file(outcome.request, stage, error)
+    return dataclasses.replace(outcome, part=-1, failure=letter.to_json())

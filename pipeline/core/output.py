@@ -6,16 +6,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.core.text_chunks import ByteSource
+from pipeline.core.sources import Source
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request
-
-
-class Source(ByteSource, Protocol):
-    """A CSV that is read."""
-
-    def version(self) -> str:
-        """Return the version of what was read, once all of it is."""
-        ...
 
 
 class Output(Protocol):
@@ -45,6 +37,22 @@ class Output(Protocol):
         """
         ...
 
+    def begin(self, request: Request, step: str) -> bool:
+        """Leave a marker that a step of a request is being done; return False if one was there already.
+
+        One that was left behind makes the request suspect of having ended its process: no more, since that may have
+        been killed, or a neighbour in it may have been the cause.
+        """
+        ...
+
+    def end(self, request: Request, step: str) -> None:
+        """Remove the marker of a step."""
+        ...
+
+    def keep_traceback(self, error_id: str, text: str) -> str:
+        """Keep the traceback of a fault of ours under its id; return where, or "" if only the log has it."""
+        ...
+
     def new_load(self) -> str:
         """Return what tells a reading of a file from others, whose work files it must not touch."""
         ...
@@ -66,15 +74,19 @@ class Output(Protocol):
         ...
 
     def write_block(self, block: ForecastBlock) -> Outcome:
-        """Write one block's rows; return the request's outcome, or that of one of its parts."""
+        """Write one block's rows; return the request's outcome, or that of one of its parts.
+
+        While the request has no receipt, what an earlier try wrote of a part stands, rows and faults, whatever this
+        one found: memory or time may have decided otherwise.
+        """
         ...
 
     def publish(self, outcome: Outcome) -> Outcome:
         """Put the CSV of a request of several parts in its place, once all are written."""
         ...
 
-    def load_rows(self, outcomes: list[Outcome]) -> None:
-        """Load the rows of requests that wait, all at once."""
+    def load_rows(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Load the rows of requests that wait, all at once; return their outcomes, failures if they were refused."""
         ...
 
     def write_dead_letters(self, outcome: Outcome) -> list[DeadLetter]:

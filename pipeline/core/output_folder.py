@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import gzip
 import hashlib
-import io
 import itertools
 import json
 import os
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
+from io import StringIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,32 +29,99 @@ from filelock import FileLock, Timeout
 
 from pipeline.core.forecast_csv import csv_header, csv_rows
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.io_faults import io, place
 from pipeline.core.naming import INTERNAL, real_path, receipts_place
-from pipeline.core.outcomes import block_summary, letters_of, receipt_of
-from pipeline.core.request_key import HashingReader
+from pipeline.core.ndjson import from_ndjson, to_ndjson
+from pipeline.core.outcomes import block_summary, cut_of, letters_of, receipt_of
 from pipeline.core.series_batch import Layout
+from pipeline.core.sources import HashingReader, open_source
 from pipeline.core.tables import element_rows, forecast_rows, history_rows
-from pipeline.core.text_chunks import open_source
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request
 from pipeline.errors import RecordError
+
+MARKERS = "markers"  # folder below that of the work files
+_STRAY = "message-"  # begins the name of what never became a request
 
 
 class BusyError(Exception):
     """Another process writes to the same folder."""
 
 
+@place(OSError)
 class OutputFolder:
     """Writes forecasts, dead letters and receipts below a folder.
 
     Args:
         root: the folder; it is made when something is written.
         history: whether to write the values from which forecasts are made.
+        run: what tells this run from others, if it is to note what it has done; see `done_in_run`.
     """
 
-    def __init__(self, root: Path, history: bool = False) -> None:
+    def __init__(self, root: Path, history: bool = False, run: str = "") -> None:
         self.root = root
         self.history = history
         self._internal = root / INTERNAL
+        self._run = self._internal / "work" / f"run-{run}" if run else None
+
+    def begin(self, request: Request, step: str) -> bool:
+        """Leave a marker that a step of a request is being done; see output.Output."""
+        marker = self._marker(request, step)
+        for _ in range(2):
+            try:
+                marker.touch(exist_ok=False)
+            except FileExistsError:
+                return False
+            except FileNotFoundError:
+                marker.parent.mkdir(parents=True, exist_ok=True)
+                continue
+            return True
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(marker.parent))
+
+    def end(self, request: Request, step: str) -> None:
+        """Remove the marker of a step."""
+        self._marker(request, step).unlink(missing_ok=True)
+
+    def _marker(self, request: Request, step: str) -> Path:
+        return self._internal / "work" / MARKERS / f"{request.key}-{step}"
+
+    def keep_traceback(self, error_id: str, text: str) -> str:
+        """Keep the traceback of a fault of ours; see output.Output."""
+        path = self._internal / "errors" / f"{error_id}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, errors="backslashreplace")
+        return str(path)
+
+    # -------------------------------------------------------------------------------------- one run
+
+    def _note_done(self, name: str) -> None:
+        """Note that this run has written the receipt or the dead letters of this name."""
+        if self._run is not None:
+            self._run.mkdir(parents=True, exist_ok=True)
+            (self._run / name).touch()
+
+    def done_in_run(self) -> tuple[list[Receipt], list[DeadLetter]]:
+        """Return the receipts of the requests that this run has done, superseded ones left out, and all dead letters.
+
+        What a run did is known from its own notes: clocks may be set back, and files have the times they are given.
+        """
+        receipts: list[Receipt] = []
+        letters: list[DeadLetter] = []
+        for note in sorted(self._run.iterdir()) if self._run is not None and self._run.is_dir() else ():
+            if note.name.startswith(_STRAY):
+                letters += self.dead_letters(note.name)
+                continue
+            place, _, key = note.name.partition("-")
+            path = self._internal / "receipts" / place / f"{key}.parquet"
+            receipt = self._read_receipt(path) if path.exists() else None
+            if receipt is not None and receipt.status != "superseded":
+                receipts.append(receipt)
+                letters += self.dead_letters(key)
+        return receipts, letters
+
+    def forget_run(self) -> None:
+        """Remove the notes of this run."""
+        if self._run is not None:
+            shutil.rmtree(self._run, ignore_errors=True)
 
     def new_load(self) -> str:
         """Return "": two runs at the same time want two folders."""
@@ -77,7 +145,9 @@ class OutputFolder:
     @contextmanager
     def open_source(self, request: Request) -> Iterator[HashingReader]:
         """Open a request's CSV; see output.Output."""
-        with open_source(Path(request.source)) as raw:
+        with io(OSError):
+            raw = open_source(Path(request.source))
+        with raw:
             yield HashingReader(raw)
 
     def _whole(self, name: str) -> Path:
@@ -133,17 +203,30 @@ class OutputFolder:
         Raises:
             BusyError: if somebody else writes here.
         """
-        self._internal.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._internal / "lock", blocking=False)
+        with io(OSError):
+            self._internal.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire()
+            except Timeout:
+                raise BusyError(f"another run of dropcast is writing to {self.root}") from None
         try:
-            with FileLock(self._internal / "lock", blocking=False):
-                yield
-        except Timeout:
-            raise BusyError(f"another run of dropcast is writing to {self.root}") from None
+            yield
+        finally:
+            for empty in (self._internal / "work" / MARKERS, self._internal / "work"):
+                with suppress(OSError):
+                    empty.rmdir()
+            lock.release()
 
     def clear_unfinished(self) -> None:
         """Remove what killed runs left, rows of requests without a receipt among them; for whoever is alone here."""
-        shutil.rmtree(self._internal / "work", ignore_errors=True)
         done = {path.stem for path in (self._internal / "receipts").glob("*/*.parquet")}
+        for left in (self._internal / "work").glob("*"):
+            if left.name != MARKERS:  # these tell what was being done when a run ended
+                shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+        for marker in (self._internal / "work" / MARKERS).glob("*"):
+            if marker.name.partition("-")[0] in done:
+                marker.unlink(missing_ok=True)
         for table in ("forecasts", "history"):
             for part in (self._internal / table).glob("*.parquet"):
                 if part.stem.rpartition("-")[0] not in done:
@@ -160,23 +243,37 @@ class OutputFolder:
         """
         request = block.request
         layout, spec = Layout.from_json(block.layout), ForecastSpec.from_json(request.spec)
+        work = self.work(request)
+        told, body_of_part = work / f"part-{block.part:06d}.json", work / f"part-{block.part:06d}.csv"
+        cut = cut_of(block)
+        if block.parts > 1 and self._has_part(request, told, cut):
+            return Outcome(request, block.parts, block.part)
+        # all that may fail for a reason of ours comes before anything is written
         rows = forecast_rows(block, spec)
-        self._write_parquet(rows, self._part_of_table(request, block.part))
-        if self.history:
-            self._write_parquet(history_rows(block), self._part_of_table(request, block.part, "history"))
+        past = history_rows(block) if self.history else None
         summary = block_summary(block, layout, spec, rows.num_rows)
         header = b"" if block.part else csv_header(layout, spec)
         body = header + csv_rows(block.batch, layout, spec)
+        self._write_parquet(rows, self._part_of_table(request, block.part))
+        if past is not None:
+            self._write_parquet(past, self._part_of_table(request, block.part, "history"))
         if block.parts == 1:
             if summary["failed"] < summary["series"]:
                 self._write_csv(request, [body])
             self._remove_parts_of_table(request, 1)
             return Outcome(request, 1, summary=json.dumps(summary))
-        work = self.work(request)
         work.mkdir(parents=True, exist_ok=True)
-        (work / f"part-{block.part:06d}.csv").write_bytes(body)
-        (work / f"part-{block.part:06d}.json").write_text(json.dumps(summary))
+        body_of_part.write_bytes(body)
+        draft = told.with_suffix(".whole")
+        draft.write_text(json.dumps({**summary, "cut": cut}))
+        draft.replace(told)  # it comes last, and says that the part is there
         return Outcome(request, block.parts, block.part)
+
+    def _has_part(self, request: Request, told: Path, cut: str) -> bool:
+        """Return whether an earlier try has written a part of a request that has no receipt yet."""
+        if self._receipt_path(request).exists() or not told.exists():
+            return False
+        return bool(json.loads(told.read_text()).get("cut") == cut)
 
     def publish(self, outcome: Outcome) -> Outcome:
         """Put the CSV of a request of several parts in its place, once all are written."""
@@ -212,8 +309,9 @@ class OutputFolder:
 
     # --------------------------------------------------------------------------------- dead letters
 
-    def load_rows(self, outcomes: list[Outcome]) -> None:
+    def load_rows(self, outcomes: list[Outcome]) -> list[Outcome]:
         """Do nothing: the parts are the table."""
+        return outcomes
 
     def write_dead_letters(self, outcome: Outcome) -> list[DeadLetter]:
         """Write a request's dead letters, or remove those of an earlier run of it that failed; return them."""
@@ -239,8 +337,10 @@ class OutputFolder:
         folder = self._internal / "dead_letters"
         self._write_parquet(element_rows("dead_letters", letters), folder / f"{name}.parquet")
         composed = self._whole(f"{name}.ndjson")
-        composed.write_text("".join(letter.to_json() + "\n" for letter in letters))
+        composed.write_bytes(to_ndjson(letters))
         composed.replace(folder / f"{name}.ndjson")
+        if name.startswith(_STRAY):
+            self._note_done(name)
 
     def _remove_letters(self, name: str) -> None:
         for suffix in ("ndjson", "parquet", "replayed"):
@@ -249,7 +349,7 @@ class OutputFolder:
     def dead_letters(self, request_key: str) -> list[DeadLetter]:
         """Return the dead letters of a request."""
         path = self._internal / "dead_letters" / f"{request_key}.ndjson"
-        return [DeadLetter.from_json(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return from_ndjson(path.read_bytes()) if path.exists() else []
 
     def _dead_letters(self, outcome: Outcome) -> list[DeadLetter]:
         if outcome.failure:
@@ -261,6 +361,7 @@ class OutputFolder:
     def write_receipt(self, outcome: Outcome) -> Receipt:
         """Write the receipt, which ends a request, and remove its work files."""
         request, work = outcome.request, self.work(outcome.request)
+        self._note_done(f"{receipts_place(request.source, request.output)}-{request.key}")
         if self._done_before(outcome):
             return self._read_receipt(self._receipt_path(request))
         receipt = receipt_of(request, list(self._summaries(outcome)), self._dead_letters(outcome), outcome.superseded)
@@ -343,7 +444,7 @@ class OutputFolder:
 
 
 def _stray_name(source: str) -> str:
-    return f"message-{hashlib.sha256(source.encode()).hexdigest()[:32]}"
+    return f"{_STRAY}{hashlib.sha256(source.encode()).hexdigest()[:32]}"
 
 
 def _remove(work: Path) -> None:
@@ -376,7 +477,7 @@ def _is_forecast(path: Path) -> bool:
     try:
         with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
             start = file.read(1 << 16).decode(errors="replace")
-        header = next(csv.reader(io.StringIO(start, newline="\n")), [])
+        header = next(csv.reader(StringIO(start, newline="\n")), [])
     except (EOFError, gzip.BadGzipFile, zlib.error, csv.Error):
         return False
     return ["date", "prediction"] in [header[i : i + 2] for i in range(len(header))]

@@ -15,7 +15,7 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import load_csv
 from pipeline.core.series_batch import lists_of, series_id
-from pipeline.core.text_chunks import open_source
+from pipeline.core.sources import open_source
 
 MOST = 6
 HISTORY, FORECAST = "#222222", "#0b6fb8"

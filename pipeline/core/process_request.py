@@ -1,45 +1,85 @@
-"""What is done for one request, step by step; the Beam transforms and the command line both do just this."""
+"""What is done for one request, step by step; the Beam transforms and the command line both do just this.
+
+An exception that nobody foresaw costs the file or series that it is about. Each step raises only refusals of the
+request itself, and exceptions of the places that are read and written, which are for the runner to retry.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import pyarrow as pa
+
+from pipeline.core.alone import HEAVY_WORK
 from pipeline.core.engine import engine_named
-from pipeline.core.forecast_batch import forecast_block
+from pipeline.core.forecast_batch import blamed_forecast, faulty_forecasts, forecast_block
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.internal_error import OWN_FAULTS, InternalErrors, contained, crashed, own_fault
+from pipeline.core.io_faults import MarkedSource
+from pipeline.core.isolation import in_child, proven
 from pipeline.core.limits import Limits
-from pipeline.core.load_series import load_csv, resolve_reference
+from pipeline.core.load_series import LoadedCsv, load_csv, resolve_reference
+from pipeline.core.narrowing import narrowed, narrowed_in_children
+from pipeline.core.outcomes import failed_at
 from pipeline.core.output import Output
-from pipeline.core.series_batch import Layout
+from pipeline.core.series_batch import Layout, faulty_series
+from pipeline.core.spec_limits import refuse_costly
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request, SeriesBlock
 from pipeline.errors import RecordError, SupersededError
+
+LOADING = "load"  # the step of a request that has a marker while it is done; the others are its parts
+
+
+def internal_errors(request: Request, output: Output) -> InternalErrors:
+    """Return what turns exceptions that nobody foresaw into faults of a request."""
+    return InternalErrors(request.key, output.keep_traceback)
+
+
+# ----------------------------------------------------------------------------------------------- load
 
 
 def load_blocks(request: Request, limits: Limits, output: Output) -> Iterator[SeriesBlock]:
     """Yield a request's blocks; for a large file references to its work files.
 
-    The file is read to its end before the first block comes, so that a file is refused whole.
+    The file is read to its end before the first block comes, so that a file is refused whole. One that was being read
+    when a process ended is read in a child.
 
     Raises:
         RecordError: if it cannot be read.
         SupersededError: if a newer version of it has been forecast, or has taken its place.
         DoneError: if it is done already.
     """
-    start = time.perf_counter()
-    output.refuse_taken_output(request)
-    load = output.new_load()
+    refused = refuse_costly(ForecastSpec.from_json(request.spec), limits)
+    if refused is not None:
+        raise refused
+    errors = internal_errors(request, output)
+    with contained(errors):
+        output.refuse_taken_output(request)
+    trusted = output.begin(request, LOADING)
     try:
-        with output.open_source(request) as file:
-            loaded = load_csv(file, ForecastSpec.from_json(request.spec), limits, output.work(request, load))
-            changed = file.version() != request.version
-    except BaseException:
-        output.discard_work_files(request, load)
-        raise
-    if changed:
-        raise RecordError(
-            "SOURCE_CHANGED", "The file changed while it was read.", "Forecast it again once it is whole."
-        )
+        yield from _read_blocks(request, limits, output) if trusted else proven(all_blocks, request, limits, output)
+    finally:
+        output.end(request, LOADING)
+
+
+def all_blocks(request: Request, limits: Limits, output: Output) -> list[SeriesBlock]:
+    """Return what load_blocks yields; for a child."""
+    return list(_read_blocks(request, limits, output))
+
+
+def _read_blocks(request: Request, limits: Limits, output: Output) -> Iterator[SeriesBlock]:
+    start = time.perf_counter()
+    load, errors = output.new_load(), internal_errors(request, output)
+
+    with contained(errors):
+        try:
+            with HEAVY_WORK.shared():
+                loaded = _read(request, load, limits, output)
+        except MemoryError:
+            with HEAVY_WORK.alone():
+                loaded = _read(request, load, limits, output)
     layout, parts = loaded.layout.to_json(), loaded.parts
     seconds = time.perf_counter() - start
     if loaded.store.spilled:
@@ -47,31 +87,104 @@ def load_blocks(request: Request, limits: Limits, output: Output) -> Iterator[Se
         for part, (name, first, last, batch) in enumerate(loaded.references()):
             yield SeriesBlock(request, part, parts, layout, batch, name, first, last, 0.0 if part else seconds, load)
         return
-    for part, batch in enumerate(loaded.batches()):
+    for part, batch in enumerate(loaded.batches(errors)):
         yield SeriesBlock(request, part, parts, layout, batch, load_seconds=0.0 if part else seconds, load=load)
 
 
+def _read(request: Request, load: str, limits: Limits, output: Output) -> LoadedCsv:
+    """Read a request's CSV to its end."""
+    spec = ForecastSpec.from_json(request.spec)
+    try:
+        with output.open_source(request) as opened:
+            source = MarkedSource(opened)
+            loaded = load_csv(source, spec, limits, output.work(request, load))
+            changed = source.version() != request.version
+    except BaseException:
+        output.discard_work_files(request, load)
+        raise
+    if changed:
+        raise RecordError(
+            "SOURCE_CHANGED", "The file changed while it was read.", "Forecast it again once it is whole."
+        )
+    return loaded
+
+
+# ------------------------------------------------------------------------------------------- forecast
+
+
 def forecast(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBlock:
-    """Forecast a block, reading its rows first if they wait in a work file."""
+    """Forecast a block, reading its rows first if they wait in a work file; each series has a forecast or a fault.
+
+    One that was being forecast when a process ended is forecast in a child, and in several if that dies.
+    """
+    step = f"part-{block.part:06d}"
+    trusted = output.begin(block.request, step)
+    try:
+        return forecast_rows(block, limits, output) if trusted else _suspected(block, limits, output)
+    finally:
+        output.end(block.request, step)
+
+
+def forecast_rows(
+    block: SeriesBlock, limits: Limits, output: Output, first: int = 0, last: int | None = None
+) -> ForecastBlock:
+    """Forecast a block's rows from the first to before the last, here."""
     start = time.perf_counter()
     spec, layout = ForecastSpec.from_json(block.request.spec), Layout.from_json(block.layout)
-    engine = engine_named(spec.solver)
-    if spec.models is not None or spec.save_models is not None:
-        from pipeline.core.keep_models import forecast_from_models, save_models  # imports the native engine
-    batch = block.batch
-    if block.work_file:
-        with output.work_file(block.request, block.load, block.work_file) as path:
-            batch = resolve_reference(path, block.first, block.last, batch, layout, spec, limits)
-    if spec.models is not None:
-        forecasts = forecast_from_models(block, batch, layout, spec)
-    else:
-        forecasts = forecast_block(batch, layout.extras, spec, limits, engine)
-        if spec.save_models is not None:
-            save_models(block, batch, layout, spec)
-    if output.history:
-        for name in ("ds", "y"):
-            forecasts = forecasts.append_column(f"history_{name}", batch.column(name))
-    seconds = time.perf_counter() - start
+    errors = internal_errors(block.request, output)
+    rows = (len(block.batch) if last is None else last) - first
+    try:
+        engine = engine_named(spec.solver)
+        series = _series_of(block, layout, spec, limits, output, errors).slice(first, rows)
+        if spec.models is not None:
+            from pipeline.core.keep_models import forecast_from_models  # imports the native engine
+
+            forecasts = narrowed(
+                rows,
+                lambda a, b: forecast_from_models(block, series.slice(a, b - a), layout, spec),
+                lambda row, error: blamed_forecast(series, row, error, spec, errors),
+            )
+        else:
+            forecasts = forecast_block(series, layout.extras, spec, limits, engine, errors)
+            if spec.save_models is not None:
+                from pipeline.core.keep_models import save_models
+
+                at = series.schema.get_field_index("fault")
+                save_models(block, series.set_column(at, "fault", forecasts.column("fault")), layout, spec)
+        forecasts, model = _with_history(forecasts, series, output), engine.model
+    except OWN_FAULTS as error:
+        if not own_fault(error):
+            raise
+        forecasts = _all_faulty(block.batch.slice(first, rows), layout, spec, errors(error), output)
+        model = spec.solver
+    return _finished(block, forecasts, model, time.perf_counter() - start)
+
+
+def _series_of(
+    block: SeriesBlock, layout: Layout, spec: ForecastSpec, limits: Limits, output: Output, errors: InternalErrors
+) -> pa.RecordBatch:
+    if not block.work_file:
+        return block.batch
+    with output.work_file(block.request, block.load, block.work_file) as path:
+        return resolve_reference(path, block.first, block.last, block.batch, layout, spec, limits, errors)
+
+
+def _with_history(forecasts: pa.RecordBatch, series: pa.RecordBatch, output: Output) -> pa.RecordBatch:
+    """Return forecasts with what they were made from, if that is to be written."""
+    for name in ("ds", "y") if output.history else ():
+        forecasts = forecasts.append_column(f"history_{name}", series.column(name))
+    return forecasts
+
+
+def _all_faulty(
+    rows: pa.RecordBatch, layout: Layout, spec: ForecastSpec, error: RecordError, output: Output
+) -> pa.RecordBatch:
+    """Return forecasts in which all series of some rows, or of what these refer to, have a fault."""
+    series = faulty_series(rows.column("ids"), rows.column("fault"), error, layout)
+    return _with_history(faulty_forecasts(series, spec), series, output)
+
+
+def _finished(block: SeriesBlock, forecasts: pa.RecordBatch, model: str, seconds: float) -> ForecastBlock:
     return ForecastBlock(
         block.request,
         block.part,
@@ -80,10 +193,90 @@ def forecast(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBloc
         forecasts,
         seconds,
         block.load_seconds,
-        engine.model,
+        model,
         bool(block.work_file),
         block.load,
     )
+
+
+def _suspected(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBlock:
+    """Forecast a block in children, so that a series that ends its process costs only itself."""
+    spec, layout = ForecastSpec.from_json(block.request.spec), Layout.from_json(block.layout)
+    start = time.perf_counter()
+    models: list[str] = []
+
+    def do(first: int, last: int) -> pa.RecordBatch:
+        done: ForecastBlock = in_child(forecast_rows, block, limits, output, first, last)
+        models.append(done.model)
+        return done.batch
+
+    def blamed(first: int, last: int, deaths: int) -> pa.RecordBatch:
+        return _all_faulty(block.batch.slice(first, last - first), layout, spec, crashed(deaths), output)
+
+    forecasts = narrowed_in_children(len(block.batch), do, blamed)
+    return _finished(block, forecasts, models[0] if models else spec.solver, time.perf_counter() - start)
+
+
+# ---------------------------------------------------------------------------------------------- write
+
+
+def write_block(block: ForecastBlock, output: Output) -> Outcome:
+    """Write a block; if it cannot be written for a fault of ours, as one whose series all have that fault."""
+    try:
+        return output.write_block(block)
+    except OWN_FAULTS as error:
+        if not own_fault(error):
+            raise
+        fault = internal_errors(block.request, output)(error)
+    spec, layout = ForecastSpec.from_json(block.request.spec), Layout.from_json(block.layout)
+    return output.write_block(dataclasses.replace(block, batch=_all_faulty(block.batch, layout, spec, fault, output)))
+
+
+def publish(outcome: Outcome, output: Output) -> Outcome:
+    """Put the CSV of a request of several parts in its place, once all are written."""
+    return _or_failed(outcome, output, "WriteForecasts", lambda: output.publish(outcome))
+
+
+def load_rows(outcomes: list[Outcome], output: Output) -> list[Outcome]:
+    """Load the rows of requests that wait, all at once; return what became of the requests."""
+    return output.load_rows(outcomes)
+
+
+def write_dead_letters(outcome: Outcome, output: Output) -> tuple[Outcome, list[DeadLetter]]:
+    """Write a request's dead letters; return what became of the request, and these."""
+    letters: list[DeadLetter] = []
+
+    def write() -> Outcome:
+        letters.extend(output.write_dead_letters(outcome))
+        return outcome
+
+    written = _or_failed(outcome, output, "WriteDeadLetters", write)
+    return written, letters if written is outcome else output.write_dead_letters(written)
+
+
+def write_receipt(outcome: Outcome, output: Output) -> Receipt:
+    """Write the receipt, which ends a request."""
+    receipts: list[Receipt] = []
+
+    def write() -> Outcome:
+        receipts.append(output.write_receipt(outcome))
+        return outcome
+
+    written = _or_failed(outcome, output, "WriteReceipts", write)
+    if written is outcome:
+        return receipts[0]
+    output.write_dead_letters(written)
+    return output.write_receipt(written)
+
+
+def _or_failed(outcome: Outcome, output: Output, stage: str, step: Callable[[], Outcome]) -> Outcome:
+    """Return what a step returns; the outcome as a failure, if it raises what nobody foresaw."""
+    try:
+        return step()
+    except OWN_FAULTS as error:
+        if not own_fault(error):
+            raise
+        return failed_at(outcome, stage, internal_errors(outcome.request, output)(error))
 
 
 def unreadable(request: Request, error: RecordError) -> Outcome:
@@ -96,6 +289,13 @@ def superseded(request: Request) -> Outcome:
     return Outcome(request, 0, superseded=True)
 
 
+def finish(outcome: Outcome, output: Output) -> tuple[Receipt, list[DeadLetter]]:
+    """Load what waits, write dead letters and receipt of a request; return them."""
+    (outcome,) = load_rows([outcome], output)
+    outcome, letters = write_dead_letters(outcome, output)
+    return write_receipt(outcome, output), letters
+
+
 def process(request: Request, limits: Limits, output: Output) -> Receipt:
     """Do all that is to be done for a request, here and now; return its receipt.
 
@@ -104,12 +304,10 @@ def process(request: Request, limits: Limits, output: Output) -> Receipt:
     """
     try:
         for block in load_blocks(request, limits, output):
-            written = output.write_block(forecast(block, limits, output))
-        outcome = output.publish(written)
+            written = write_block(forecast(block, limits, output), output)
+        outcome = publish(written, output)
     except RecordError as error:
         outcome = unreadable(request, error)
     except SupersededError:
         outcome = superseded(request)
-    output.load_rows([outcome])
-    output.write_dead_letters(outcome)
-    return output.write_receipt(outcome)
+    return finish(outcome, output)[0]

@@ -22,7 +22,8 @@ from pipeline.core.date_style import DateStyle, recognise_dates
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.number_text import number_hint, read_numbers, refuse_ambiguous_points
-from pipeline.core.text_chunks import LONGEST_ROW, ByteSource, Chunk, text_chunks
+from pipeline.core.sources import ByteSource
+from pipeline.core.text_chunks import LONGEST_ROW, Chunk, text_chunks
 from pipeline.errors import RecordError, shorten
 
 csv.field_size_limit(2 * LONGEST_ROW)
@@ -312,6 +313,8 @@ class CsvReader:
         code = known.setdefault(ids, len(known))
         if code == len(listed):
             listed.append(ids)
+            if max(map(len, ids), default=0) > self.limits.max_id_length:
+                raise self._too_long_id(ids)
             if len(listed) > self.limits.max_series:
                 raise RecordError(
                     "TOO_MANY_SERIES",
@@ -319,6 +322,18 @@ class CsvReader:
                     "Split the file, check --id_columns, or ask the operator to raise --max_series.",
                 )
         return code
+
+    def _too_long_id(self, ids: tuple[str, ...]) -> RecordError:
+        longest = max(ids, key=len)
+        names = self.columns.ids
+        return RecordError(
+            "ID_TOO_LONG",
+            f"An id has {len(longest):,} characters; {self.limits.max_id_length:,} are allowed.",
+            "Name the columns that tell the series apart with --id_columns, or ask the operator to raise "
+            "--max_id_length.",
+            column=names[ids.index(longest)] if ids.index(longest) < len(names) else None,
+            found=longest,
+        )
 
     # ----------------------------------------------------------------------------------- faults
 

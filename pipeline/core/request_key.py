@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import lru_cache
-from pathlib import Path
-from typing import IO
 
 
 def canonical_json(value: object) -> str:
@@ -28,33 +26,3 @@ def request_key(source: str, version: str, output: str, attempt: int, spec: str)
     """
     identity = canonical_json([source, version, output, attempt, json.loads(spec)])
     return hashlib.sha256(identity.encode()).hexdigest()[:32]
-
-
-def content_version(path: Path) -> str:
-    """Return the SHA-256 of a local file's content, read in pieces.
-
-    Raises:
-        OSError: if it cannot be read.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class HashingReader:
-    """Reads a file and hashes what it reads, so that the content forecast is the content named."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._hash = hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        """Return the next bytes."""
-        data = self._file.read(size)
-        self._hash.update(data)
-        return data
-
-    def version(self) -> str:
-        """Return the SHA-256 of the whole content, as content_version does; what is left is read."""
-        while self.read(1 << 20):
-            pass
-        return self._hash.hexdigest()

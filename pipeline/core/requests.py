@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -12,19 +15,20 @@ from typing import Any
 from pydantic import ConfigDict, Field, ValidationError
 
 from pipeline.core.forecast_spec import ForecastSpec, option_errors
+from pipeline.core.internal_error import InternalErrors, contained, nowhere
 from pipeline.core.naming import (
     MANIFEST_SUFFIX,
     checked_output_name,
     feeds_itself,
     fixed_part,
+    is_pattern,
     matching_files,
     output_name,
     real_path,
 )
-from pipeline.core.request_key import content_version
-from pipeline.core.text_chunks import refusal_of_os_error
+from pipeline.core.sources import open_source
 from pipeline.elements import DeadLetter, Request
-from pipeline.errors import RecordError
+from pipeline.errors import RecordError, shorten
 
 MAX_MANIFEST_BYTES = 1 << 20
 OPERATORS_FIELDS = ("models", "save_models")  # paths, which no manifest may choose
@@ -62,10 +66,12 @@ class InputFile:
     Attributes:
         path: absolute path of a CSV or a manifest.
         output: name of the forecast, or for a manifest that of the manifest.
+        named: whether it was named itself, and not found by a pattern or in a folder: a link is followed then.
     """
 
     path: str
     output: str
+    named: bool = False
 
     @property
     def is_manifest(self) -> bool:
@@ -94,7 +100,8 @@ def list_inputs(patterns: list[str], output: Path) -> tuple[list[InputFile], lis
             continue
         for path in found:
             if _is_utf8(str(path)):
-                files.setdefault(str(path), InputFile(str(path), output_name(path, pattern)))
+                file = InputFile(str(path), output_name(path, pattern), not is_pattern(pattern))
+                files.setdefault(str(path), file)
             else:
                 problems.append(f"--input: the name of {os.fsencode(path)!r} is not UTF-8; rename the file")
     named = {file.path: named_by(file) for file in files.values() if file.is_manifest}
@@ -138,13 +145,13 @@ def named_by(file: InputFile) -> tuple[str, str]:
         stated = json.loads(_start_of(Path(file.path)))
         source = Path(file.path).parent / stated["input"]
         return str(real_path(source)), _manifest_output(file, stated["input"], stated.get("output"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, RecordError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError, RecordError):
         return "", ""
 
 
 def _start_of(path: Path) -> bytes:
     """Return a manifest's content; of one that is too long, so much that it shows."""
-    with path.open("rb") as file:
+    with open_source(path) as file:
         return file.read(MAX_MANIFEST_BYTES + 1)
 
 
@@ -152,18 +159,34 @@ def _manifest_output(file: InputFile, source: str, stated: str | None) -> str:
     return checked_output_name(stated or (Path(file.output).parent / Path(source).name).as_posix())
 
 
-def request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Request:
+def request_for(
+    file: InputFile, spec: ForecastSpec, allowed: list[Path], keep: Callable[[str, str], str] = nowhere
+) -> Request:
     """Return the request that a CSV or a manifest stands for.
 
     Args:
         file: the file.
         spec: the operator's options; a manifest's own fields come before them.
-        allowed: folders that a manifest may name files in.
+        allowed: folders that a manifest may name files in, and that links may lead to.
+        keep: keeps the traceback of what nobody foresaw; see InternalErrors.
 
     Raises:
-        RecordError: if the manifest is bad. A CSV that cannot be read is no error yet: its request has the
-            version UNREAD, and fails when it is loaded.
+        RecordError: if the manifest is bad, or the file a link to elsewhere. A CSV that cannot be read is no error
+            yet: its request has the version UNREAD, and fails when it is loaded.
     """
+    with contained(InternalErrors(file.path, keep)):
+        return _request_for(file, spec, allowed)
+
+
+def _request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Request:
+    # without folders to hold it against, a link is refused, and all else is what it seems to be
+    may_lead_away = not file.named and (bool(allowed) or os.path.islink(file.path))  # noqa: PTH114 - no errors
+    if may_lead_away and not _is_below(Path(file.path), allowed):
+        raise RecordError(
+            "PATH_NOT_ALLOWED",
+            f"{Path(file.path).name!r} is a link that leads out of the allowed folders.",
+            "Put the file itself there, or ask the operator to allow the folder it is in with --allow.",
+        )
     if not file.is_manifest:
         return request_of_csv(Path(file.path), file.output, spec, "")
     manifest = read_manifest(Path(file.path), spec)
@@ -175,7 +198,7 @@ def request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Req
             "Name the CSV to forecast.",
             found=manifest.input,
         )
-    if not any(real_path(source).is_relative_to(real_path(folder)) for folder in allowed):
+    if not _is_below(source, allowed):
         raise RecordError(
             "PATH_NOT_ALLOWED",
             f"The input {manifest.input!r} lies outside the allowed folders.",
@@ -187,20 +210,17 @@ def request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Req
     return request_of_csv(real_path(source), output, ForecastSpec(**fields), manifest.id)
 
 
+def _is_below(path: Path, folders: list[Path]) -> bool:
+    return any(real_path(path).is_relative_to(real_path(folder)) for folder in folders)
+
+
 def read_manifest(path: Path, spec: ForecastSpec) -> Manifest:
     """Return a manifest, with the operator's options where it says nothing.
 
     Raises:
         RecordError: BAD_MANIFEST, or what keeps the file from being read.
     """
-    try:
-        content = _start_of(path)
-    except OSError as error:
-        refusal = refusal_of_os_error(error)
-        if refusal is None:
-            raise
-        raise refusal from None
-    return manifest_fields(content, spec)
+    return manifest_fields(_start_of(path), spec)
 
 
 def manifest_fields(content: bytes, spec: ForecastSpec) -> Manifest:
@@ -215,7 +235,7 @@ def manifest_fields(content: bytes, spec: ForecastSpec) -> Manifest:
     try:
         stated: Any = json.loads(content, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
-        raise RecordError("BAD_MANIFEST", f"The manifest is not JSON: {error}.", hint) from None
+        raise RecordError("BAD_MANIFEST", f"The manifest is not JSON: {shorten(str(error), 200)}.", hint) from None
     if not isinstance(stated, dict):
         raise RecordError("BAD_MANIFEST", "The manifest is not a JSON object.", hint)
     for name in OPERATORS_FIELDS:
@@ -232,21 +252,20 @@ def manifest_fields(content: bytes, spec: ForecastSpec) -> Manifest:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    repeated = [name for name in names if names.count(name) > 1]
-    if repeated:
-        raise ValueError(f"the field {repeated[0]!r} stands there twice")
-    return dict(pairs)
+    stated = dict(pairs)
+    if len(stated) < len(pairs):
+        repeated = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+        raise ValueError(f"the field {shorten(repeated)!r} stands there twice")
+    return stated
 
 
 def request_of_csv(path: Path, output: str, spec: ForecastSpec, label: str) -> Request:
     """Return the request for a local CSV as it is now; its version is UNREAD if it cannot be read."""
     try:
-        changed = path.stat().st_mtime_ns // 1000
-        version = content_version(path)
-    except OSError as error:
-        if refusal_of_os_error(error) is None:
-            raise
+        with open_source(path) as file:
+            changed = os.fstat(file.fileno()).st_mtime_ns // 1000
+            version = hashlib.file_digest(file, "sha256").hexdigest()
+    except RecordError:
         changed, version = 0, UNREAD
     source_time = datetime.fromtimestamp(changed // 10**6, UTC).replace(microsecond=changed % 10**6)
     text = source_time.isoformat().replace("+00:00", "Z")

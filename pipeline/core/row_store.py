@@ -7,22 +7,53 @@ is a buffer plus a block, whatever the order of the rows.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.io_faults import does_io
 from pipeline.core.read_csv import Rows
+from pipeline.core.spec_limits import outputs_of
 
 # Series in a block: enough to spread its fixed cost, few enough to share out the work, which is some microseconds
 # a series with one engine and a tenth of a second with the other.
 BLOCK_SERIES = {"native": 512, "stan": 64}
-BLOCK_ROWS = 1 << 20  # rows in a block, unless a single series has more
+MAX_BLOCK_BYTES = 16 << 20  # of a block of series, and of its forecasts, as they travel
 BUCKET_SERIES = 512  # so that most blocks are read from their work file in one go
+NEVER = 1 << 62  # spill_bytes of what stays in memory whatever its size
 SPILL_BYTES = 128 << 20  # rows of a larger file go to work files
 _READ_RECORDS = 1 << 20
+
+
+@dataclass(frozen=True)
+class BlockSizes:
+    """How large blocks may become, and what a series adds to one.
+
+    Attributes:
+        series: most series in a block.
+        row: bytes of a row of the history, as it travels.
+        future: bytes that a series has whatever its history: dates to forecast, extra columns on these.
+        forecast: bytes of a series' forecast.
+        most: most bytes of a block, and of its forecasts; a single series may have more.
+    """
+
+    series: int
+    row: int
+    future: int
+    forecast: int
+    most: int = MAX_BLOCK_BYTES
+
+    @classmethod
+    def of(cls, spec: ForecastSpec, extras: int) -> BlockSizes:
+        """Return the sizes for a request's options and a number of extra columns."""
+        outputs = outputs_of(spec)
+        return cls(
+            BLOCK_SERIES[spec.solver], 16 + 8 * extras, spec.horizon * (8 + 8 * extras), 8 * (spec.horizon + outputs)
+        )
 
 
 def _record_type(extras: int) -> np.dtype[np.void]:
@@ -37,18 +68,18 @@ class RowStore:
         folder: where work files may be made; it is made when the first one is needed.
         extras: number of extra columns.
         max_rows: rows of one series that are kept; the rest are counted only.
-        block_series: series in a block.
+        sizes: of blocks.
         spill_bytes: size of the buffer; SPILL_BYTES by default.
     """
 
     def __init__(
-        self, folder: Path, extras: int, max_rows: int, block_series: int, spill_bytes: int | None = None
+        self, folder: Path, extras: int, max_rows: int, sizes: BlockSizes, spill_bytes: int | None = None
     ) -> None:
         self.counts: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self.spilled = False
         self._folder = folder
         self._max_rows = max_rows
-        self._block_series = block_series
+        self._sizes = sizes
         self._spill_bytes = SPILL_BYTES if spill_bytes is None else spill_bytes
         self._type = _record_type(extras)
         self._buffer: list[Rows] = []
@@ -82,24 +113,31 @@ class RowStore:
             self.counts = grown
         return len(self.counts)
 
+    @does_io(OSError)
     def finish(self, series: int) -> None:
         """Declare that all rows are in, and how many series there are."""
         self._grow(series)
         self.counts = self.counts[:series]
+        longest = min(int(self.counts.max(initial=0)), self._max_rows)
+        if longest * self._sizes.row + self._sizes.future > self._sizes.most and self._spill_bytes != NEVER:
+            self._spill()  # a series that is larger than a block travels by reference
         if self.spilled:
             self._spill()
             for code in range(0, series, BUCKET_SERIES):  # series may have no row but faulty ones
                 self.work_file(code).touch()
 
     def blocks(self) -> list[tuple[int, int]]:
-        """Return the blocks as ranges of series: neighbours, limited in number and in rows."""
-        ranges, start, rows = [], 0, 0
+        """Return the blocks as ranges of series: neighbours, limited in number, and in bytes before and after."""
+        sizes = self._sizes
+        most = min(sizes.series, max(sizes.most // sizes.forecast, 1))
+        ranges, start, size = [], 0, 0
         for code, count in enumerate(np.minimum(self.counts, self._max_rows).tolist()):
-            full = code - start == self._block_series or rows + count > BLOCK_ROWS or code % BUCKET_SERIES == 0
+            own = count * sizes.row + sizes.future
+            full = code - start == most or size + own > sizes.most or code % BUCKET_SERIES == 0
             if code > start and full:
                 ranges.append((start, code))
-                start, rows = code, 0
-            rows += count
+                start, size = code, 0
+            size += own
         if len(self.counts) > start:
             ranges.append((start, len(self.counts)))
         return ranges
@@ -128,6 +166,7 @@ class RowStore:
         """Return the work file that holds a series' rows."""
         return self._folder / f"rows-{code // BUCKET_SERIES:06d}.bin"
 
+    @does_io(OSError)
     def _spill(self) -> None:
         if not self.spilled:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -148,6 +187,7 @@ class RowStore:
                 records[start:end].tofile(file)
 
 
+@does_io(OSError)
 def read_work_file(path: Path, first: int, last: int, record_type: np.dtype[np.void] | int) -> Rows:
     """Return the rows of a range of series from a work file, sorted by series, date and line.
 

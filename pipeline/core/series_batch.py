@@ -10,11 +10,14 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.core.calendars import DAY, EXAMPLES, MINUTE, Dates, FrequencyUnclearError, calendar_of, format_date
 from pipeline.core.date_style import DateStyle
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.internal_error import InternalErrors
 from pipeline.core.limits import Limits
+from pipeline.core.narrowing import narrowed
 from pipeline.core.read_csv import Floats, Rows
 from pipeline.errors import RecordError
 
@@ -92,6 +95,28 @@ def reference_batch(ids: Sequence[tuple[str, ...]], faults: dict[int, RecordErro
     })  # fmt: skip
 
 
+def faulty_series(ids: pa.Array, faults: pa.Array, error: RecordError, layout: Layout) -> pa.RecordBatch:
+    """Return series without rows that all have a fault.
+
+    Args:
+        ids: ids of each series.
+        faults: those that they have already, which they keep, as JSON.
+        error: the fault of the others.
+        layout: what the file looks like.
+    """
+    names = [series_id(each, layout.value_name) for each in ids.to_pylist()]
+    columns = {field.name: _no_lists(field.type, len(ids)) for field in series_schema(layout.extras)}
+    columns |= {"series_id": pa.array(names, pa.string()), "ids": ids, "fault": pc.fill_null(faults, error.to_json())}
+    return pa.record_batch(columns, schema=series_schema(layout.extras))
+
+
+def _no_lists(kind: pa.DataType, rows: int) -> pa.Array:
+    """Return a column of empty lists, or of nulls if it is not one of lists."""
+    if not pa.types.is_list(kind):
+        return pa.nulls(rows, kind)
+    return pa.ListArray.from_arrays(pa.array([0] * (rows + 1), pa.int32()), pa.array([], kind.value_type))
+
+
 def series_batch(
     rows: Rows,
     ids: Sequence[tuple[str, ...]],
@@ -100,8 +125,9 @@ def series_batch(
     layout: Layout,
     spec: ForecastSpec,
     limits: Limits,
+    errors: InternalErrors = InternalErrors(),  # noqa: B008 - frozen
 ) -> pa.RecordBatch:
-    """Return a block of series from its rows.
+    """Return a block of series from its rows; a series that raises what nobody foresaw gets a fault.
 
     Args:
         rows: rows of these series, sorted by series, date and line.
@@ -111,7 +137,30 @@ def series_batch(
         layout: what the file looks like.
         spec: what to forecast.
         limits: max_rows.
+        errors: turns what nobody foresaw into a fault.
     """
+
+    def do(start: int, end: int) -> pa.RecordBatch:
+        return _series_batch(rows, ids[start:end], faults, first + start, layout, spec, limits)
+
+    def blamed(row: int, error: BaseException) -> pa.RecordBatch:
+        fault = errors(error, series_id(ids[row], layout.value_name))
+        one = pa.array([list(ids[row])], pa.list_(pa.string()))
+        return faulty_series(one, pa.nulls(1, pa.string()), fault, layout)
+
+    return narrowed(len(ids), do, blamed)
+
+
+def _series_batch(
+    rows: Rows,
+    ids: Sequence[tuple[str, ...]],
+    faults: dict[int, RecordError],
+    first: int,
+    layout: Layout,
+    spec: ForecastSpec,
+    limits: Limits,
+) -> pa.RecordBatch:
+    """Return a block of series from its rows; arguments as for series_batch."""
     bounds = np.searchsorted(rows.codes, np.arange(first, first + len(ids) + 1))
     offset = (layout.style.offset_minutes or 0) * MINUTE if layout.style.form == "offset" else 0
     builder = _Builder(spec, limits, layout, offset)

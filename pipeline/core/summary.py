@@ -6,15 +6,12 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow.dataset as ds
-
 from pipeline.core.naming import INTERNAL
-from pipeline.core.tables import table_schema
-from pipeline.elements import DeadLetter
+from pipeline.elements import DeadLetter, Receipt
 
 SHOWN = 20  # dead letters told in full
 DONE, DEAD_LETTERED = 0, 3
@@ -47,21 +44,10 @@ def _as_text(value: object) -> str:
     return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
 
 
-def outcome_of_run(output: Path, started: datetime) -> RunOutcome:
-    """Return what a run that began at `started` wrote into an output folder."""
-    internal = output / INTERNAL
-    paths = [str(path) for path in (internal / "receipts").glob("*/*.parquet")]
-    rows = ds.dataset(paths, schema=table_schema("receipts")).to_table().to_pylist() if paths else []
-    receipts = [row for row in rows if row["finished_at"] >= started and row["status"] != "superseded"]
-    keys = {row["request_key"] for row in receipts}
-    letters = []
-    for path in sorted((internal / "dead_letters").glob("*.ndjson")):
-        stray = datetime.fromtimestamp(path.stat().st_mtime, UTC) >= started
-        if path.stem in keys or stray:
-            found = [DeadLetter.from_json(line) for line in path.read_text().splitlines()]
-            letters += [letter for letter in found if letter.request_key in keys or letter.scope == "message"]
-    receipts.sort(key=lambda row: str(row["output"]))
-    return RunOutcome(tuple(receipts), tuple(letters))
+def outcome_of(receipts: Iterable[Receipt], letters: Iterable[DeadLetter]) -> RunOutcome:
+    """Return what came of a run, by output."""
+    rows = sorted((dict(vars(receipt)) for receipt in receipts), key=lambda row: str(row["output"]))
+    return RunOutcome(tuple(rows), tuple(letters))
 
 
 def told(outcome: RunOutcome, output: Path | str) -> list[str]:
@@ -127,7 +113,7 @@ def _told(row: dict[str, Any], output: Path | str) -> str:
     failed = (
         f", {_count(row['series_failed'], 'series').replace('seriess', 'series')} not" if row["series_failed"] else ""
     )
-    notes = "".join(f"\n            {note}" for note in row["notes"].splitlines())
+    notes = "".join(f"\n            {note}" for note in row["notes"].split("\n") if note)
     return (
         f"  {row['status']:<9} {name}: {row['series_forecast']:,} series ({row['frequencies']}){failed}{score} "
         f"-> {str(output).rstrip('/')}/{row['output']}{notes}"

@@ -6,7 +6,6 @@ Memory is bounded whatever the file: compressed a thousandfold, without a line e
 from __future__ import annotations
 
 import codecs
-import errno
 import gzip
 import io
 import itertools
@@ -15,12 +14,11 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import IO, Protocol
 
 import numpy as np
 
 from pipeline.core.limits import Limits
+from pipeline.core.sources import ByteSource
 from pipeline.errors import RecordError, shorten
 
 READ_BYTES = 4 << 20
@@ -41,14 +39,6 @@ _OTHER_KINDS = {
 }
 
 
-class ByteSource(Protocol):
-    """What bytes are read from: an open file, or something like one."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return at most `size` bytes, and none at the end."""
-        ...
-
-
 @dataclass(frozen=True)
 class Chunk:
     """Whole rows: `data` is UTF-8 that ends with a line end, `line` the number of its first line, from 1."""
@@ -60,40 +50,6 @@ class Chunk:
     def line_feeds(self) -> int:
         """Number of line feeds in the data."""
         return int(np.count_nonzero(np.frombuffer(self.data, np.uint8) == _LINE_FEED))  # twice as fast as count
-
-
-def refusal_of_os_error(error: OSError) -> RecordError | None:
-    """Return the owner's fault that an error on opening a file stands for, or None if it is the system's."""
-    if isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-        return RecordError("SOURCE_GONE", "The file is not there.", "Check the path; upload it again if it is gone.")
-    if isinstance(error, IsADirectoryError):
-        return RecordError(
-            "SOURCE_IS_DIRECTORY",
-            "This is a folder, not a file.",
-            "Name the files in it, for example with a pattern such as folder/*.csv.",
-        )
-    if isinstance(error, PermissionError):
-        return RecordError(
-            "SOURCE_FORBIDDEN",
-            "The file may not be read.",
-            "Give the user who runs the pipeline the right to read it.",
-        )
-    return None
-
-
-def open_source(path: Path) -> IO[bytes]:
-    """Open a local file for reading.
-
-    Raises:
-        RecordError: if it is gone, a folder, or forbidden.
-    """
-    try:
-        return path.open("rb")
-    except OSError as error:
-        refusal = refusal_of_os_error(error)
-        if refusal is None:
-            raise
-        raise refusal from None
 
 
 def text_chunks(file: ByteSource, encoding: str, limits: Limits, delimiter: str | None = None) -> Iterator[Chunk]:

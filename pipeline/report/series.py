@@ -23,7 +23,7 @@ from pipeline.core.limits import Limits
 from pipeline.core.load_series import load_csv
 from pipeline.core.requests import OPERATORS_FIELDS
 from pipeline.core.series_batch import Layout, lists_of
-from pipeline.core.text_chunks import open_source
+from pipeline.core.sources import open_source
 from pipeline.elements import Receipt
 from pipeline.errors import RecordError
 from pipeline.results import FileResult, Results

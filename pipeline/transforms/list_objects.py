@@ -8,15 +8,9 @@ from dataclasses import dataclass
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from pipeline.core.messages import (
-    IgnoredError,
-    Message,
-    Rules,
-    message_letter,
-    notification_of,
-)
+from pipeline.core.messages import Message, Rules, message_letter, notification_of
 from pipeline.elements import DeadLetter, Request
-from pipeline.errors import RecordError
+from pipeline.errors import IgnoredError, RecordError
 from pipeline.metrics import NAMESPACE, count_failure
 
 BAD = "bad"

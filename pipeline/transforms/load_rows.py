@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
+from pipeline.core.process_request import load_rows
 from pipeline.destination import Destination, open_output
 from pipeline.elements import Outcome
 
@@ -44,8 +45,7 @@ class _LoadOne(beam.DoFn):
         self._destination = destination
 
     def process(self, outcome: Outcome) -> Iterator[Outcome]:
-        open_output(self._destination).load_rows([outcome])
-        yield outcome
+        yield from load_rows([outcome], open_output(self._destination))
 
 
 class _LoadAll(beam.DoFn):
@@ -55,5 +55,4 @@ class _LoadAll(beam.DoFn):
     def process(self, element: tuple[str, Iterable[Outcome]]) -> Iterator[Outcome]:
         # in one order, so that a retry names the same jobs
         outcomes = sorted(element[1], key=lambda outcome: outcome.request.key)
-        open_output(self._destination).load_rows(outcomes)
-        yield from outcomes
+        yield from load_rows(outcomes, open_output(self._destination))

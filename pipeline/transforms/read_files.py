@@ -43,7 +43,7 @@ class ReadFiles(beam.PTransform):
         outputs = (
             begin
             # deduplication by key spreads the requests anyway
-            | "ListFiles" >> beam.Create([(file.path, file.output) for file in self.files], reshuffle=False)
+            | "ListFiles" >> beam.Create([(file.path, file.output, file.named) for file in self.files], reshuffle=False)
             | "MakeRequests"
             >> beam.ParDo(_MakeRequest(self.spec, self.allowed, self.output))
             .with_output_types(Request, bad=DeadLetter)
@@ -57,16 +57,21 @@ class _MakeRequest(beam.DoFn):
         self._spec, self._allowed, self._output = spec, allowed, output
         self._requests = Metrics.counter(NAMESPACE, "requests")
 
-    def process(self, element: tuple[str, str]) -> Iterator[Request | beam.pvalue.TaggedOutput]:
-        file = InputFile(*element)
+    def process(self, element: tuple[str, str, bool]) -> Iterator[Request | beam.pvalue.TaggedOutput]:
+        file, folder = InputFile(*element), OutputFolder(Path(self._output))
         try:
-            request = request_for(file, ForecastSpec.from_json(self._spec), [Path(path) for path in self._allowed])
+            request = request_for(
+                file,
+                ForecastSpec.from_json(self._spec),
+                [Path(path) for path in self._allowed],
+                folder.keep_traceback,
+            )
         except RecordError as error:
             count_failure(error.code)
             letter: DeadLetter = stray_letter(file, error)
             yield beam.pvalue.TaggedOutput(BAD, letter)
             return
         if file.is_manifest:
-            OutputFolder(Path(self._output)).remove_stray_dead_letter(file.path)
+            folder.remove_stray_dead_letter(file.path)
         self._requests.inc()
         yield request

@@ -10,14 +10,9 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from pipeline.core.messages import (
-    IgnoredError,
-    Message,
-    Rules,
-    message_letter,
-)
+from pipeline.core.messages import Message, Rules, message_letter
 from pipeline.elements import DeadLetter, Request
-from pipeline.errors import RecordError
+from pipeline.errors import IgnoredError, RecordError
 from pipeline.metrics import NAMESPACE, count_failure
 
 BAD = "bad"

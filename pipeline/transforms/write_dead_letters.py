@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
+from pipeline.core.process_request import write_dead_letters
 from pipeline.destination import Destination, open_output
 from pipeline.elements import DeadLetter, Outcome
 from pipeline.metrics import count_failure
@@ -55,10 +56,11 @@ class _WriteLetters(beam.DoFn):
         self._destination = destination
 
     def process(self, outcome: Outcome) -> Iterator[Outcome]:
-        for letter in open_output(self._destination).write_dead_letters(outcome):
+        written, letters = write_dead_letters(outcome, open_output(self._destination))
+        for letter in letters:
             if not outcome.failure or outcome.parts:  # those of a file that could not be read are counted already
                 count_failure(letter.code)
-        yield outcome
+        yield written
 
 
 class _WriteStray(beam.DoFn):

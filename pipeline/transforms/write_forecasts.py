@@ -12,6 +12,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import SetRuntimeState, SetStateSpec, TimerSpec, on_timer
 
+from pipeline.core.process_request import publish, write_block
 from pipeline.destination import Destination, open_output
 from pipeline.elements import ForecastBlock, Outcome
 from pipeline.metrics import NAMESPACE
@@ -55,7 +56,7 @@ class _WriteBlock(beam.DoFn):
         self._rows = Metrics.counter(NAMESPACE, "rows")
 
     def process(self, block: ForecastBlock) -> Iterator[Outcome | beam.pvalue.TaggedOutput]:
-        part = open_output(self._destination).write_block(block)
+        part = write_block(block, open_output(self._destination))
         self._series.inc(len(block.batch))
         self._rows.inc(len(block.batch.column("yhat").flatten()))
         # A request of one part has nothing to wait for.
@@ -109,4 +110,4 @@ class _Publish(beam.DoFn):
         self._destination = destination
 
     def process(self, outcome: Outcome) -> Iterator[Outcome]:
-        yield open_output(self._destination).publish(outcome)
+        yield publish(outcome, open_output(self._destination))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
+from pipeline.core.process_request import write_receipt
 from pipeline.destination import Destination, open_output
 from pipeline.elements import Outcome, Receipt
 from pipeline.metrics import NAMESPACE
@@ -44,7 +45,7 @@ class _WriteReceipt(beam.DoFn):
         self._failed = Metrics.counter(NAMESPACE, "series_failed")
 
     def process(self, outcome: Outcome) -> Iterator[Receipt]:
-        receipt = open_output(self._destination).write_receipt(outcome)
+        receipt = write_receipt(outcome, open_output(self._destination))
         self._statuses[receipt.status].inc()
         self._forecast.inc(receipt.series_forecast)
         self._failed.inc(receipt.series_failed)

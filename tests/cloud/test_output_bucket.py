@@ -18,7 +18,7 @@ import pytest
 from pipeline.cloud import clients, objects, retry
 from pipeline.cloud.objects import live_version
 from pipeline.cloud.output_bucket import OutputBucket
-from pipeline.core import load_series, row_store
+from pipeline.core import row_store
 from pipeline.core.limits import Limits
 from pipeline.core.process_request import forecast, load_blocks, process, unreadable
 from pipeline.elements import Request
@@ -143,7 +143,7 @@ def test_a_forecast_of_another_file_or_of_nobody_is_not_overwritten(stage: Stage
 
 
 def test_many_parts_are_composed_and_removed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load_series, "BLOCK_SERIES", {"native": 1, "stan": 1})
+    monkeypatch.setattr(row_store, "BLOCK_SERIES", {"native": 1, "stan": 1})
     output = prepared(stage)
     for name in ("big.csv", "big.csv.gz"):
         request = request_for(stage, name, stores(70))
@@ -174,7 +174,7 @@ def test_many_parts_are_composed_and_removed(stage: Stage, monkeypatch: pytest.M
 def test_a_crash_between_any_two_steps_is_mended_by_doing_it_again(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load_series, "BLOCK_SERIES", {"native": 2, "stan": 2})
+    monkeypatch.setattr(row_store, "BLOCK_SERIES", {"native": 2, "stan": 2})
     output = prepared(stage)
     request = request_for(stage, "a.csv", stores(5))
     calls = ("write_block", "publish", "load_rows", "write_dead_letters", "write_receipt")
@@ -200,7 +200,7 @@ def test_a_crash_between_any_two_steps_is_mended_by_doing_it_again(
 
 def test_a_large_file_goes_through_work_files(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(row_store, "SPILL_BYTES", 2000)
-    monkeypatch.setattr(load_series, "BLOCK_SERIES", {"native": 2, "stan": 2})
+    monkeypatch.setattr(row_store, "BLOCK_SERIES", {"native": 2, "stan": 2})
     output = OutputBucket(stage.output, "", batch=False)
     request = request_for(stage, "a.csv", stores(5))
     blocks = list(load_blocks(request, Limits(), output))
@@ -216,7 +216,7 @@ def test_a_large_file_goes_through_work_files(stage: Stage, monkeypatch: pytest.
 
 
 def test_what_a_crash_left_half_removed_is_done_all_the_same(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load_series, "BLOCK_SERIES", {"native": 2, "stan": 2})
+    monkeypatch.setattr(row_store, "BLOCK_SERIES", {"native": 2, "stan": 2})
     output = prepared(stage)
     request = request_for(stage, "a.csv", stores(5))
     parts = [output.write_block(forecast(b, Limits(), output)) for b in load_blocks(request, Limits(), output)]

@@ -15,7 +15,7 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import LoadedCsv, load_csv, resolve_reference
 from pipeline.core.read_csv import Rows
-from pipeline.core.row_store import RowStore
+from pipeline.core.row_store import BlockSizes, RowStore
 from pipeline.core.series_batch import lists_of, series_id
 from pipeline.errors import RecordError
 
@@ -57,9 +57,10 @@ def test_rows_in_any_order_come_back_as_they_were_written(ids: list[str], seed: 
 @given(series=st.integers(1, 700), rows=st.integers(1, 4000), seed=st.integers(0, 1000), extras=st.integers(0, 2))
 def test_work_files_give_back_what_memory_would(series: int, rows: int, seed: int, extras: int, tmp_path: Path) -> None:
     random = np.random.default_rng(seed)
+    sizes = BlockSizes(series=64, row=16 + 8 * extras, future=0, forecast=1)
     stores = [
-        RowStore(tmp_path / "memory", extras, 50, 64),
-        RowStore(tmp_path / "disk", extras, 50, 64, spill_bytes=1000),
+        RowStore(tmp_path / "memory", extras, 50, sizes),
+        RowStore(tmp_path / "disk", extras, 50, sizes, spill_bytes=1000),
     ]
     for start in range(0, rows, 500):
         n = min(500, rows - start)
@@ -131,9 +132,8 @@ def test_extra_columns_span_history_and_horizon(tmp_path: Path) -> None:
     assert lists_of(batch, "extra_temp")[0].tolist() == [d / 2 for d in range(1, 28)]
 
 
-def test_blocks_are_bounded_in_series_and_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_store, "BLOCK_ROWS", 100)
-    store = RowStore(tmp_path, 0, 1000, 256)
+def test_blocks_are_bounded_in_series_and_bytes(tmp_path: Path) -> None:
+    store = RowStore(tmp_path, 0, 1000, BlockSizes(series=256, row=1, future=0, forecast=1, most=100))
     codes = np.repeat(np.arange(200), np.r_[np.full(100, 30), np.full(99, 1), 500])
     n = len(codes)
     store.add(Rows(codes, np.arange(n), np.ones(n), np.arange(n), np.empty((n, 0))))
@@ -142,8 +142,22 @@ def test_blocks_are_bounded_in_series_and_rows(tmp_path: Path, monkeypatch: pyte
     assert [first for first, _ in blocks[1:]] == [last for _, last in blocks[:-1]]
     assert (blocks[0][0], blocks[-1][1]) == (0, 200)
     for first, last in blocks:
-        assert last - first <= row_store.BLOCK_SERIES["native"]
+        assert last - first <= 256
         assert store.counts[first:last].sum() <= 100 or last - first == 1
+    assert store.spilled, "a series that is larger than a block travels by reference"
+
+
+def test_blocks_are_bounded_by_what_comes_of_them(tmp_path: Path) -> None:
+    spec = ForecastSpec(horizon=100_000, level="50,80")
+    sizes = BlockSizes.of(spec, 0)
+    store = RowStore(tmp_path, 0, 1000, sizes)
+    codes = np.repeat(np.arange(300), 5)
+    store.add(Rows(codes, np.arange(1500), np.ones(1500), np.arange(1500), np.empty((1500, 0))))
+    store.finish(300)
+    assert not store.spilled
+    most = max(last - first for first, last in store.blocks())
+    assert 1 < most * 100_000 * 8 * 6 <= sizes.most  # dates, forecast, two ends of two intervals
+    assert len(store.blocks()) == -(-300 // most)
 
 
 def test_an_id_may_begin_with_what_looks_like_a_byte_order_mark(tmp_path: Path) -> None:

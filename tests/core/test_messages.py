@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.messages import (
-    IgnoredError,
     Message,
     ObjectVersion,
     Rules,
@@ -23,7 +22,7 @@ from pipeline.core.messages import (
     resent,
 )
 from pipeline.elements import Request
-from pipeline.errors import RecordError
+from pipeline.errors import IgnoredError, RecordError
 
 RULES = Rules("{}", (), "gs://out/daily")
 TIME = "2024-05-01T12:00:00Z"

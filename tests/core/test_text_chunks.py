@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.core import sources
 from pipeline.core import text_chunks as tc
 from pipeline.core.limits import Limits
 from pipeline.errors import RecordError
@@ -80,17 +81,17 @@ def test_several_gzip_members_are_one_file() -> None:
     ],
 )
 def test_errors_that_are_the_owners_become_refusals(error: OSError, code: str) -> None:
-    refusal = tc.refusal_of_os_error(error)
+    refusal = sources.refusal_of_os_error(error)
     assert refusal is not None
     assert refusal.code == code
 
 
 def test_an_error_of_the_system_is_no_refusal() -> None:
-    assert tc.refusal_of_os_error(OSError(5, "input/output error")) is None
+    assert sources.refusal_of_os_error(OSError(5, "input/output error")) is None
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for path, code in ((tmp_path / "gone.csv", "SOURCE_GONE"), (tmp_path, "SOURCE_IS_DIRECTORY")):
         with pytest.raises(RecordError) as refusal:
-            tc.open_source(path)
+            sources.open_source(path)
         assert refusal.value.code == code

@@ -15,6 +15,9 @@ from pipeline.core.model.solver import MAXIMUM
 from pipeline.core.model.structure import Seasonality, holiday_columns
 from pipeline.errors import RecordError
 
+MOST = 1e150  # of a parameter: products of two are still numbers
+MOST_SECONDS = 4e11  # from 1970, or between two dates: more than there are from the year 1 to 9999
+
 
 class _Seasonality(BaseModel):
     period: float = Field(gt=0, allow_inf_nan=False)
@@ -26,8 +29,8 @@ class _Seasonality(BaseModel):
 
 class _Regressor(BaseModel):
     prior_scale: float = Field(gt=0)
-    mu: float = Field(allow_inf_nan=False)
-    std: float = Field(allow_inf_nan=False)
+    mu: float = Field(ge=-MOST, le=MOST)
+    std: float = Field(ge=-MOST, le=MOST)
     mode: str = Field(pattern="^(additive|multiplicative)$")
 
 
@@ -45,10 +48,10 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     growth: str = Field(pattern="^(linear|logistic|flat)$")
-    start: float = Field(allow_inf_nan=False)
-    t_scale: float = Field(gt=0, allow_inf_nan=False)
-    y_scale: float = Field(gt=0, allow_inf_nan=False)
-    y_min: float = Field(0.0, allow_inf_nan=False)
+    start: float = Field(ge=-MOST_SECONDS, le=MOST_SECONDS)
+    t_scale: float = Field(gt=0, le=MOST_SECONDS)
+    y_scale: float = Field(gt=0, le=MOST)
+    y_min: float = Field(0.0, ge=-MOST, le=MOST)
     scaling: str = Field("absmax", pattern="^(absmax|minmax)$")
     logistic_floor: bool
     changepoints_t: list[float]
@@ -76,7 +79,7 @@ def from_prophet_json(text: str) -> FittedSeries:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
         raise _bad(f"{where}: {fault['msg']}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise _bad(str(error)) from None
 
 
@@ -113,8 +116,8 @@ def _fitted(model: _Model) -> FittedSeries:
     p = {name: np.array(value, dtype=np.float64) for name, value in model.params.model_dump().items()}
     if any(value.ndim != 2 or len(value) != 1 for value in p.values()):
         raise ValueError("it has more than one draw of its parameters (mcmc_samples)")
-    if not all(np.isfinite(value).all() for value in p.values()):
-        raise ValueError("its parameters are not finite")
+    if not all((np.abs(value) <= MOST).all() for value in (*p.values(), np.array(model.changepoints_t))):
+        raise ValueError("its parameters are not finite, or too large")  # NaN is not at most anything
     number = sum(2 * s.fourier_order for s in seasonalities) + len(columns) + len(names)
     beta = p["beta"] if number else np.empty((1, 0))
     if beta.shape[1] != number or p["delta"].shape[1] != len(model.changepoints_t):

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.io_faults import does_io
 from pipeline.core.model.fit import FittedSeries
-from pipeline.core.model.prophet_json import from_prophet_json
+from pipeline.core.model.prophet_json import MOST, from_prophet_json
 from pipeline.core.model.structure import HolidayColumn, Seasonality
 from pipeline.errors import RecordError
 
@@ -70,7 +71,7 @@ def series_of_table(table: pa.Table) -> dict[str, FittedSeries]:
         table.validate(full=True)
         spec = ForecastSpec.from_json(metadata[b"spec"].decode())
         return {row["series_id"]: _series(row, spec) for row in table.to_pylist()}
-    except (ValueError, KeyError, TypeError, pa.ArrowInvalid) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, pa.ArrowException) as error:
         raise bad_model(f"The table of models cannot be used: {error}") from None
 
 
@@ -80,8 +81,8 @@ def _series(row: dict[str, object], spec: ForecastSpec) -> FittedSeries:
     holidays = tuple(HolidayColumn(**{**fields, "days": tuple(fields["days"])}) for fields in structure["holidays"])
     arrays: dict[str, Any] = {name: np.array([row[name]], dtype=np.float64) for name in (*_NUMBERS, *_LISTS)}
     integers: dict[str, Any] = {name: np.array([row[name]], dtype=np.int64) for name in _INTEGERS}
-    if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise ValueError(f"the parameters of {row['series_id']!r} are not finite")
+    if not all((np.abs(array) <= MOST).all() for array in arrays.values()):  # NaN is not
+        raise ValueError(f"the parameters of {row['series_id']!r} are not finite, or too large")
     width = sum(2 * s.fourier_order for s in seasonalities) + len(holidays) + len(spec.regressors)
     fitted = FittedSeries(np.zeros(1, np.int64), spec, seasonalities, holidays, **arrays, **integers)
     if fitted.beta.shape != (1, width) or fitted.delta.shape != fitted.changepoints_t.shape:
@@ -89,6 +90,7 @@ def _series(row: dict[str, object], spec: ForecastSpec) -> FittedSeries:
     return fitted
 
 
+@does_io(OSError)
 def read_models(source: Path, output: str, part: int, names: Sequence[str]) -> list[FittedSeries | None]:
     """Return the models of some series, None where there is none.
 
@@ -105,7 +107,10 @@ def read_models(source: Path, output: str, part: int, names: Sequence[str]) -> l
     if single.is_file():
         if len(names) > 1:
             raise bad_model(f"{single.name} is the model of one series, and the file has more.")
-        return [from_prophet_json(single.read_text())]
+        try:
+            return [from_prophet_json(single.read_text())]
+        except UnicodeDecodeError:
+            raise bad_model(f"{single.name} is not text.") from None
     own = model_table_path(source, output, part)
     others = sorted(own.parent.glob("part-*.arrow"))
     if not others:
@@ -116,7 +121,7 @@ def read_models(source: Path, output: str, part: int, names: Sequence[str]) -> l
         with pa.OSFile(str(path)) as file:
             try:
                 table = pa.ipc.open_file(file).read_all()
-            except pa.ArrowInvalid as error:
+            except pa.ArrowException as error:
                 raise bad_model(f"{path.name} is no table of models: {error}") from None
         keep = pa.compute.is_in(table.column("series_id"), pa.array(sorted(wanted), pa.string()))
         kept = table.filter(keep)
@@ -135,6 +140,7 @@ def bad_model(message: str) -> RecordError:
     )
 
 
+@does_io(OSError)
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file that appears whole, by a rename."""
     path.parent.mkdir(parents=True, exist_ok=True)

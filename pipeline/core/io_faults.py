@@ -1,0 +1,91 @@
+"""Exceptions of the places that are read and written, told apart from our own faults.
+
+A place marks what it raises itself: a disk that is full, a server that does not answer. Such an exception is always
+raised, so that the runner, or the person, tries again. Whatever else is raised while a request is carried out, and is
+no RecordError, nobody foresaw: that is our own fault, and costs that file or series only (internal_error.py).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+from pipeline.errors import DoneError, IgnoredError, RecordError, SupersededError
+
+_MARK = "from_a_place"
+NO_FAULT = (RecordError, SupersededError, DoneError, IgnoredError)
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+def mark_as_io(error: BaseException) -> None:
+    """Mark an exception as one of a place."""
+    if not isinstance(error, NO_FAULT):
+        setattr(error, _MARK, True)
+
+
+def is_io(error: BaseException | None) -> bool:
+    """Return whether an exception, or one that led to it, came from a place."""
+    while error is not None:
+        if getattr(error, _MARK, False):
+            return True
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return False
+
+
+@contextmanager
+def io(*kinds: type[Exception]) -> Iterator[None]:
+    """Mark exceptions of some kinds, by default all, that are raised within."""
+    try:
+        yield
+    except kinds or (Exception,) as error:  # noqa: B030 - a tuple of classes
+        mark_as_io(error)
+        raise
+
+
+def does_io(*kinds: type[Exception]) -> Callable[[F], F]:
+    """Mark exceptions of some kinds that a function raises; not for generators, whose callers' would be marked too."""
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def marked(*arguments: Any, **named: Any) -> Any:
+            with io(*kinds):
+                return function(*arguments, **named)
+
+        return cast(F, marked)
+
+    return decorate
+
+
+def place(*kinds: type[Exception]) -> Callable[[type[T]], type[T]]:
+    """Mark exceptions of some kinds that a class' public methods raise, but for generators and context managers."""
+
+    def decorate(cls: type[T]) -> type[T]:
+        for name, method in list(vars(cls).items()):
+            public = inspect.isfunction(method) and not name.startswith("_")
+            if public and not inspect.isgeneratorfunction(inspect.unwrap(method)):
+                setattr(cls, name, does_io(*kinds)(method))
+        return cls
+
+    return decorate
+
+
+class MarkedSource:
+    """A source whose exceptions are marked. Parsing streams from storage, so that they come up in its midst."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return at most `size` bytes, and none at the end."""
+        with io():
+            data: bytes = self._source.read(size)
+        return data
+
+    def version(self) -> str:
+        """Return the version of what was read, once all of it is."""
+        with io():
+            return str(self._source.version())

@@ -1,0 +1,116 @@
+"""Where bytes are read from: local files, and what a place gives out. Opened, checked, hashed."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+from typing import IO, Protocol
+
+from pipeline.errors import RecordError
+
+
+class ByteSource(Protocol):
+    """What bytes are read from: an open file, or something like one."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return at most `size` bytes, and none at the end."""
+        ...
+
+
+class Source(ByteSource, Protocol):
+    """A CSV that is read."""
+
+    def version(self) -> str:
+        """Return the version of what was read, once all of it is."""
+        ...
+
+
+class HashingReader:
+    """Reads a file and hashes what it reads, so that the content forecast is the content named."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes."""
+        data = self._file.read(size)
+        self._hash.update(data)
+        return data
+
+    def version(self) -> str:
+        """Return the SHA-256 of the whole content, as content_version does; what is left is read."""
+        while self.read(1 << 20):
+            pass
+        return self._hash.hexdigest()
+
+
+def open_source(path: Path) -> BufferedReader:
+    """Open a local file for reading.
+
+    Raises:
+        RecordError: if it is gone, forbidden, or not a regular file.
+    """
+    try:
+        return _open_regular(path)
+    except OSError as error:
+        refusal = refusal_of_os_error(error)
+        if refusal is None:
+            raise
+        raise refusal from None
+
+
+def content_version(path: Path) -> str:
+    """Return the SHA-256 of a local file's content, read in pieces.
+
+    Raises:
+        RecordError: if it cannot be opened; see open_source.
+        OSError: if it cannot be read.
+    """
+    with open_source(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _open_regular(path: Path) -> BufferedReader:
+    # without waiting: a FIFO is opened only once somebody writes to it
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    mode = os.fstat(file.fileno()).st_mode
+    if not stat.S_ISREG(mode):
+        file.close()
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise _not_a_file()
+    return file
+
+
+def _not_a_file() -> RecordError:
+    return RecordError(
+        "SOURCE_NOT_A_FILE",
+        "This is a pipe, a socket or a device, not a file.",
+        "Copy what comes out of it into a file.",
+    )
+
+
+def refusal_of_os_error(error: OSError) -> RecordError | None:
+    """Return the owner's fault that an error on opening a file stands for, or None if it is the system's."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+        return RecordError("SOURCE_GONE", "The file is not there.", "Check the path; upload it again if it is gone.")
+    if isinstance(error, IsADirectoryError):
+        return RecordError(
+            "SOURCE_IS_DIRECTORY",
+            "This is a folder, not a file.",
+            "Name the files in it, for example with a pattern such as folder/*.csv.",
+        )
+    if isinstance(error, PermissionError):
+        return RecordError(
+            "SOURCE_FORBIDDEN",
+            "The file may not be read.",
+            "Give the user who runs the pipeline the right to read it.",
+        )
+    if error.errno in (errno.ENXIO, errno.ENODEV):  # a socket, or a device that is not there
+        return _not_a_file()
+    return None
