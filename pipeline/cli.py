@@ -6,7 +6,8 @@ import difflib
 import importlib
 import sys
 
-from pipeline import __version__
+from pipeline import __version__, logs
+from pipeline.terminal import carried_out, complain, say
 
 COMMANDS = {
     "forecast": "forecast CSV files on this machine, without Beam",
@@ -49,28 +50,24 @@ exit codes: 0 all is forecast; 3 done, but something could not be forecast; 2 th
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; return its exit code."""
-    argv = sys.argv[1:] if argv is None else argv
+    return carried_out(lambda: _main(sys.argv[1:] if argv is None else argv))
+
+
+def _main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
-        print(HELP, end="")
+        say(HELP, end="")
         return 0 if argv else 2
     if argv[0] == "--version":
-        print(f"dropcast {__version__}")
+        say(f"dropcast {__version__}")
         return 0
     if argv[0] not in COMMANDS:
         near = difflib.get_close_matches(argv[0], COMMANDS, 1)
         meant = f"did you mean {near[0]}? " if near else ""
-        print(f"dropcast: there is no command {argv[0]!r}; {meant}There are {', '.join(COMMANDS)}.", file=sys.stderr)
+        complain(f"dropcast: there is no command {argv[0]!r}; {meant}There are {', '.join(COMMANDS)}.")
         return 2
     command = importlib.import_module(f"pipeline.commands.{argv[0]}")
-    try:
-        code: int = command.main(argv[1:])
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        sys.stderr.close()
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 1
+    logs.set_up_for_command()
+    code: int = command.main(argv[1:])
     return code
 
 

@@ -23,6 +23,7 @@ from pipeline.core.output_folder import BusyError, OutputFolder
 from pipeline.core.summary import describe, describe_counts, exit_code_of_counts, outcome_of
 from pipeline.metrics import NAMESPACE
 from pipeline.options import OptionsError, Settings, add_run_arguments, settings_from, unknown_options, with_underscores
+from pipeline.terminal import say
 
 THREADS = 4  # of one worker process on Dataflow
 # Of a worker with two processes, each of which may hold four files of 64 MB at once (docs/performance.md: 0.6 GB each).
@@ -64,7 +65,7 @@ def run(argv: list[str]) -> int:
                 folder.forget_run()
     except BusyError as error:
         raise OptionsError([f"--output: {error}; wait for it, or choose another folder"]) from None
-    print(describe(outcome, settings.output))
+    say(describe(outcome, settings.output))
     return outcome.exit_code
 
 
@@ -91,7 +92,7 @@ def _run_between_buckets(options: PipelineOptions, settings: Settings) -> int:
     try:
         result.wait_until_finish()
     except KeyboardInterrupt:
-        print("Interrupted. What was not done yet is found by `dropcast reconcile`.")
+        say("Interrupted. Run `dropcast reconcile` to finish the rest.")
         return 0
     if not settings.destination.batch:
         return 0
@@ -99,7 +100,7 @@ def _run_between_buckets(options: PipelineOptions, settings: Settings) -> int:
         found.key.metric.name: found.committed
         for found in result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
     }
-    print(describe_counts(counts, settings.destination.path))
+    say(describe_counts(counts, settings.destination.path))
     return exit_code_of_counts(counts)
 
 

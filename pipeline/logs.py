@@ -6,6 +6,8 @@ import json
 import logging
 import sys
 
+from pipeline.core.plain_text import printable
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -21,6 +23,22 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields, default=str)
 
 
+class PlainFormatter(logging.Formatter):
+    """Formats a record for a person: in one line, without a traceback, which is kept elsewhere."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line."""
+        return printable(f"{record.levelname} {record.getMessage()}")
+
+
+def set_up_for_command() -> None:
+    """Send warnings to standard error in plain words."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter())
+    logging.getLogger("pipeline").handlers = [handler]
+    logging.getLogger("pipeline").propagate = False
+
+
 def set_up() -> None:
     """Send this project's logs, and everyone's warnings, to standard error.
 
@@ -28,10 +46,12 @@ def set_up() -> None:
     """
     terminal = sys.stderr.isatty()
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s") if terminal else JsonFormatter())
+    handler.setFormatter(PlainFormatter() if terminal else JsonFormatter())
     # Beam says on import that Google's clients are not installed; nothing here needs them.
     handler.addFilter(lambda record: "apitools not found" not in record.getMessage())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("pipeline").setLevel(logging.WARNING if terminal else logging.INFO)
+    ours = logging.getLogger("pipeline")
+    ours.handlers, ours.propagate = [], True  # as they were before set_up_for_command
+    ours.setLevel(logging.WARNING if terminal else logging.INFO)

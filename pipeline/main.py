@@ -10,13 +10,17 @@ import sys
 
 from pipeline import logs
 from pipeline.options import OptionsError, add_run_arguments
+from pipeline.terminal import carried_out, complain, say
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the pipeline as a program; return its exit code."""
-    argv = sys.argv[1:] if argv is None else argv
+    return carried_out(lambda: _main(sys.argv[1:] if argv is None else argv))
+
+
+def _main(argv: list[str]) -> int:
     if {"-h", "--help"} & set(argv):
-        parser().print_help()
+        say(parser().format_help(), end="")
         return 0
     logs.set_up()
     from pipeline import launch  # imports Beam, which takes seconds, and logs at once
@@ -24,11 +28,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return launch.run(argv)
     except OptionsError as error:
-        print("\n".join(error.lines), file=sys.stderr)
+        complain(error.lines)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 1
 
 
 def parser() -> argparse.ArgumentParser:

@@ -219,6 +219,7 @@ class Tables:
         for number in itertools.count():
             job_id = f"dropcast_{table}_{name}_{number}"
             job = self._job(job_id)
+            ours = job is None
             if job is None:
                 if tried:
                     time.sleep(JOB_WAIT * 2**tried)
@@ -241,7 +242,7 @@ class Tables:
                 job.result(retry=retrying(), timeout=None)
             except exceptions.GoogleAPICallError:
                 job.reload(retry=retrying(), timeout=CALL)
-                if (job.error_result or {}).get("reason") == "invalid":  # what is loaded is at fault, and stays so
+                if ours and (job.error_result or {}).get("reason") == "invalid":  # so it would be the next time
                     raise LoadRefusedError(_told(job.error_result)) from None
                 if not job.error_result or tried >= JOB_TRIES:  # the answer failed, not the job; or it is time to tell
                     raise

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from pipeline.options import OptionsError, add_model_arguments, unknown_options, with_underscores
+from pipeline.terminal import complain
 
 
 def parser_for(name: str, description: str, example: str, usage: str) -> argparse.ArgumentParser:
@@ -32,7 +32,7 @@ def parsed(parser: argparse.ArgumentParser, argv: list[str]) -> dict[str, Any]:
 
 def refuse(error: OptionsError) -> int:
     """Print what is wrong with a command and return its exit code."""
-    print("\n".join(error.lines), file=sys.stderr)
+    complain(error.lines)
     return 2
 
 

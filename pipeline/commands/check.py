@@ -16,13 +16,17 @@ from pipeline.commands.forecast import copies_of_streams
 from pipeline.commands.places import local_path
 from pipeline.core.calendars import format_date
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.internal_error import InternalErrors, contained
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import LoadedCsv, load_csv
+from pipeline.core.plain_text import printable
 from pipeline.core.requests import InputFile, request_for
 from pipeline.core.series_batch import lists_of
 from pipeline.core.sources import open_source
+from pipeline.core.spec_limits import refuse_costly
 from pipeline.errors import RecordError
 from pipeline.options import spec_from
+from pipeline.terminal import say
 
 SHOWN = 10
 
@@ -61,13 +65,13 @@ def main(argv: list[str]) -> int:
         path = Path(copies_of_streams([given], Path(scratch))[0])
         findings = check_file(path, spec, limits, Path(scratch) / "work")
     findings["file"] = arguments["file"]
-    print(json.dumps(findings, indent=2) if arguments["json"] else _described(findings))
+    say(json.dumps(findings, indent=2) if arguments["json"] else _described(findings))
     return 3 if findings["problems"] else 0
 
 
 def check_file(path: Path, spec: ForecastSpec, limits: Limits, work: Path) -> dict[str, Any]:
     """Return what would be done with a CSV, or with the CSV that a manifest names; see check_csv."""
-    manifest = InputFile(str(path.absolute()), path.name)
+    manifest = InputFile(str(path.absolute()), path.name, named=True)
     if not manifest.is_manifest:
         return check_csv(path, spec, limits, work)
     try:
@@ -86,20 +90,24 @@ def check_csv(path: Path, spec: ForecastSpec, limits: Limits, work: Path) -> dic
         limits: what it may cost.
         work: folder for the work files of a large file.
     """
+    errors = InternalErrors(str(path))
     try:
-        with open_source(path) as file:
+        refused = refuse_costly(spec, limits)
+        if refused is not None:
+            raise refused
+        with contained(errors), open_source(path) as file:
             loaded = load_csv(file, spec, limits, work)
     except RecordError as error:
         return {"problems": 1, "first_problems": [_problem("", error)]}
-    return _findings(loaded)
+    return _findings(loaded, errors)
 
 
-def _findings(loaded: LoadedCsv) -> dict[str, Any]:
+def _findings(loaded: LoadedCsv, errors: InternalErrors) -> dict[str, Any]:
     frequencies: Counter[str] = Counter()
     problems: list[dict[str, Any]] = []
     codes: Counter[str] = Counter()
     first, last, lengths, ahead = [], [], [], []
-    for batch in loaded.batches():
+    for batch in loaded.batches(errors):
         frequencies.update(name for name in batch.column("frequency").to_pylist() if name is not None)
         for dates, future in zip(lists_of(batch, "ds"), lists_of(batch, "future"), strict=True):
             if len(dates):
@@ -174,11 +182,11 @@ def _described(findings: dict[str, Any]) -> str:
             ]
         lines += [f"  note: {note}" for note in findings["notes"]]
     if not findings["problems"]:
-        return "\n".join([*lines, "  no problems"])
+        return "\n".join(printable(line) for line in [*lines, "  no problems"])
     lines.append(f"  {findings['problems']:,} problem{'s' if findings['problems'] > 1 else ''}:")
     for problem in findings["first_problems"]:
         about = f"series {problem['series']!r}: " if problem["series"] else ""
         lines += [f"    {problem['code']}  {about}{problem['message']}", f"        {problem['hint']}"]
     if findings["problems"] > len(findings["first_problems"]):
         lines.append(f"    ... and {findings['problems'] - len(findings['first_problems']):,} more")
-    return "\n".join(lines)
+    return "\n".join(printable(line) for line in lines)

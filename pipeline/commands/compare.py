@@ -22,10 +22,12 @@ from pipeline.core.forecast_csv import level_text
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import load_csv
+from pipeline.core.plain_text import printable
 from pipeline.core.sources import open_source
 from pipeline.core.summary import DEAD_LETTERED, DONE
 from pipeline.errors import RecordError
 from pipeline.options import spec_from
+from pipeline.terminal import say
 
 if TYPE_CHECKING:
     from pipeline.core.compare import Comparison
@@ -74,9 +76,9 @@ def main(argv: list[str]) -> int:
         return refuse(error)
     if arguments["json"]:
         series = [{key: _plain(value) for key, value in dataclasses.asdict(one).items()} for one in found]
-        print(json.dumps({"file": arguments["file"], "series_in_file": total, "series": series}, indent=2))
+        say(json.dumps({"file": arguments["file"], "series_in_file": total, "series": series}, indent=2))
     else:
-        print("\n".join(_described(arguments["file"], total, found, spec)))
+        say("\n".join(printable(line) for line in _described(arguments["file"], total, found, spec)))
     return DEAD_LETTERED if any(one.fault for one in found) or not found else DONE
 
 

@@ -9,6 +9,7 @@ import shtab
 
 from pipeline.cli import COMMANDS
 from pipeline.commands import OptionsError, parsed, parser_for, refuse
+from pipeline.terminal import say
 
 SHELLS = ("bash", "zsh", "tcsh")
 _FILES = ("FILE", "HISTORY", "FORECAST", "INBOX", "OUTBOX", "DIR", "PATTERN")
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> int:
             raise OptionsError([f"SHELL: must be one of {', '.join(SHELLS)} (given: {shell!r})"])
     except OptionsError as error:
         return refuse(error)
-    print(shtab.complete(_whole_parser(), shell))
+    say(shtab.complete(_whole_parser(), shell))
     return 0
 
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
 from pipeline.commands.sending import needs_clients
-from pipeline.commands.terminal import coloured
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.naming import INTERNAL
 from pipeline.core.output_folder import BusyError, OutputFolder
+from pipeline.core.plain_text import printable
 from pipeline.core.process_request import process
 from pipeline.core.summary import DEAD_LETTERED, RunOutcome, describe
 from pipeline.destination import Destination, open_output
@@ -25,6 +25,7 @@ from pipeline.elements import DeadLetter
 from pipeline.errors import DoneError, RecordError
 from pipeline.forecast_files import forecast_files, workers_worth_while
 from pipeline.options import Settings, settings_from
+from pipeline.terminal import complain, say
 
 STDIN = "stdin.csv"
 
@@ -100,7 +101,7 @@ def _between_buckets(settings: Settings, as_json: bool, quiet: bool) -> int:
         request = candidate.request
         if isinstance(request, RecordError):
             refused += 1
-            print(f"{request.code}  {candidate.source}: {request}\n    {request.hint}", file=sys.stderr)
+            complain([printable(f"{request.code}  {candidate.source}: {request}"), printable(f"    {request.hint}")])
         elif request is not None:
             try:
                 receipt = process(request, settings.limits, output)
@@ -111,13 +112,13 @@ def _between_buckets(settings: Settings, as_json: bool, quiet: bool) -> int:
             letters += output.dead_letters(request.key) if receipt.status in ("failed", "partial") else []
     outcome = RunOutcome(tuple(receipts), tuple(letters))
     if as_json:
-        print(outcome.to_json())
+        say(outcome.to_json())
     elif outcome.letters or not quiet:
-        print(coloured(describe(outcome, place.path)))
+        say(describe(outcome, place.path))
         if before:
-            print(f"{before:,} done before (dropcast reconcile --again does them anew).")
+            say(f"{before:,} done before (dropcast reconcile --again does them anew).")
         if not receipts and not before and not refused:
-            print("No object matches.")
+            say("No object matches.")
     return DEAD_LETTERED if refused else outcome.exit_code
 
 
@@ -159,8 +160,9 @@ def _run(settings: Settings, arguments: dict[str, object], to_stdout: bool) -> i
                 path = settings.output / str(receipt["output"])
                 with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
                     shutil.copyfileobj(file, sys.stdout.buffer)
+    tell = complain if to_stdout else say
     if arguments["json"]:
-        print(outcome.to_json(), file=sys.stderr if to_stdout else sys.stdout)
+        tell(outcome.to_json())
     elif outcome.letters or not (quiet or to_stdout):
-        print(coloured(describe(outcome, settings.output)), file=sys.stderr if to_stdout else sys.stdout)
+        tell(describe(outcome, settings.output))
     return outcome.exit_code

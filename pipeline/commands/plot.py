@@ -11,9 +11,11 @@ from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_
 from pipeline.commands.places import local_path, options_of_forecast
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.plain_text import printable
 from pipeline.core.uris import is_uri
 from pipeline.errors import RecordError
 from pipeline.options import spec_from
+from pipeline.terminal import say
 
 
 def parser() -> argparse.ArgumentParser:
@@ -93,5 +95,5 @@ def _draw(arguments: dict[str, Any], scratch: Path) -> int:
         raise OptionsError([f"{error.code}  {name}: {error}", f"    {error.hint}"]) from None
     except OSError as error:
         raise OptionsError([f"--save: {target} cannot be written: {error.strerror}"]) from None
-    print(target)
+    say(printable(str(target)))
     return 0

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import shutil
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import duckdb
@@ -12,6 +15,7 @@ import duckdb
 from pipeline.commands import OptionsError, parsed, parser_for, refuse
 from pipeline.core.query import EXAMPLES, answer, connect
 from pipeline.core.tables import TABLES, VIEWS, view_sql
+from pipeline.terminal import say
 
 FORMATS = ("table", "csv", "json")
 
@@ -39,7 +43,7 @@ def main(argv: list[str]) -> int:
     except OptionsError as error:
         return refuse(error)
     if arguments["sql"] is None:
-        print(_overview())
+        say(_overview())
         return 0
     sql = sys.stdin.read() if arguments["sql"] == "-" else arguments["sql"]
     try:
@@ -47,20 +51,23 @@ def main(argv: list[str]) -> int:
     except FileNotFoundError as error:
         return refuse(OptionsError([f"--output: {error}"]))
     except duckdb.Error as error:
-        return refuse(OptionsError([f"SQL: {error}"]))
+        return refuse(OptionsError(f"SQL: {error}".split("\n")))
     return 0
 
 
 def _print(relation: duckdb.DuckDBPyRelation, form: str) -> None:
     if form == "table":
-        relation.show(max_width=None if sys.stdout.isatty() else 10_000)
+        drawn = io.StringIO()
+        with redirect_stdout(drawn):
+            relation.show(max_width=shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000)
+        say(drawn.getvalue().rstrip("\n"))
         return
     frame = relation.df()
     if form == "csv":
-        frame.to_csv(sys.stdout, index=False)
+        csv = frame.to_csv(index=False)
+        say(csv, end="") if sys.stdout.isatty() else sys.stdout.write(csv)  # as data it is left as it is
     else:
-        json.dump(json.loads(frame.to_json(orient="records", date_format="iso")), sys.stdout, indent=2)
-        print()
+        say(json.dumps(json.loads(frame.to_json(orient="records", date_format="iso")), indent=2))
 
 
 def _overview() -> str:

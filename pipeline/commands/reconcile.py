@@ -16,11 +16,13 @@ from pipeline.core.ledger import Candidate, candidates_in_folders
 from pipeline.core.messages import Rules, resent
 from pipeline.core.naming import MANIFEST_SUFFIX
 from pipeline.core.output_folder import BusyError, OutputFolder
+from pipeline.core.plain_text import printable
 from pipeline.core.requests import allowed_folders, list_inputs
 from pipeline.core.summary import DEAD_LETTERED, DONE
 from pipeline.core.uris import is_uri
 from pipeline.errors import RecordError
 from pipeline.options import spec_from
+from pipeline.terminal import say
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,7 +60,7 @@ def main(argv: list[str]) -> int:
         return refuse(OptionsError([f"--output: {error}"]))
     except OptionsError as error:
         return refuse(error)
-    print(f"{done} requests {'would be made' if arguments['dry_run'] else 'made'}.")
+    say(f"{done} requests {'would be made' if arguments['dry_run'] else 'made'}.")
     return DEAD_LETTERED if failed else DONE
 
 
@@ -78,7 +80,7 @@ def _lacking(arguments: dict[str, Any], output: str, spec: ForecastSpec, allowed
             continue
         if isinstance(request, RecordError):
             if (candidate.source, candidate.version) not in refused:
-                print(f"  {request.code} {candidate.source}: {request}")
+                say(printable(f"  {request.code} {candidate.source}: {request}"))
             continue
         place = (request.source, request.version, request.output)
         label = arguments["again"]

@@ -14,9 +14,11 @@ from pipeline.commands.sending import Sending, add_arguments, carry_out, checked
 from pipeline.core.ledger import Letters
 from pipeline.core.messages import kept_message, resent
 from pipeline.core.output_folder import BusyError
+from pipeline.core.plain_text import printable
 from pipeline.core.summary import DEAD_LETTERED, DONE
 from pipeline.core.uris import is_uri
 from pipeline.elements import DeadLetter, Request
+from pipeline.terminal import say
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,7 +49,7 @@ def main(argv: list[str]) -> int:
     except OptionsError as error:
         return refuse(error)
     would = "would be " if arguments["dry_run"] else ""
-    print(f"{sent} requests and {messages} messages {would}replayed.")
+    say(f"{sent} requests and {messages} messages {would}replayed.")
     return DEAD_LETTERED if failed else DONE
 
 
@@ -87,14 +89,14 @@ def _requests(arguments: dict[str, Any], output: str) -> Iterator[Sending]:
         request = Request(**json.loads(letter.request))
         rank = (ledger.age(request), request.attempt)
         if newest.get((request.source, request.output), rank) > rank:
-            print(f"  outdated: {request.source}#{request.version}, attempt {request.attempt}")
+            say(printable(f"  outdated: {request.source}#{request.version}, attempt {request.attempt}"))
             continue
         if done.get((request.source, request.output, request.version), set()) - {letters.key}:
-            print(f"  mended since, with other options: {request.source}")
+            say(printable(f"  mended since, with other options: {request.source}"))
             continue
         again, why_not = ledger.once_more(dataclasses.replace(request, attempt=request.attempt + 1))
         if again is None:
-            print(f"  {why_not}: {request.source}")
+            say(printable(f"  {why_not}: {request.source}"))
             continue
         yield Sending(again, resent(again) if is_uri(output) else None, partial(letters.mark, again.key))
 
@@ -106,10 +108,10 @@ def _send_messages(arguments: dict[str, Any], output: str) -> int:
         if letter.scope != "message":
             continue
         if not is_uri(output):
-            print(f"  mend it, then run `dropcast reconcile`: {letter.message}")
+            say(printable(f"  mend it, then run `dropcast reconcile`: {letter.message}"))
             continue
         if not arguments["topic"] and not arguments["dry_run"]:
-            print(f"  needs --topic: {letter.message}")
+            say(printable(f"  needs --topic: {letter.message}"))
             continue
         if not arguments["dry_run"]:
             from pipeline.cloud.topics import publish

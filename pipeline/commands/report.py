@@ -8,7 +8,9 @@ from pathlib import Path
 
 from pipeline.commands import OptionsError, parsed, parser_for, refuse
 from pipeline.commands.sending import needs_clients
+from pipeline.core.plain_text import printable
 from pipeline.core.uris import is_uri
+from pipeline.terminal import say
 
 MOST = 10_000
 
@@ -54,7 +56,7 @@ def main(argv: list[str]) -> int:
         return refuse(OptionsError([f"DIR: {error}"]))
     except OptionsError as error:
         return refuse(error)
-    print(target)
+    say(printable(str(target)))
     return 0
 
 

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands import OptionsError
-from pipeline.commands.terminal import coloured
 from pipeline.core.ledger import FolderLedger, Ledger
 from pipeline.core.naming import INTERNAL
 from pipeline.core.output_folder import OutputFolder
+from pipeline.core.plain_text import printable
 from pipeline.core.process_request import process
 from pipeline.core.uris import is_uri
 from pipeline.destination import Destination, open_output
 from pipeline.elements import Request
 from pipeline.errors import DoneError
 from pipeline.options import spec_from, wrong_forms
+from pipeline.terminal import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -124,7 +125,7 @@ def carry_out(sendings: Iterable[Sending], arguments: dict[str, Any], output: st
         for sending in sendings:
             request = sending.request
             if arguments["dry_run"]:
-                print(f"  would request {request.source}#{request.version} -> {request.output}")
+                say(printable(f"  would request {request.source}#{request.version} -> {request.output}"))
             elif arguments["topic"]:
                 from pipeline.cloud.topics import publish
 
@@ -137,7 +138,7 @@ def carry_out(sendings: Iterable[Sending], arguments: dict[str, Any], output: st
                 except DoneError:
                     continue  # by the pipeline, meanwhile
                 failed += receipt.status == "failed"
-                print(coloured(f"  {receipt.status:<10} {request.source} {receipt.code}".rstrip()))
+                say(printable(f"  {receipt.status:<10} {request.source} {receipt.code}".rstrip()))
                 sending.then()
             done += 1
     return done, failed

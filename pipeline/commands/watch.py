@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
-from pipeline.commands.terminal import coloured
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.inbox import Inbox
 from pipeline.core.limits import Limits
@@ -21,6 +19,7 @@ from pipeline.core.output_folder import BusyError, OutputFolder
 from pipeline.core.summary import DEAD_LETTERED, DONE, RunOutcome, told
 from pipeline.core.uris import is_uri
 from pipeline.options import Settings, spec_from, with_absolute_folders, wrong_forms
+from pipeline.terminal import complain, say
 from pipeline.watch_folder import Pass, WatchedFolder
 
 EVERY, EVERY_IN_BUCKETS = 0.5, 10.0  # seconds
@@ -134,13 +133,13 @@ class _Teller:
         self.exit_code = self.exit_code or outcome.exit_code
         now = datetime.now().astimezone().strftime("%H:%M:%S")
         for number, line in enumerate(told(outcome, self._output)):
-            print(coloured(f"{now if not number else ' ' * len(now)} {line}"), flush=True)
+            say(f"{now if not number else ' ' * len(now)} {line}")
 
 
 def _passes(step: Callable[[float], Pass], every: float, arguments: dict[str, Any], tell: _Teller) -> int:
     """Look again and again until told to end, or with --once until all is done."""
     if not arguments["once"]:
-        print(f"Watching {arguments['inbox']}, forecasts go to {arguments['outbox']}. Ctrl-C ends it.", flush=True)
+        say(f"Watching {arguments['inbox']}, forecasts go to {arguments['outbox']}. Ctrl-C ends it.")
     trouble, pause, patience = "", every, time.monotonic() + LONGEST_WAIT
     try:
         while True:
@@ -152,7 +151,7 @@ def _passes(step: Callable[[float], Pass], every: float, arguments: dict[str, An
                     raise
                 if str(error) != trouble:
                     trouble = str(error)
-                    print(f"{trouble}. See to it; it is tried again until it works.", file=sys.stderr, flush=True)
+                    complain(f"{trouble}. See to it; it is tried again until it works.")
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue
@@ -160,13 +159,13 @@ def _passes(step: Callable[[float], Pass], every: float, arguments: dict[str, An
                 if not found.unsettled:
                     return tell.exit_code
                 if time.monotonic() > patience:
-                    print(f"{found.unsettled} is still being written; it is left for the next time.", file=sys.stderr)
+                    complain(f"{found.unsettled} is still being written; it is left for the next time.")
                     return DEAD_LETTERED
             if not found.more:
                 time.sleep(max(every, min(found.looked / SHARE, LONGEST_PAUSE)))
     except KeyboardInterrupt:
-        print("Ended. What was not done yet is done when it is started again.", flush=True)
+        say("Ended. What was not done yet is done when it is started again.")
         return DONE
     except OSError as error:
-        print(f"{error}. See to it, and start it again.", file=sys.stderr)
+        complain(f"{error}. See to it, and start it again.")
         return 1

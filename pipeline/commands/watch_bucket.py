@@ -9,6 +9,7 @@ from pipeline.commands.sending import needs_clients
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.messages import Message, Rules, notification_of
+from pipeline.core.plain_text import printable
 from pipeline.core.problem_notes import SUFFIX, problem_note
 from pipeline.core.process_request import process
 from pipeline.core.summary import RunOutcome
@@ -17,6 +18,7 @@ from pipeline.destination import Destination, open_output
 from pipeline.elements import DeadLetter, Receipt, Request
 from pipeline.errors import DoneError, IgnoredError, RecordError
 from pipeline.options import settings_from
+from pipeline.terminal import say
 from pipeline.watch_folder import Pass
 
 
@@ -63,7 +65,8 @@ class _WatchedBucket:
                 self._seen.add(name)
                 continue
             except RecordError as error:
-                print(f"  {error.code}  {version.uri}: {error}\n      {error.hint}", flush=True)
+                say(printable(f"  {error.code}  {version.uri}: {error}"))
+                say(printable(f"      {error.hint}"))
                 self._seen.add(name)
                 continue
             done += self._forecast(request)

@@ -19,9 +19,16 @@ _ANYWHERE = (MemoryError, RecursionError)
 OWN_FAULTS = (Exception, SystemExit)  # a library may mean to end the process
 
 
-def own_fault(error: BaseException) -> bool:
-    """Return whether an exception is our own fault, and not a refusal, nor one of a place."""
-    return isinstance(error, OWN_FAULTS) and not isinstance(error, NO_FAULT) and not is_io(error)
+def own_fault(error: BaseException, arithmetic: bool = False) -> bool:
+    """Return whether an exception is our own fault, and not a refusal, nor one of a place.
+
+    Args:
+        error: what was raised.
+        arithmetic: whether it was raised where nothing is read or written: then even an OSError is our own.
+    """
+    if isinstance(error, NO_FAULT) or is_io(error) or (isinstance(error, OSError) and not arithmetic):
+        return False
+    return isinstance(error, OWN_FAULTS)
 
 
 def nowhere(error_id: str, text: str) -> str:

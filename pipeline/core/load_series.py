@@ -12,6 +12,7 @@ from pipeline.core.columns import id_of_each_row
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.internal_error import InternalErrors
 from pipeline.core.limits import Limits
+from pipeline.core.plain_text import printable
 from pipeline.core.read_csv import CsvReader
 from pipeline.core.row_store import BlockSizes, RowStore, read_work_file
 from pipeline.core.series_batch import Layout, reference_batch, series_batch, too_many_rows
@@ -102,7 +103,7 @@ def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path) -
     style = reader.final_style
     notes = []
     if reader.columns.unused:
-        notes.append("columns not used: " + ", ".join(reader.columns.unused))
+        notes.append("columns not used: " + ", ".join(map(printable, reader.columns.unused)))
     mixed = reader.mixed_offsets
     if "%z" in reader.style.format:
         notes.append("dates were turned into UTC")

@@ -42,7 +42,7 @@ def _pieces(
         with HEAVY_WORK.shared():
             return [do(first, last)]
     except OWN_FAULTS as error:
-        if not own_fault(error):
+        if not own_fault(error, arithmetic=True):
             raise
     if last - first > 1:
         middle = (first + last) // 2
@@ -52,7 +52,7 @@ def _pieces(
         try:
             return [do(first, last)]
         except OWN_FAULTS as error:
-            if not own_fault(error):
+            if not own_fault(error, arithmetic=True):
                 raise
             return [blamed(first, error)]
 

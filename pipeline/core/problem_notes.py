@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.core.naming import INTERNAL
+from pipeline.core.plain_text import printable
 from pipeline.elements import DeadLetter
 
 SUFFIX = ".problem.txt"
@@ -66,7 +67,7 @@ def problem_note(name: str, status: str, letters: Sequence[DeadLetter]) -> str:
     if len(letters) > SHOWN:
         lines.append(f"... and {len(letters) - SHOWN:,} more: {INTERNAL}/dead_letters/, or `dropcast query`")
     lines.append("This note goes away once the file is mended and dropped again.")
-    return "\n".join(lines) + "\n"
+    return "\n".join(printable(line) for line in lines) + "\n"
 
 
 def _told(letter: DeadLetter) -> list[str]:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import duckdb
+import pyarrow.dataset as ds
 import sqlglot
 
 from pipeline.core.naming import INTERNAL
-from pipeline.core.tables import TABLES, VIEWS, table_fields, view_sql
-
-_TYPES = {
-    "STRING": "VARCHAR", "INTEGER": "BIGINT", "FLOAT": "DOUBLE", "BOOLEAN": "BOOLEAN",
-    "TIMESTAMP": "TIMESTAMP WITH TIME ZONE",
-}  # fmt: skip
+from pipeline.core.tables import TABLES, VIEWS, table_schema, view_sql
 
 EXAMPLES = (
     ("the next days of each series", "SELECT series_id, forecast_timestamp, round(forecast_value, 1) AS forecast\n"
@@ -29,7 +24,8 @@ EXAMPLES = (
 def connect(output: Path) -> duckdb.DuckDBPyConnection:
     """Return a connection in which the tables of an output folder can be queried.
 
-    Only files in that folder can be read from it, and none written.
+    The tables are handed over as Arrow datasets, so that DuckDB itself needs no file, and may neither read nor write any:
+    nothing that it is asked can change that.
 
     Raises:
         FileNotFoundError: if there are no tables in the folder.
@@ -40,12 +36,11 @@ def connect(output: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     for table in TABLES:
-        connection.execute(f"CREATE VIEW {table} AS {_scan(internal / table, table)}")
+        connection.register(table, _table(internal / table, table))
     for view in VIEWS:
         connection.execute(f"CREATE VIEW {view} AS {portable(view_sql(view))}")
-    allowed = f"['{_literal(str(internal))}', '{_pattern(internal)}']"
-    connection.execute(f"SET allowed_directories = {allowed}")
     connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
     return connection
 
 
@@ -67,19 +62,8 @@ def portable(bigquery_sql: str) -> str:
     return str(sqlglot.transpile(bigquery_sql, read="bigquery", write="duckdb")[0])
 
 
-def _scan(folder: Path, table: str) -> str:
-    columns = table_fields(table)
-    if any(folder.glob("**/*.parquet")):
-        names = ", ".join(f'"{column["name"]}"' for column in columns)
-        return f"SELECT {names} FROM read_parquet('{_pattern(folder)}/**/*.parquet')"  # noqa: S608 - our own names
-    nothing = ", ".join(f'CAST(NULL AS {_TYPES[column["type"]]}) AS "{column["name"]}"' for column in columns)
-    return f"SELECT {nothing} WHERE false"
-
-
-def _pattern(folder: Path) -> str:
-    """Return a folder as part of a pattern: its own wildcards mean themselves."""
-    return _literal(re.sub(r"([*?\[])", r"[\1]", str(folder)))
-
-
-def _literal(text: str) -> str:
-    return text.replace("'", "''")
+def _table(folder: Path, table: str) -> ds.Dataset:
+    """Return a table's files as a dataset; columns that an older file lacks are empty."""
+    schema = table_schema(table)
+    paths = [str(path) for path in sorted(folder.glob("**/*.parquet"))]
+    return ds.dataset(paths, schema=schema, format="parquet") if paths else ds.dataset(schema.empty_table())

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.naming import INTERNAL
+from pipeline.core.plain_text import printable
 from pipeline.elements import DeadLetter, Receipt
 
 SHOWN = 20  # dead letters told in full
@@ -52,7 +53,8 @@ def outcome_of(receipts: Iterable[Receipt], letters: Iterable[DeadLetter]) -> Ru
 
 def told(outcome: RunOutcome, output: Path | str) -> list[str]:
     """Return what came of one file for a person, a line or more."""
-    lines = [line for row in outcome.receipts for line in _told(row, output).strip().split("\n")]
+    lines = [line for row in outcome.receipts for line in _told(row, output)]
+    lines[:1] = [line.strip() for line in lines[:1]]
     letters = _letters(outcome.letters)
     if len(outcome.letters) > SHOWN:
         letters.append(f"  ... and {len(outcome.letters) - SHOWN:,} more in {output}/{INTERNAL}/dead_letters")
@@ -61,7 +63,7 @@ def told(outcome: RunOutcome, output: Path | str) -> list[str]:
 
 def describe(outcome: RunOutcome, output: Path | str) -> str:
     """Return the summary of a run for a person."""
-    lines = [_told(row, output) for row in outcome.receipts]
+    lines = [line for row in outcome.receipts for line in _told(row, output)]
     if outcome.letters:
         lines += ["", "Not forecast:", *_letters(outcome.letters)]
         if len(outcome.letters) > SHOWN:
@@ -103,21 +105,19 @@ def _count(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
-def _told(row: dict[str, Any], output: Path | str) -> str:
+def _told(row: dict[str, Any], output: Path | str) -> list[str]:
     name = row["source"].rsplit("/", 1)[-1]
     name = row["output"] if row["output"].endswith(f"/{name}") else name  # with the folders that it lies in
-    name = name if name.isprintable() else repr(name)  # what a terminal would obey
     if row["status"] == "failed":
-        return f"  failed    {name}: {row['code']}"
+        return [printable(f"  failed    {name}: {row['code']}")]
     score = "" if row["score_mase"] is None else f", MASE {row['score_mase']:.2f}"
-    failed = (
-        f", {_count(row['series_failed'], 'series').replace('seriess', 'series')} not" if row["series_failed"] else ""
-    )
-    notes = "".join(f"\n            {note}" for note in row["notes"].split("\n") if note)
-    return (
+    failed = f", {row['series_failed']:,} series not" if row["series_failed"] else ""
+    lines = [
         f"  {row['status']:<9} {name}: {row['series_forecast']:,} series ({row['frequencies']}){failed}{score} "
-        f"-> {str(output).rstrip('/')}/{row['output']}{notes}"
-    )
+        f"-> {str(output).rstrip('/')}/{row['output']}",
+        *(f"            {note}" for note in row["notes"].split("\n") if note),
+    ]
+    return [printable(line) for line in lines]
 
 
 def _letters(letters: Iterable[DeadLetter]) -> list[str]:
@@ -125,4 +125,4 @@ def _letters(letters: Iterable[DeadLetter]) -> list[str]:
     for letter in list(letters)[:SHOWN]:
         about = f"series {letter.series_id!r} of " if letter.scope == "series" else ""
         lines += [f"  {letter.code}  {about}{letter.message}", f"      {letter.hint}"]
-    return lines
+    return [printable(line) for line in lines]

@@ -1,0 +1,141 @@
+"""The terminal, or whatever stands for it: all that a command tells a person goes through here."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pipeline.core.plain_text import printable
+
+_COLOURS = {"complete": "32", "partial": "33", "failed": "31", "superseded": "33"}
+_STATUS = re.compile(rf"^(\s*(?:\d\d:\d\d:\d\d )?\s*)({'|'.join(_COLOURS)})\b")
+_CODE = re.compile(r"^(\s*(?:\d\d:\d\d:\d\d )?\s*)([A-Z][A-Z_]{5,})(?=  )")
+FAILED = 1  # exit code of a command that could not be carried out
+
+
+class StdoutError(Exception):
+    """Standard output takes nothing any more; the text says why.
+
+    Args:
+        cause: what it raised.
+    """
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(f"standard output: {in_one_line(cause)}")
+        self.seen_enough = isinstance(cause, BrokenPipeError)  # the reader, such as head
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Print lines on standard output, with what became of a file, and codes, in colour on a terminal.
+
+    Colours are left out if NO_COLOR is set (https://no-color.org). Ends of lines are taken for ours: a line that has
+    foreign text in it goes through `printable` when it is made.
+
+    Raises:
+        StdoutError: if standard output is closed, or full.
+    """
+    text = printable(text, "\n\t")
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
+        text = "\n".join(_coloured(line) for line in text.split("\n"))
+    try:
+        print(text, end=end, flush=True)
+    except (OSError, ValueError) as error:
+        raise StdoutError(error) from None
+
+
+def complain(lines: str | Sequence[str]) -> None:
+    """Print text, or a list of single lines, on standard error; if that is closed, nobody is to be told."""
+    text = printable(lines, "\n") if isinstance(lines, str) else "\n".join(printable(line) for line in lines)
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        return
+
+
+def _coloured(line: str) -> str:
+    line = _STATUS.sub(lambda found: f"{found[1]}\033[{_COLOURS[found[2]]}m{found[2]}\033[0m", line)
+    return _CODE.sub(lambda found: f"{found[1]}\033[31m{found[2]}\033[0m", line)
+
+
+def in_one_line(error: BaseException) -> str:
+    """Return what is wrong with a file, a disk or a server, without a traceback."""
+    if isinstance(error, OSError) and error.strerror:
+        places = " -> ".join(str(place) for place in (error.filename, error.filename2) if place)
+        return f"{places}: {error.strerror}" if places else error.strerror
+    return f"{type(error).__name__}: {error}"
+
+
+def carried_out(command: Callable[[], int]) -> int:
+    """Carry out a command; return its exit code. What ends it early is told in one line."""
+    _open_closed_streams()
+    try:
+        code = command()
+        say("", end="")  # what is left to be written
+    except KeyboardInterrupt:
+        complain("interrupted")
+    except StdoutError as error:
+        _silence_stdout()
+        if not error.seen_enough:
+            complain(str(error))
+    except OSError as error:
+        complain(f"{in_one_line(error)}. Nothing is lost: run the command again once that is fixed.")
+    except Exception as error:  # noqa: BLE001 - a person is told of it, and where to read more
+        complain(_unforeseen(error))
+    else:
+        return code
+    return FAILED
+
+
+def _open_closed_streams() -> None:
+    """Have something behind each of the standard streams: of one that is closed, the next file would take the place."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
+    if sys.stdout is None:
+        sys.stdout = _Closed()
+
+
+class _Closed:
+    """Stands for a standard output that was closed before the command began."""
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, text: str) -> int:
+        if text:
+            raise OSError(errno.EBADF, "it is closed")
+        return 0
+
+    def flush(self) -> None:
+        return
+
+
+def _silence_stdout() -> None:
+    """Have what was not written go nowhere, instead of failing once more when Python ends."""
+    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 1)
+    os.close(devnull)
+
+
+def _unforeseen(error: Exception) -> str:
+    text = "".join(traceback.format_exception(error))
+    error_id = hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:12]
+    told = f"dropcast failed with an error of its own, {type(error).__name__}: error id {error_id}"
+    path = Path(tempfile.gettempdir()) / f"dropcast-error-{error_id}.txt"
+    try:
+        path.write_text(text, errors="backslashreplace")
+    except OSError:
+        return f"{told}."
+    return f"{told}. Its traceback is in {path}: please report it."
