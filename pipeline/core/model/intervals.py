@@ -30,7 +30,9 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 P_SPACING, R_SPACING = 0.125, 0.125  # of the lattice, in logarithms
-MOST_RATIO = 0.35  # the lattice holds to 0.2 % up to here; beyond, series are computed one by one
+# The lattice holds to 0.2 % up to these; beyond, series are computed one by one.
+MOST_RATIO = 0.35
+MOST_REACH = 10.0  # of a slope change at the first step by the last one, in units of sigma
 MOST_FREQUENCIES = 4_096  # terms of the sum
 ALL_STEPS = 48  # every step up to here is computed, then a geometric series of them
 MOST_SLOPE = 1e8  # a ratio above which sigma is nothing beside slope changes
@@ -171,7 +173,8 @@ class HalfWidths:
         """
         result = np.empty((len(self._levels), *r.shape))
         p = np.clip(p, 1e-9, 1.0)
-        jumpy = r.max(axis=1) > MOST_RATIO
+        most = r.max(axis=1)
+        jumpy = (most > MOST_RATIO) | (most * self._horizon > MOST_REACH)
         if not jumpy.all():
             result[:, ~jumpy] = self._from_lattice(p[~jumpy], r[~jumpy])
         for i in np.flatnonzero(jumpy).tolist():
