@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
+import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -36,6 +36,7 @@ from pipeline.core.io_faults import io
 from pipeline.core.naming import INTERNAL, receipts_place
 from pipeline.core.ndjson import from_ndjson, to_ndjson
 from pipeline.core.outcomes import SOFTWARE, block_summary, cut_of, failed_at, letters_of, receipt_of
+from pipeline.core.scratch import process_folder, scratch_folder
 from pipeline.core.series_batch import Layout
 from pipeline.core.tables import element_rows, forecast_rows, history_rows
 from pipeline.core.uris import folder_prefix, generation_number, split_uri, uri_of
@@ -161,7 +162,7 @@ class OutputBucket:
 
     def work(self, request: Request, load: str) -> Path:
         """Return a local folder for the work files of a large request."""
-        return Path(tempfile.gettempdir()) / f"dropcast-{load}"
+        return process_folder(os.getpid()) / f"load-{load}"
 
     def discard_work_files(self, request: Request, load: str) -> None:
         """Remove what this worker has of them."""
@@ -180,8 +181,8 @@ class OutputBucket:
     def work_file(self, request: Request, load: str, name: str) -> Iterator[Path]:
         """Return a copy of a work file."""
         blob = storage_client().bucket(self._bucket).blob(self._work_prefix(request, load) + name)
-        with tempfile.TemporaryDirectory(prefix="dropcast-") as folder:
-            path = Path(folder) / name
+        with scratch_folder() as folder:
+            path = folder / name
             with io():
                 blob.download_to_filename(str(path), **objects.OPTIONS)
             yield path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from pipeline.core.limits import Limits
 from pipeline.core.load_series import LoadedCsv, load_csv
 from pipeline.core.plain_text import printable
 from pipeline.core.requests import InputFile, request_for
+from pipeline.core.scratch import scratch_folder
 from pipeline.core.series_batch import lists_of
 from pipeline.core.sources import open_source
 from pipeline.core.spec_limits import refuse_costly
@@ -57,13 +57,13 @@ def main(argv: list[str]) -> int:
             raise OptionsError(problems)
     except OptionsError as error:
         return refuse(error)
-    with tempfile.TemporaryDirectory(prefix="dropcast-") as scratch:
+    with scratch_folder() as scratch:
         try:
-            given = str(local_path(arguments["file"], "FILE", Path(scratch)))
+            given = str(local_path(arguments["file"], "FILE", scratch))
         except OptionsError as error:
             return refuse(error)
-        path = Path(copies_of_streams([given], Path(scratch))[0])
-        findings = check_file(path, spec, limits, Path(scratch) / "work")
+        path = Path(copies_of_streams([given], scratch)[0])
+        findings = check_file(path, spec, limits, scratch / "work")
     findings["file"] = arguments["file"]
     say(json.dumps(findings, indent=2) if arguments["json"] else _described(findings))
     return 3 if findings["problems"] else 0

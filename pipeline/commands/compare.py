@@ -8,7 +8,6 @@ import json
 import math
 import statistics
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import load_csv
 from pipeline.core.plain_text import printable
+from pipeline.core.scratch import scratch_folder
 from pipeline.core.sources import open_source
 from pipeline.core.summary import DEAD_LETTERED, DONE
 from pipeline.errors import RecordError
@@ -67,9 +67,9 @@ def main(argv: list[str]) -> int:
             problems.append("--mcmc_samples, --models, --save_models: there is nothing to compare with them")
         if problems:
             raise OptionsError(problems)
-        with tempfile.TemporaryDirectory(prefix="dropcast-") as scratch:
-            path = local_path(arguments["file"], "FILE", Path(scratch))
-            total, found = _compared(path, spec, limits, int(arguments["most"]), Path(scratch) / "work")
+        with scratch_folder() as scratch:
+            path = local_path(arguments["file"], "FILE", scratch)
+            total, found = _compared(path, spec, limits, int(arguments["most"]), scratch / "work")
     except RecordError as error:
         return refuse(OptionsError([f"{error.code}  {arguments['file']}: {error}", f"    {error.hint}"]))
     except OptionsError as error:

@@ -7,7 +7,7 @@ import gzip
 import os
 import shutil
 import sys
-import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pipeline.core.naming import INTERNAL
 from pipeline.core.output_folder import BusyError, OutputFolder
 from pipeline.core.plain_text import printable
 from pipeline.core.process_request import process
+from pipeline.core.scratch import scratch_folder
 from pipeline.core.summary import DEAD_LETTERED, RunOutcome, describe
 from pipeline.destination import Destination, open_output
 from pipeline.elements import DeadLetter
@@ -59,12 +60,12 @@ def main(argv: list[str]) -> int:
         arguments = parsed(parser(), argv)
         if arguments["workers"] is not None and arguments["workers"] < 1:
             raise OptionsError([f"--workers: must be at least 1 (given: {arguments['workers']})"])
-        with tempfile.TemporaryDirectory(prefix="dropcast-") as scratch:
-            to_stdout = arguments["output"] == "-" or (arguments["files"] == ["-"] and arguments["output"] is None)
+        to_stdout = arguments["output"] == "-" or (arguments["files"] == ["-"] and arguments["output"] is None)
+        with scratch_folder() if to_stdout else nullcontext(Path()) as scratch:
             if to_stdout:
                 arguments["output"] = f"{scratch}/out"
             arguments["output"] = arguments["output"] or "forecasts"
-            copies = Path(scratch) if to_stdout else Path(arguments["output"]) / INTERNAL / "copies"
+            copies = scratch if to_stdout else Path(arguments["output"]) / INTERNAL / "copies"
             files = copies_of_streams(arguments["files"], copies)
             settings = settings_from(arguments, files)
             if settings.bucket is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from pipeline.commands.places import local_path, options_of_forecast
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.plain_text import printable
+from pipeline.core.scratch import scratch_folder
 from pipeline.core.uris import is_uri
 from pipeline.errors import RecordError
 from pipeline.options import spec_from
@@ -45,10 +45,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the command."""
-    with tempfile.TemporaryDirectory(prefix="dropcast-") as scratch:
+    with scratch_folder() as scratch:
         try:
             arguments = parsed(parser(), argv)
-            return _draw(arguments, Path(scratch))
+            return _draw(arguments, scratch)
         except OptionsError as error:
             return refuse(error)
 

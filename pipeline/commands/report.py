@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
 from pipeline.commands import OptionsError, parsed, parser_for, refuse
 from pipeline.commands.sending import needs_clients
 from pipeline.core.plain_text import printable
+from pipeline.core.scratch import scratch_folder
 from pipeline.core.uris import is_uri
 from pipeline.terminal import say
 
@@ -80,10 +80,10 @@ def report(place: str, title: str, most: int = MOST) -> bytes:
     from pipeline.report.series import series_of_file
     from pipeline.results import open_results
 
-    with tempfile.TemporaryDirectory(prefix="dropcast-") as scratch:
-        results = open_results(place, Path(scratch))
+    with scratch_folder() as scratch:
+        results = open_results(place, scratch)
         files = results.files()
         page = Page(title, files, results.strays(), most)
         for number, file in enumerate(files):
-            page.add(series_of_file(results, number, file, Path(scratch) / "work"))
+            page.add(series_of_file(results, number, file, scratch / "work"))
         return page.html()

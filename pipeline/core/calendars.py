@@ -292,8 +292,21 @@ def _infer_days(dates: Dates, steps: Dates, base: int) -> Calendar:
 
 
 def binomial_tail(most: int, trials: int, chance: float) -> float:
-    """Return the probability of at most `most` successes in `trials`, each of probability `chance`."""
-    return sum(math.comb(trials, n) * chance**n * (1 - chance) ** (trials - n) for n in range(min(most, trials) + 1))
+    """Return the probability of at most `most` successes in `trials`, each of probability `chance`.
+
+    In logarithms: the number of ways to choose successes is beyond all floats from some 1,030 trials on.
+    """
+    if most >= trials or chance <= 0:
+        return 1.0
+    if chance >= 1:
+        return 0.0
+    whole, success, failure = math.lgamma(trials + 1), math.log(chance), math.log1p(-chance)
+    logs = [
+        whole - math.lgamma(n + 1) - math.lgamma(trials - n + 1) + n * success + (trials - n) * failure
+        for n in range(most + 1)
+    ]
+    largest = max(logs, default=-math.inf)
+    return 0.0 if largest == -math.inf else math.exp(largest) * sum(math.exp(log - largest) for log in logs)
 
 
 def _refuse_rare_weekdays(dates: Dates, weekdays: npt.NDArray[np.int64]) -> None:

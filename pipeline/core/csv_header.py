@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 from pipeline.core.date_style import looks_like_dates
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.text_chunks import Chunk, end_of_first_row
+from pipeline.core.text_chunks import LONGEST_ROW, Chunk, end_of_first_row
 from pipeline.errors import RecordError
 
+csv.field_size_limit(2 * LONGEST_ROW)
 SAMPLE_ROWS = 300
 _SAMPLE_BYTES = 1 << 20
 ANNOUNCED = re.compile(rb'"?sep=([,;|\t])"?', re.IGNORECASE)  # a spreadsheet's first line may say "sep=;"
@@ -33,6 +34,36 @@ def first_record(chunks: Iterator[Chunk], delimiter: str | None) -> tuple[Chunk,
             end = end_of_first_row(data, delimiter) or len(data)
             return Chunk(line, data[:end]), Chunk(line + data.count(b"\n", 0, end), data[end:])
     raise RecordError("EMPTY_FILE", "The file has nothing but blank lines.", "Write a header and rows below it.")
+
+
+def parsed_rows(text: str, delimiter: str, line: int, skip_blanks: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Yield rows of text, blank ones too, each with the line on which it begins.
+
+    Args:
+        text: whole rows, or the beginning of some.
+        delimiter: what separates cells.
+        line: number of the first line.
+        skip_blanks: whether blanks after a delimiter are left out.
+
+    Raises:
+        RecordError: LINE_TOO_LONG if a cell is longer than any row should be.
+    """
+    reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=delimiter, skipinitialspace=skip_blanks)
+    before = 0
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise RecordError(
+                "LINE_TOO_LONG",
+                f"The row cannot be taken apart: {error}.",
+                "Check that this is a CSV with a row a line.",
+                line=line + before,
+            ) from None
+        if row is None:
+            return
+        yield line + before, row
+        before = reader.line_num
 
 
 def sniff_delimiter(record: Chunk, rest: Chunk, spec: ForecastSpec) -> str:
@@ -107,15 +138,11 @@ def sample_rows(body: Chunk, delimiter: str) -> tuple[list[list[str]], int]:
     first_line = body.line
     # a cell cut in two would pass for another kind of cell: the last row read from a part is left out
     part = body.data[:_SAMPLE_BYTES]
-    text = io.StringIO(part.decode(errors="ignore"), newline="\n")
-    reader = csv.reader(text, delimiter=delimiter)
-    before = 0
-    for row in reader:
+    for line, row in parsed_rows(part.decode(errors="ignore"), delimiter, body.line):
         if any(cell.strip() for cell in row):
             if not rows:
-                first_line = body.line + before
+                first_line = line
             rows.append(row)
-        before = reader.line_num
         if len(rows) == SAMPLE_ROWS:
             return rows, first_line
     return rows[:-1] if len(part) < len(body.data) else rows, first_line

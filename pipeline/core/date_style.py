@@ -317,11 +317,33 @@ def _fitting_formats(cells: list[str]) -> list[str]:
     """Return the usual formats that read every one of the cells."""
     found: dict[str, str] = {}  # May is a month in full and in short: one of the two is enough
     text = pa.array(cells)
-    for format_ in (day + time for day in _DAY_CODES for time in _TIME_CODES):
-        try:
-            datetime.strptime(cells[0], format_)  # only whether it can be read
-        except ValueError:
-            continue
-        if not DateStyle("format", format_).read(text)[1].any():
-            found.setdefault(format_.replace("%B", "%b"), format_)
+    for day in _DAY_CODES:
+        rest = _after_day(cells[0], day)
+        for time in _TIME_CODES if rest is not None else ():
+            format_ = day + time
+            if _may_be_written(str(rest), time) and not DateStyle("format", format_).read(text)[1].any():
+                found.setdefault(format_.replace("%B", "%b"), format_)
     return list(found.values())
+
+
+def _after_day(cell: str, day: str) -> str | None:
+    """Return what follows the day in a cell; None if the cell does not begin with a day in this format."""
+    try:
+        datetime.strptime(cell, day)  # only whether it can be read
+    except ValueError as error:
+        _, read, rest = str(error).partition("unconverted data remains: ")
+        return rest if read else None
+    return ""
+
+
+def _may_be_written(rest: str, time: str) -> bool:
+    """Return whether a time in this format may look so: each format that is tried has to be compiled first."""
+    mark = time[: time.index("%")] if time else ""
+    return (
+        rest.startswith(mark)
+        and rest[len(mark) : len(mark) + 1].isdigit() == bool(time)
+        and bool(re.search(r"\d:\d\d:\d\d", rest)) == ("%S" in time)
+        and bool(re.search(r"\d\.\d", rest)) == ("%f" in time)
+        and bool(re.search(r"[ap]m\b", rest, re.IGNORECASE)) == ("%p" in time)
+        and bool(re.search(r"[+-]\d\d:?\d\d|z$", rest, re.IGNORECASE)) == ("%z" in time)
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import stat
 from pathlib import Path, PurePosixPath
 
 from pipeline.errors import RecordError
@@ -51,7 +52,15 @@ def matching_files(pattern: str) -> list[Path]:
         return [base]
     names = glob.iglob(str(Path(*rest)), root_dir=base, recursive=True)  # noqa: PTH207 - Path.glob has no root that is literal
     found = (base / name for name in names)
-    return sorted(file for file in found if INTERNAL not in file.parts and not file.is_dir())
+    return sorted(file for file in found if INTERNAL not in file.parts and _may_be_file(file))
+
+
+def _may_be_file(path: Path) -> bool:
+    """Return whether a path is a regular file, or a link to none; not a folder, a pipe, a socket or a device."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return True  # why it cannot be read is told when it is
 
 
 def output_name(file: Path, pattern: str) -> str:

@@ -24,8 +24,8 @@ EXAMPLES = (
 def connect(output: Path) -> duckdb.DuckDBPyConnection:
     """Return a connection in which the tables of an output folder can be queried.
 
-    The tables are handed over as Arrow datasets, so that DuckDB itself needs no file, and may neither read nor write any:
-    nothing that it is asked can change that.
+    The tables are handed over as Arrow datasets, so that DuckDB itself needs no file, and may neither read nor write
+    any: nothing that it is asked can change that.
 
     Raises:
         FileNotFoundError: if there are no tables in the folder.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
-import io
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,16 +15,15 @@ from pyarrow import csv as pa_csv
 
 from pipeline.core.calendars import DAY
 from pipeline.core.columns import MISSING, WIDE_COLUMN, Columns, choose_columns, text_that_changes
-from pipeline.core.csv_header import ANNOUNCED, column_names, first_record, sample_rows, sniff_delimiter
+from pipeline.core.csv_header import ANNOUNCED, column_names, first_record, parsed_rows, sample_rows, sniff_delimiter
 from pipeline.core.date_style import DateStyle, recognise_dates
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.number_text import number_hint, read_numbers, refuse_ambiguous_points
 from pipeline.core.sources import ByteSource
-from pipeline.core.text_chunks import LONGEST_ROW, Chunk, text_chunks
+from pipeline.core.text_chunks import LONGEST_ROW, Chunk, text_chunks, too_long_line
 from pipeline.errors import RecordError, shorten
 
-csv.field_size_limit(2 * LONGEST_ROW)
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -97,8 +94,9 @@ class CsvReader:
             delimiter = delimiter or announced[1].decode()
             record, rest = first_record(itertools.chain((rest,), chunks), delimiter)
         delimiter = delimiter or sniff_delimiter(record, rest, spec)
-        text = io.StringIO(record.data.decode(), newline="\n")
-        names = next(csv.reader(text, delimiter=delimiter, skipinitialspace=True))
+        if len(record.data) > LONGEST_ROW:
+            raise too_long_line(record.line)
+        _, names = next(parsed_rows(record.data.decode(), delimiter, record.line, skip_blanks=True))
         header = column_names(names, record.line, spec)
         body = rest if spec.header else Chunk(record.line, record.data + rest.data)
         first_rows, sample_line = sample_rows(body, delimiter)
@@ -419,10 +417,5 @@ def _whole(table: pa.Table, name: str) -> pa.Array:
 
 def _record_lines(chunk: Chunk, delimiter: str) -> Ints:
     """Return the line on which each row of a chunk begins, where rows may span lines or be blank."""
-    reader = csv.reader(io.StringIO(chunk.data.decode(), newline="\n"), delimiter=delimiter)
-    lines, before = [], 0
-    for row in reader:
-        if row:
-            lines.append(chunk.line + before)
-        before = reader.line_num
+    lines = [line for line, row in parsed_rows(chunk.data.decode(), delimiter, chunk.line) if row]
     return np.asarray(lines, dtype=np.int64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import threading
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.model.prophet_object import prophet_model
 from pipeline.core.model.structure import given_changepoints
+from pipeline.core.scratch import scratch_folder
 from pipeline.core.series_batch import lists_of
 from pipeline.errors import RecordError, shorten
 
@@ -122,9 +122,9 @@ def fitted_prophet(
         raise changepoints_outside()
     model = prophet_model(spec, _regressor_name, _condition_name)
     try:
-        with tempfile.TemporaryDirectory(prefix="dropcast-") as folder:
+        with scratch_folder() as folder:
             quiet = {"show_progress": False} if spec.mcmc_samples else {}
-            model.fit(history, output_dir=folder, timeout=seconds, seed=SEED, **quiet)
+            model.fit(history, output_dir=str(folder), timeout=seconds, seed=SEED, **quiet)
         model.stan_backend.stan_fit = model.stan_fit = None
     except TimeoutError:
         raise RecordError(

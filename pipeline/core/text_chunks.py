@@ -250,6 +250,11 @@ def _unending_row(rest: bytes, line: int, quoted: re.Pattern[bytes]) -> RecordEr
             'Close it; a quote within quotes is written twice ("").',
             line=line + rest.count(b"\n", 0, opened),
         )
+    return too_long_line(line)
+
+
+def too_long_line(line: int) -> RecordError:
+    """Return the refusal of a line that is longer than any row of a table would be."""
     return RecordError(
         "LINE_TOO_LONG",
         f"A line has more than {LONGEST_ROW:,} bytes.",
