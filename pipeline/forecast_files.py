@@ -49,6 +49,9 @@ def forecast_files(
         show_progress: draw a progress bar on standard error.
         tell: is told what came of each file once that is written.
         put_off: codes of faults that pass by themselves: a file with one is left as it was, without a trace.
+
+    Raises:
+        OSError: if a file could not be read, or nothing be written, for reasons of the system.
     """
     files = _Files(settings, tell, put_off)
     written: dict[str, int] = {}
@@ -60,6 +63,8 @@ def forecast_files(
             written[key] = written.get(key, 0) + 1
             if written[key] == result.parts:
                 files.finish(publish(part, files.folder))
+    if files.trouble is not None:
+        raise files.trouble
     return outcome_of(files.receipts, files.letters)
 
 
@@ -83,6 +88,7 @@ class _Files:
         self.folder = OutputFolder(settings.output, settings.history)
         self.receipts: list[Receipt] = []
         self.letters: list[DeadLetter] = []
+        self.trouble: OSError | None = None  # the first one of a disk or its like: it is raised once the rest is done
         self._settings, self._tell, self._put_off = settings, tell, put_off
 
     def blocks(self) -> Iterator[SeriesBlock]:
@@ -99,6 +105,9 @@ class _Files:
                     self.letters.append(letter)
                     self._tell(RunOutcome((), (letter,)))
                 continue
+            except OSError as error:
+                self.trouble = self.trouble or error
+                continue
             if file.is_manifest:
                 self.folder.remove_stray_dead_letter(file.path)
             if request.key in seen:
@@ -111,6 +120,8 @@ class _Files:
                     shutil.rmtree(self.folder.work(request), ignore_errors=True)
                 else:
                     self.finish(unreadable(request, error))
+            except OSError as error:
+                self.trouble = self.trouble or error
 
     def finish(self, outcome: Outcome) -> None:
         """Write a request's dead letters and receipt."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import builtins
 import dataclasses
+import logging
 import os
+import re
 import signal
 import uuid
 
@@ -53,20 +56,48 @@ def run(argv: list[str]) -> int:
     options.view_as(SetupOptions).save_main_session = False  # the package is installed where it runs
     if settings.bucket is not None:
         return _run_between_buckets(options, settings)
+    return _run_in_folder(options, settings)
+
+
+def _run_in_folder(options: PipelineOptions, settings: Settings) -> int:
+    """Run the pipeline on this machine's files."""
+    for name in ("common", "worker", "portability"):  # what they tell of an exception is raised, too
+        logging.getLogger(f"apache_beam.runners.{name}").setLevel(logging.CRITICAL)
     settings = dataclasses.replace(settings, run=uuid.uuid4().hex[:12])
     folder = OutputFolder(settings.output, run=settings.run)
     try:
         with folder.for_us_alone():
+            folder.forget_runs()  # of those that were killed
             try:
                 with beam.Pipeline(options=options) as pipeline:
                     graph.build(pipeline, settings)
                 outcome = outcome_of(*folder.done_in_run())
             finally:
-                folder.forget_run()
+                folder.forget_runs()
     except BusyError as error:
         raise OptionsError([f"--output: {error}; wait for it, or choose another folder"]) from None
+    except RuntimeError as error:
+        within = _os_error_within(str(error), str(settings.output))
+        if within is None:
+            raise
+        raise within from None
     say(describe(outcome, settings.output))
     return outcome.exit_code
+
+
+def _os_error_within(text: str, place: str) -> OSError | None:
+    """Return the system's error, if that is what ended a pipeline: Beam raises it as the text of a traceback.
+
+    Args:
+        text: of the traceback.
+        place: what it is about, if it does not say.
+    """
+    raised = re.findall(r"^(?:\w+\.)*(\w+Error)(?:: (.*?))?(?: \[while running .*)?$", text, re.MULTILINE)
+    kind = getattr(builtins, raised[-1][0], None) if raised else None
+    if not (isinstance(kind, type) and issubclass(kind, OSError)):
+        return None
+    said = re.fullmatch(r"\[Errno (\d+)\] (.*?)(?:: '(.*)')?", raised[-1][1])
+    return OSError(int(said[1]), said[2], said[3] or place) if said else OSError(f"{place}: {raised[-1][1]}")
 
 
 def _run_between_buckets(options: PipelineOptions, settings: Settings) -> int:

@@ -66,10 +66,12 @@ def _coloured(line: str) -> str:
 
 def in_one_line(error: BaseException) -> str:
     """Return what is wrong with a file, a disk or a server, without a traceback."""
-    if isinstance(error, OSError) and error.strerror:
-        places = " -> ".join(str(place) for place in (error.filename, error.filename2) if place)
-        return f"{places}: {error.strerror}" if places else error.strerror
-    return f"{type(error).__name__}: {error}"
+    if not isinstance(error, OSError):
+        return f"{type(error).__name__}: {error}"
+    number = re.search(r"\[[Ee]rrno (\d+)\]", str(error.strerror or error))  # Arrow has it in its text
+    reason = os.strerror(int(number[1])) if number else error.strerror or str(error) or type(error).__name__
+    places = " -> ".join(str(place) for place in (error.filename, error.filename2) if place)
+    return f"{places}: {reason}" if places else reason
 
 
 def carried_out(command: Callable[[], int]) -> int:
@@ -87,7 +89,7 @@ def carried_out(command: Callable[[], int]) -> int:
     except OSError as error:
         complain(f"{in_one_line(error)}. Nothing is lost: run the command again once that is fixed.")
     except Exception as error:  # noqa: BLE001 - a person is told of it, and where to read more
-        complain(_unforeseen(error))
+        complain(unforeseen(error))
     else:
         return code
     return FAILED
@@ -129,7 +131,8 @@ def _silence_stdout() -> None:
     os.close(devnull)
 
 
-def _unforeseen(error: Exception) -> str:
+def unforeseen(error: Exception) -> str:
+    """Return what a person is told of an error of our own, and keep its traceback in a file."""
     text = "".join(traceback.format_exception(error))
     error_id = hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:12]
     told = f"dropcast failed with an error of its own, {type(error).__name__}: error id {error_id}"

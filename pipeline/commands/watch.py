@@ -19,7 +19,7 @@ from pipeline.core.output_folder import BusyError, OutputFolder
 from pipeline.core.summary import DEAD_LETTERED, DONE, RunOutcome, told
 from pipeline.core.uris import is_uri
 from pipeline.options import Settings, spec_from, with_absolute_folders, wrong_forms
-from pipeline.terminal import complain, say
+from pipeline.terminal import StdoutError, complain, in_one_line, say, unforeseen
 from pipeline.watch_folder import Pass, WatchedFolder
 
 EVERY, EVERY_IN_BUCKETS = 0.5, 10.0  # seconds
@@ -127,31 +127,43 @@ class _Teller:
 
     def __init__(self, output: Path | str) -> None:
         self._output = output
+        self._mute = False
         self.exit_code = DONE
 
     def __call__(self, outcome: RunOutcome) -> None:
         self.exit_code = self.exit_code or outcome.exit_code
         now = datetime.now().astimezone().strftime("%H:%M:%S")
         for number, line in enumerate(told(outcome, self._output)):
-            say(f"{now if not number else ' ' * len(now)} {line}")
+            self.say(f"{now if not number else ' ' * len(now)} {line}")
+
+    def say(self, line: str) -> None:
+        """Print a line; if that cannot be done, tell so once, and go on without."""
+        if self._mute:
+            return
+        try:
+            say(line)
+        except StdoutError as error:
+            self._mute = True
+            complain(f"{error}. Forecasting goes on.")
 
 
 def _passes(step: Callable[[float], Pass], every: float, arguments: dict[str, Any], tell: _Teller) -> int:
     """Look again and again until told to end, or with --once until all is done."""
     if not arguments["once"]:
-        say(f"Watching {arguments['inbox']}, forecasts go to {arguments['outbox']}. Ctrl-C ends it.")
+        tell.say(f"Watching {arguments['inbox']}, forecasts go to {arguments['outbox']}. Ctrl-C ends it.")
     trouble, pause, patience = "", every, time.monotonic() + LONGEST_WAIT
     try:
         while True:
             try:
                 found = step(time.monotonic())
                 trouble, pause = "", every
-            except OSError as error:  # the outbox is full, or may not be written to: that passes when somebody mends it
+            except Exception as error:
                 if arguments["once"]:
                     raise
-                if str(error) != trouble:
-                    trouble = str(error)
-                    complain(f"{trouble}. See to it; it is tried again until it works.")
+                told = in_one_line(error) if isinstance(error, OSError) else unforeseen(error)
+                if told != trouble:
+                    trouble = told
+                    complain(f"{trouble.rstrip('.')}. See to it; it is tried again until it works.")
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue
@@ -164,8 +176,8 @@ def _passes(step: Callable[[float], Pass], every: float, arguments: dict[str, An
             if not found.more:
                 time.sleep(max(every, min(found.looked / SHARE, LONGEST_PAUSE)))
     except KeyboardInterrupt:
-        say("Ended. What was not done yet is done when it is started again.")
+        tell.say("Ended. What was not done yet is done when it is started again.")
         return DONE
     except OSError as error:
-        complain(f"{error}. See to it, and start it again.")
+        complain(f"{in_one_line(error)}. See to it, and start it again.")
         return 1

@@ -61,16 +61,32 @@ def does_io(*kinds: type[Exception]) -> Callable[[F], F]:
 
 
 def place(*kinds: type[Exception]) -> Callable[[type[T]], type[T]]:
-    """Mark exceptions of some kinds that a class' public methods raise, but for generators and context managers."""
+    """Mark exceptions of some kinds that a class' public methods raise, but for generators and context managers.
+
+    An error that names no file, such as that of a full disk, gets the place's `root`, if it has one.
+    """
 
     def decorate(cls: type[T]) -> type[T]:
         for name, method in list(vars(cls).items()):
             public = inspect.isfunction(method) and not name.startswith("_")
             if public and not inspect.isgeneratorfunction(inspect.unwrap(method)):
-                setattr(cls, name, does_io(*kinds)(method))
+                setattr(cls, name, _named(does_io(*kinds)(method)))
         return cls
 
     return decorate
+
+
+def _named(method: F) -> F:
+    @functools.wraps(method)
+    def named(self: Any, *arguments: Any, **options: Any) -> Any:
+        try:
+            return method(self, *arguments, **options)
+        except OSError as error:
+            if error.errno is not None and error.filename is None and hasattr(self, "root"):
+                error.filename = str(self.root)
+            raise
+
+    return cast(F, named)
 
 
 class MarkedSource:

@@ -67,7 +67,8 @@ def narrowed_in_children(
     Args:
         rows: how many.
         do: does it in a child for the rows from the first to before the last.
-        blamed: returns what stands for the rows from the first to before the last, given how many children died.
+        blamed: returns what stands for the rows from the first to before the last, given how many children died of
+            them.
     """
     deaths = 0
 
@@ -81,7 +82,7 @@ def narrowed_in_children(
             except ChildDiedError:
                 deaths += 1
         if last - first == 1 or deaths >= MOST_DEATHS:
-            return [blamed(first, last, deaths)]
+            return [blamed(first, last, PROOF if last - first == 1 else deaths)]
         middle = (first + last) // 2
         return [*pieces(first, middle), *pieces(middle, last)]
 

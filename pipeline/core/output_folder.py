@@ -118,10 +118,10 @@ class OutputFolder:
                 letters += self.dead_letters(key)
         return receipts, letters
 
-    def forget_run(self) -> None:
-        """Remove the notes of this run."""
-        if self._run is not None:
-            shutil.rmtree(self._run, ignore_errors=True)
+    def forget_runs(self) -> None:
+        """Remove the notes of all runs; for whoever is alone here."""
+        for notes in (self._internal / "work").glob("run-*"):
+            shutil.rmtree(notes, ignore_errors=True)
 
     def new_load(self) -> str:
         """Return "": two runs at the same time want two folders."""

@@ -39,6 +39,7 @@ def connect(output: Path) -> duckdb.DuckDBPyConnection:
         connection.register(table, _table(internal / table, table))
     for view in VIEWS:
         connection.execute(f"CREATE VIEW {view} AS {portable(view_sql(view))}")
+    connection.execute("SET python_enable_replacements = false")  # nor variables of this program
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
