@@ -147,7 +147,9 @@ def _forecast(
     forecasts = engine.forecast(series, tuple(extras), spec, limits)
     if not spec.scored:
         return forecasts
-    shortened, rows, actual, scale = held_out(series, extras, spec.horizon)
+    at = series.schema.get_field_index("fault")
+    good = series.set_column(at, "fault", forecasts.column("fault"))  # what has no forecast gets no score
+    shortened, rows, actual, scale = held_out(good, extras, spec.horizon)
     bare = spec.model_copy(update={"level": (), "components": False})  # no intervals are needed
     predictions = engine.forecast(shortened, tuple(extras), bare, limits)
     forecast = np.asarray(predictions.column("fault").is_null())

@@ -101,8 +101,14 @@ def error_id_of(error: BaseException, key: str, series_id: str) -> str:
     return hashlib.sha256("\x1f".join((key, series_id, type(error).__name__, site)).encode()).hexdigest()[:12]
 
 
-def crashed(deaths: int) -> RecordError:
-    """Return the fault of a file or series that has ended the process that read or fitted it, time after time."""
+def crashed(deaths: int, about: str) -> RecordError:
+    """Return the fault of a file or series that has ended the process that read or fitted it, time after time.
+
+    Args:
+        deaths: how often.
+        about: what it was, for the log.
+    """
+    _log.error("CRASHED %s: its process ended without a word, %d times", about, deaths)
     return RecordError(
         "CRASHED",
         f"The process that did the work ended without a word, {deaths} times: it crashed, or ran out of memory.",

@@ -25,6 +25,7 @@ from pipeline.core.internal_error import crashed
 from pipeline.core.io_faults import io, is_io, mark_as_io
 
 PROOF = 3  # deaths of children that prove what they were doing to be the cause
+CHILD_START_SECONDS = 30.0  # that a child may take before it begins, on a busy machine
 _START = "import sys; sys.path[:] = {path!r}; from pipeline.core.isolation import be_child; be_child({fd})"
 _LONGEST_WORD = 2000  # characters of what a child said before it died
 
@@ -108,8 +109,12 @@ def _portable(error: BaseException) -> BaseException:
     return error
 
 
-def proven(function: Callable[..., Any], *arguments: Any) -> Any:
+def proven(about: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function in a child, and again if that dies.
+
+    Args:
+        about: what it is done for, for the log.
+        function, arguments: as for in_child.
 
     Raises:
         RecordError: CRASHED, if child after child died.
@@ -117,4 +122,4 @@ def proven(function: Callable[..., Any], *arguments: Any) -> Any:
     for _ in range(PROOF):
         with contextlib.suppress(ChildDiedError):
             return in_child(function, *arguments)
-    raise crashed(PROOF)
+    raise crashed(PROOF, about)

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.core.engine import bad_capacity, changepoints_outside
-from pipeline.core.forecast_batch import Forecasts, forecast_batch
+from pipeline.core.fit_cost import (
+    CHUNK_NUMBERS,
+    WATCHED_SECONDS,
+    design_numbers,
+    estimated_seconds,
+    fit_timeout,
+    too_costly,
+)
+from pipeline.core.forecast_batch import Forecasts, faulty_forecasts, forecast_batch
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.isolation import CHILD_START_SECONDS, in_child
 from pipeline.core.limits import Limits
 from pipeline.core.model.fit import FittedSeries, Histories, capacity, fit
 from pipeline.core.model.predict import components, intervals, predict
@@ -31,9 +41,59 @@ class NativeEngine:
     def forecast(
         self, series: pa.RecordBatch, extras: tuple[str, ...], spec: ForecastSpec, limits: Limits
     ) -> pa.RecordBatch:
-        """Forecast a block; see engine.Engine."""
-        block = SeriesArrays.of(series, extras, spec)
-        return forecast_fitted(series, block, fit_block(block, spec), spec)
+        """Forecast a block; see engine.Engine.
+
+        A series that costs too much is refused; one that costs seconds is fitted in a child, which has its time.
+        """
+        rows = np.diff(flat_list(series, "ds")[1])
+        refused = too_costly(rows, spec, limits)
+        watched = estimated_seconds(rows, spec) > WATCHED_SECONDS
+        watched &= rows > 0  # a series with a fault has none
+        apart = watched.copy()
+        apart[list(refused)] = True
+
+        def part(first: int, last: int) -> pa.RecordBatch:
+            some = series.slice(first, last - first)
+            if first in refused:
+                return faulty_forecasts(_with_fault(some, refused[first]), spec)
+            return _watched(some, extras, spec, limits) if watched[first] else forecast_light(some, extras, spec)
+
+        return pa.concat_batches([part(*ends) for ends in _chunks(design_numbers(rows, spec), apart)])
+
+
+def forecast_light(series: pa.RecordBatch, extras: tuple[str, ...], spec: ForecastSpec) -> pa.RecordBatch:
+    """Forecast series in this process, however long it takes."""
+    block = SeriesArrays.of(series, extras, spec)
+    return forecast_fitted(series, block, fit_block(block, spec), spec)
+
+
+def _watched(one: pa.RecordBatch, extras: tuple[str, ...], spec: ForecastSpec, limits: Limits) -> pa.RecordBatch:
+    """Forecast one series in a child, and stop it if it takes too long."""
+    try:
+        done: pa.RecordBatch = in_child(
+            forecast_light, one, extras, spec, seconds=limits.max_fit_seconds + CHILD_START_SECONDS
+        )
+    except TimeoutError:
+        return faulty_forecasts(_with_fault(one, fit_timeout(limits.max_fit_seconds)), spec)
+    return done
+
+
+def _with_fault(one: pa.RecordBatch, error: RecordError) -> pa.RecordBatch:
+    """Return a series with a fault."""
+    at = one.schema.get_field_index("fault")
+    return one.set_column(at, "fault", pa.array([error.to_json()], pa.string()))
+
+
+def _chunks(numbers: Ints, alone: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Yield ranges of series that are fitted together: those that are to be alone by themselves, others by size."""
+    first, size = 0, 0
+    for row, (own, apart) in enumerate(zip(numbers.tolist(), alone.tolist(), strict=True)):
+        if row > first and (apart or alone[first] or size + own > CHUNK_NUMBERS):
+            yield first, row
+            first, size = row, 0
+        size += own
+    if len(numbers) > first:
+        yield first, len(numbers)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -59,7 +59,7 @@ def load_blocks(request: Request, limits: Limits, output: Output) -> Iterator[Se
         output.refuse_taken_output(request)
     trusted = output.begin(request, LOADING)
     try:
-        yield from _read_blocks(request, limits, output) if trusted else proven(all_blocks, request, limits, output)
+        yield from _read_blocks(request, limits, output) if trusted else proven(f"request {request.key}", all_blocks, request, limits, output)
     finally:
         output.end(request, LOADING)
 
@@ -149,8 +149,7 @@ def forecast_rows(
             if spec.save_models is not None:
                 from pipeline.core.keep_models import save_models
 
-                at = series.schema.get_field_index("fault")
-                save_models(block, series.set_column(at, "fault", forecasts.column("fault")), layout, spec)
+                save_models(block, series.filter(forecasts.column("fault").is_null()), layout, spec)
         forecasts, model = _with_history(forecasts, series, output), engine.model
     except OWN_FAULTS as error:
         if not own_fault(error):
@@ -211,7 +210,8 @@ def _suspected(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBl
         return done.batch
 
     def blamed(first: int, last: int, deaths: int) -> pa.RecordBatch:
-        return _all_faulty(block.batch.slice(first, last - first), layout, spec, crashed(deaths), output)
+        about = f"request {block.request.key}, part {block.part}, series {first} to {last - 1}"
+        return _all_faulty(block.batch.slice(first, last - first), layout, spec, crashed(deaths, about), output)
 
     forecasts = narrowed_in_children(len(block.batch), do, blamed)
     return _finished(block, forecasts, models[0] if models else spec.solver, time.perf_counter() - start)

@@ -15,6 +15,7 @@ from cmdstanpy.utils import get_logger
 
 from pipeline.core.calendars import Dates
 from pipeline.core.engine import bad_capacity, changepoints_outside
+from pipeline.core.fit_cost import fit_timeout
 from pipeline.core.forecast_batch import Forecasts, forecast_batch
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
@@ -127,11 +128,7 @@ def fitted_prophet(
             model.fit(history, output_dir=str(folder), timeout=seconds, seed=SEED, **quiet)
         model.stan_backend.stan_fit = model.stan_fit = None
     except TimeoutError:
-        raise RecordError(
-            "FIT_TIMEOUT",
-            f"The fit took longer than {seconds:g} seconds.",
-            "Try again later, or ask the operator to raise --max_fit_seconds.",
-        ) from None
+        raise fit_timeout(seconds) from None
     except _UNFITTABLE as error:
         raise _fit_failed(error) from error
     return model, ahead.reset_index(drop=True)

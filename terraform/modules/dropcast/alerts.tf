@@ -121,6 +121,12 @@ resource "google_monitoring_alert_policy" "lines" {
       filter = "${local.receipts}=~\"^${var.name}(${local.streaming ? "" : "-nightly|"}-backfill)?$\" AND jsonPayload.message=~\"^(failed|partial) (gs://|message)\""
       hint   = "SELECT * FROM open_dead_letters. docs/run-book.md, Dead letters."
     }
+    own_faults = {
+      made   = true
+      title  = "a fault of its own cost a file or series its forecast"
+      filter = "${local.receipts}=~\"^${var.name}(-nightly|-backfill)?$\" AND jsonPayload.message=~\"^(INTERNAL_ERROR|CRASHED) \""
+      hint   = "A defect, or too little memory. docs/run-book.md, Faults of its own."
+    }
     unforecast = { # a file that fails again each night is not told of each night
       made   = local.nightly && local.streaming
       title  = "uploads had no forecast until the nightly job made it"

@@ -373,6 +373,7 @@ run "alerts_look_at_what_they_say" {
   assert {
     condition = { for name, policy in google_monitoring_alert_policy.lines : name => policy.conditions[0].condition_matched_log[0].filter } == {
       dead_letters = "resource.type=\"dataflow_step\" AND resource.labels.job_name=~\"^dropcast(-backfill)?$\" AND jsonPayload.message=~\"^(failed|partial) (gs://|message)\""
+      own_faults   = "resource.type=\"dataflow_step\" AND resource.labels.job_name=~\"^dropcast(-nightly|-backfill)?$\" AND jsonPayload.message=~\"^(INTERNAL_ERROR|CRASHED) \""
       unforecast   = "resource.type=\"dataflow_step\" AND resource.labels.job_name=\"dropcast-nightly\" AND jsonPayload.message=~\"^(complete|partial) gs://\""
       launch       = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"dropcast-nightly\" AND severity>=ERROR"
     }
@@ -398,7 +399,7 @@ run "by_night_alone" {
     error_message = "Only the batch job is asked for."
   }
   assert {
-    condition     = toset(keys(google_monitoring_alert_policy.levels)) == toset(["failed"]) && toset(keys(google_monitoring_alert_policy.lines)) == toset(["dead_letters", "launch"]) && length(google_monitoring_alert_policy.no_job) + length(google_monitoring_alert_policy.silence) == 0
+    condition     = toset(keys(google_monitoring_alert_policy.levels)) == toset(["failed"]) && toset(keys(google_monitoring_alert_policy.lines)) == toset(["dead_letters", "launch", "own_faults"]) && length(google_monitoring_alert_policy.no_job) + length(google_monitoring_alert_policy.silence) == 0
     error_message = "Where nothing streams, what waits for the night is no alarm."
   }
   assert {
