@@ -58,7 +58,8 @@ class NativeEngine:
                 return faulty_forecasts(_with_fault(some, refused[first]), spec)
             return _watched(some, extras, spec, limits) if watched[first] else forecast_light(some, extras, spec)
 
-        return pa.concat_batches([part(*ends) for ends in _chunks(design_numbers(rows, spec), apart)])
+        parts = [part(*ends) for ends in _chunks(design_numbers(rows, spec), apart)]
+        return pa.concat_batches(parts) if parts else forecast_light(series, extras, spec)
 
 
 def forecast_light(series: pa.RecordBatch, extras: tuple[str, ...], spec: ForecastSpec) -> pa.RecordBatch:
