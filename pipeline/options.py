@@ -18,6 +18,7 @@ from pipeline.core.forecast_spec import ForecastSpec, option_errors
 from pipeline.core.limits import Limits
 from pipeline.core.messages import Rules
 from pipeline.core.requests import OPERATORS_FIELDS, InputFile, allowed_folders, list_inputs
+from pipeline.core.spec_limits import LIMIT_OF_CODE, refuse_costly
 from pipeline.core.uris import folder_prefix, is_uri
 from pipeline.destination import Destination
 
@@ -173,6 +174,9 @@ def spec_from(arguments: dict[str, Any]) -> tuple[ForecastSpec, Limits, list[str
     problems: list[str] = []
     spec = _validated(ForecastSpec, arguments, problems)
     limits = _validated(Limits, arguments, problems)
+    refused = refuse_costly(spec, limits) if spec is not None and limits is not None else None
+    if refused is not None:
+        problems.append(f"--{LIMIT_OF_CODE[refused.code]}: {refused.message} {refused.hint}")
     return spec or ForecastSpec(), limits or Limits(), problems
 
 

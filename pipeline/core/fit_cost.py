@@ -20,7 +20,7 @@ Ints = npt.NDArray[np.int64]
 GRAM_SECONDS = 5e-10  # for each row and pair of columns
 ROTATION_SECONDS = 2e-7  # for each column cubed: eigenvectors, where columns nearly depend on each other
 NONLINEAR_ROUNDS = 20  # of Gauss and Newton, each with a Gram matrix of its own
-WATCHED_SECONDS = 1.0  # a fit that costs more is done in a child, which can be stopped
+WATCHED_SECONDS = 3.0  # a fit that costs more is done in a child, which can be stopped
 CHUNK_NUMBERS = 50_000_000  # of features of the dates of series that are fitted together
 MAX_DESIGN_NUMBERS = 200_000_000  # of those of one series: 1.6 GB
 

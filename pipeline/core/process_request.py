@@ -59,7 +59,11 @@ def load_blocks(request: Request, limits: Limits, output: Output) -> Iterator[Se
         output.refuse_taken_output(request)
     trusted = output.begin(request, LOADING)
     try:
-        yield from _read_blocks(request, limits, output) if trusted else proven(f"request {request.key}", all_blocks, request, limits, output)
+        yield from (
+            _read_blocks(request, limits, output)
+            if trusted
+            else proven(f"request {request.key}", all_blocks, request, limits, output)
+        )
     finally:
         output.end(request, LOADING)
 

@@ -8,6 +8,9 @@ from pipeline.errors import RecordError
 
 # Orders that Prophet takes for its own seasonalities, if they are not given (structure.py).
 DEFAULT_ORDERS = {"yearly": 10, "weekly": 3, "daily": 4}
+LIMIT_OF_CODE = {
+    "TOO_MANY_FEATURES": "max_features", "TOO_MANY_LEVELS": "max_levels", "FORECAST_TOO_LARGE": "max_outputs",
+}  # fmt: skip
 COUNTRY_HOLIDAYS = 60  # at least as many as a country's calendar has names
 
 
