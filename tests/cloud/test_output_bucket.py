@@ -18,10 +18,22 @@ import pytest
 from pipeline.cloud import clients, objects, retry
 from pipeline.cloud.objects import live_version
 from pipeline.cloud.output_bucket import OutputBucket
-from pipeline.core import row_store
+from pipeline.core import process_request, row_store
+from pipeline.core.forecast_batch import faulty_forecasts
+from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.process_request import forecast, load_blocks, process, unreadable
-from pipeline.elements import Request
+from pipeline.core.process_request import (
+    finish,
+    forecast,
+    load_blocks,
+    load_rows,
+    process,
+    unreadable,
+    write_dead_letters,
+    write_receipt,
+)
+from pipeline.core.series_batch import Layout, faulty_series
+from pipeline.elements import ForecastBlock, Request
 from pipeline.errors import DoneError, RecordError
 from tests.cloud.conftest import Stage, daily
 from tests.local_cloud.fault_proxy import FaultProxy, Rule
@@ -364,3 +376,133 @@ def test_tables_that_may_not_be_read_are_an_error_at_the_start(
     problems = Tables(stage.dataset).prepare(None)
     assert len(problems) == 4
     assert all("grant BigQuery Data Editor" in problem for problem in problems)
+
+
+def all_faulty(block: ForecastBlock, code: str = "INTERNAL_ERROR") -> ForecastBlock:
+    """Return a block as a try would have it for which memory did not suffice."""
+    spec, layout = ForecastSpec.from_json(block.request.spec), Layout.from_json(block.layout)
+    series = faulty_series(
+        block.batch.column("ids"), block.batch.column("fault"), RecordError(code, "No memory.", "Try again."), layout
+    )
+    return dataclasses.replace(block, batch=faulty_forecasts(series, spec))
+
+
+@pytest.mark.parametrize("batch", [False, True], ids=["streaming", "batch"])
+@pytest.mark.parametrize("series", [3, 5], ids=["one part", "several parts"])
+@pytest.mark.parametrize("first", ["good", "faulty"])
+def test_what_the_first_try_wrote_of_a_part_stands(
+    first: str, series: int, batch: bool, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_store, "BLOCK_SERIES", {"native": 3, "stan": 3})
+    output = prepared(stage, batch)
+    request = request_for(stage, "a.csv", stores(series))
+    for faulty in (first == "faulty", first != "faulty"):  # the second has another opinion, of which nothing may come
+        blocks = [forecast(block, Limits(), output) for block in load_blocks(request, Limits(), output)]
+        assert len(blocks) == (1 if series == 3 else 2)
+        blocks[0] = all_faulty(blocks[0]) if faulty else blocks[0]
+        outcomes = [output.write_block(block) for block in blocks]
+    receipt, letters = finish(output.publish(outcomes[-1]), output)
+    failed = 3 if first == "faulty" else 0
+    assert (receipt.series_forecast, receipt.series_failed) == (series - failed, failed)
+    assert sum(letter.scope == "series" for letter in letters) == failed
+    assert stage.count("latest_forecasts") == receipt.rows == 3 * (series - failed)
+    blob = stage.object("f/a.csv")
+    assert (blob is None) == (failed == series)
+    if blob is not None:
+        assert blob.download_as_text().count("\n") == 1 + 3 * (series - failed)
+
+    def left() -> list[str]:  # but for what the reading that crashed has left, for the lifecycle rule
+        names = stage.names("f/_dropcast/work/")
+        return [name for name in names if {"first", "markers", blocks[0].load} & set(name.split("/"))]
+
+    assert left() == []
+    if receipt.status == "failed":  # that may be tried again
+        return
+    late = [output.write_block(block) for block in blocks]
+    again, _ = finish(output.publish(late[-1]), output)
+    assert again == receipt, "once there is a receipt it stands, whoever is late"
+    assert stage.count("latest_forecasts") == receipt.rows
+    assert left() == []
+
+
+def test_a_marker_makes_a_request_suspect_and_its_child_does_the_work(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = prepared(stage)
+    request = request_for(stage, "a.csv", daily())
+    assert output.begin(request, "load")
+    assert not output.begin(request, "load")
+    assert output.begin(request, "part-000000")
+    children: list[str] = []
+    real = process_request.in_child
+
+    def counted(function: Callable[..., object], *arguments: object) -> object:
+        children.append(function.__name__)
+        return real(function, *arguments)
+
+    monkeypatch.setattr(process_request, "in_child", counted)
+    monkeypatch.setattr("pipeline.core.isolation.in_child", counted)
+    assert process(request, Limits(), output).status == "complete"
+    assert children == ["all_blocks", "forecast_rows"]
+    assert stage.names("f/_dropcast/work/") == []
+
+
+def test_a_fault_of_ours_costs_one_request_its_forecast(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = prepared(stage)
+    good, bad = request_for(stage, "good.csv", daily()), request_for(stage, "bad.csv", daily(1))
+    real = process_request.load_csv
+
+    def broken(source: object, *arguments: object) -> object:
+        if source.read(0) == b"" and "bad" in str(source._source._blob.name):  # type: ignore[attr-defined]
+            raise ZeroDivisionError
+        return real(source, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(process_request, "load_csv", broken)
+    assert process(bad, Limits(), output).code == "INTERNAL_ERROR"
+    assert process(good, Limits(), output).status == "complete"
+    (letter,) = output.dead_letters(bad.key)
+    assert letter.replayable
+    (name,) = stage.names("f/_dropcast/errors/")
+    assert "ZeroDivisionError" in stage.object(name).download_as_text()
+    assert Path(name).stem in letter.message
+
+
+def test_a_network_error_that_nobody_knows_is_raised_and_never_ours(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = prepared(stage)
+    request = request_for(stage, "a.csv", daily())
+
+    class OddError(Exception):
+        pass
+
+    def broken(*arguments: object, **options: object) -> bytes:
+        raise OddError("nobody has seen this before")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("google.cloud.storage.Blob.download_as_bytes", broken)
+        with pytest.raises(OddError):
+            process(request, Limits(), output)
+    assert output.receipt(request) is None
+    assert output.dead_letters(request.key) == []
+    assert process(request, Limits(), output).status == "complete"
+
+
+def test_rows_that_bigquery_refuses_cost_their_own_request_alone(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = prepared(stage, batch=True)
+    outcomes = []
+    for number in range(5):
+        request = request_for(stage, f"{number}.csv", daily(number))
+        (block,) = load_blocks(request, Limits(), output)
+        outcomes.append(output.publish(output.write_block(forecast(block, Limits(), output))))
+    (bad,) = [
+        name for name in stage.names("f/_dropcast/work/") if outcomes[3].request.key in name and ".parquet" in name
+    ]
+    stage.cloud.storage_client().bucket(stage.out).blob(bad).upload_from_string(b"no Parquet")
+    monkeypatch.setattr("pipeline.cloud.tables.JOB_WAIT", 0.0)
+    loaded = load_rows(outcomes, output)
+    statuses = [write_receipt(write_dead_letters(outcome, output)[0], output).status for outcome in loaded]
+    assert statuses == ["complete", "complete", "complete", "failed", "complete"]
+    assert [letter.code for letter in output.dead_letters(outcomes[3].request.key)] == ["ROW_REFUSED"]
+    assert stage.count("latest_forecasts") == 4 * 3
+    assert stage.names("f/_dropcast/work/") == []

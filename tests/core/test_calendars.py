@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.calendars import FrequencyUnclearError, infer_calendar, parse_frequency, weekdays_of
+from pipeline.core.calendars import (
+    FrequencyUnclearError,
+    binomial_tail,
+    infer_calendar,
+    parse_frequency,
+    weekdays_of,
+)
 
 # Each with the number of dates from which it must be recognised without gaps.
 FREQUENCIES = {
@@ -140,3 +148,22 @@ def test_a_stated_frequency_goes_on_from_a_date_that_is_off_it_as_in_pandas(freq
         parse_frequency(frequency).after(microseconds(pd.DatetimeIndex([last]))[0], 5),
         microseconds(ahead[ahead > last])[:5],
     )
+
+
+@given(most=st.integers(0, 300), trials=st.integers(1, 300), chance=st.floats(0, 1))
+def test_the_binomial_tail_is_the_sum_of_its_terms(most: int, trials: int, chance: float) -> None:
+    terms = (math.comb(trials, n) * chance**n * (1 - chance) ** (trials - n) for n in range(min(most, trials) + 1))
+    assert binomial_tail(most, trials, chance) == pytest.approx(sum(terms), rel=1e-9, abs=1e-300)
+
+
+def test_the_binomial_tail_of_a_century_of_weeks_is_a_probability() -> None:
+    for trials in (1030, 5200, 52_000):
+        assert 0.49 < binomial_tail(trials // 2, trials, 0.5) < 0.52
+        assert 0 <= binomial_tail(trials // 10, trials, 0.9) < 1e-100
+
+
+@pytest.mark.parametrize("years", [19, 20, 21, 60])
+def test_decades_of_days_with_gaps_are_days(years: int) -> None:
+    dates = pd.date_range("1950-01-01", periods=365 * years, freq="D")
+    kept = dates[np.random.default_rng(0).random(len(dates)) > 0.03]
+    assert infer_calendar(microseconds(kept)).name == "D"

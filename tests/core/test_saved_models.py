@@ -135,6 +135,42 @@ def test_a_model_with_other_numbers_of_coefficients_is_refused(tmp_path: Path) -
         assert refusal.value.code == "BAD_MODEL"
 
 
+ABSURD = [("k", 1e300), ("delta", 1e308), ("y_scale", 1e200), ("start", 1e300), ("t_scale", 1e300), ("beta", 1e155),
+          ("changepoints_t", 1e300), ("sigma_obs", 1e300), ("start", -1e300),
+          ("holidays_prior_scale", 1e300)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "number"), ABSURD)
+def test_a_model_with_absurd_numbers_is_refused(
+    name: str, number: float, tmp_path: Path, write_csv: Callable[..., Path], make_settings: Callable[..., Any]
+) -> None:
+    frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=60), "y": np.arange(60.0)})
+    model = json.loads(model_to_json(Prophet(holidays_prior_scale=9.0).fit(frame)))
+
+    def replaced(value: Any) -> Any:
+        return [replaced(part) for part in value] if isinstance(value, list) else number
+
+    place = model["params"] if name in model["params"] else model
+    place[name] = replaced(place[name])
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(model))
+    with pytest.raises(RecordError) as refused:
+        from_prophet_json(path.read_text())
+    assert refused.value.code == "BAD_MODEL"
+    write_csv("in/a.csv")
+    outcome = forecast_files(make_settings(models=str(path)))
+    assert [letter.code for letter in outcome.letters] == ["BAD_MODEL"]
+
+
+def test_a_file_that_is_no_text_is_no_model(
+    tmp_path: Path, write_csv: Callable[..., Path], make_settings: Callable[..., Any]
+) -> None:
+    (tmp_path / "model.json").write_bytes(b"\xff\xfe\x00")
+    write_csv("in/a.csv")
+    outcome = forecast_files(make_settings(models=str(tmp_path / "model.json")))
+    assert [letter.code for letter in outcome.letters] == ["BAD_MODEL"]
+
+
 def test_series_without_a_model_are_dead_letters(
     write_csv: WriteCsv, make_settings: Callable[..., Any], tmp_path: Path
 ) -> None:
