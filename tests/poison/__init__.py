@@ -16,7 +16,8 @@ def poisoned(kind: str, once: Path | None = None) -> dict[str, str]:
     """Return an environment in which a series called `poison` is poison.
 
     Args:
-        kind: what it does: raise, sys_exit, exit (end the process at once), memory (allocate without end).
+        kind: what it does: raise, sys_exit, exit (end the process at once), memory (allocate without end); or "by
+            name": series called poison-raise and so on do that.
         once: a file that is made the first time; from then on it does nothing.
     """
     path = os.pathsep.join(part for part in (str(HERE / "site"), os.environ.get("PYTHONPATH", "")) if part)

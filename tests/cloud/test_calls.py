@@ -1,0 +1,38 @@
+"""How many calls to Cloud Storage a small file takes: what docs/cost.md counts with."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+
+from benchmarks import cost_model
+from pipeline.cloud.output_bucket import OutputBucket
+from pipeline.cloud.tables import Tables
+from pipeline.core.limits import Limits
+from pipeline.core.process_request import process
+from tests.cloud.conftest import Stage, daily
+from tests.cloud.test_output_bucket import fresh_clients, request_for
+
+pytestmark = pytest.mark.cloud
+__all__ = ["fresh_clients"]
+
+
+def test_the_calls_of_a_small_file_are_those_that_the_costs_are_made_of(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Tables(stage.dataset).prepare(None) == []
+    output = OutputBucket(stage.output, stage.dataset, batch=False)
+    request = request_for(stage, "a.csv", daily())
+    calls: list[str] = []
+    real = requests.Session.request
+
+    def counted(self: requests.Session, method: str, url: str, *arguments: object, **options: object) -> object:
+        if url.startswith(stage.cloud.storage):
+            calls.append(method)
+        return real(self, method, url, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(requests.Session, "request", counted)
+    assert process(request, Limits(), output).status == "complete"
+    assert calls.count("POST") + 1 == cost_model.FILE_WRITES, "the upload itself among them"
+    assert 7 < calls.count("GET") <= cost_model.FILE_READS, "some are the client's own, made when it likes"
+    assert set(calls) <= {"POST", "GET", "DELETE"}
