@@ -21,11 +21,14 @@ MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 BUSINESS_WEEK = "1111100"
+MOST_BUSINESS_DAYS = 1000  # of a step
 
 # A calendar is believed if at least this share of its slots between first and last date is filled.
 LEAST_DENSITY = 0.2
-# A weekday is an exception, not part of the calendar, if so few dates would fall on it with less than this probability.
+# A weekday is an exception, not part of the calendar, if so few dates would fall on it with less than this probability,
+# and it is filled so much less than the others: holidays take one Monday in ten, and in some countries one in five.
 CHANCE_OF_RARE = 0.001
+SHARE_OF_RARE = 0.25
 # A frequency is offered if at least this share of the dates lies on it.
 MOST = 0.9
 # An unseen weekday is believed to be closed if it would be missing by chance with less than this probability.
@@ -51,7 +54,7 @@ class Calendar:
         name: pandas' word for it where there is one (D, 15min, W-SUN, MS, QE-DEC, B), else in the same
             spirit: M-15 for the 15th of each month, C-MON-TUE-SAT for a set of weekdays.
         kind: "fixed" (a number of microseconds), "months", or "weekdays".
-        step: microseconds between dates, or months.
+        step: microseconds between dates, or months, or days of a set of weekdays.
         anchor: for "fixed" the weekday that weeks fall on, or ""; for "months" start, end, business_start,
             business_end or a day of the month; for "weekdays" a mask of seven 0s and 1s from Monday.
         phase: for "months" the month, from 0, that the steps count from; -1 to count from the last date.
@@ -73,12 +76,12 @@ class Calendar:
         day, time = divmod(int(last), DAY)
         if self.kind == "weekdays":
             ahead = np.busday_offset(
-                np.datetime64(day, "D"), np.arange(1, count + 1), roll="backward", weekmask=self.anchor
+                np.datetime64(day, "D"), self.step * np.arange(1, count + 1), roll="backward", weekmask=self.anchor
             )
             return ahead.astype(np.int64) * DAY + time
         month = int(np.datetime64(day, "D").astype("datetime64[M]").astype(np.int64))
-        if self.phase >= 0:
-            month -= (month - self.phase) % self.step
+        if self.phase >= 0:  # of several years it is the last date that says which they are
+            month -= (month - self.phase) % min(self.step, 12)
         days = _month_days(month + self.step * np.arange(count + 2, dtype=np.int64), self.anchor)
         return days[days > day][:count] * DAY + time
 
@@ -143,8 +146,8 @@ def parse_frequency(text: str) -> Calendar:
     if times < 1 or match[2] == "m":  # minutes or months? pandas itself changed its mind
         raise unknown
     milliseconds = match[2] == "ms"  # MS are month starts
-    if unit == "b" and times == 1 and not anchor:
-        return weekday_calendar(BUSINESS_WEEK)
+    if unit == "b" and times <= MOST_BUSINESS_DAYS and not anchor:
+        return weekday_calendar(BUSINESS_WEEK, times)
     if unit == "c" and times == 1 and anchor and set(anchor.split("-")) <= set(WEEKDAYS):
         return weekday_calendar("".join("01"[day in anchor.split("-")] for day in WEEKDAYS))
     if unit == "m" and anchor.isdigit() and 1 <= int(anchor) <= 31:
@@ -181,14 +184,14 @@ def month_calendar(step: int, anchor: str, phase: int = -1) -> Calendar:
     name = f"{times if times > 1 else ''}{'B' if 'business' in anchor else ''}{unit}{_ANCHOR_LETTERS[anchor]}"
     if phase >= 0:
         name += f"-{MONTHS[phase]}"
-        phase %= step
+        phase %= min(step, 12)
     return Calendar(name, "months", step, anchor, phase)
 
 
-def weekday_calendar(mask: str) -> Calendar:
-    """Return the calendar of the weekdays that `mask` (seven 0s and 1s from Monday) has."""
+def weekday_calendar(mask: str, step: int = 1) -> Calendar:
+    """Return the calendar of the weekdays that `mask`, seven 0s and 1s from Monday, has; of a working week each n-th."""
     if mask == BUSINESS_WEEK:
-        return Calendar("B", "weekdays", 1, mask)
+        return Calendar(f"{step if step > 1 else ''}B", "weekdays", step, mask)
     days = "-".join(day for day, open_ in zip(WEEKDAYS, mask, strict=True) if open_ == "1")
     return Calendar(f"C-{days}", "weekdays", 1, mask)
 
@@ -273,7 +276,11 @@ def _infer_months(dates: Dates, days_written: bool) -> Calendar | None:
 
 def _infer_days(dates: Dates, steps: Dates, base: int) -> Calendar:
     if base > DAY:
+        business = _infer_business_steps(dates) if base % (7 * DAY) else None
+        if business is not None:
+            return business
         _require_even_steps(dates, steps, base)
+        _require_all_weekdays(dates, base)
         if base % (7 * DAY) == 0:
             return fixed_calendar(base, WEEKDAYS[int(weekdays_of(dates[-1:])[0])])
         if len(dates) < 10 and (steps != base).any():
@@ -289,6 +296,35 @@ def _infer_days(dates: Dates, steps: Dates, base: int) -> Calendar:
         _require_even_steps(dates, steps, base)
         return fixed_calendar(DAY)
     return _infer_open_weekdays(dates, steps, seen)
+
+
+def _infer_business_steps(dates: Dates) -> Calendar | None:
+    """Return the calendar of each n-th business day, n > 1, if all dates lie on it and nearly all of it is there."""
+    if not set(np.unique(weekdays_of(dates)).tolist()) <= {0, 1, 2, 3, 4} or (dates % DAY != dates[0] % DAY).any():
+        return None
+    days = (dates // DAY).astype("datetime64[D]")
+    steps = np.diff(np.busday_count(np.datetime64("1970-01-01"), days, weekmask=BUSINESS_WEEK))
+    step = int(np.gcd.reduce(steps))
+    if step % 5 == 0 or step == 1 or len(dates) < 10 or np.mean(steps == step) < MOST:
+        return None
+    return weekday_calendar(BUSINESS_WEEK, step)
+
+
+def _require_all_weekdays(dates: Dates, base: int) -> None:
+    """Raise if dates some days apart would have fallen on weekdays that they have never fallen on."""
+    if base % (7 * DAY) == 0:
+        return
+    slots = np.bincount(weekdays_of(np.arange(dates[0], dates[-1] + 1, base)), minlength=7)
+    seen = np.bincount(weekdays_of(dates), minlength=7)
+    filled = len(dates) / (slots.sum() + 1)
+    never = np.flatnonzero((seen == 0) & (slots > 0))
+    if len(never) and (1 - filled) ** int(slots[never].sum()) < CHANCE_OF_RARE:
+        absent = ", ".join(WEEKDAYS[weekday].title() for weekday in never)
+        raise FrequencyUnclearError(
+            f"the dates are {describe_step(base)} apart but never fall on {absent}, on which "
+            f"{fixed_calendar(base).name} would forecast, too",
+            (fixed_calendar(base).name,),
+        )
 
 
 def binomial_tail(most: int, trials: int, chance: float) -> float:
@@ -321,6 +357,8 @@ def _refuse_rare_weekdays(dates: Dates, weekdays: npt.NDArray[np.int64]) -> None
         usual_share = min(float(others.mean()) / weeks, most) if len(others) and weeks >= 1 else 0.0
         if counts[weekday] >= usual_share * int(weeks):
             continue  # no fewer than are to be expected
+        if counts[weekday] >= SHARE_OF_RARE * others.mean():
+            continue  # seldom, and still part of the calendar
         rare[weekday] = 7 * binomial_tail(int(counts[weekday]), int(weeks), usual_share) < CHANCE_OF_RARE
     if not rare.any() or rare[counts > 0].all():
         return
@@ -428,10 +466,10 @@ def slots_of(calendar: Calendar, dates: Dates) -> Dates:
     days = dates // DAY
     if calendar.kind == "months":
         months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
-        return np.asarray(months // calendar.step, dtype=np.int64)
+        return np.asarray((months - months[0]) // calendar.step, dtype=np.int64)
     if calendar.kind == "weekdays":
         slots = np.busday_count(np.datetime64("1970-01-01"), days.astype("datetime64[D]"), weekmask=calendar.anchor)
-        return np.asarray(slots, dtype=np.int64)
+        return np.asarray((slots - slots[0]) // calendar.step, dtype=np.int64)
     return np.asarray((dates - dates[0]) // calendar.step, dtype=np.int64)
 
 
@@ -440,4 +478,35 @@ def calendar_of(frequency: str | None, days_written: bool) -> Callable[[Dates], 
     if frequency is None:
         return lambda dates: infer_calendar(dates, days_written)
     calendar = parse_frequency(frequency)
-    return lambda dates: calendar
+
+    def stated(dates: Dates) -> Calendar:
+        if len(dates) and not lies_on(calendar, dates).any():
+            raise FrequencyUnclearError(
+                f"no date of the history lies on {calendar.name}, such as {format_date(int(dates[-1]))}",
+                _names_instead(dates, days_written),
+            )
+        return calendar
+
+    return stated
+
+
+def lies_on(calendar: Calendar, dates: Dates) -> npt.NDArray[np.bool_]:
+    """Return which dates lie on a calendar, shape (n,). A step in microseconds counts from the last date."""
+    days = dates // DAY
+    if calendar.kind == "weekdays":
+        return np.asarray(np.is_busday(days.astype("datetime64[D]"), weekmask=calendar.anchor))
+    if calendar.kind == "months":
+        months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+        on = _month_days(months, calendar.anchor) == days
+        return np.asarray(on & ((calendar.phase < 0) | ((months - calendar.phase) % min(calendar.step, 12) == 0)))
+    if calendar.anchor:
+        return np.asarray(weekdays_of(dates) == WEEKDAYS.index(calendar.anchor))
+    return np.ones(len(dates), dtype=np.bool_)
+
+
+def _names_instead(dates: Dates, days_written: bool) -> tuple[str, ...]:
+    """Return the frequency that is inferred, or what would settle it."""
+    try:
+        return (infer_calendar(dates, days_written).name,)
+    except FrequencyUnclearError as error:
+        return error.options

@@ -23,7 +23,7 @@ def season_length(frequency: str) -> int:
     """
     calendar = parse_frequency(frequency)
     if calendar.kind == "weekdays":
-        return calendar.anchor.count("1")
+        return calendar.anchor.count("1") if calendar.step == 1 else 1
     if calendar.kind == "months":
         return max(12 // calendar.step, 1)
     if calendar.step < DAY:
