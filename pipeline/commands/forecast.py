@@ -103,6 +103,7 @@ def _between_buckets(settings: Settings, as_json: bool, quiet: bool) -> int:
         if isinstance(request, RecordError):
             refused += 1
             complain([printable(f"{request.code}  {candidate.source}: {request}"), printable(f"    {request.hint}")])
+            output.write_stray_dead_letter(candidate.letter(request))
         elif request is not None:
             try:
                 receipt = process(request, settings.limits, output)

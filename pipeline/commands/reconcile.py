@@ -20,6 +20,7 @@ from pipeline.core.plain_text import printable
 from pipeline.core.requests import allowed_folders, list_inputs
 from pipeline.core.summary import DEAD_LETTERED, DONE
 from pipeline.core.uris import is_uri
+from pipeline.destination import Destination, open_output
 from pipeline.errors import RecordError
 from pipeline.options import spec_from
 from pipeline.terminal import say
@@ -67,6 +68,7 @@ def main(argv: list[str]) -> int:
 def _lacking(arguments: dict[str, Any], output: str, spec: ForecastSpec, allowed: tuple[str, ...]) -> Iterator[Sending]:
     """Yield the requests that have no receipt, or with --again no receipt of that label."""
     ledger, folder = open_ledger(output), OutputFolder(Path(output))
+    outputs = open_output(Destination(output, (arguments["dataset"] or "").replace(":", "."), False))
     attempts: dict[tuple[str, str, str], int] = {}
     labels: dict[tuple[str, str, str], set[str]] = {}
     for receipt in ledger.receipts():
@@ -81,6 +83,8 @@ def _lacking(arguments: dict[str, Any], output: str, spec: ForecastSpec, allowed
         if isinstance(request, RecordError):
             if (candidate.source, candidate.version) not in refused:
                 say(printable(f"  {request.code} {candidate.source}: {request}"))
+                if not arguments["dry_run"]:
+                    outputs.write_stray_dead_letter(candidate.letter(request))
             continue
         place = (request.source, request.version, request.output)
         label = arguments["again"]

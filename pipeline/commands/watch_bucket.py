@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.commands.sending import needs_clients
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.messages import Message, Rules, notification_of
+from pipeline.core.messages import Message, Rules, message_letter, notification_of
 from pipeline.core.plain_text import printable
 from pipeline.core.problem_notes import SUFFIX, problem_note
 from pipeline.core.process_request import process
@@ -67,6 +67,8 @@ class _WatchedBucket:
             except RecordError as error:
                 say(printable(f"  {error.code}  {version.uri}: {error}"))
                 say(printable(f"      {error.hint}"))
+                message = Message(b"", notification_of(version), "", version.time)
+                open_output(self._destination).write_stray_dead_letter(message_letter(message, error))
                 self._seen.add(name)
                 continue
             done += self._forecast(request)

@@ -189,7 +189,7 @@ def month_calendar(step: int, anchor: str, phase: int = -1) -> Calendar:
 
 
 def weekday_calendar(mask: str, step: int = 1) -> Calendar:
-    """Return the calendar of the weekdays that `mask`, seven 0s and 1s from Monday, has; of a working week each n-th."""
+    """Return the calendar of the weekdays that `mask` (seven 0s and 1s from Monday) has, or of each n-th of them."""
     if mask == BUSINESS_WEEK:
         return Calendar(f"{step if step > 1 else ''}B", "weekdays", step, mask)
     days = "-".join(day for day, open_ in zip(WEEKDAYS, mask, strict=True) if open_ == "1")

@@ -12,9 +12,10 @@ from typing import Protocol
 import pyarrow.parquet as pq
 
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.messages import Message, message_letter
 from pipeline.core.naming import INTERNAL
 from pipeline.core.ndjson import read_ndjson
-from pipeline.core.requests import UNREAD, InputFile, request_for, request_of_csv
+from pipeline.core.requests import UNREAD, InputFile, request_for, request_of_csv, stray_letter
 from pipeline.elements import DeadLetter, Request
 from pipeline.errors import RecordError
 
@@ -98,6 +99,12 @@ class Candidate:
     time: str
     message: tuple[bytes, dict[str, str]] | None
     request: Request | RecordError | None
+
+    def letter(self, error: RecordError) -> DeadLetter:
+        """Return the dead letter of a candidate that is no request."""
+        if self.message is None:
+            return stray_letter(InputFile(self.source, Path(self.source).name), error)
+        return message_letter(Message(*self.message, "", self.time), error)
 
 
 class Ledger(Protocol):
