@@ -40,7 +40,7 @@ def daily_series(days: int = 90, seed: int = 0, header: str = "date,y") -> str:
     random = np.random.default_rng(seed)
     dates = np.datetime64("2024-01-01") + np.arange(days)
     values = 100 + 0.3 * np.arange(days) + 20 * np.sin(2 * np.pi * np.arange(days) / 7) + random.normal(0, 3, days)
-    return f"{header}\n" + "".join(f"{d},{v:.3f}\n" for d, v in zip(dates, values, strict=True))
+    return f"{header}\n" + "".join(f"{d},{v:.2f}\n" for d, v in zip(dates, values, strict=True))
 
 
 @pytest.fixture

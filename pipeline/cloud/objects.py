@@ -55,6 +55,10 @@ class ObjectReader:
         self._ended = len(data) < CHUNK
         return data
 
+    def restart(self) -> None:
+        """Begin anew: it is the same generation."""
+        self._buffer, self._at, self._ended = b"", 0, False
+
     def version(self) -> str:
         """Return the generation: it cannot change while it is read."""
         return str(self._blob.generation)

@@ -51,7 +51,9 @@ ID_NAMES = (
     "department",
     "dept",
 )
-MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None")
+# Cells of a numeric column that hold no value, in any case; never of an id: NA is Namibia.
+MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>", "\\n", ".", "..", "?", ":"})
+DASHES = ("-", "–", "—")  # zero in many an account, nothing elsewhere
 # Columns that the forecast CSV has itself.
 OUTPUT_COLUMNS = re.compile(r"date|prediction(_lower|_upper)?(_[0-9.]+)?")
 WIDE_COLUMN = "series"
@@ -82,6 +84,12 @@ class Columns:
     def wide(self) -> bool:
         """Whether each value column is a series of its own."""
         return len(self.values) > 1
+
+
+def is_missing(cell: str) -> bool:
+    """Return whether a cell of a numeric column holds no value, or may hold none."""
+    bare = cell.strip()
+    return bare.lower() in MISSING or bare in DASHES
 
 
 def choose_columns(
@@ -209,7 +217,7 @@ class _Chooser:
     def constant_texts(self) -> tuple[tuple[str, str], ...]:
         found = []
         for name in self.left:
-            cells = {cell.strip() for cell in self._sample[name]} - {*MISSING}
+            cells = {cell.strip() for cell in self._sample[name] if not is_missing(cell)}
             if len(cells) == 1 and not self._numbers(name) and not looks_like_dates([*cells]):
                 found.append((name, cells.pop()))
         return tuple(found)
@@ -244,7 +252,7 @@ class _Chooser:
         return [column for column in self.left if column.lower() in names]
 
     def _numbers(self, name: str) -> bool:
-        cells = [cell.strip() for cell in self._sample[name] if cell.strip() not in MISSING]
+        cells = [cell.strip() for cell in self._sample[name] if not is_missing(cell)]
         return all(_NUMBER.fullmatch(cell) for cell in cells)
 
     def _dates_as_numbers(self, name: str) -> bool:
@@ -259,7 +267,7 @@ class _Chooser:
         return filled and self._numbers(name) and not numbered and not named_as_id
 
     def _text(self, name: str) -> bool:
-        cells = [cell for cell in self._sample[name] if cell.strip() not in MISSING]
+        cells = [cell for cell in self._sample[name] if not is_missing(cell)]
         return bool(cells) and not self._numbers(name) and not looks_like_dates(cells) and len(set(cells)) > 1
 
 

@@ -34,10 +34,15 @@ _FORMS = {
     "slashes": r"\d{4}/\d{2}/\d{2}(" + _TIME + ")?",
     "compact": r"[12]\d{3}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])",
     "month": r"\d{4}-(0[1-9]|1[0-2])",
+    "month_number": r"[12]\d{3}M(0[1-9]|1[0-2])",
+    "quarter": r"[12]\d{3}-?Q[1-4]",
+    "week": r"[12]\d{3}-W(0[1-9]|[1-4]\d|5[0-3])",
     "year": r"[12]\d{3}",
 }
 # A column of mere numbers is taken for a date only if its name says so.
-_FORMS_BY_CONTENT = ("date", "datetime", "offset", "slashes", "month")
+_FORMS_BY_CONTENT = ("date", "datetime", "offset", "slashes", "month", "month_number", "quarter", "week")
+EPOCHS = {"epoch_seconds": 1_000_000, "epoch_milliseconds": 1000, "epoch_microseconds": 1, "epoch_nanoseconds": 0.001}
+_YEAR_NAMES = re.compile(r"year|jahr|\byrs?\b|ann[eé]e|a[nñ]o\b|anno|\bjaar", re.IGNORECASE)
 _MONTH = (
     r"(january|february|march|april|may|june|july|august|september|october|november|december"
     r"|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\.?"
@@ -54,8 +59,8 @@ class DateStyle:
     """How dates are written.
 
     Attributes:
-        form: a key of _FORMS, or "format", "epoch_seconds", "epoch_milliseconds".
-        format: strptime codes, for the form "format"; "T" or " " for forms with a time.
+        form: a key of _FORMS or EPOCHS, or "format".
+        format: strptime codes, for the form "format"; "T" or " " for forms with a time; "-" between year and quarter.
         offset_minutes: minutes east of UTC that every date has; None if dates are naive.
         fraction: digits of a second that are written.
         seconds: whether seconds are written.
@@ -71,7 +76,9 @@ class DateStyle:
     def has_days(self) -> bool:
         """Whether the day of the month is written."""
         codes = self.format if self.form == "format" else ""
-        return self.form not in ("month", "year") and (not codes or any(c in codes for c in ("%d", "%j", "%x", "%c")))
+        return self.form not in WITHOUT_DAYS and (
+            not codes or any(code in codes for code in ("%d", "%j", "%x", "%c", "%V"))
+        )
 
     def to_utc(self, dates: Dates) -> Dates:
         """Return wall-clock dates as UTC; naive ones are taken for UTC."""
@@ -86,12 +93,14 @@ class DateStyle:
         """
         if self.form == "format":
             return *self._read_format(text), set()
-        if self.form.startswith("epoch"):
-            unit = SECOND if self.form == "epoch_seconds" else 1000
-            good = np.asarray(pc.match_substring_regex(text, r"^-?\d{1,14}(\.\d+)?([eE]\+?\d{1,2})?$"), dtype=bool)
-            seconds = np.asarray(pc.cast(pc.if_else(good, text, "0"), pa.float64()))
-            good &= np.abs(seconds) < 1e15
-            return np.round(np.where(good, seconds, 0) * unit).astype(np.int64), ~good, set()
+        if self.form in EPOCHS:
+            unit = EPOCHS[self.form]
+            good = np.asarray(pc.match_substring_regex(text, r"^-?\d{1,19}(\.\d+)?([eE]\+?\d{1,2})?$"), dtype=bool)
+            ticks = np.asarray(pc.cast(pc.if_else(good, text, "0"), pa.float64()))
+            good &= np.abs(ticks) * unit < 1e18
+            return np.round(np.where(good, ticks, 0) * unit).astype(np.int64), ~good, set()
+        if self.form == "week":
+            return *DateStyle("format", "%G-W%V").read(text)[:2], set()
         good = np.asarray(pc.match_substring_regex(text, f"^({_FORMS[self.form]})$"), dtype=bool)
         dates, bad = _read_iso(self._to_iso(pc.if_else(good, text, "1970-01-01")))
         offsets: set[int] = set()
@@ -110,10 +119,13 @@ class DateStyle:
         return replace(self, offset_minutes=next(iter(seen)) if len(seen) == 1 else 0)
 
     def _read_format(self, text: pa.StringArray) -> tuple[Dates, Mask]:
+        codes = self.format
+        if "%V" in codes and not re.search("%[aAuw]", codes):  # a week is its Monday
+            text, codes = pc.binary_join_element_wise(text, "1", "-"), f"{codes}-%u"
         try:
             parsed = pd.to_datetime(
                 pd.Series(text.to_pandas(), dtype=object),
-                format=self.format,
+                format=codes,
                 errors="coerce",
                 utc="%z" in self.format,
             )
@@ -136,6 +148,12 @@ class DateStyle:
             return pc.replace_substring_regex(text, r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3")
         if self.form == "month":
             return pc.if_else(pc.equal(pc.utf8_length(text), 7), pc.binary_join_element_wise(text, "01", "-"), text)
+        if self.form == "month_number":
+            return pc.replace_substring_regex(text, r"^(\d{4})M(\d\d)$", r"\1-\2-01")
+        if self.form == "quarter":
+            for quarter, month in _QUARTERS.items():
+                text = pc.replace_substring_regex(text, rf"^(\d{{4}})-?Q{quarter}$", rf"\1-{month}-01")
+            return text
         if self.form == "year":
             return pc.if_else(pc.equal(pc.utf8_length(text), 4), pc.binary_join_element_wise(text, "01-01", "-"), text)
         if self.form == "offset":
@@ -145,10 +163,17 @@ class DateStyle:
     def write(self, dates: Dates) -> pa.StringArray:
         """Return wall-clock dates in this style, shape (n,)."""
         stamps = dates.astype("datetime64[us]")
-        if self.form == "epoch_seconds":
-            return pa.array((dates // SECOND).astype(str))
-        if self.form == "epoch_milliseconds":
-            return pa.array((dates // 1000).astype(str))
+        if self.form in EPOCHS:
+            tick = EPOCHS[self.form]
+            return pa.array((dates // int(tick) if tick >= 1 else dates * 1000).astype(str))
+        months = stamps.astype("datetime64[M]").astype(np.int64)
+        if self.form == "month_number" and not _off(stamps, "M"):
+            return pa.array([f"{1970 + month // 12}M{month % 12 + 1:02d}" for month in months.tolist()], pa.string())
+        if self.form == "quarter" and not _off(stamps, "M") and not (months % 3).any():
+            texts = (f"{1970 + month // 12}{self.format}Q{month % 12 // 3 + 1}" for month in months.tolist())
+            return pa.array(list(texts), pa.string())
+        if self.form == "week" and not _off(stamps, "D") and not ((dates // DAY + 3) % 7).any():
+            return pa.array(pd.DatetimeIndex(stamps).strftime("%G-W%V"), pa.string())
         if self.form == "format":
             index = pd.DatetimeIndex(stamps)
             if "%z" in self.format:
@@ -158,7 +183,8 @@ class DateStyle:
             return pa.array(np.datetime_as_string(stamps, unit="Y"))
         if self.form == "month" and not _off(stamps, "M"):
             return pa.array(np.datetime_as_string(stamps, unit="M"))
-        if self.form in ("date", "slashes", "compact", "month", "year") and not (dates % DAY).any() and not self.format:
+        whole_days = self.form in ("date", "slashes", "compact", "week", *WITHOUT_DAYS)
+        if whole_days and not (dates % DAY).any() and (not self.format or self.form == "quarter"):
             text = pa.array(np.datetime_as_string(stamps, unit="D"))
             mark = {"slashes": "/", "compact": ""}.get(self.form, "-")
             return pc.replace_substring(text, "-", mark)
@@ -182,6 +208,10 @@ class DateStyle:
     def from_text(cls, text: str) -> DateStyle:
         """Return what `to_text` wrote."""
         return cls(*json.loads(text))
+
+
+WITHOUT_DAYS = ("month", "month_number", "quarter", "year")  # forms in which the day is not written
+_QUARTERS = {1: "01", 2: "04", 3: "07", 4: "10"}
 
 
 def _off(stamps: npt.NDArray[np.datetime64], unit: str) -> bool:
@@ -244,7 +274,7 @@ def recognise_dates(sample: list[str], column: str, line: int, stated: str | Non
         RecordError: BAD_DATE_FORMAT if reading them would take a guess.
     """
     if stated is not None:
-        if stated in ("epoch_seconds", "epoch_milliseconds"):
+        if stated in EPOCHS:
             return DateStyle(stated, offset_minutes=0)
         return DateStyle("format", stated, 0 if "%z" in stated else None)
     cells = [cell.strip() for cell in sample if cell.strip()]
@@ -253,6 +283,8 @@ def recognise_dates(sample: list[str], column: str, line: int, stated: str | Non
     array = pa.array(cells)
     for form, pattern in _FORMS.items():
         if pc.all(pc.match_substring_regex(array, f"^({pattern})$")).as_py():
+            if form == "year" and not _YEAR_NAMES.search(column):
+                _refuse_other_numbers(cells, column, line)
             return _detailed_style(form, cells)
     for form, pattern in _FORMS.items():
         matching = [cell for cell in cells if re.fullmatch(pattern, cell)]
@@ -266,10 +298,37 @@ def recognise_dates(sample: list[str], column: str, line: int, stated: str | Non
         ):
             continue
         return _detailed_style(form, matching)
-    raise _foreign_dates(cells, column, line)
+    fitting = _fitting_formats(cells)
+    if len(fitting) == 1 and _has_one_reading(fitting[0]):
+        return DateStyle("format", fitting[0], 0 if "%z" in fitting[0] else None)
+    raise _foreign_dates(cells, column, line, fitting)
+
+
+def _has_one_reading(format_: str) -> bool:
+    """Return whether dates in a format can be read without guessing: month by name or year first, the year in full."""
+    return "%Y" in format_ and ("%b" in format_ or "%B" in format_ or format_.startswith("%Y-%m-%d"))
+
+
+def _refuse_other_numbers(cells: list[str], column: str, line: int) -> None:
+    """Raise if numbers of four digits may be years, or a year of two digits and a month or week."""
+    for last, what, cure in ((12, "months", "--date_format=%y%m"), (53, "weeks", "")):
+        if all(1 <= int(cell[2:]) <= last for cell in cells):
+            raise RecordError(
+                "BAD_DATE_FORMAT",
+                f"{cells[0]!r} may be a year, or the year and {what[:-1]} {cells[0][:2]} and {cells[0][2:]}.",
+                "If they are years, give --date_format=%Y, or call the column year; if they are "
+                + (f"{what}, give {cure}." if cure else f"{what}, write them as 20{cells[0][:2]}-W{cells[0][2:]}."),
+                line=line,
+                column=column,
+                found=cells[0],
+            )
 
 
 def _detailed_style(form: str, cells: list[str]) -> DateStyle:
+    if form == "quarter":
+        return DateStyle(form, "-" if "-" in cells[0] else "")
+    if form in ("week", "month_number"):
+        return DateStyle(form)
     separator = next((cell[10] for cell in cells if len(cell) > 10), "")
     separator = "" if form == "date" else separator
     timed = [cell for cell in cells if len(cell) > 10]
@@ -279,11 +338,10 @@ def _detailed_style(form: str, cells: list[str]) -> DateStyle:
     return DateStyle(form, separator, offset, min(fraction, 6), seconds)
 
 
-def _foreign_dates(cells: list[str], column: str, line: int) -> RecordError:
+def _foreign_dates(cells: list[str], column: str, line: int, fitting: list[str]) -> RecordError:
     """Return the refusal of dates that would have to be guessed, with the option that settles it."""
     first = cells[0]
     problem = f"{shorten(first)!r} is not an ISO date (2015-04-30)"
-    fitting = _fitting_formats(cells)
     if len(fitting) == 1:
         hint = f"Give --date_format='{fitting[0]}', which fits the first rows."
     elif fitting:
@@ -293,6 +351,10 @@ def _foreign_dates(cells: list[str], column: str, line: int) -> RecordError:
         hint = "If these are seconds since 1970, give --date_format=epoch_seconds."
     elif re.fullmatch(r"-?\d{12,13}(\.\d+)?|\d(\.\d+)?[eE]\+?12", first):
         hint = "If these are milliseconds since 1970, give --date_format=epoch_milliseconds."
+    elif re.fullmatch(r"-?\d{15,16}", first):
+        hint = "If these are microseconds since 1970, give --date_format=epoch_microseconds."
+    elif re.fullmatch(r"-?\d{18,19}", first):
+        hint = "If these are nanoseconds since 1970, give --date_format=epoch_nanoseconds."
     elif re.fullmatch(r"[34]\d{4}(\.\d+)?", first):
         hint = "This looks like a spreadsheet's day number: format the column as a date there, and save again."
     else:
@@ -305,7 +367,7 @@ _DAY_CODES = [
       for mark in "/.-" for codes in ("%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d/%m/%y", "%m/%d/%y")),
     *(f"{day}{month}{mark}{year}" for month in ("%b", "%B") for year in ("%Y", "%y")
       for mark, day in ((" ", "%d "), ("-", "%d-"), (" ", ""), ("-", ""))),
-    "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%a %b %d %Y",
+    "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%a %b %d %Y", "%Y%m", "%y%m%d", "%d%m%y", "%m%d%y",
 ]  # fmt: skip
 _TIME_CODES = ["", *(
     f"{mark}{time}{zone}" for mark in (" ", ", ", "T")

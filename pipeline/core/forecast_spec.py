@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.core.calendars import parse_frequency
+from pipeline.core.date_style import EPOCHS
 from pipeline.core.request_key import canonical_json
 
 Mode = Literal["additive", "multiplicative"]
@@ -157,15 +159,24 @@ class ForecastSpec(BaseModel):
         description="What separates cells; 'tab' for a tab. Default: comma, "
         "semicolon, tab or bar, whichever the header has.",
     )
-    decimal: Literal[".", ","] = Field(".", description="The decimal mark.")
+    decimal: Literal[".", ","] | None = Field(
+        None, description="The decimal mark. Default: what all numbers of the file together say it is."
+    )
     thousands: Literal[".", ",", " ", "'", "_"] | None = Field(
-        None, description="The mark between thousands, if there is one."
+        None,
+        description="The mark between thousands, if there is one; a blank means the narrow ones, too, ' means ’, too. "
+        "Default: as for decimal.",
+    )
+    missing_values: Names = Field(
+        (),
+        description="Further texts that mean a value is missing, beside empty cells, NA, NaN, null, None, '.', '?' and "
+        "the like: '-' or -999, say.",
     )
     date_format: str | None = Field(
         None,
         min_length=1,
         description="Format of the dates if it is not ISO: strptime codes such as %d/%m/%Y, or "
-        "epoch_seconds, epoch_milliseconds.",
+        "epoch_seconds, epoch_milliseconds, epoch_microseconds, epoch_nanoseconds.",
     )
     header: bool = Field(True, description="false if the first line is data; columns are then column_1, ...")
     duplicates: Literal["error", "first", "last", "mean", "sum"] = Field(
@@ -289,8 +300,10 @@ class ForecastSpec(BaseModel):
     def _date_format_has_a_day(cls, value: str | None) -> str | None:
         if value is not None and "%Z" in value:
             raise ValueError("names of time zones (%Z) are ambiguous; write offsets (%z), or leave them out")
-        if value is not None and value not in ("epoch_seconds", "epoch_milliseconds") and "%" not in value:
-            raise ValueError("must have strptime codes such as %d/%m/%Y, or be epoch_seconds or epoch_milliseconds")
+        if value is not None and value not in EPOCHS and "%" not in value:
+            raise ValueError(f"must have strptime codes such as %d/%m/%Y, or be one of {', '.join(EPOCHS)}")
+        if value is not None and value not in EPOCHS and not re.search("%[YyGcxs]", value):
+            raise ValueError("has no year, without which dates cannot be put in order; write it into the file, as %Y")
         return value
 
     @field_validator("id_columns")
@@ -323,7 +336,7 @@ class ForecastSpec(BaseModel):
             problems.append("forecast_lower_bound must be less than forecast_upper_bound")
         if self.solver == "stan" and self.horizon * self.uncertainty_samples > MAX_PATH_POINTS:
             problems.append(f"horizon times uncertainty_samples must not exceed {MAX_PATH_POINTS:,}")
-        if self.decimal == self.thousands:
+        if self.thousands is not None and self.thousands == self.decimal:
             problems.append("decimal and thousands must differ")
         problems += self._clashing_names()
         if self.save_models is not None and self.solver != "native":

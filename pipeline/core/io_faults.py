@@ -101,6 +101,11 @@ class MarkedSource:
             data: bytes = self._source.read(size)
         return data
 
+    def restart(self) -> None:
+        """Begin anew."""
+        with io():
+            self._source.restart()
+
     def version(self) -> str:
         """Return the version of what was read, once all of it is."""
         with io():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,9 +17,12 @@ from pipeline.core.plain_text import printable
 from pipeline.core.read_csv import CsvReader
 from pipeline.core.row_store import BlockSizes, RowStore, read_work_file
 from pipeline.core.series_batch import Layout, reference_batch, series_batch, too_many_rows
-from pipeline.core.sources import ByteSource
+from pipeline.core.sources import ByteSource, restart
 from pipeline.core.spec_limits import refuse_large_forecast
 from pipeline.errors import RecordError
+
+CENTURY_GAP_YEARS = 30  # between years of two digits, once sorted
+FUTURE_YEARS = 10  # that such a year may lie after the file
 
 
 @dataclass
@@ -72,7 +76,7 @@ class LoadedCsv:
             )
 
 
-def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path) -> LoadedCsv:
+def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, source_time: str = "") -> LoadedCsv:
     """Read a CSV to its end.
 
     Args:
@@ -80,20 +84,48 @@ def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path) -
         spec: how to read it.
         limits: what it may cost.
         work: folder for the work files of a large file.
+        source_time: when the file came to be, RFC 3339, if that is known.
 
     Raises:
         RecordError: if it cannot be read.
     """
+    try:
+        return _load(file, spec, limits, work, source_time)
+    except _OtherDialect as other:
+        restart(file)
+        read_as = spec.model_copy(update={"decimal": other.decimal, "thousands": other.thousands})
+        loaded = _load(file, read_as, limits, work, source_time)
+        grouped = f", {other.thousands!r} between thousands" if other.thousands else ""
+        note = f"numbers were read with {other.decimal!r} as decimal mark{grouped}"
+        loaded.spec, loaded.layout = spec, replace(loaded.layout, notes=(*loaded.layout.notes, note))
+        return loaded
+
+
+class _OtherDialect(Exception):  # noqa: N818 - no error
+    """The numbers of the file turned out to be written otherwise than they were read."""
+
+    def __init__(self, decimal: str, thousands: str | None) -> None:
+        super().__init__(decimal, thousands)
+        self.decimal, self.thousands = decimal, thousands
+
+
+def _load(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, source_time: str) -> LoadedCsv:
     reader = CsvReader.open(file, spec, limits)
     sizes = BlockSizes.of(spec, len(reader.columns.extras))
     store = RowStore(work, len(reader.columns.extras), limits.max_rows, sizes)
     for rows in reader.rows():
         store.add(rows)
+    if reader.dialect is not None:
+        decimal, thousands = reader.dialect.settled()
+        if (decimal, thousands) != (".", None):
+            raise _OtherDialect(decimal, thousands)
     if not reader.ids:
         raise RecordError("NO_ROWS", "There is a header but no row with a date below it.", "Add rows.")
     too_large = refuse_large_forecast(len(reader.ids), spec, limits)
     if too_large is not None:
         raise too_large
+    _refuse_century_jump(reader, source_time)
+    reader.refuse_dashes()
     store.finish(len(reader.ids))
     if spec.id_columns is None and reader.columns.ids and len(store.counts) > 3 and store.counts.max() == 1:
         raise id_of_each_row(reader.columns.ids, reader.columns.ids[-1], None)
@@ -104,6 +136,9 @@ def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path) -
     notes = []
     if reader.columns.unused:
         notes.append("columns not used: " + ", ".join(map(printable, reader.columns.unused)))
+    if reader.missing:
+        cells = "cell says" if reader.missing == 1 else "cells say"
+        notes.append(f"{reader.missing:,} {cells} in words or marks that there is no value")
     mixed = reader.mixed_offsets
     if "%z" in reader.style.format:
         notes.append("dates were turned into UTC")
@@ -124,6 +159,24 @@ def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path) -
         columns.values,
         columns.unused,
         store,
+    )
+
+
+def _refuse_century_jump(reader: CsvReader, source_time: str) -> None:
+    """Raise if years of two digits were put into another century than they are of."""
+    years = sorted(reader.short_years)
+    if not years:
+        return
+    gap = next(((a, b) for a, b in pairwise(years) if b - a >= CENTURY_GAP_YEARS), None)
+    late = bool(source_time) and years[-1] > int(source_time[:4]) + FUTURE_YEARS
+    if gap is None and not late:
+        return
+    why = f"with none from {gap[0] + 1} to {gap[1] - 1}" if gap else f"in a file of {source_time[:4]}"
+    raise RecordError(
+        "BAD_DATE_FORMAT",
+        f"Years of two digits were read as {years[0]} to {years[-1]}, {why}: some are of another century.",
+        f"Write them with four digits, and give --date_format={reader.style.format.replace('%y', '%Y')!r}.",
+        column=reader.columns.date,
     )
 
 

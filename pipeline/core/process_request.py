@@ -101,7 +101,7 @@ def _read(request: Request, load: str, limits: Limits, output: Output) -> Loaded
     try:
         with output.open_source(request) as opened:
             source = MarkedSource(opened)
-            loaded = load_csv(source, spec, limits, output.work(request, load))
+            loaded = load_csv(source, spec, limits, output.work(request, load), request.source_time)
             changed = source.version() != request.version
     except BaseException:
         output.discard_work_files(request, load)

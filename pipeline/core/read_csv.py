@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import codecs
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +15,13 @@ import pyarrow.compute as pc
 from pyarrow import csv as pa_csv
 
 from pipeline.core.calendars import DAY
-from pipeline.core.columns import MISSING, WIDE_COLUMN, Columns, choose_columns, text_that_changes
+from pipeline.core.columns import DASHES, MISSING, WIDE_COLUMN, Columns, choose_columns, text_that_changes
 from pipeline.core.csv_header import ANNOUNCED, column_names, first_record, parsed_rows, sample_rows, sniff_delimiter
 from pipeline.core.date_style import DateStyle, recognise_dates
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.number_text import number_hint, read_numbers, refuse_ambiguous_points
+from pipeline.core.number_dialect import DialectEvidence
+from pipeline.core.number_text import missing_cells, number_hint, read_numbers
 from pipeline.core.sources import ByteSource
 from pipeline.core.text_chunks import LONGEST_ROW, Chunk, text_chunks, too_long_line
 from pipeline.errors import RecordError, shorten
@@ -62,6 +64,11 @@ class CsvReader:
             the column's name.
         faults: the first fault of each series that has one.
         row_count: rows read so far.
+        missing: how many cells say in words or marks that there is no number.
+        zeros: columns that have a zero.
+        dashes: of columns with a lone dash the first one, and its line.
+        short_years: the years that were written with two digits.
+        dialect: what the numbers say about their marks; None if the options say it.
     """
 
     spec: ForecastSpec
@@ -71,6 +78,12 @@ class CsvReader:
     ids: list[tuple[str, ...]] = field(default_factory=list)
     faults: dict[int, RecordError] = field(default_factory=dict)
     row_count: int = 0
+    dialect: DialectEvidence | None = None
+    short_years: set[int] = field(default_factory=set)
+    missing: int = 0
+    zeros: set[str] = field(default_factory=set)
+    dashes: dict[str, tuple[str, int]] = field(default_factory=dict)
+    _texts: Callable[[], pa.Table] = field(default=lambda: pa.table({}))
     _codes: dict[tuple[str, ...], int] = field(default_factory=dict)
     _offsets: set[int] = field(default_factory=set)
     _chunks: Iterator[Chunk] = field(default_factory=lambda: iter(()))
@@ -113,11 +126,10 @@ class CsvReader:
         sample = {name: [row[i] if i < len(row) else "" for row in first_rows] for i, name in enumerate(header)}
         unnamed = frozenset(name for name, given in zip(header, names, strict=True) if not given.strip())
         columns = choose_columns(header, sample, spec, record.line, unnamed)
-        if delimiter == ";" and spec.decimal == "." and spec.thousands is None:
-            refuse_ambiguous_points(sample, columns, sample_line)
         style = recognise_dates(sample[columns.date], columns.date, sample_line, spec.date_format)
         reader = cls(spec, limits, columns, style)
         reader._header, reader._delimiter = header, delimiter
+        reader.dialect = DialectEvidence() if spec.decimal is None and spec.thousands is None else None
         reader._chunks = itertools.chain((body,), chunks)
         return reader
 
@@ -145,8 +157,8 @@ class CsvReader:
         table, lines = self._parse(chunk)
         self._refuse_changing_text(table, lines)
         date_text, dates, bad_dates = self._read_dates(table)
-        values = [self._read_numbers(table, name) for name in self.columns.values]
-        extras = [self._read_numbers(table, name, switches=True) for name in self.columns.extras]
+        values = [self._read_numbers(table, name, lines) for name in self.columns.values]
+        extras = [self._read_numbers(table, name, lines, switches=True) for name in self.columns.extras]
         blank = bad_dates
         if bad_dates.any():
             blank = bad_dates & (date_text == "")
@@ -171,7 +183,8 @@ class CsvReader:
         """Refuse a column without a role that turns out to have several texts."""
         for name, text in self.columns.constants:
             column = pc.utf8_trim_whitespace(_whole(table, name))
-            other = ~np.asarray(pc.is_in(column, pa.array([text, *MISSING])))
+            same = pc.or_(pc.equal(column, text), pc.is_in(pc.utf8_lower(column), pa.array(sorted(MISSING))))
+            other = ~np.asarray(same)
             if other.any():
                 row = int(np.flatnonzero(other)[0])
                 raise text_that_changes(self.columns.ids, name, text, column[row].as_py(), int(lines[row]))
@@ -206,8 +219,8 @@ class CsvReader:
                 parse_options=pa_csv.ParseOptions(
                     delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=skip),
                 convert_options=pa_csv.ConvertOptions(
-                    column_types=column_types, include_columns=list(types), null_values=list(MISSING),
-                    strings_can_be_null=False, decimal_point=spec.decimal),
+                    column_types=column_types, include_columns=list(types), null_values=[""],
+                    strings_can_be_null=False, decimal_point=spec.decimal or "."),
             )  # fmt: skip
 
         try:
@@ -215,9 +228,10 @@ class CsvReader:
             as_it_should_be = all(_is_plain(_whole(table, name), self.style.form) for name in types)
         except pa.ArrowInvalid:
             as_it_should_be = False
+        strings = dict.fromkeys(types, pa.string())
         if not as_it_should_be:
-            strings = dict.fromkeys(types, pa.string())
             table = read(strings).combine_chunks()  # so that the odd cell can be named as it stands
+        self._texts = cache(lambda: read(strings).combine_chunks())
         return table, self._lines(chunk, table.num_rows, skipped)
 
     def _lines(self, chunk: Chunk, rows: int, skipped: list[pa_csv.InvalidRow]) -> Ints:
@@ -252,21 +266,58 @@ class CsvReader:
         text = pc.utf8_trim_whitespace(column)
         dates, bad, offsets = self.style.read(text)
         self._offsets |= offsets
+        if self.style.form == "format" and "%y" in self.style.format:
+            years = dates[~bad].astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970
+            self.short_years |= set(np.unique(years).tolist())
         shown = np.where(bad, text.to_numpy(zero_copy_only=False), "") if bad.any() else np.broadcast_to("", len(text))
         return shown.astype(str), dates, bad
 
-    def _read_numbers(self, table: pa.Table, name: str, switches: bool = False) -> tuple[Floats, npt.NDArray[np.str_]]:
+    def _read_numbers(
+        self, table: pa.Table, name: str, lines: Ints, switches: bool = False
+    ) -> tuple[Floats, npt.NDArray[np.str_]]:
         """Return a column's numbers, NaN where there is none, and the text of cells that should be one.
 
         With `switches`, true and false count as 1 and 0.
         """
         column = _whole(table, name)
         if pa.types.is_floating(column.type):
-            return np.asarray(pc.fill_null(column, np.nan)), np.broadcast_to(np.str_(""), len(column))
+            numbers = np.asarray(pc.fill_null(column, np.nan))
+            if name not in self.zeros and (numbers == 0).any():
+                self.zeros.add(name)
+            if self.dialect is not None and self.dialect.wants_text_of(numbers):
+                self.dialect.add_text(_whole(self._texts(), name), name, lines)
+            return numbers, np.broadcast_to(np.str_(""), len(column))
         if switches:
             lower = pc.utf8_lower(column)
             column = pc.if_else(pc.equal(lower, "true"), "1", pc.if_else(pc.equal(lower, "false"), "0", column))
-        return read_numbers(column, self.spec.decimal, self.spec.thousands)
+        if self.dialect is not None:
+            self.dialect.add_text(column, name, lines)
+        self._note_missing(pc.utf8_trim_whitespace(column), name, lines)
+        found = read_numbers(column, self.spec.decimal or ".", self.spec.thousands, self.spec.missing_values)
+        if (found[0] == 0).any():
+            self.zeros.add(name)
+        return found
+
+    def _note_missing(self, text: pa.StringArray, name: str, lines: Ints) -> None:
+        missing = np.asarray(pc.and_(missing_cells(text, self.spec.missing_values), pc.not_equal(text, "")))
+        self.missing += int(missing.sum())
+        dashes = [dash for dash in DASHES if dash not in self.spec.missing_values]
+        at = np.flatnonzero(np.asarray(pc.is_in(text, value_set=pa.array(dashes, pa.string()))))
+        if len(at):
+            self.dashes.setdefault(name, (text[int(at[0])].as_py(), int(lines[at[0]])))
+
+    def refuse_dashes(self) -> None:
+        """Raise if a lone dash may mean zero: in a column that has no zero written as 0."""
+        for name, (dash, line) in self.dashes.items():
+            if name not in self.zeros:
+                raise RecordError(
+                    "AMBIGUOUS_NUMBER",
+                    f"A lone {dash!r} may mean zero, or that there is no value.",
+                    f"Give --missing_values={dash} if there is none; write 0 if it is zero.",
+                    line=line,
+                    column=name,
+                    found=dash,
+                )
 
     # ----------------------------------------------------------------------------------- series
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.calendars import DAY, EXAMPLES, MINUTE, Dates, FrequencyUnclearError, calendar_of, format_date
-from pipeline.core.date_style import DateStyle
+from pipeline.core.date_style import WITHOUT_DAYS, DateStyle
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.internal_error import InternalErrors
 from pipeline.core.limits import Limits
@@ -294,11 +294,14 @@ class _Builder:
     def _refuse_dates_that_look_alike(self, last: int, future: Dates) -> None:
         """Raise if the CSV's way of writing dates has no room for the time or the day of the dates to forecast."""
         style = self._layout.style
-        if style.form not in ("format", "month", "year"):
+        if style.form not in ("format", *WITHOUT_DAYS):
             return
         dates = np.concatenate([[last], future])
-        if style.form != "format":
-            unit = "M" if style.form == "month" else "Y"
+        if style.form == "quarter":
+            months = dates.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
+            dates = (months - months % 3).astype("datetime64[M]").astype("datetime64[us]").astype(np.int64)
+        elif style.form != "format":
+            unit = "Y" if style.form == "year" else "M"
             dates = (
                 dates.astype("datetime64[us]").astype(f"datetime64[{unit}]").astype("datetime64[us]").astype(np.int64)
             )

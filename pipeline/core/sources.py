@@ -29,6 +29,15 @@ class Source(ByteSource, Protocol):
         ...
 
 
+def restart(source: ByteSource) -> None:
+    """Have a source read from its beginning again."""
+    again = getattr(source, "restart", None)
+    if again is not None:
+        again()
+    else:
+        source.seek(0)  # type: ignore[attr-defined]
+
+
 class HashingReader:
     """Reads a file and hashes what it reads, so that the content forecast is the content named."""
 
@@ -41,6 +50,11 @@ class HashingReader:
         data = self._file.read(size)
         self._hash.update(data)
         return data
+
+    def restart(self) -> None:
+        """Begin anew."""
+        self._file.seek(0)
+        self._hash = hashlib.sha256()
 
     def version(self) -> str:
         """Return the SHA-256 of the whole content, as content_version does; what is left is read."""
