@@ -90,7 +90,7 @@ class Stage:
         """Return all dead letters."""
         found = []
         for blob in self.cloud.storage_client().list_blobs(self.out, prefix="f/_dropcast/dead_letters/"):
-            found += [json.loads(line) for line in blob.download_as_text().splitlines()]
+            found += [json.loads(line) for line in blob.download_as_text().split("\n") if line]
         return found
 
     def receipts(self) -> list[dict[str, Any]]:

@@ -53,8 +53,8 @@ def test_good_objects_among_poison_are_forecast_whatever_is_killed(way: str, sta
         stage.upload(name, content)
     log, moments, killed = tmp_path / "log", random.Random(11), 0
     with (
-        FaultProxy(stage.cloud.storage, storage_faults(0.01), seed=1) as storage,
-        FaultProxy(stage.cloud.bigquery, bigquery_faults(0.01), seed=2) as bigquery,
+        FaultProxy(stage.cloud.storage, storage_faults(0.004), seed=1) as storage,
+        FaultProxy(stage.cloud.bigquery, bigquery_faults(0.004), seed=2) as bigquery,
     ):
         servers = {"STORAGE_EMULATOR_HOST": storage.url, "BIGQUERY_EMULATOR_HOST": bigquery.url}
         while killed < KILLS:
