@@ -47,7 +47,7 @@ def read_numbers(
         # a point would otherwise pass for a decimal mark
         plain = pc.replace_substring(pc.replace_substring(plain, ".", "?"), ",", ".")
     shape = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(inf|Inf|INF)(inity)?$"
-    good = pc.match_substring_regex(plain, shape)
+    good = pc.and_not(pc.match_substring_regex(plain, shape), missing)
     bad = np.asarray(pc.invert(pc.or_(good, missing)))
     numbers = np.asarray(pc.if_else(good, plain, "nan").cast(pa.float64()))
     bad = bad | np.isinf(numbers)

@@ -193,7 +193,7 @@ class CsvReader:
 
     def _parse(self, chunk: Chunk) -> tuple[pa.Table, Ints]:
         """Return the needed columns, typed if every cell is as it should be, and the line of each row."""
-        direct = self.spec.thousands is None
+        direct = self.spec.thousands is None and not self.spec.missing_values
         columns, spec = self.columns, self.spec
         constants = (name for name, _ in columns.constants)
         types = dict.fromkeys((columns.date, *columns.ids, *columns.values, *columns.extras, *constants), pa.string())
