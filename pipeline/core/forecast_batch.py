@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -51,18 +52,23 @@ def forecast_schema(levels: int, components: Sequence[str] = ()) -> pa.Schema:
 
     Columns: series_id, ids and frequency as in the series; ds (the dates forecast), yhat, for the i-th
     level lower_i and upper_i, component_NAME for each component (NaN where the series lacks it), all empty for a
-    series with a fault; mase, null if there is no score; fault.
+    series with a fault; mase, null if there is no score; note, what the owner should know of the forecast; fault.
     """
     return pa.schema([
         ("series_id", pa.string()), ("ids", pa.list_(pa.string())), ("frequency", pa.string()), ("ds", TIMESTAMPS),
         ("yhat", NUMBERS),
         *((f"{end}_{i}", NUMBERS) for i in range(levels) for end in ("lower", "upper")),
-        *((f"component_{name}", NUMBERS) for name in components), ("mase", pa.float64()), ("fault", pa.string()),
+        *((f"component_{name}", NUMBERS) for name in components), ("mase", pa.float64()), ("note", pa.string()),
+        ("fault", pa.string()),
     ])  # fmt: skip
 
 
 def forecast_batch(
-    series: pa.RecordBatch, forecasts: Forecasts, faults: dict[int, RecordError], spec: ForecastSpec
+    series: pa.RecordBatch,
+    forecasts: Forecasts,
+    faults: dict[int, RecordError],
+    spec: ForecastSpec,
+    notes: Mapping[int, str] = MappingProxyType({}),
 ) -> pa.RecordBatch:
     """Return forecasts as a batch, bounded as the spec says; numbers that are not finite become a fault.
 
@@ -71,6 +77,7 @@ def forecast_batch(
         forecasts: of these series.
         faults: of those that have no forecast, by row.
         spec: with the bounds.
+        notes: what the owners of some series should know, by row.
     """
     parts = [forecasts.prediction, *forecasts.lower, *forecasts.upper]
     finite = np.logical_and.reduce([np.isfinite(part).all(axis=1) for part in parts])
@@ -102,7 +109,8 @@ def forecast_batch(
     for lower, upper in zip(forecasts.lower, forecasts.upper, strict=True):
         columns += [numbers(lower), numbers(upper)]
     columns += [numbers(forecasts.components[name], bounded=False) for name in spec.component_names]
-    columns += [pa.nulls(len(series), pa.float64()), pa.array(texts, pa.string())]
+    told = [notes.get(row) if finite[row] else None for row in range(len(series))]
+    columns += [pa.nulls(len(series), pa.float64()), pa.array(told, pa.string()), pa.array(texts, pa.string())]
     return pa.record_batch(columns, schema=forecast_schema(len(spec.level), spec.component_names))
 
 

@@ -22,9 +22,10 @@ from pipeline.core.forecast_batch import Forecasts, faulty_forecasts, forecast_b
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.isolation import CHILD_START_SECONDS, in_child
 from pipeline.core.limits import Limits
-from pipeline.core.model.fit import FittedSeries, Histories, capacity, fit
+from pipeline.core.model.fit import FittedSeries, Histories, capacity, constant_in, fit
 from pipeline.core.model.predict import components, intervals, predict
 from pipeline.core.model.structure import given_changepoints
+from pipeline.core.plain_text import printable
 from pipeline.core.series_batch import flat_list
 from pipeline.errors import RecordError
 
@@ -183,4 +184,16 @@ def forecast_fitted(
         if spec.components:
             for name, values in components(part, prediction, block.future[at], ahead).items():
                 forecasts.components[name][rows] = values
-    return forecast_batch(series, forecasts, block.faults, spec)
+    return forecast_batch(series, forecasts, block.faults, spec, _notes(block, spec))
+
+
+def _notes(block: SeriesArrays, spec: ForecastSpec) -> dict[int, str]:
+    """Return what the owners of some series should know of their forecasts, by row."""
+    notes: dict[int, list[str]] = {}
+    for regressor in spec.regressors if len(block.members) else ():
+        first = block.histories.extras[regressor.name][block.histories.offsets[:-1]]
+        changes_later = (block.ahead[regressor.name] != first[:, None]).any(axis=1)
+        for member in np.flatnonzero(constant_in(block.histories, regressor.name) & changes_later).tolist():
+            told = f"{printable(regressor.name)} never changes in the history: it is taken to have no effect"
+            notes.setdefault(int(block.members[member]), []).append(told)
+    return {row: "; ".join(texts) for row, texts in notes.items()}

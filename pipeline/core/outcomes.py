@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -40,6 +41,7 @@ def block_summary(block: ForecastBlock, layout: Layout, spec: ForecastSpec, rows
     ]
     return {
         "notes": [*layout.notes, *fallback_notes(spec)],
+        "series_notes": Counter(block.batch.column("note").drop_null().to_pylist()),
         "letters": [letter.to_json() for letter in letters],
         "series": len(block.batch),
         "failed": len(failed),  # in the fit
@@ -83,6 +85,10 @@ def letters_of(request: Request, summaries: Sequence[dict[str, Any]]) -> list[De
     return letters
 
 
+def _note_of_series(text: str, times: int) -> str:
+    return text if times == 1 else f"{text} ({times:,} series)"
+
+
 def receipt_of(
     request: Request, summaries: Sequence[dict[str, Any]], letters: Sequence[DeadLetter], superseded: bool = False
 ) -> Receipt:
@@ -99,7 +105,10 @@ def receipt_of(
     forecast = sum(part["series"] - part["failed"] - part["refused"] for part in summaries)
     status = "superseded" if superseded else "failed" if file_letter else "partial" if failed else "complete"
     scores = [score for part in summaries for score in part["mase"]]
-    notes = summaries[0]["notes"] if summaries else []
+    of_series = sum((Counter(part["series_notes"]) for part in summaries), Counter[str]())
+    notes = (
+        [*summaries[0]["notes"], *(_note_of_series(*note) for note in sorted(of_series.items()))] if summaries else []
+    )
     return Receipt(
         request_key=request.key,
         source=request.source,

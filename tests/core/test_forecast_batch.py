@@ -48,7 +48,7 @@ def test_a_forecast_that_is_not_finite_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_one_bad_series_leaves_its_neighbours_alone(tmp_path: Path) -> None:
-    text = HEAD + rows([1, 2, 3] * 10) + rows([5.0] * 30, "b").replace("2024-01-07,5.0", "2024-01-07,?")
+    text = HEAD + rows([1, 2, 3] * 10) + rows([5.0] * 30, "b").replace("2024-01-07,5.0", "2024-01-07,five")
     batch, spec, layout = loaded(text + rows([7] * 30, "c"), tmp_path)
     forecasts = forecast_block(batch, (), spec, Limits(), NaiveEngine())
     assert forecasts.column("fault").is_valid().to_pylist() == [False, True, False]

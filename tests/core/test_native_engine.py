@@ -200,3 +200,33 @@ def test_any_number_but_0_meets_a_condition(engine: str) -> None:
         batch = pa.record_batch(columns, schema=series_schema(("on",)))
         results.append(lists_of(engine_named(engine).forecast(batch, ("on",), spec, Limits()), "yhat")[0])
     assert (results[0] == results[1]).all()
+
+
+@pytest.mark.parametrize("mode", ["additive", "multiplicative"])
+@pytest.mark.parametrize(("past", "later"), [(1.0, 0.0), (9.99, 8.99), (0.0, 1.0), (-3.0, -3.0)])
+def test_a_regressor_that_never_changes_has_no_effect_and_a_note_if_it_changes_later(
+    past: float, later: float, mode: str
+) -> None:
+    ds = 19_000 * DAY + DAY * np.arange(60, dtype=np.int64)
+    y = 100 + 10 * np.sin(np.arange(60) * 2 * np.pi / 7) + np.random.default_rng(0).normal(0, 1, 60)
+    plain = ForecastSpec(horizon=5, score=False)
+    spec = ForecastSpec(horizon=5, score=False, regressors=[{"name": "promo", "mode": mode}])
+    future = ds[-1] + DAY * np.arange(1, 6, dtype=np.int64)
+
+    def forecasts(spec: ForecastSpec, extras: dict[str, np.ndarray]) -> pa.RecordBatch:
+        columns = {
+            "series_id": pa.array(["y"]), "ids": pa.array([[]], pa.list_(pa.string())), "frequency": pa.array(["D"]),
+            "ds": timestamp_lists([ds]), "y": number_lists([y]), "future": timestamp_lists([future]),
+            **{f"extra_{name}": number_lists([numbers]) for name, numbers in extras.items()},
+            "fault": pa.nulls(1, pa.string()),
+        }  # fmt: skip
+        batch = pa.record_batch(columns, schema=series_schema(tuple(extras)))
+        return engine_named("native").forecast(batch, tuple(extras), spec, Limits())
+
+    found = forecasts(spec, {"promo": np.r_[np.full(60, past), np.full(5, later)]})
+    alone = forecasts(plain, {})
+    for name in ("yhat", "lower_0", "upper_0"):
+        np.testing.assert_allclose(lists_of(found, name)[0], lists_of(alone, name)[0], rtol=1e-9)
+    (note,) = found.column("note").to_pylist()
+    assert (note is None) == (past == later)
+    assert note is None or note.startswith("promo never changes in the history")

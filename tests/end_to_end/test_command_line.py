@@ -108,7 +108,7 @@ def test_one_missing_file_does_not_stop_the_others(write_csv: WriteCsv, tmp_path
 @pytest.mark.usefixtures("naive_engine")
 def test_json_is_for_machines(write_csv: WriteCsv, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_csv("in/good.csv")
-    write_csv("in/bad.csv", "date,y\n2024-01-01,?\n")
+    write_csv("in/bad.csv", "date,y\n2024-01-01,x\n")
     assert dropcast(["forecast", f"{tmp_path}/in/*", f"--output={tmp_path}/out", "--json"]) == 3
     shown = json.loads(capsys.readouterr().out)
     assert [row["status"] for row in shown["receipts"]] == ["failed", "complete"]

@@ -42,7 +42,7 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(
         write_csv(f"in/{number:02d}.csv", daily_series(60, seed=number))
     stores = [f"{s},{line}" for s in range(70) for line in daily_series(15, seed=s).splitlines()[1:]]
     write_csv("in/stores.csv", "store,date,y\n" + "\n".join(stores) + "\n")
-    write_csv("in/bad.csv", "date,y\n2024-01-01,?\n")
+    write_csv("in/bad.csv", "date,y\n2024-01-01,x\n")
     inbox, undisturbed, disturbed = tmp_path / "in", tmp_path / "undisturbed", tmp_path / "disturbed"
     process = start(command, inbox, undisturbed)
     began = os.times().elapsed

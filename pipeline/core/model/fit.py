@@ -252,6 +252,9 @@ def _fit_alike(
         for i, regressor in enumerate(spec.regressors):
             shift, scale = np.repeat(mean[chosen, i], lengths), np.repeat(std[chosen, i], lengths)
             own[:, i] = (part.extras[regressor.name] - shift) / scale
+            # What never changes says nothing of its effect, and would share the level with the trend: it has none.
+            changes_here = np.repeat(~constant_in(part, regressor.name), lengths)
+            own[:, i] = np.where(changes_here, own[:, i], 0.0)
         kept = np.repeat(alone, rows)
         t, y = np.empty(len(part.ds)), np.empty(len(part.ds))
         _scale_rows(part.offsets, part.ds, part.y, floors[kept], y_scale[chosen], t, y)
@@ -306,6 +309,13 @@ def _scales(histories: Histories, spec: ForecastSpec) -> tuple[Floats, Floats, F
         floor = np.minimum.reduceat(histories.y, starts)
         y_scale, floors = np.maximum.reduceat(histories.y, starts) - floor, np.repeat(floor, rows)
     return np.where(y_scale == 0, 1.0, y_scale), floor, floors
+
+
+def constant_in(histories: Histories, name: str) -> Bools:
+    """Return in which series an extra column has one and the same number throughout the history, shape (n,)."""
+    x, starts = histories.extras[name], histories.offsets[:-1]
+    never: Bools = np.minimum.reduceat(x, starts) == np.maximum.reduceat(x, starts)
+    return never
 
 
 def _standardisation(histories: Histories, spec: ForecastSpec) -> tuple[Floats, Floats]:
