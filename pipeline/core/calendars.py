@@ -21,6 +21,7 @@ MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 BUSINESS_WEEK = "1111100"
+MOST_MICROSECONDS = 1 << 62  # from the first date to forecast to the last: more than 10,000 years
 MOST_BUSINESS_DAYS = 1000  # of a step
 
 # A calendar is believed if at least this share of its slots between first and last date is filled.
@@ -67,7 +68,14 @@ class Calendar:
     phase: int = -1
 
     def after(self, last: int, count: int) -> Dates:
-        """Return the first `count` dates of this calendar after `last`, shape (count,)."""
+        """Return the first `count` dates of this calendar after `last`, shape (count,).
+
+        Raises:
+            OverflowError: if they lie beyond all dates.
+        """
+        longest = {"fixed": 1, "months": 31 * DAY, "weekdays": 7 * DAY}[self.kind]
+        if self.step * longest * (count + 2) > MOST_MICROSECONDS:
+            raise OverflowError(f"{count} steps of {self.name} lie beyond all dates")
         if self.kind == "fixed":
             first = last + self.step
             if self.anchor:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from pipeline.core.calendars import parse_frequency
 from pipeline.core.date_style import EPOCHS
 from pipeline.core.request_key import canonical_json
+from pipeline.errors import shorten
 
 Mode = Literal["additive", "multiplicative"]
 MAX_HORIZON = 100_000
@@ -415,7 +416,9 @@ def option_errors(errors: list[Any]) -> list[str]:
     for error in errors:
         name = str(error["loc"][0]) if error["loc"] else ""
         message = _in_our_words(error)
-        given = "" if not name or isinstance(error["input"], dict) else f" (given: {error['input']!r})"
+        given = (
+            "" if not name or isinstance(error["input"], dict) else f" (given: {shorten(repr(error['input']), 100)})"
+        )
         lines.append(f"--{name}: {message}{given}" if name else message)
     return list(dict.fromkeys(lines))
 

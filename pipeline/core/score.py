@@ -85,7 +85,8 @@ def seasonal_naive_errors(y: Floats, ds: Dates, offsets: Ints, frequencies: Sequ
         earlier, later = seasonal_naive_pairs(ds[start:end], frequencies[first])
         if len(earlier):
             values = y[start : offsets[last]].reshape(last - first, -1)
-            errors[first:last] = np.abs(values[:, later] - values[:, earlier]).mean(axis=1)
+            with np.errstate(over="ignore", invalid="ignore"):
+                errors[first:last] = np.abs(values[:, later] - values[:, earlier]).mean(axis=1)
     return errors
 
 
@@ -141,6 +142,7 @@ def mase(actual: Floats, prediction: Floats, scale: Floats) -> Floats:
         prediction: shape (n, h).
         scale: of each series, shape (n,).
     """
-    errors = np.abs(actual - prediction).mean(axis=1)
-    scores: Floats = np.divide(errors, scale, out=np.full(len(scale), np.nan), where=scale > 0)
-    return scores
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large for a mean has no score
+        errors = np.abs(actual - prediction).mean(axis=1)
+        scores: Floats = np.divide(errors, scale, out=np.full(len(scale), np.nan), where=scale > 0)
+    return np.where(np.isfinite(scores), scores, np.nan)

@@ -279,7 +279,10 @@ class _Builder:
                 f"The frequency is unclear: {error.reason}.",
                 f"Give {options}." if options else f"Give --frequency: {EXAMPLES}.",
             ) from None
-        future = calendar.after(last, self._spec.horizon)
+        try:
+            future = calendar.after(last, self._spec.horizon)
+        except OverflowError:
+            future = np.array([LAST_DATE + 1])
         if dates[0] < FIRST_DATE or future[-1] > LAST_DATE:
             raise RecordError(
                 "DATE_OUT_OF_RANGE",

@@ -167,3 +167,17 @@ def test_decades_of_days_with_gaps_are_days(years: int) -> None:
     dates = pd.date_range("1950-01-01", periods=365 * years, freq="D")
     kept = dates[np.random.default_rng(0).random(len(dates)) > 0.03]
     assert infer_calendar(microseconds(kept)).name == "D"
+
+
+@pytest.mark.parametrize(
+    "name", ["999999999999999D", "99999999999999YE", "9999999999999us", "999999999999QS", "99999999W"]
+)
+def test_steps_beyond_all_dates_are_an_error_and_no_date(name: str) -> None:
+    calendar = parse_frequency(name)
+    last = int(microseconds(pd.DatetimeIndex(["2024-01-01"]))[0])
+    try:
+        dates = calendar.after(last, 100_000)
+    except OverflowError:
+        return
+    assert (np.diff(dates) > 0).all()
+    assert dates[0] > last
