@@ -13,6 +13,7 @@ A series that cannot be forecast never stops the others: it is left out with a S
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import warnings
 from collections.abc import Iterable, Sequence
@@ -112,14 +113,18 @@ def backtest(
         raise ValueError(f"cutoffs: must be a whole number, 1 or more (given: {cutoffs})")
     spec = _spec(**options, horizon=horizon, level=level, engine=engine)
     horizon = spec.horizon
-    series = _series(data, spec, [*_made(spec), "cutoff", "SeasonalNaive"])
+    series = _series(data, spec, [*_made(spec), "cutoff", "SeasonalNaive"], ahead=False)
     if series.layout.value_name in ("cutoff", "SeasonalNaive", *_made(spec)):
         raise ValueError(f"The column {series.layout.value_name!r} is what a result is called; rename yours.")
     names = Names(len(spec.level) > 1, bool(series.id_columns))
     tables = []
+    faults: list[tuple[str, RecordError]] = []
     for first, batch in series.blocks():
+        faults += _faults(batch)
         for periods in range(cutoffs * horizon, 0, -horizon):
             tables += _held_out_table(series, first, batch, periods, names)
+    if not tables and faults:
+        raise ValueError(f"No series can be forecast; the first, {faults[0][0]!r}: {_said(faults[0][1])}")
     if not tables:
         raise ValueError(f"No series has the history for it: it takes two horizons of {horizon} periods.")
     result: Frame = _like(data, pa.concat_tables(tables))
@@ -182,7 +187,7 @@ def fit(data: Any, **options: Any) -> dict[Any, Any]:
     from pipeline.core.native_engine import SeriesArrays, fit_block
 
     spec = _spec(**options)
-    series = _series(data, spec)
+    series = _series(data, spec, ahead=False)
     models: dict[Any, Any] = {}
     faults: list[tuple[str, RecordError]] = []
     for first, batch in series.blocks():
@@ -279,10 +284,18 @@ def _spec(**options: Any) -> ForecastSpec:
     return spec
 
 
-def _series(data: Any, spec: ForecastSpec, made: Sequence[str] = ()) -> Series:
-    """Return the series of a frame; `made` are the columns that will stand beside its own."""
+def _series(data: Any, spec: ForecastSpec, made: Sequence[str] = (), ahead: bool = True) -> Series:
+    """Return the series of a frame.
+
+    Args:
+        data: the frame.
+        spec: the options.
+        made: columns that will stand beside its own.
+        ahead: whether extra columns must have numbers on the dates to forecast.
+    """
     try:
         series = series_of_table(_table(data, spec), spec, Limits())
+        series = dataclasses.replace(series, layout=dataclasses.replace(series.layout, extras_ahead=ahead))
     except RecordError as error:
         raise ValueError(_said(error)) from None
     except pa.ArrowException as error:

@@ -93,6 +93,8 @@ def _compared(path: Path, spec: ForecastSpec, limits: Limits, most: int, work: P
 
     with open_source(path) as file:
         loaded = load_csv(file, spec, limits, work)
+    # what is compared lies in the history, or is the same for both
+    loaded.layout = dataclasses.replace(loaded.layout, extras_ahead=False)
     found: list[Comparison] = []
     with tqdm(total=min(most, len(loaded.ids)), unit=" series", disable=not sys.stderr.isatty(), leave=False) as bar:
         for batch in loaded.batches():

@@ -51,6 +51,8 @@ class Layout:
         extras: names of the extra columns.
         notes: what the owner should know about how the file was read.
         mixed_offsets: whether dates with several UTC offsets were turned into UTC.
+        extras_ahead: whether extra columns must have numbers on the dates to forecast; else their last one goes on,
+            for what asks about dates of the history only.
     """
 
     id_columns: tuple[str, ...]
@@ -59,6 +61,7 @@ class Layout:
     extras: tuple[str, ...]
     notes: tuple[str, ...] = ()
     mixed_offsets: bool = False
+    extras_ahead: bool = True
 
     def to_json(self) -> str:
         """Return the layout as JSON."""
@@ -323,6 +326,8 @@ class _Builder:
         at = np.searchsorted(dates, future)
         found = (at < len(dates)) & (dates[np.minimum(at, len(dates) - 1)] == future)
         ahead = np.where(found[:, None], extras[np.minimum(at, len(dates) - 1)], np.nan)
+        if not self._layout.extras_ahead and history.any():
+            ahead = np.where(np.isfinite(ahead), ahead, extras[history][-1])
         numbers = np.vstack([extras[history], ahead])
         missing = np.argwhere(~np.isfinite(numbers))
         if len(missing):

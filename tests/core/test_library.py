@@ -324,3 +324,34 @@ def test_nothing_is_warned_of_without_cause() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(dropcast.forecast(sales(), 3)) == 9
+
+
+def with_promo(rows: int = 100) -> pd.DataFrame:
+    days = np.arange(rows)
+    promo = (days % 9 == 0).astype(float)
+    return pd.DataFrame(
+        {"ds": pd.date_range("2024-01-01", periods=rows), "y": 100 + 20 * promo + np.sin(days), "promo": promo}
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"regressors": "promo"}, {"growth": "logistic", "cap": "cap"},
+     {"seasonalities": [{"name": "s", "period": 9, "fourier_order": 2, "condition_name": "promo"}]}],
+    ids=["regressor", "cap", "condition"],
+)  # fmt: skip
+def test_backtests_and_fits_need_no_rows_after_the_end(options: dict[str, Any]) -> None:
+    frame = with_promo().assign(cap=200.0)
+    tested = dropcast.backtest(frame, horizon=10, cutoffs=2, **options)
+    assert len(tested) == 20
+    assert tested["yhat"].notna().all()
+    assert list(dropcast.fit(frame, **options)) == ["y"]
+    with pytest.raises(ValueError, match="has no value on 2024-04-10, which is to forecast"):
+        dropcast.forecast(frame, horizon=10, **options)
+
+
+def test_a_backtest_says_what_is_wrong_with_the_series_and_not_with_its_length() -> None:
+    frame = with_promo()
+    frame.loc[50, "promo"] = np.nan
+    with pytest.raises(ValueError, match="'promo' has no value on 2024-02-20, which is in the history"):
+        dropcast.backtest(frame, horizon=10, regressors="promo")
