@@ -230,3 +230,21 @@ def test_a_regressor_that_never_changes_has_no_effect_and_a_note_if_it_changes_l
     (note,) = found.column("note").to_pylist()
     assert (note is None) == (past == later)
     assert note is None or note.startswith("promo never changes in the history")
+
+
+@pytest.mark.parametrize("days", [5, 6], ids=["Monday to Friday", "Monday to Saturday"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_multiplicative_season_on_some_weekdays_is_climbed_to_its_top(seed: int, days: int) -> None:
+    random = np.random.default_rng(seed)
+    every = pd.date_range("2021-01-04", periods=900)
+    ds = every[every.dayofweek < days]
+    level = 1000 * np.exp(np.cumsum(random.normal(0, 0.01, len(ds))))
+    y = level * (1 + 0.3 * np.sin(ds.dayofweek * 1.3)) * random.lognormal(0, 0.02, len(ds))
+    spec = ForecastSpec(seasonality_mode="multiplicative", country_holidays=None)
+    dates = ds.to_numpy().astype("datetime64[us]").astype(np.int64)
+    fitted = fit(Histories(np.array([0, len(dates)]), dates, np.asarray(y)), spec)[0]
+    model = prophet_model(spec, _regressor_name, _condition_name)
+    model.fit(pd.DataFrame({"ds": ds, "y": y}))
+    ours = objective(model, spec, native_parameters(fitted))
+    theirs = objective(model, spec, stan_parameters(model, fitted.beta.shape[1]))
+    assert ours <= theirs + 1e-3

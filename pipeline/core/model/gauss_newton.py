@@ -36,7 +36,10 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 LINEAR, LOGISTIC, FLAT = 0, 1, 2
-MAX_ROUNDS = 60
+# Where weekly columns on five days span the constant, trend and season share a scale, along which it is a long way to
+# the maximum; few rows pay for many rounds.
+MAX_ROUNDS, MOST_ROUNDS = 60, 1000
+ROUNDS_TIMES_ROWS = 20_000_000
 SETTLED_ROUNDS = 10  # after which a variance of largest marginal likelihood is kept as it is
 SMALLEST_STEP = 2.0**-30
 ENOUGH = 1e-10  # a round that lowers the objective by less is the last
@@ -211,7 +214,7 @@ def _climb(
         predict(growth, theta, z, t, changepoints, cap, multiplicative, hinges, trend, factor, f)
         rss = float(np.sum((y - f) ** 2))
         s2 = max(sigma_squared(rss, rows), floor)
-        for round_number in range(MAX_ROUNDS):
+        for round_number in range(max(MAX_ROUNDS, min(MOST_ROUNDS, ROUNDS_TIMES_ROWS // rows))):
             for row in range(rows):
                 w = factor[row]
                 if growth == LOGISTIC:
