@@ -65,6 +65,7 @@ class Columns:
 
     Attributes:
         date: the date.
+        time: the time of day, if it has a column of its own; else "".
         values: the values; several in a wide table.
         ids: what tells series apart; perhaps nothing.
         extras: regressors, cap, floor.
@@ -79,6 +80,7 @@ class Columns:
     extras: tuple[str, ...]
     unused: tuple[str, ...]
     constants: tuple[tuple[str, str], ...] = ()
+    time: str = ""
 
     @property
     def wide(self) -> bool:
@@ -109,7 +111,7 @@ def choose_columns(
     """
     found = _Chooser(header, sample, line, unnamed)
     extras = tuple(found.named(name, "regressors, cap and floor") for name in spec.extra_columns())
-    date = found.named(spec.date_column, "date_column") if spec.date_column else None
+    date, time = found.date_and_time(spec.date_column) if spec.date_column else (None, "")
     ids = None
     if spec.id_columns is not None:
         ids = tuple(found.named(name, "id_columns") for name in spec.id_columns)
@@ -134,7 +136,7 @@ def choose_columns(
             line=line,
             column=reserved[0],
         )
-    return Columns(date, values, ids, extras, tuple(found.left), constants)
+    return Columns(date, values, ids, extras, tuple(found.left), constants, time)
 
 
 class _Chooser:
@@ -161,6 +163,13 @@ class _Chooser:
             line=self._line,
             column=name,
         )
+
+    def date_and_time(self, name: str) -> tuple[str, str]:
+        """Return the columns of the date and of the time of day, named as date,time; "" if the time has none."""
+        date, comma, time = (part.strip() for part in name.partition(","))
+        if not comma or any(column.lower() == name.lower() for column in self._header):
+            return self.named(name, "date_column"), ""
+        return self.named(date, "date_column"), self.named(time, "date_column")
 
     def date(self) -> str:
         by_name = self._with_names(DATE_NAMES)
@@ -228,6 +237,15 @@ class _Chooser:
         if not candidates:
             raise self._none(role, name)
         listed = ", ".join(repr(name) for name in candidates)
+        times = [name for name in candidates if self._times(name)]
+        if role == "DATE" and len(times) == 1 and len(candidates) == 2:
+            date = next(name for name in candidates if name != times[0])
+            raise RecordError(
+                "AMBIGUOUS_DATE_COLUMN",
+                f"Date and time are in two columns, {date!r} and {times[0]!r}.",
+                f"Give --{name}={shlex.quote(f'{date},{times[0]}')}, which joins them.",
+                line=self._line,
+            )
         every = f", or --{name}='*' to forecast each of them" if role == "VALUE" else ""
         raise RecordError(
             f"AMBIGUOUS_{role}_COLUMN",
@@ -243,6 +261,10 @@ class _Chooser:
             f"Give --{name}, or call the column {'date' if role == 'DATE' else 'y'}.",
             line=self._line,
         )
+
+    def _times(self, name: str) -> bool:
+        cells = [cell.strip() for cell in self._sample[name] if cell.strip()]
+        return bool(cells) and all(_TIME_OF_DAY.fullmatch(cell) for cell in cells)
 
     def _take(self, name: str) -> str:
         del self.left[name]
@@ -309,4 +331,5 @@ def _counts_up(cells: list[str]) -> bool:
     return all(after == before + 1 for before, after in pairwise(numbers))
 
 
+_TIME_OF_DAY = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2})?( ?[ap]m)?|\d{1,2}", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?([\d][\d.,' _]*|[.,]\d+)([eE][+-]?\d+)?%?|[+-]?inf(inity)?", re.IGNORECASE)

@@ -142,7 +142,9 @@ class ForecastSpec(BaseModel):
     )
 
     # how to read the CSV
-    date_column: str | None = Field(None, min_length=1, description="Name of the date column.")
+    date_column: str | None = Field(
+        None, min_length=1, description="Name of the date column; Date,Time joins two, the day and the time of day."
+    )
     value_column: Names | None = Field(
         None,
         min_length=1,

@@ -126,7 +126,13 @@ class CsvReader:
         sample = {name: [row[i] if i < len(row) else "" for row in first_rows] for i, name in enumerate(header)}
         unnamed = frozenset(name for name, given in zip(header, names, strict=True) if not given.strip())
         columns = choose_columns(header, sample, spec, record.line, unnamed)
-        style = recognise_dates(sample[columns.date], columns.date, sample_line, spec.date_format)
+        written = sample[columns.date]
+        if columns.time:
+            written = [
+                f"{date.strip()} {time.strip()}".strip()
+                for date, time in zip(written, sample[columns.time], strict=True)
+            ]
+        style = recognise_dates(written, columns.date, sample_line, spec.date_format)
         reader = cls(spec, limits, columns, style)
         reader._header, reader._delimiter = header, delimiter
         reader.dialect = DialectEvidence() if spec.decimal is None and spec.thousands is None else None
@@ -196,10 +202,13 @@ class CsvReader:
         direct = self.spec.thousands is None and not self.spec.missing_values
         columns, spec = self.columns, self.spec
         constants = (name for name, _ in columns.constants)
-        types = dict.fromkeys((columns.date, *columns.ids, *columns.values, *columns.extras, *constants), pa.string())
+        times = (columns.time,) if columns.time else ()
+        types = dict.fromkeys(
+            (columns.date, *times, *columns.ids, *columns.values, *columns.extras, *constants), pa.string()
+        )
         if direct:
             types |= dict.fromkeys((*columns.values, *columns.extras), pa.float64())
-            if self.style.form in ("date", "datetime"):
+            if self.style.form in ("date", "datetime") and not columns.time:
                 types[columns.date] = pa.timestamp("us")
         # Arrow takes a byte order mark at the start of what it is given for the file's; within a file it is text
         data = codecs.BOM_UTF8 + chunk.data if chunk.data.startswith(codecs.BOM_UTF8) else chunk.data
@@ -264,6 +273,9 @@ class CsvReader:
             dates = np.asarray(pc.fill_null(column.view(pa.int64()), 0))
             return np.broadcast_to(np.str_(""), len(column)), dates, bad
         text = pc.utf8_trim_whitespace(column)
+        if self.columns.time:
+            time = pc.utf8_trim_whitespace(_whole(table, self.columns.time))
+            text = pc.utf8_trim_whitespace(pc.binary_join_element_wise(text, time, " "))
         dates, bad, offsets = self.style.read(text)
         self._offsets |= offsets
         if self.style.form == "format" and "%y" in self.style.format:
