@@ -1,6 +1,6 @@
 """An engine that some series poison, in whatever process it runs: for tests of what one bad input may cost.
 
-Put `site/` on PYTHONPATH and name in DROPCAST_POISON what a series called `poison` does to the native engine.
+Put `startup/` on PYTHONPATH and name in DROPCAST_POISON what a series called `poison` does to the native engine.
 """
 
 from __future__ import annotations
@@ -20,5 +20,5 @@ def poisoned(kind: str, once: Path | None = None) -> dict[str, str]:
             name": series called poison-raise and so on do that.
         once: a file that is made the first time; from then on it does nothing.
     """
-    path = os.pathsep.join(part for part in (str(HERE / "site"), os.environ.get("PYTHONPATH", "")) if part)
+    path = os.pathsep.join(part for part in (str(HERE / "startup"), os.environ.get("PYTHONPATH", "")) if part)
     return {**os.environ, "PYTHONPATH": path, "DROPCAST_POISON": kind, "DROPCAST_POISON_ONCE": str(once or "")}
