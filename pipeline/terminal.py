@@ -12,11 +12,13 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pipeline.core.io_faults import is_io
 from pipeline.core.plain_text import printable
 
 _COLOURS = {"complete": "32", "partial": "33", "failed": "31", "superseded": "33"}
 _STATUS = re.compile(rf"^(\s*(?:\d\d:\d\d:\d\d )?\s*)({'|'.join(_COLOURS)})\b")
 _CODE = re.compile(r"^(\s*(?:\d\d:\d\d:\d\d )?\s*)([A-Z][A-Z_]{5,})(?=  )")
+_LATER = "Nothing is lost: run the command again once that is fixed."
 FAILED = 1  # exit code of a command that could not be carried out
 
 
@@ -87,9 +89,9 @@ def carried_out(command: Callable[[], int]) -> int:
         if not error.seen_enough:
             complain(str(error))
     except OSError as error:
-        complain(f"{in_one_line(error)}. Nothing is lost: run the command again once that is fixed.")
+        complain(f"{in_one_line(error)}. {_LATER}")
     except Exception as error:  # noqa: BLE001 - a person is told of it, and where to read more
-        complain(unforeseen(error))
+        complain(f"{in_one_line(error)}. {_LATER}" if is_io(error) else unforeseen(error))
     else:
         return code
     return FAILED

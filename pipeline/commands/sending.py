@@ -107,6 +107,15 @@ class Sending:
     then: Callable[[], None] = lambda: None
 
 
+def _make_tables(dataset: str) -> None:
+    """Make tables that are absent: the command may be the first that writes to the dataset."""
+    from pipeline.cloud.tables import Tables
+
+    problems = Tables(dataset.replace(":", ".")).prepare(None)
+    if problems:
+        raise OptionsError(problems)
+
+
 def carry_out(sendings: Iterable[Sending], arguments: dict[str, Any], output: str) -> tuple[int, int]:
     """Send requests, or do them here; return how many, and how many of these failed here.
 
@@ -118,6 +127,8 @@ def carry_out(sendings: Iterable[Sending], arguments: dict[str, Any], output: st
     _, limits, problems = spec_from(arguments)
     if problems:
         raise OptionsError(problems)
+    if arguments["dataset"] and not arguments["dry_run"]:
+        _make_tables(arguments["dataset"])
     done = failed = 0
     place = open_output(Destination(output, (arguments["dataset"] or "").replace(":", "."), False))
     alone = place.for_us_alone() if isinstance(place, OutputFolder) else nullcontext()

@@ -64,6 +64,19 @@ def test_reconcile_requests_what_has_no_receipt(stage: Stage, capsys: pytest.Cap
     assert "0 requests made." in capsys.readouterr().out.splitlines()[-1]
 
 
+def test_reconcile_makes_the_tables_it_is_the_first_to_write_to(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage.upload("good.csv", daily())
+    stage.upload("bad.csv", "x,y\n1,2\n")
+    reconcile = ["reconcile", f"--input=gs://{stage.uploads}/", f"--output={stage.output}", "--horizon=3"]
+    assert cli.main([*reconcile, f"--dataset={stage.dataset}_absent"]) == 2
+    assert "there is no dataset" in capsys.readouterr().err
+    assert cli.main([*reconcile, f"--dataset={stage.dataset}"]) == 3
+    assert stage.count("latest_forecasts") == 3
+    assert stage.count("dead_letters") == 1
+
+
 def test_again_forecasts_anew_once_for_each_label(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     stage.upload("a.csv", daily())
     reconcile = ["reconcile", f"--input=gs://{stage.uploads}/*.csv", f"--output={stage.output}"]

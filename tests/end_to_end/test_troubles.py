@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from pipeline import cli, main
+from pipeline.core.io_faults import io
 from pipeline.core.output_folder import OutputFolder
+from pipeline.terminal import carried_out
 from tests.conftest import daily_series
 
 WriteCsv = Callable[..., Path]
@@ -218,3 +220,13 @@ def test_a_file_that_the_disk_does_not_give_keeps_no_other_from_its_forecast(
     assert cli.main(["forecast", f"{tmp_path}/in/*", f"--output={tmp_path}/out"]) == 1
     assert "in/b.csv: Input/output error" in capsys.readouterr().err
     assert sorted(path.name for path in (tmp_path / "out").glob("*.csv")) == ["a.csv", "c.csv"]
+
+
+def test_a_server_that_does_not_answer_is_no_error_of_our_own(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> int:
+        with io():
+            raise RuntimeError("no answer for 300 seconds")
+
+    assert carried_out(command) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "no answer for 300 seconds" in told and "Nothing is lost" in told
