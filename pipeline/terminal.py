@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import sys
@@ -12,6 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pipeline.core.internal_error import error_id_of
 from pipeline.core.io_faults import is_io
 from pipeline.core.plain_text import printable
 
@@ -76,6 +76,11 @@ def in_one_line(error: BaseException) -> str:
     return f"{places}: {reason}" if places else reason
 
 
+def passes(error: BaseException) -> bool:
+    """Return whether an error is one of a disk or a server, which passes or can be put right, and none of our own."""
+    return isinstance(error, OSError) or is_io(error)
+
+
 def carried_out(command: Callable[[], int]) -> int:
     """Carry out a command; return its exit code. What ends it early is told in one line."""
     _open_closed_streams()
@@ -88,10 +93,8 @@ def carried_out(command: Callable[[], int]) -> int:
         _silence_stdout()
         if not error.seen_enough:
             complain(str(error))
-    except OSError as error:
-        complain(f"{in_one_line(error)}. {_LATER}")
     except Exception as error:  # noqa: BLE001 - a person is told of it, and where to read more
-        complain(f"{in_one_line(error)}. {_LATER}" if is_io(error) else unforeseen(error))
+        complain(f"{in_one_line(error)}. {_LATER}" if passes(error) else unforeseen(error))
     else:
         return code
     return FAILED
@@ -135,8 +138,7 @@ def _silence_stdout() -> None:
 
 def unforeseen(error: Exception) -> str:
     """Return what a person is told of an error of our own, and keep its traceback in a file."""
-    text = "".join(traceback.format_exception(error))
-    error_id = hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:12]
+    text, error_id = "".join(traceback.format_exception(error)), error_id_of(error)
     told = f"dropcast failed with an error of its own, {type(error).__name__}: error id {error_id}"
     path = Path(tempfile.gettempdir()) / f"dropcast-error-{error_id}.txt"
     try:

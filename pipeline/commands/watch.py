@@ -19,7 +19,7 @@ from pipeline.core.output_folder import BusyError, OutputFolder
 from pipeline.core.summary import DEAD_LETTERED, DONE, RunOutcome, told
 from pipeline.core.uris import is_uri
 from pipeline.options import Settings, spec_from, with_absolute_folders, wrong_forms
-from pipeline.terminal import StdoutError, complain, in_one_line, say, unforeseen
+from pipeline.terminal import StdoutError, complain, in_one_line, passes, say, unforeseen
 from pipeline.watch_folder import Pass, WatchedFolder
 
 EVERY, EVERY_IN_BUCKETS = 0.5, 10.0  # seconds
@@ -160,9 +160,9 @@ def _passes(step: Callable[[float], Pass], every: float, arguments: dict[str, An
             except Exception as error:
                 if arguments["once"]:
                     raise
-                told = in_one_line(error) if isinstance(error, OSError) else unforeseen(error)
-                if told != trouble:
-                    trouble = told
+                problem = in_one_line(error) if passes(error) else unforeseen(error)
+                if problem != trouble:
+                    trouble = problem
                     complain(f"{trouble.rstrip('.')}. See to it; it is tried again until it works.")
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)

@@ -91,7 +91,7 @@ def contained(errors: InternalErrors) -> Iterator[None]:
         raise errors(error) from None
 
 
-def error_id_of(error: BaseException, key: str, series_id: str) -> str:
+def error_id_of(error: BaseException, key: str = "", series_id: str = "") -> str:
     """Return what names one fault: a hash of request, series, class and raise site, so that a retry says the same."""
     frames = traceback.extract_tb(error.__traceback__)
     site = ""

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import cli, main
+from pipeline.commands import watch
 from pipeline.core.io_faults import io
 from pipeline.core.output_folder import OutputFolder
 from pipeline.terminal import carried_out
@@ -230,3 +231,21 @@ def test_a_server_that_does_not_answer_is_no_error_of_our_own(capsys: pytest.Cap
     assert carried_out(command) == 1
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "no answer for 300 seconds" in told and "Nothing is lost" in told
+
+
+def test_watch_takes_no_silent_server_for_an_error_of_our_own(capsys: pytest.CaptureFixture[str]) -> None:
+    looks = 0
+
+    def step(now: float) -> watch.Pass:
+        nonlocal looks
+        looks += 1
+        if looks > 2:
+            raise KeyboardInterrupt
+        with io():
+            raise RuntimeError("no answer for 300 seconds")
+
+    arguments = {"once": False, "inbox": "gs://in/", "outbox": "gs://out/f"}
+    assert watch._passes(step, 0.0, arguments, watch._Teller("gs://out/f")) == 0
+    told = capsys.readouterr().err
+    assert looks == 3 and told.count("no answer for 300 seconds") == 1, "once, however often it is tried"
+    assert "error of its own" not in told
