@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
-from pipeline.commands.sending import Sending, add_arguments, carry_out, checked, open_ledger, within
+from pipeline.commands.sending import Sending, add_arguments, carry_out, checked, destination_of, open_ledger, within
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.ledger import Candidate, candidates_in_folders
 from pipeline.core.messages import Rules, resent
@@ -20,7 +20,7 @@ from pipeline.core.plain_text import printable
 from pipeline.core.requests import allowed_folders, list_inputs
 from pipeline.core.summary import DEAD_LETTERED, DONE
 from pipeline.core.uris import is_uri
-from pipeline.destination import Destination, open_output
+from pipeline.destination import open_output
 from pipeline.errors import RecordError
 from pipeline.options import spec_from
 from pipeline.terminal import say
@@ -68,7 +68,7 @@ def main(argv: list[str]) -> int:
 def _lacking(arguments: dict[str, Any], output: str, spec: ForecastSpec, allowed: tuple[str, ...]) -> Iterator[Sending]:
     """Yield the requests that have no receipt, or with --again no receipt of that label."""
     ledger, folder = open_ledger(output), OutputFolder(Path(output))
-    outputs = open_output(Destination(output, (arguments["dataset"] or "").replace(":", "."), False))
+    outputs = open_output(destination_of(arguments, output))
     attempts: dict[tuple[str, str, str], int] = {}
     labels: dict[tuple[str, str, str], set[str]] = {}
     for receipt in ledger.receipts():

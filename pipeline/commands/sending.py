@@ -107,11 +107,16 @@ class Sending:
     then: Callable[[], None] = lambda: None
 
 
+def destination_of(arguments: dict[str, Any], output: str) -> Destination:
+    """Return where a command writes to."""
+    return Destination(output, (arguments["dataset"] or "").replace(":", "."), False)
+
+
 def _make_tables(dataset: str) -> None:
     """Make tables that are absent: the command may be the first that writes to the dataset."""
     from pipeline.cloud.tables import Tables
 
-    problems = Tables(dataset.replace(":", ".")).prepare(None)
+    problems = Tables(dataset).prepare(None)
     if problems:
         raise OptionsError(problems)
 
@@ -127,10 +132,11 @@ def carry_out(sendings: Iterable[Sending], arguments: dict[str, Any], output: st
     _, limits, problems = spec_from(arguments)
     if problems:
         raise OptionsError(problems)
-    if arguments["dataset"] and not arguments["dry_run"]:
-        _make_tables(arguments["dataset"])
+    destination = destination_of(arguments, output)
+    if destination.dataset and not arguments["dry_run"]:
+        _make_tables(destination.dataset)
     done = failed = 0
-    place = open_output(Destination(output, (arguments["dataset"] or "").replace(":", "."), False))
+    place = open_output(destination)
     alone = place.for_us_alone() if isinstance(place, OutputFolder) else nullcontext()
     with alone:
         for sending in sendings:
