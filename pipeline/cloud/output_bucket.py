@@ -31,7 +31,7 @@ from pipeline.cloud.tables import PARTS_A_JOB, ROW_BYTES, LoadRefusedError, Tabl
 from pipeline.core.block_bytes import block_from_bytes, block_to_bytes
 from pipeline.core.forecast_csv import csv_header, csv_rows
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.internal_error import OWN_FAULTS, InternalErrors, contained, own_fault
+from pipeline.core.internal_error import InternalErrors, contained
 from pipeline.core.io_faults import io
 from pipeline.core.naming import INTERNAL, receipts_place
 from pipeline.core.ndjson import from_ndjson, to_ndjson
@@ -196,11 +196,9 @@ class OutputBucket:
         block = self._first_try(block)
         if block is not mine:
             try:
-                part = self._part(block)
-            except OWN_FAULTS as error:  # such as one that another state of this software has written
-                if not own_fault(error):
-                    raise
-                InternalErrors(request.key, self.keep_traceback)(error)
+                with contained(InternalErrors(request.key, self.keep_traceback)):
+                    part = self._part(block)
+            except RecordError:  # such as one that another state of this software has written
                 block = mine
         rows, past, summary, body = part.rows, part.past, part.summary, part.body
         if self._tables is not None and rows.num_rows and not self._is_done(request):
@@ -290,8 +288,7 @@ class OutputBucket:
         except SupersededError:
             return dataclasses.replace(outcome, superseded=True)
         except RecordError as error:
-            letter = DeadLetter.of_file(request, "WriteForecasts", error)
-            return dataclasses.replace(outcome, failure=letter.to_json())
+            return failed_at(outcome, "WriteForecasts", error)
         return outcome
 
     def load_rows(self, outcomes: list[Outcome]) -> list[Outcome]:

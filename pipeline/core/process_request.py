@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pyarrow as pa
 
@@ -227,60 +227,42 @@ def _suspected(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBl
 def write_block(block: ForecastBlock, output: Output) -> Outcome:
     """Write a block; if it cannot be written for a fault of ours, as one whose series all have that fault."""
     try:
-        return output.write_block(block)
-    except OWN_FAULTS as error:
-        if not own_fault(error):
-            raise
-        fault = internal_errors(block.request, output)(error)
-    spec, layout = ForecastSpec.from_json(block.request.spec), Layout.from_json(block.layout)
-    return output.write_block(dataclasses.replace(block, batch=_all_faulty(block.batch, layout, spec, fault, output)))
+        with contained(internal_errors(block.request, output)):
+            return output.write_block(block)
+    except RecordError as fault:
+        spec, layout = ForecastSpec.from_json(block.request.spec), Layout.from_json(block.layout)
+        faulty = _all_faulty(block.batch, layout, spec, fault, output)
+        return output.write_block(dataclasses.replace(block, batch=faulty))
 
 
 def publish(outcome: Outcome, output: Output) -> Outcome:
     """Put the CSV of a request of several parts in its place, once all are written."""
-    return _or_failed(outcome, output, "WriteForecasts", lambda: output.publish(outcome))
-
-
-def load_rows(outcomes: list[Outcome], output: Output) -> list[Outcome]:
-    """Load the rows of requests that wait, all at once; return what became of the requests."""
-    return output.load_rows(outcomes)
+    try:
+        with contained(internal_errors(outcome.request, output)):
+            return output.publish(outcome)
+    except RecordError as error:
+        return failed_at(outcome, "WriteForecasts", error)
 
 
 def write_dead_letters(outcome: Outcome, output: Output) -> tuple[Outcome, list[DeadLetter]]:
     """Write a request's dead letters; return what became of the request, and these."""
-    letters: list[DeadLetter] = []
-
-    def write() -> Outcome:
-        letters.extend(output.write_dead_letters(outcome))
-        return outcome
-
-    written = _or_failed(outcome, output, "WriteDeadLetters", write)
-    return written, letters if written is outcome else output.write_dead_letters(written)
+    try:
+        with contained(internal_errors(outcome.request, output)):
+            return outcome, output.write_dead_letters(outcome)
+    except RecordError as error:
+        failed = failed_at(outcome, "WriteDeadLetters", error)
+        return failed, output.write_dead_letters(failed)
 
 
 def write_receipt(outcome: Outcome, output: Output) -> Receipt:
     """Write the receipt, which ends a request."""
-    receipts: list[Receipt] = []
-
-    def write() -> Outcome:
-        receipts.append(output.write_receipt(outcome))
-        return outcome
-
-    written = _or_failed(outcome, output, "WriteReceipts", write)
-    if written is outcome:
-        return receipts[0]
-    output.write_dead_letters(written)
-    return output.write_receipt(written)
-
-
-def _or_failed(outcome: Outcome, output: Output, stage: str, step: Callable[[], Outcome]) -> Outcome:
-    """Return what a step returns; the outcome as a failure, if it raises what nobody foresaw."""
     try:
-        return step()
-    except OWN_FAULTS as error:
-        if not own_fault(error):
-            raise
-        return failed_at(outcome, stage, internal_errors(outcome.request, output)(error))
+        with contained(internal_errors(outcome.request, output)):
+            return output.write_receipt(outcome)
+    except RecordError as error:
+        failed = failed_at(outcome, "WriteReceipts", error)
+        output.write_dead_letters(failed)
+        return output.write_receipt(failed)
 
 
 def unreadable(request: Request, error: RecordError) -> Outcome:
@@ -295,7 +277,7 @@ def superseded(request: Request) -> Outcome:
 
 def finish(outcome: Outcome, output: Output) -> tuple[Receipt, list[DeadLetter]]:
     """Load what waits, write dead letters and receipt of a request; return them."""
-    (outcome,) = load_rows([outcome], output)
+    (outcome,) = output.load_rows([outcome])
     outcome, letters = write_dead_letters(outcome, output)
     return write_receipt(outcome, output), letters
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from pipeline.core.process_request import load_rows
 from pipeline.destination import Destination, open_output
 from pipeline.elements import Outcome
 
@@ -45,7 +44,7 @@ class _LoadOne(beam.DoFn):
         self._destination = destination
 
     def process(self, outcome: Outcome) -> Iterator[Outcome]:
-        yield from load_rows([outcome], open_output(self._destination))
+        yield from open_output(self._destination).load_rows([outcome])
 
 
 class _LoadAll(beam.DoFn):
@@ -55,4 +54,4 @@ class _LoadAll(beam.DoFn):
     def process(self, element: tuple[str, Iterable[Outcome]]) -> Iterator[Outcome]:
         # in one order, so that a retry names the same jobs
         outcomes = sorted(element[1], key=lambda outcome: outcome.request.key)
-        yield from load_rows(outcomes, open_output(self._destination))
+        yield from open_output(self._destination).load_rows(outcomes)

@@ -26,7 +26,6 @@ from pipeline.core.process_request import (
     finish,
     forecast,
     load_blocks,
-    load_rows,
     process,
     unreadable,
     write_dead_letters,
@@ -500,7 +499,7 @@ def test_rows_that_bigquery_refuses_cost_their_own_request_alone(stage: Stage, m
     ]
     stage.cloud.storage_client().bucket(stage.out).blob(bad).upload_from_string(b"no Parquet")
     monkeypatch.setattr("pipeline.cloud.tables.JOB_WAIT", 0.0)
-    loaded = load_rows(outcomes, output)
+    loaded = output.load_rows(outcomes)
     statuses = [write_receipt(write_dead_letters(outcome, output)[0], output).status for outcome in loaded]
     assert statuses == ["complete", "complete", "complete", "failed", "complete"]
     assert [letter.code for letter in output.dead_letters(outcomes[3].request.key)] == ["ROW_REFUSED"]
