@@ -6,7 +6,7 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.errors import RecordError
 
-# Orders that Prophet takes for its own seasonalities, if they are not given (structure.py).
+# Orders that Prophet takes for its own seasonalities, if they are not given.
 DEFAULT_ORDERS = {"yearly": 10, "weekly": 3, "daily": 4}
 LIMIT_OF_CODE = {
     "TOO_MANY_FEATURES": "max_features", "TOO_MANY_LEVELS": "max_levels", "FORECAST_TOO_LARGE": "max_outputs",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pipeline.core.calendars import DAY, Dates
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.spec_limits import DEFAULT_ORDERS
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,12 @@ def seasonalities_of(spec: ForecastSpec, span: int, least_step: int) -> tuple[Se
         for custom in spec.seasonalities
     }  # fmt: skip
     automatic = (
-        ("yearly", spec.yearly_seasonality, 365.25, 10, span >= 730 * DAY),
-        ("weekly", spec.weekly_seasonality, 7.0, 3, span >= 14 * DAY and least_step < 7 * DAY),
-        ("daily", spec.daily_seasonality, 1.0, 4, span >= 2 * DAY and least_step < DAY),
+        ("yearly", spec.yearly_seasonality, 365.25, span >= 730 * DAY),
+        ("weekly", spec.weekly_seasonality, 7.0, span >= 14 * DAY and least_step < 7 * DAY),
+        ("daily", spec.daily_seasonality, 1.0, span >= 2 * DAY and least_step < DAY),
     )
-    for name, wanted, period, default_order, enough in automatic:
+    for name, wanted, period, enough in automatic:
+        default_order = DEFAULT_ORDERS[name]
         if wanted == "auto":
             order = default_order if enough and name not in chosen else 0
         elif isinstance(wanted, bool):
