@@ -31,8 +31,8 @@ FILE_SECONDS = 0.08  # of one vCPU for a small file between buckets
 SERIES_SECONDS = 0.0002  # of one vCPU for a series of 365 rows in a large file, its score included
 CSV_GB = 1.1e-5  # of a series of 365 rows
 # Counted by tests/cloud/test_calls.py: a small file's own upload, two markers of what is being done, the first try of
-# its part, its forecast and its receipt are written; up to thirteen calls read; what is deleted is free.
-FILE_WRITES, FILE_READS = 6, 13
+# its part, its forecast and its receipt are written; eight calls read; what is deleted is free.
+FILE_WRITES, FILE_READS = 6, 8
 # Assumed: bytes of a table's row, and of a notification with its receipt; how often a block passes through the service.
 ROW_GB, MESSAGE_GB, STEPS_AHEAD = 3e-7, 3e-6, 28
 PASSES = {"streaming, exactly once": 3, "streaming, at least once": 2, "batch, nightly": 1}

@@ -34,5 +34,5 @@ def test_the_calls_of_a_small_file_are_those_that_the_costs_are_made_of(
     monkeypatch.setattr(requests.Session, "request", counted)
     assert process(request, Limits(), output).status == "complete"
     assert calls.count("POST") + 1 == cost_model.FILE_WRITES, "the upload itself among them"
-    assert 7 < calls.count("GET") <= cost_model.FILE_READS, "some are the client's own, made when it likes"
+    assert calls.count("GET") == cost_model.FILE_READS
     assert set(calls) <= {"POST", "GET", "DELETE"}
