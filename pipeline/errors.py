@@ -6,6 +6,7 @@ A server's fault is never a RecordError: it is raised as it is, so that the runn
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,6 +119,8 @@ class RecordError(Exception):
         line: line in the file, from 1.
         column: name of the column.
         found: the offending text.
+        assume: what to take for granted, by the options' names, so that what else the file needs can be asked in the
+            same refusal; None if nothing can be.
     """
 
     def __init__(
@@ -129,6 +132,7 @@ class RecordError(Exception):
         line: int | None = None,
         column: str | None = None,
         found: str | None = None,
+        assume: dict[str, Any] | None = None,
     ) -> None:
         if code not in CODES:
             raise KeyError(f"{code} is not in errors.CODES")
@@ -139,6 +143,7 @@ class RecordError(Exception):
         self.line = line
         self.column = None if column is None else bounded(column, LONGEST_NAME)
         self.found = None if found is None else shorten(found)
+        self.assume = assume
         super().__init__(code, message, hint, line, column, found)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -165,6 +170,16 @@ class RecordError(Exception):
     def from_json(cls, text: str) -> RecordError:
         """Return what `to_json` wrote."""
         return cls(**json.loads(text))
+
+
+def joined(questions: Sequence[RecordError]) -> RecordError:
+    """Return one refusal that asks all that several ask, under the code and at the place of the first."""
+    first, *others = questions
+    messages = [first.message, *(str(other) for other in others)]
+    hints = [question.hint for question in questions]
+    return RecordError(
+        first.code, " ".join(messages), " ".join(hints), line=first.line, column=first.column, found=first.found
+    )
 
 
 def _unpickled(text: str) -> RecordError:

@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from pipeline.core.date_style import looks_like_dates
@@ -28,6 +28,7 @@ DATE_NAMES = (
     "datum",
     "fecha",
 )
+TIME_NAMES = ("time", "hour", "hour_of_day", "time_of_day", "uhrzeit", "zeit", "stunde", "heure", "hora", "ora")
 VALUE_NAMES = ("y", "value", "values", "target", "sales", "demand", "quantity", "qty", "units")
 ID_NAMES = (
     "unique_id",
@@ -50,7 +51,36 @@ ID_NAMES = (
     "customer",
     "department",
     "dept",
+    "symbol",
+    "ticker",
+    "isin",
+    "station",
+    "sensor",
+    "meter",
+    "device",
+    "machine",
+    "asset",
+    "account",
+    "city",
+    "county",
+    "province",
+    "zone",
+    "market",
+    "channel",
+    "segment",
+    "brand",
+    "branch",
+    "outlet",
+    "warehouse",
+    "plant",
+    "facility",
+    "family",
+    "article",
+    "material",
 )
+# The same with what says in which way it is named: store_nbr, item code, station_name.
+_ID_NAME = re.compile(rf"({'|'.join(ID_NAMES)})([ _-]?(id|nbr|no|nr|num|number|code|key|name))?|.*_id", re.IGNORECASE)
+ROW_NUMBER_NAMES = ("id", "row_id", "record_id")  # ids by their names, and often mere numbers of rows
 # Cells of a numeric column that hold no value, in any case; never of an id: NA is Namibia.
 MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>", "\\n", ".", "..", "?", ":"})
 DASHES = ("-", "–", "—")  # zero in many an account, nothing elsewhere
@@ -70,8 +100,10 @@ class Columns:
         ids: what tells series apart; perhaps nothing.
         extras: regressors, cap, floor.
         unused: what is left.
-        constants: those of them that have one and the same text wherever it was looked, and that text: should another
-            come, they may tell series apart after all. None if the owner said what does.
+        constants: columns that have one and the same text wherever it was looked, and that text: should another come,
+            they may tell series apart after all. None if the owner said what does.
+        undecided: columns of text whose role only all rows together can say.
+        numbering: whether an id seems to be a mere number of the row.
     """
 
     date: str
@@ -81,6 +113,18 @@ class Columns:
     unused: tuple[str, ...]
     constants: tuple[tuple[str, str], ...] = ()
     time: str = ""
+    undecided: tuple[str, ...] = ()
+    numbering: bool = False
+
+    @property
+    def with_undecided_ids(self) -> Columns:
+        """The same columns with all text of unknown role as ids, after those that are named as ids; one value only."""
+        constants = [name for name, _ in self.constants]
+        named = tuple(name for name in self.ids if name not in constants)
+        return replace(
+            self, values=self.values[:1], ids=(*named, *self.undecided, *constants), extras=(), constants=(),
+            undecided=(*self.undecided, *constants),
+        )  # fmt: skip
 
     @property
     def wide(self) -> bool:
@@ -124,9 +168,13 @@ def choose_columns(
     if values is None:
         values = found.all_values() if spec.value_column == ("*",) else found.value()
     constants: tuple[tuple[str, str], ...] = ()
+    undecided: tuple[str, ...] = ()
+    numbering = False
     if spec.id_columns is None:
-        found.refuse_unexplained_text(ids)
-        constants = found.constant_texts()
+        undecided, constants = found.undecided_texts(), found.constant_texts()
+        numbering = found.numbers_rows(ids)
+        if not ids and not undecided:  # text that is the same everywhere names the file's one series
+            ids = tuple(found.named(name, "id_columns") for name, text in constants if text)
     reserved = [name for name in ids if OUTPUT_COLUMNS.fullmatch(name) or (len(values) > 1 and name == WIDE_COLUMN)]
     if reserved:
         raise RecordError(
@@ -136,7 +184,7 @@ def choose_columns(
             line=line,
             column=reserved[0],
         )
-    return Columns(date, values, ids, extras, tuple(found.left), constants, time)
+    return Columns(date, values, ids, extras, tuple(found.left), constants, time, undecided, numbering)
 
 
 class _Chooser:
@@ -180,6 +228,8 @@ class _Chooser:
             or by_name
             or [name for name in self.left if looks_like_dates(self._sample[name])]
         )
+        if len(candidates) > 1:  # `day` may name weekdays
+            candidates = [name for name in candidates if looks_like_dates(self._sample[name])] or candidates
         parts = [name for name in self.left if name.lower() in ("month", "quarter", "week", "day")]
         if [name.lower() for name in candidates] == ["year"] and parts:
             raise RecordError(
@@ -188,6 +238,9 @@ class _Chooser:
                 "Join them into one column, for example 2024-05 or 2024-05-31.",
                 line=self._line,
             )
+        times = [name for name in self._with_names(TIME_NAMES) if name not in candidates and self._times(name)]
+        if len(candidates) == 1 and len(times) == 1 and not any(":" in cell for cell in self._sample[candidates[0]]):
+            candidates = [*candidates, *times]
         return self._only(candidates, "DATE", "date_column")
 
     def value(self) -> tuple[str]:
@@ -203,31 +256,28 @@ class _Chooser:
     def ids(self, date: str, taken_values: bool) -> tuple[str, ...]:
         names = [
             name for name in self.left
-            if (name.lower() in ID_NAMES or name.lower().endswith("_id"))
-            and (taken_values or name.lower() not in VALUE_NAMES)
+            if _ID_NAME.fullmatch(name) and (taken_values or name.lower() not in VALUE_NAMES)
         ]  # fmt: skip
         for name in names:
-            if _counts_up(self._sample[name]) and len(set(self._sample[date])) > 1:
+            counts = _counts_up(self._sample[name]) and len(set(self._sample[date])) > 1
+            if counts and name.lower() not in ROW_NUMBER_NAMES:
                 raise id_of_each_row(names, name, self._line)
         return tuple(self._take(name) for name in names)
 
-    def refuse_unexplained_text(self, ids: tuple[str, ...]) -> None:
-        texts = [name for name in self.left if self._text(name)]
-        if texts:
-            listed = ", ".join(repr(name) for name in texts)
-            raise RecordError(
-                "AMBIGUOUS_ID_COLUMN",
-                f"The text in {listed} may tell series apart, or be a mere remark.",
-                f"Give {option('id_columns', *ids, *texts)} if it does, {option('id_columns', *ids)} if it does not.",
-                line=self._line,
-                column=texts[0],
-            )
+    def numbers_rows(self, ids: tuple[str, ...]) -> bool:
+        return any(name.lower() in ROW_NUMBER_NAMES and _counts_up(self._sample[name]) for name in ids)
+
+    def undecided_texts(self) -> tuple[str, ...]:
+        return tuple(name for name in self.left if self._text(name))
 
     def constant_texts(self) -> tuple[tuple[str, str], ...]:
+        """Return the columns with one text in each row of the sample, or with none at all, and that text."""
         found = []
         for name in self.left:
-            cells = {cell.strip() for cell in self._sample[name] if not is_missing(cell)}
-            if len(cells) == 1 and not self._numbers(name) and not looks_like_dates([*cells]):
+            cells = {cell.strip() for cell in self._sample[name]}
+            if all(map(is_missing, cells)):
+                found.append((name, ""))
+            elif len(cells) == 1 and not self._numbers(name) and not looks_like_dates([*cells]):
                 found.append((name, cells.pop()))
         return tuple(found)
 
@@ -245,6 +295,7 @@ class _Chooser:
                 f"Date and time are in two columns, {date!r} and {times[0]!r}.",
                 f"Give --{name}={shlex.quote(f'{date},{times[0]}')}, which joins them.",
                 line=self._line,
+                assume={name: f"{date},{times[0]}"},
             )
         every = f", or --{name}='*' to forecast each of them" if role == "VALUE" else ""
         raise RecordError(
@@ -252,6 +303,7 @@ class _Chooser:
             f"Any of {listed} could be the {role.lower()}.",
             f"Give {option(name, candidates[0])} or another{every}.",
             line=self._line,
+            assume={name: candidates[0] if role == "DATE" else (candidates[0],)},
         )
 
     def _none(self, role: str, name: str) -> RecordError:
@@ -284,25 +336,16 @@ class _Chooser:
     def _is_value(self, name: str) -> bool:
         """Return whether a column has numbers that are no mere numbering of rows or items."""
         numbered = name in self._unnamed and _counts_up(self._sample[name])
-        named_as_id = name.lower() in ID_NAMES or name.lower().endswith("_id")
+        named_as_id = bool(_ID_NAME.fullmatch(name))
         filled = any(cell.strip() for cell in self._sample[name])
         return filled and self._numbers(name) and not numbered and not named_as_id
 
     def _text(self, name: str) -> bool:
+        """Return whether a column has text that is neither numbers nor dates, and not the same in each row."""
         cells = [cell for cell in self._sample[name] if not is_missing(cell)]
-        return bool(cells) and not self._numbers(name) and not looks_like_dates(cells) and len(set(cells)) > 1
-
-
-def text_that_changes(ids: Sequence[str], name: str, before: str, after: str, line: int) -> RecordError:
-    """Return the refusal of a column without a role whose text is another further down."""
-    return RecordError(
-        "AMBIGUOUS_ID_COLUMN",
-        f"The text in {name!r} may tell series apart, or be a mere remark: it is {before!r} at first, {after!r} here.",
-        f"Give {option('id_columns', *ids, name)} if it does, {option('id_columns', *ids)} if it does not.",
-        line=line,
-        column=name,
-        found=after,
-    )
+        if not cells or self._numbers(name) or looks_like_dates(cells):
+            return False
+        return len({cell.strip() for cell in self._sample[name]}) > 1
 
 
 def id_of_each_row(ids: Sequence[str], name: str, line: int | None) -> RecordError:
@@ -314,6 +357,7 @@ def id_of_each_row(ids: Sequence[str], name: str, line: int | None) -> RecordErr
         f"If it tells series apart, give {option('id_columns', *ids)}; if not, {option('id_columns', *others)}.",
         line=line,
         column=name,
+        assume={"id_columns": tuple(others)},
     )
 
 

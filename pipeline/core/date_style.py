@@ -359,7 +359,8 @@ def _foreign_dates(cells: list[str], column: str, line: int, fitting: list[str])
         hint = "This looks like a spreadsheet's day number: format the column as a date there, and save again."
     else:
         hint = "Write dates as 2015-04-30 or 2015-04-30 12:00:00, or give --date_format with strptime codes."
-    return RecordError("BAD_DATE_FORMAT", problem + ".", hint, line=line, column=column, found=first)
+    assume = {"date_format": fitting[0]} if fitting else None
+    return RecordError("BAD_DATE_FORMAT", problem + ".", hint, line=line, column=column, found=first, assume=assume)
 
 
 _DAY_CODES = [
@@ -369,10 +370,13 @@ _DAY_CODES = [
       for mark, day in ((" ", "%d "), ("-", "%d-"), (" ", ""), ("-", ""))),
     "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%a %b %d %Y", "%Y%m", "%y%m%d", "%d%m%y", "%m%d%y",
 ]  # fmt: skip
-_TIME_CODES = ["", *(
-    f"{mark}{time}{zone}" for mark in (" ", ", ", "T")
-    for time in ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p") for zone in ("", " %z", "%z")
-)]  # fmt: skip
+_CLOCKS = (
+    "%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H.%M", "%H.%M.%S", "%H", "%I:%M %p", "%I:%M:%S %p",
+)  # fmt: skip
+_TIME_CODES = [
+    "",
+    *(f"{mark}{time}{zone}" for mark in (" ", ", ", "T") for time in _CLOCKS for zone in ("", " %z", "%z")),
+]
 
 
 def _fitting_formats(cells: list[str]) -> list[str]:
@@ -404,8 +408,10 @@ def _may_be_written(rest: str, time: str) -> bool:
     return (
         rest.startswith(mark)
         and rest[len(mark) : len(mark) + 1].isdigit() == bool(time)
-        and bool(re.search(r"\d:\d\d:\d\d", rest)) == ("%S" in time)
-        and bool(re.search(r"\d\.\d", rest)) == ("%f" in time)
+        and bool(re.search(r"\d[:.]\d\d[:.]\d\d", rest)) == ("%S" in time)
+        and bool(re.search(r":\d\d\.\d", rest)) == ("%f" in time)
+        and bool(re.search(r"^\d?\d\.\d", rest[len(mark) :])) == ("%H." in time)
+        and bool(re.search(r"\d[:.]\d", rest)) == ("%M" in time)
         and bool(re.search(r"[ap]m\b", rest, re.IGNORECASE)) == ("%p" in time)
         and bool(re.search(r"[+-]\d\d:?\d\d|z$", rest, re.IGNORECASE)) == ("%z" in time)
     )

@@ -7,19 +7,28 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.core.columns import id_of_each_row
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.id_evidence import (
+    MAX_EVIDENCE_IDS,
+    MAX_EVIDENCE_ROWS,
+    IdColumns,
+    TextRows,
+    ids_by_content,
+    ids_too_many_to_tell,
+)
 from pipeline.core.internal_error import InternalErrors
 from pipeline.core.limits import Limits
 from pipeline.core.plain_text import printable
-from pipeline.core.read_csv import CsvReader
+from pipeline.core.read_csv import CsvReader, Rows, UndecidedIdsError
 from pipeline.core.row_store import BlockSizes, RowStore, read_work_file
 from pipeline.core.series_batch import Layout, reference_batch, series_batch, too_many_rows
 from pipeline.core.sources import ByteSource, restart
 from pipeline.core.spec_limits import refuse_large_forecast
-from pipeline.errors import RecordError
+from pipeline.errors import RecordError, joined
 
 CENTURY_GAP_YEARS = 30  # between years of two digits, once sorted
 FUTURE_YEARS = 10  # that such a year may lie after the file
@@ -89,16 +98,77 @@ def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, s
     Raises:
         RecordError: if it cannot be read.
     """
-    try:
-        return _load(file, spec, limits, work, source_time)
-    except _OtherDialect as other:
+    read_as, notes = spec, []
+    questions: list[RecordError] = []
+    while True:
+        try:
+            loaded = _load(file, read_as, limits, work, source_time)
+        except _OtherDialect as other:
+            read_as = read_as.model_copy(update={"decimal": other.decimal, "thousands": other.thousands})
+            notes.append(other.note)
+        except UndecidedIdsError:
+            restart(file)
+            try:
+                ids = _ids_of(file, read_as, limits)
+            except RecordError as error:
+                read_as = _assuming(read_as, error, questions)
+            else:
+                read_as = read_as.model_copy(update={"id_columns": ids.names})
+                notes += [ids.note] if ids.note else []
+        except RecordError as error:
+            read_as = _assuming(read_as, error, questions)
+        else:
+            if questions:
+                raise joined(questions)
+            loaded.spec, loaded.layout = spec, replace(loaded.layout, notes=(*loaded.layout.notes, *notes))
+            return loaded
         restart(file)
-        read_as = spec.model_copy(update={"decimal": other.decimal, "thousands": other.thousands})
-        loaded = _load(file, read_as, limits, work, source_time)
-        grouped = f", {other.thousands!r} between thousands" if other.thousands else ""
-        note = f"numbers were read with {other.decimal!r} as decimal mark{grouped}"
-        loaded.spec, loaded.layout = spec, replace(loaded.layout, notes=(*loaded.layout.notes, note))
-        return loaded
+
+
+def _assuming(spec: ForecastSpec, error: RecordError, questions: list[RecordError]) -> ForecastSpec:
+    """Return options with which to read on, so that all that a file needs is asked at once.
+
+    Raises:
+        RecordError: with all questions so far, if it is no use to read on.
+    """
+    if error.assume is None or any(str(error) == str(known) for known in questions):
+        raise joined(questions) if questions else error
+    questions.append(error)
+    return spec.model_copy(update=error.assume)
+
+
+def _ids_of(file: ByteSource, spec: ForecastSpec, limits: Limits) -> IdColumns:
+    """Return which columns tell series apart, from all rows.
+
+    Raises:
+        RecordError: if they do not say it.
+    """
+    most = min(limits.max_series, MAX_EVIDENCE_IDS)
+    reader = CsvReader.open(file, spec, limits.model_copy(update={"max_series": most}), undecided=True)
+    parts: list[Rows] = []
+    count = 0
+    columns = reader.columns
+    try:
+        for rows in reader.rows():
+            parts.append(rows)
+            count += len(rows.codes)
+            if count > MAX_EVIDENCE_ROWS:
+                raise ids_too_many_to_tell(columns, reader.header_line)
+    except RecordError as error:
+        if error.code in ("TOO_MANY_SERIES", "ID_TOO_LONG"):
+            raise ids_too_many_to_tell(columns, reader.header_line) from None
+        raise
+    named = tuple(name for name in columns.ids if name not in columns.undecided)
+    rows_of_text = TextRows(
+        np.concatenate([rows.dates for rows in parts]),
+        np.concatenate([rows.values for rows in parts]),
+        np.concatenate([rows.lines for rows in parts]),
+        np.concatenate([rows.codes for rows in parts]),
+        reader.ids,
+        named,
+        columns.undecided,
+    )
+    return ids_by_content(rows_of_text, reader.header_line)
 
 
 class _OtherDialect(Exception):  # noqa: N818 - no error
@@ -107,6 +177,12 @@ class _OtherDialect(Exception):  # noqa: N818 - no error
     def __init__(self, decimal: str, thousands: str | None) -> None:
         super().__init__(decimal, thousands)
         self.decimal, self.thousands = decimal, thousands
+
+    @property
+    def note(self) -> str:
+        """What the owner should know."""
+        grouped = f", {self.thousands!r} between thousands" if self.thousands else ""
+        return f"numbers were read with {self.decimal!r} as decimal mark{grouped}"
 
 
 def _load(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, source_time: str) -> LoadedCsv:
@@ -128,7 +204,7 @@ def _load(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, sour
     reader.refuse_dashes()
     store.finish(len(reader.ids))
     if spec.id_columns is None and reader.columns.ids and len(store.counts) > 3 and store.counts.max() == 1:
-        raise id_of_each_row(reader.columns.ids, reader.columns.ids[-1], None)
+        raise id_of_each_row(reader.columns.ids, reader.columns.ids[-1], reader.header_line)
     faults = reader.faults
     for code in (store.counts > limits.max_rows).nonzero()[0].tolist():
         faults[code] = too_many_rows(limits.max_rows)

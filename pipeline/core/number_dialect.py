@@ -111,4 +111,5 @@ class DialectEvidence:
             line=line,
             column=column,
             found=cell,
+            assume={"decimal": mark},
         )

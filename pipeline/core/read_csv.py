@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pyarrow import csv as pa_csv
 
 from pipeline.core.calendars import DAY
-from pipeline.core.columns import DASHES, MISSING, WIDE_COLUMN, Columns, choose_columns, text_that_changes
+from pipeline.core.columns import DASHES, WIDE_COLUMN, Columns, choose_columns
 from pipeline.core.csv_header import ANNOUNCED, column_names, first_record, parsed_rows, sample_rows, sniff_delimiter
 from pipeline.core.date_style import DateStyle, recognise_dates
 from pipeline.core.forecast_spec import ForecastSpec
@@ -53,6 +53,10 @@ class Rows:
         return Rows(self.codes[rows], self.dates[rows], self.values[rows], self.lines[rows], self.extras[rows])
 
 
+class UndecidedIdsError(Exception):
+    """Which columns are ids, only all rows of the file together say."""
+
+
 @dataclass
 class CsvReader:
     """Reads one CSV. What it learns on the way stands in its attributes once `rows` is exhausted.
@@ -69,6 +73,7 @@ class CsvReader:
         dashes: of columns with a lone dash the first one, and its line.
         short_years: the years that were written with two digits.
         dialect: what the numbers say about their marks; None if the options say it.
+        header_line: where the header is.
     """
 
     spec: ForecastSpec
@@ -78,6 +83,7 @@ class CsvReader:
     ids: list[tuple[str, ...]] = field(default_factory=list)
     faults: dict[int, RecordError] = field(default_factory=dict)
     row_count: int = 0
+    header_line: int = 1
     dialect: DialectEvidence | None = None
     short_years: set[int] = field(default_factory=set)
     missing: int = 0
@@ -94,11 +100,18 @@ class CsvReader:
     _wide_ids: list[tuple[str, ...]] = field(default_factory=list)
 
     @classmethod
-    def open(cls, file: ByteSource, spec: ForecastSpec, limits: Limits) -> CsvReader:
+    def open(cls, file: ByteSource, spec: ForecastSpec, limits: Limits, undecided: bool = False) -> CsvReader:
         """Read the header and a sample, and decide what the columns are.
+
+        Args:
+            file: the CSV.
+            spec: how to read it.
+            limits: what it may cost.
+            undecided: read columns of which only all rows say whether they are ids as if they were.
 
         Raises:
             RecordError: if the file is not such a CSV.
+            UndecidedIdsError: if there are such columns, and they were not asked for.
         """
         chunks = text_chunks(file, spec.encoding, limits, spec.delimiter)
         delimiter = spec.delimiter
@@ -126,6 +139,10 @@ class CsvReader:
         sample = {name: [row[i] if i < len(row) else "" for row in first_rows] for i, name in enumerate(header)}
         unnamed = frozenset(name for name, given in zip(header, names, strict=True) if not given.strip())
         columns = choose_columns(header, sample, spec, record.line, unnamed)
+        if undecided:
+            columns = columns.with_undecided_ids
+        elif columns.undecided or columns.numbering:
+            raise UndecidedIdsError
         written = sample[columns.date]
         if columns.time:
             written = [
@@ -134,7 +151,7 @@ class CsvReader:
             ]
         style = recognise_dates(written, columns.date, sample_line, spec.date_format)
         reader = cls(spec, limits, columns, style)
-        reader._header, reader._delimiter = header, delimiter
+        reader._header, reader._delimiter, reader.header_line = header, delimiter, record.line
         reader.dialect = DialectEvidence() if spec.decimal is None and spec.thousands is None else None
         reader._chunks = itertools.chain((body,), chunks)
         return reader
@@ -161,7 +178,7 @@ class CsvReader:
 
     def _rows_of(self, chunk: Chunk) -> Iterator[Rows]:
         table, lines = self._parse(chunk)
-        self._refuse_changing_text(table, lines)
+        self._require_constant_text(table)
         date_text, dates, bad_dates = self._read_dates(table)
         values = [self._read_numbers(table, name, lines) for name in self.columns.values]
         extras = [self._read_numbers(table, name, lines, switches=True) for name in self.columns.extras]
@@ -185,15 +202,15 @@ class CsvReader:
             rows = Rows(series, dates, np.where(np.isinf(numbers), np.nan, numbers), lines, extra_numbers)
             yield rows.take(~bad_dates) if bad_dates.any() else rows
 
-    def _refuse_changing_text(self, table: pa.Table, lines: Ints) -> None:
-        """Refuse a column without a role that turns out to have several texts."""
+    def _require_constant_text(self, table: pa.Table) -> None:
+        """Raise if text that was the same throughout the sample is not, so that it may tell series apart."""
         for name, text in self.columns.constants:
             column = pc.utf8_trim_whitespace(_whole(table, name))
-            same = pc.or_(pc.equal(column, text), pc.is_in(pc.utf8_lower(column), pa.array(sorted(MISSING))))
-            other = ~np.asarray(same)
-            if other.any():
-                row = int(np.flatnonzero(other)[0])
-                raise text_that_changes(self.columns.ids, name, text, column[row].as_py(), int(lines[row]))
+            same = pc.equal(column, text)
+            if not text:  # a column that was empty in the sample; numbers in it tell nothing
+                same = pc.or_(missing_cells(column, ()), pc.match_substring_regex(column, r"^[+-]?[\d.,]+$"))
+            if not pc.all(same).as_py():
+                raise UndecidedIdsError
 
     # ----------------------------------------------------------------------------------- cells
 
@@ -329,6 +346,7 @@ class CsvReader:
                     line=line,
                     column=name,
                     found=dash,
+                    assume={"missing_values": (*self.spec.missing_values, dash)},
                 )
 
     # ----------------------------------------------------------------------------------- series

@@ -167,13 +167,40 @@ def test_an_id_may_begin_with_what_looks_like_a_byte_order_mark(tmp_path: Path) 
     assert loaded.ids == [("\ufeff",)]
 
 
+def test_text_that_changes_far_below_the_sample_is_an_id_if_dates_repeat(tmp_path: Path) -> None:
+    days = [str(np.datetime64("2023-01-01") + day) for day in range(400)]
+    rows = "".join(f"{name},{day},{i % 7}\n" for name in "AB" for i, day in enumerate(days))
+    loaded = load(f"filiale,date,sales\n{rows}", tmp_path)
+    assert loaded.ids == [("A",), ("B",)]
+    assert loaded.layout.notes[-1] == "series are told apart by filiale, without which dates repeat"
+
+
+def test_a_column_that_is_empty_far_below_the_sample_may_be_an_id(tmp_path: Path) -> None:
+    days = [str(np.datetime64("2023-01-01") + day) for day in range(400)]
+    rows = "".join(f"{day},{i % 7},{'promo' if i > 350 else ''}\n" for i, day in enumerate(days))
+    assert load(f"date,sales,note\n{rows}", tmp_path).layout.notes == ("columns not used: note",)
+    numbers = rows.replace("promo", "3")
+    assert load(f"date,sales,note\n{numbers}", tmp_path).layout.notes == ("columns not used: note",)
+
+
+def test_text_of_too_many_rows_is_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.core.load_series.MAX_EVIDENCE_ROWS", 50)
+    days = [str(np.datetime64("2023-01-01") + day) for day in range(60)]
+    rows = "".join(f"{name},{day},{i % 7}\n" for i, day in enumerate(days) for name in "AB")
+    with pytest.raises(RecordError, match="too large to tell from its rows") as caught:
+        load(f"filiale,date,sales\n{rows}", tmp_path)
+    assert caught.value.hint == "Give --id_columns=filiale if it does, --id_columns=none if it does not."
+
+
 def test_text_that_changes_far_below_the_sample_is_asked_about(tmp_path: Path) -> None:
     days = [str(np.datetime64("2023-01-01") + day) for day in range(6000)]
     rows = (f"{'A' if i < 5000 else 'B'},{day},{i % 7}\n" for i, day in enumerate(days))
     stacked = "remark,date,sales\n" + "".join(rows)
-    with pytest.raises(RecordError, match=r"'remark' may tell series apart.*it is 'A' at first, 'B' here") as caught:
+    with pytest.raises(
+        RecordError, match=r"'remark' may tell series apart.*is 'A' at first, 'B' on line 5002"
+    ) as caught:
         load(stacked, tmp_path)
-    assert (caught.value.code, caught.value.line) == ("AMBIGUOUS_ID_COLUMN", 5002)
+    assert caught.value.code == "AMBIGUOUS_ID_COLUMN"
     assert len(load(stacked, tmp_path, id_columns="remark").ids) == 2
     assert len(load(stacked, tmp_path, id_columns="none").ids) == 1
     assert load(stacked.replace("B,", "A,").replace("A,", ",", 1), tmp_path).rows == 6000
