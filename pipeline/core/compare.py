@@ -15,9 +15,13 @@ import pyarrow as pa
 from pipeline.core.engine import engine_named
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.model.fit import FittedSeries
-from pipeline.core.model.objective import negative_log_posterior
 from pipeline.core.native_engine import SeriesArrays, fit_block, forecast_fitted
+from pipeline.core.prophet_objective import (
+    native_parameters,
+    objective,
+    stan_parameters,
+    without_constant_regressors,
+)
 from pipeline.core.score import held_out, mase, seasonal_naive_forecast
 from pipeline.core.series_batch import flat_list, lists_of
 from pipeline.core.stan_engine import fitted_prophet
@@ -94,15 +98,17 @@ def compare_block(batch: pa.RecordBatch, extras: Sequence[str], spec: ForecastSp
         own = {name: column[row] for name, column in zip(spec.extra_columns(), numbers, strict=True)}
         start = time.perf_counter()
         try:
-            model, ahead = fitted_prophet(dates, values, future, own, spec, limits.max_fit_seconds)
+            spec_of_stan, varies = without_constant_regressors(spec, own, len(values))
+            model, ahead = fitted_prophet(dates, values, future, own, spec_of_stan, limits.max_fit_seconds)
             prediction, half_width = _predicted(model, ahead, spec)
         except RecordError as error:
             one.fault = f"stan: {error}"
             continue
         one.seconds["stan"] = time.perf_counter() - start
+        ours = native_parameters(*found[row], varies)
         one.objective = {
-            "native": objective(model, spec, native_parameters(*found[row])),
-            "stan": objective(model, spec, stan_parameters(model, found[row][0].beta.shape[1])),
+            "native": objective(model, spec_of_stan, ours),
+            "stan": objective(model, spec_of_stan, stan_parameters(model, len(ours["beta"]))),
         }
         one.difference = float(np.abs(yhat[row] - prediction).max()) / half_width if half_width > 0 else np.nan
     _add_scores(results, batch, extras, spec, limits)
@@ -146,42 +152,3 @@ def _add_scores(
     ])  # fmt: skip
     for i, score in enumerate(mase(actual, naive, scale)):
         results[rows[i]].mase["naive"] = float(score)
-
-
-def native_parameters(fitted: FittedSeries, i: int = 0) -> dict[str, Any]:
-    """Return the parameters of one fitted series, as the objective takes them."""
-    return {
-        "k": fitted.k[i], "m": fitted.m[i], "delta": fitted.delta[i], "beta": fitted.beta[i],
-        "sigma": fitted.sigma_obs[i],
-    }  # fmt: skip
-
-
-def stan_parameters(model: Any, columns: int) -> dict[str, Any]:
-    """Return the parameters of a prophet.Prophet fitted by Stan, as the objective takes them.
-
-    Args:
-        model: it.
-        columns: how many features it has; Prophet has one of zeros where there is none.
-    """
-    found = {name: np.asarray(value).ravel() for name, value in model.params.items()}
-    return {"k": found["k"][0], "m": found["m"][0], "delta": found["delta"], "beta": found["beta"][:columns],
-            "sigma": found["sigma_obs"][0]}  # fmt: skip
-
-
-def objective(model: Any, spec: ForecastSpec, parameters: dict[str, Any]) -> float:
-    """Return Prophet's objective on Prophet's own design, whoever found the parameters.
-
-    Args:
-        model: a prophet.Prophet that was fitted to the history.
-        spec: its options.
-        parameters: k, m, delta, beta and sigma.
-    """
-    features, scales, components, _ = model.make_all_seasonality_features(model.history)
-    if list(features.columns) == ["zeros"]:
-        features, scales = features.iloc[:, :0], []
-    multiplicative = components["multiplicative_terms"].to_numpy() == 1
-    return negative_log_posterior(
-        spec.growth, model.history["t"].to_numpy(), model.history["y_scaled"].to_numpy(),
-        model.history["cap_scaled"].to_numpy() if spec.growth == "logistic" else None, model.changepoints_t,
-        features.to_numpy(float), np.array(scales), multiplicative[: features.shape[1]], spec.changepoint_prior_scale,
-        **parameters)  # fmt: skip

@@ -22,10 +22,13 @@ from pipeline.core.forecast_batch import Forecasts, faulty_forecasts, forecast_b
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.isolation import CHILD_START_SECONDS, in_child
 from pipeline.core.limits import Limits
+from pipeline.core.model.collinearity import collinear_regressors
 from pipeline.core.model.fit import FittedSeries, Histories, capacity, constant_in, fit
 from pipeline.core.model.predict import components, intervals, predict
+from pipeline.core.model.solver import STAN, STUCK
 from pipeline.core.model.structure import given_changepoints
 from pipeline.core.plain_text import printable
+from pipeline.core.second_opinion import with_second_opinions
 from pipeline.core.series_batch import flat_list
 from pipeline.errors import RecordError
 
@@ -57,23 +60,32 @@ class NativeEngine:
             some = series.slice(first, last - first)
             if first in refused:
                 return faulty_forecasts(_with_fault(some, refused[first]), spec)
-            return _watched(some, extras, spec, limits) if watched[first] else forecast_light(some, extras, spec)
+            if watched[first]:
+                return _watched(some, extras, spec, limits)
+            return forecast_light(some, extras, spec, limits.max_fit_seconds)
 
         parts = [part(*ends) for ends in _chunks(design_numbers(rows, spec), apart)]
-        return pa.concat_batches(parts) if parts else forecast_light(series, extras, spec)
+        return pa.concat_batches(parts) if parts else forecast_light(series, extras, spec, limits.max_fit_seconds)
 
 
-def forecast_light(series: pa.RecordBatch, extras: tuple[str, ...], spec: ForecastSpec) -> pa.RecordBatch:
+def forecast_light(
+    series: pa.RecordBatch, extras: tuple[str, ...], spec: ForecastSpec, stan_seconds: float
+) -> pa.RecordBatch:
     """Forecast series in this process, however long it takes."""
     block = SeriesArrays.of(series, extras, spec)
-    return forecast_fitted(series, block, fit_block(block, spec), spec)
+    return forecast_fitted(series, block, fit_block(block, spec, stan_seconds), spec)
 
 
 def _watched(one: pa.RecordBatch, extras: tuple[str, ...], spec: ForecastSpec, limits: Limits) -> pa.RecordBatch:
     """Forecast one series in a child, and stop it if it takes too long."""
     try:
         done: pa.RecordBatch = in_child(
-            forecast_light, one, extras, spec, seconds=limits.max_fit_seconds + CHILD_START_SECONDS
+            forecast_light,
+            one,
+            extras,
+            spec,
+            limits.max_fit_seconds,
+            seconds=limits.max_fit_seconds + CHILD_START_SECONDS,
         )
     except TimeoutError:
         return faulty_forecasts(_with_fault(one, fit_timeout(limits.max_fit_seconds)), spec)
@@ -164,9 +176,21 @@ class SeriesArrays:
         return found
 
 
-def fit_block(block: SeriesArrays, spec: ForecastSpec) -> list[FittedSeries]:
-    """Fit the series of a block; `members` of what comes back are positions among the block's own members."""
-    return fit(block.histories, spec) if len(block.members) else []
+def fit_block(block: SeriesArrays, spec: ForecastSpec, stan_seconds: float | None = None) -> list[FittedSeries]:
+    """Fit the series of a block; `members` of what comes back are positions among the block's own members.
+
+    Args:
+        block: the series.
+        spec: the options.
+        stan_seconds: how long Stan may take for a series that gets stuck; the default limit of a fit if None.
+    """
+    if not len(block.members):
+        return []
+    seconds = Limits().max_fit_seconds if stan_seconds is None else stan_seconds
+    return [
+        with_second_opinions(part, block.histories, block.future, block.ahead, seconds)
+        for part in fit(block.histories, spec)
+    ]
 
 
 def forecast_fitted(
@@ -184,16 +208,29 @@ def forecast_fitted(
         if spec.components:
             for name, values in components(part, prediction, block.future[at], ahead).items():
                 forecasts.components[name][rows] = values
-    return forecast_batch(series, forecasts, block.faults, spec, _notes(block, spec))
+    return forecast_batch(series, forecasts, block.faults, spec, _notes(block, fitted, spec))
 
 
-def _notes(block: SeriesArrays, spec: ForecastSpec) -> dict[int, str]:
+STAN_NOTE = "fitted by stan, since the native engine's search got stuck"
+STUCK_NOTE = "neither engine found where the fit is best: this is the better one of what they found"
+
+
+def _notes(block: SeriesArrays, fitted: list[FittedSeries], spec: ForecastSpec) -> dict[int, str]:
     """Return what the owners of some series should know of their forecasts, by row."""
     notes: dict[int, list[str]] = {}
+    for part in fitted:
+        for status, told in ((STAN, STAN_NOTE), (STUCK, STUCK_NOTE)):
+            for member in part.members[part.status == status].tolist():
+                notes.setdefault(int(block.members[member]), []).append(told)
     for regressor in spec.regressors if len(block.members) else ():
         first = block.histories.extras[regressor.name][block.histories.offsets[:-1]]
         changes_later = (block.ahead[regressor.name] != first[:, None]).any(axis=1)
         for member in np.flatnonzero(constant_in(block.histories, regressor.name) & changes_later).tolist():
             told = f"{printable(regressor.name)} never changes in the history: it is taken to have no effect"
             notes.setdefault(int(block.members[member]), []).append(told)
+    names = [regressor.name for regressor in spec.regressors]
+    for member, (number, together) in collinear_regressors(block.histories, names).items():
+        listed = ", ".join(map(printable, together))
+        told = f"the effects of {listed} cannot be told apart (condition number {number:.3g}): they move together"
+        notes.setdefault(int(block.members[member]), []).append(told)
     return {row: "; ".join(texts) for row, texts in notes.items()}

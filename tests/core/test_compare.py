@@ -70,3 +70,15 @@ def test_a_wrong_command_or_file_is_refused(write_csv: WriteCsv, capsys: pytest.
         assert compare.main(wrong) == 2
     assert compare.main([str(write_csv("in/bad.csv", "date,y\n"))]) == 2
     assert "NO_ROWS" in capsys.readouterr().err
+
+
+def test_a_regressor_that_never_changes_is_left_out_of_the_comparison(
+    write_csv: WriteCsv, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{line},9.99" for line in daily_series(100).splitlines()[1:]]
+    path = write_csv("in/a.csv", "date,y,price\n" + "\n".join(rows) + "\n")
+    compare.main([str(path), "--horizon=7", "--regressors=price", "--json"])
+    (one,) = json.loads(capsys.readouterr().out)["series"]
+    assert one["fault"] == ""
+    assert one["objective"]["native"] <= one["objective"]["stan"] + 1e-6
+    assert one["difference"] < 0.1

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 from prophet import Prophet
 
-from pipeline.core.compare import native_parameters, objective, stan_parameters
 from pipeline.core.engine import engine_named
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.model.fit import FittedSeries, Histories, fit
 from pipeline.core.model.predict import intervals, predict
 from pipeline.core.model.prophet_object import prophet_model
+from pipeline.core.prophet_objective import native_parameters, objective, stan_parameters
 from pipeline.core.series_batch import lists_of, number_lists, series_schema, timestamp_lists
 from pipeline.core.stan_engine import _condition_name, _regressor_name
 
@@ -39,6 +39,23 @@ def histories(*parts: tuple[np.ndarray, np.ndarray], **extras: list[np.ndarray])
     ds, y = np.concatenate([ds for ds, _ in parts]), np.concatenate([y for _, y in parts])
     ds.flags.writeable = y.flags.writeable = False  # as Arrow's are, and for which the kernels are compiled
     return Histories(offsets, ds, y, flat)
+
+
+def forecast_of_one(spec: ForecastSpec, y: np.ndarray, extras: dict[str, np.ndarray]) -> pa.RecordBatch:
+    """Forecast one daily series, `extras` on its days and on those of the horizon."""
+    days = 19_000 * DAY + DAY * np.arange(len(y) + spec.horizon, dtype=np.int64)
+    columns = {
+        "series_id": pa.array(["y"]), "ids": pa.array([[]], pa.list_(pa.string())), "frequency": pa.array(["D"]),
+        "ds": timestamp_lists([days[: len(y)]]), "y": number_lists([y]), "future": timestamp_lists([days[len(y) :]]),
+        **{f"extra_{name}": number_lists([numbers]) for name, numbers in extras.items()},
+        "fault": pa.nulls(1, pa.string()),
+    }  # fmt: skip
+    batch = pa.record_batch(columns, schema=series_schema(tuple(extras)))
+    return engine_named("native").forecast(batch, tuple(extras), spec, Limits())
+
+
+def all_regressors(spec: ForecastSpec) -> np.ndarray:
+    return np.ones(len(spec.regressors), np.bool_)
 
 
 def prophet_of(spec: ForecastSpec, ds: np.ndarray, y: np.ndarray, extras: dict[str, np.ndarray]) -> Prophet:
@@ -117,7 +134,7 @@ def test_the_objective_is_at_or_below_stans_and_the_forecast_is_prophets_own(cas
     model = prophet_of(spec, ds, y, past)
     ours, theirs = (
         objective(model, spec, values)
-        for values in (native_parameters(fitted), stan_parameters(model, fitted.beta.shape[1]))
+        for values in (native_parameters(fitted, 0, all_regressors(spec)), stan_parameters(model, fitted.beta.shape[1]))
     )
     smooth = spec.growth != "logistic" and not any("multiplicative" in str(value) for value in CASES[case].values())
     assert ours <= theirs + (1e-6 if smooth else 1e-3)
@@ -207,24 +224,12 @@ def test_any_number_but_0_meets_a_condition(engine: str) -> None:
 def test_a_regressor_that_never_changes_has_no_effect_and_a_note_if_it_changes_later(
     past: float, later: float, mode: str
 ) -> None:
-    ds = 19_000 * DAY + DAY * np.arange(60, dtype=np.int64)
     y = 100 + 10 * np.sin(np.arange(60) * 2 * np.pi / 7) + np.random.default_rng(0).normal(0, 1, 60)
     plain = ForecastSpec(horizon=5, score=False)
     spec = ForecastSpec(horizon=5, score=False, regressors=[{"name": "promo", "mode": mode}])
-    future = ds[-1] + DAY * np.arange(1, 6, dtype=np.int64)
 
-    def forecasts(spec: ForecastSpec, extras: dict[str, np.ndarray]) -> pa.RecordBatch:
-        columns = {
-            "series_id": pa.array(["y"]), "ids": pa.array([[]], pa.list_(pa.string())), "frequency": pa.array(["D"]),
-            "ds": timestamp_lists([ds]), "y": number_lists([y]), "future": timestamp_lists([future]),
-            **{f"extra_{name}": number_lists([numbers]) for name, numbers in extras.items()},
-            "fault": pa.nulls(1, pa.string()),
-        }  # fmt: skip
-        batch = pa.record_batch(columns, schema=series_schema(tuple(extras)))
-        return engine_named("native").forecast(batch, tuple(extras), spec, Limits())
-
-    found = forecasts(spec, {"promo": np.r_[np.full(60, past), np.full(5, later)]})
-    alone = forecasts(plain, {})
+    found = forecast_of_one(spec, y, {"promo": np.r_[np.full(60, past), np.full(5, later)]})
+    alone = forecast_of_one(plain, y, {})
     for name in ("yhat", "lower_0", "upper_0"):
         np.testing.assert_allclose(lists_of(found, name)[0], lists_of(alone, name)[0], rtol=1e-9)
     (note,) = found.column("note").to_pylist()
@@ -245,6 +250,25 @@ def test_a_multiplicative_season_on_some_weekdays_is_climbed_to_its_top(seed: in
     fitted = fit(Histories(np.array([0, len(dates)]), dates, np.asarray(y)), spec)[0]
     model = prophet_model(spec, _regressor_name, _condition_name)
     model.fit(pd.DataFrame({"ds": ds, "y": y}))
-    ours = objective(model, spec, native_parameters(fitted))
+    ours = objective(model, spec, native_parameters(fitted, 0, all_regressors(spec)))
     theirs = objective(model, spec, stan_parameters(model, fitted.beta.shape[1]))
     assert ours <= theirs + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        (lambda promo, noise: 1 - promo, "the effects of promo, other cannot be told apart (condition number inf)"),
+        (lambda promo, noise: promo + 0.01 * noise, "the effects of promo, other cannot be told apart"),
+        (lambda promo, noise: noise, None),
+    ],
+    ids=["one-hot pair", "nearly the same", "another"],
+)
+def test_regressors_that_move_together_are_named_in_a_note(second: Any, told: str | None) -> None:
+    random = np.random.default_rng(3)
+    promo, noise = (random.random(65) < 0.3).astype(float), random.normal(0, 1, 65)
+    spec = ForecastSpec(regressors="promo,other", horizon=5, score=False)
+    extras = {"promo": promo, "other": second(promo, noise)}
+    (note,) = forecast_of_one(spec, sales(60), extras).column("note").to_pylist()
+    assert (note is None) == (told is None)
+    assert told is None or note.startswith(told)

@@ -112,6 +112,11 @@ class FittedSeries:
     def __len__(self) -> int:
         return len(self.members)
 
+    @property
+    def multiplicative(self) -> Bools:
+        """Which columns of beta multiply the trend, shape (K,)."""
+        return multiplicative_columns(self.spec, self.seasonalities, self.holidays)
+
 
 def multiplicative_columns(
     spec: ForecastSpec, seasonalities: tuple[Seasonality, ...], holidays: tuple[HolidayColumn, ...]

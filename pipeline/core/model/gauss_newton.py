@@ -24,6 +24,7 @@ from pipeline.core.model.solver import (
     MARGINAL,
     MAXIMUM,
     RELATIVE_FLOOR,
+    STUCK,
     UNDEFINED,
     marginal_variance,
     rotate,
@@ -43,6 +44,8 @@ ROUNDS_TIMES_ROWS = 20_000_000
 SETTLED_ROUNDS = 10  # after which a variance of largest marginal likelihood is kept as it is
 SMALLEST_STEP = 2.0**-30
 ENOUGH = 1e-10  # a round that lowers the objective by less is the last
+STATIONARY = 1e-4  # by which the objective may still fall, by its slope towards the next round's proposal
+NEARLY_CONSTANT = 0.5  # root mean square error of a constant written with the multiplicative columns, to be of use
 
 
 @compiled
@@ -204,17 +207,24 @@ def _climb(
     proposed, tried, own = np.empty(p), np.empty(p), precision.copy()
     if growth == LOGISTIC:
         own[1] = 0.0
+    unit = np.zeros(ns)
+    scalable = growth != LOGISTIC and _constant_from(z, multiplicative, unit) < NEARLY_CONSTANT
     spread = float(np.sum((y - np.mean(y)) ** 2))
     floor = RELATIVE_FLOOR * spread / rows + 1e-300
     collapsed = COLLAPSED * spread / rows
     # With sigma free in each round fewer are needed, where the posterior has its maximum well above the floor.
     free = rows > 4 * p
     for status in (MAXIMUM, MARGINAL):
+        slope = np.inf
         start(growth, t, y, cap, other_side, theta)
         predict(growth, theta, z, t, changepoints, cap, multiplicative, hinges, trend, factor, f)
         rss = float(np.sum((y - f) ** 2))
         s2 = max(sigma_squared(rss, rows), floor)
         for round_number in range(max(MAX_ROUNDS, min(MOST_ROUNDS, ROUNDS_TIMES_ROWS // rows))):
+            if scalable:
+                rss = _rescale(
+                    growth, theta, tried, unit, z, t, y, changepoints, cap, multiplicative, precision, tau, s2, rss,
+                    hinges, trend, factor, f)  # fmt: skip
             for row in range(rows):
                 w = factor[row]
                 if growth == LOGISTIC:
@@ -245,6 +255,7 @@ def _climb(
                 _, how = solve(gram, target, pull, own, lever, yy, rows, tau, False, s2, proposed, signs, work, room)
             if how == UNDEFINED:
                 return np.nan, UNDEFINED, np.inf
+            slope = _slope(growth, theta, proposed, jacobian, weight, goal, y, f, t, changepoints, s2, precision, tau)
             before = penalties(growth, theta, precision, tau) + _misfit(rss, s2, rows, free_now)
             step, gain, tried_rss = 1.0, 0.0, rss
             while step > SMALLEST_STEP:
@@ -279,8 +290,140 @@ def _climb(
             if gain <= ENOUGH and (free_now or change < 1e-9):
                 break
         if s2 > floor and found > floor:
-            return s2, status, penalties(growth, theta, precision, tau) + _misfit(rss, s2, rows, True)
+            reached = status if slope <= STATIONARY else STUCK
+            return s2, reached, penalties(growth, theta, precision, tau) + _misfit(rss, s2, rows, True)
     return floor, FLOOR, np.inf
+
+
+@compiled
+def _constant_from(z: Floats, multiplicative: Bools, unit: Floats) -> float:
+    """Write the combination of the multiplicative columns that is nearest to 1, shape (ns,); the shortest if several.
+
+    Found by conjugate gradients on the normal equations. Returns its root mean square error.
+    """
+    rows, ns = z.shape
+    left, image = np.ones(rows), np.empty(rows)
+    gradient, way = np.zeros(ns), np.zeros(ns)
+    first = before = 0.0
+    for turn in range(2 * ns + 1):
+        now = 0.0
+        for k in range(ns):
+            gradient[k] = 0.0
+            if multiplicative[k]:
+                for row in range(rows):
+                    gradient[k] += z[row, k] * left[row]
+            now += gradient[k] ** 2
+        if turn == 0:
+            first = before = now
+        if now <= 1e-20 * first or now == 0:
+            break
+        length = 0.0
+        for k in range(ns):
+            way[k] = gradient[k] + (now / before * way[k] if turn else 0.0)
+        for row in range(rows):
+            image[row] = 0.0
+            for k in range(ns):
+                if multiplicative[k]:
+                    image[row] += z[row, k] * way[k]
+            length += image[row] ** 2
+        step = now / length
+        for k in range(ns):
+            unit[k] += step * way[k]
+        for row in range(rows):
+            left[row] -= step * image[row]
+        before = now
+    return float(np.sqrt(np.mean(left**2)))
+
+
+@compiled
+def _rescale(
+    growth: int, theta: Floats, tried: Floats, unit: Floats, z: Floats, t: Floats, y: Floats, changepoints: Floats,
+    cap: Floats, multiplicative: Bools, precision: Floats, tau: float, s2: float, rss: float,
+    hinges: Floats, trend: Floats, factor: Floats, f: Floats,
+) -> float:  # fmt: skip
+    """Divide the trend by c and multiply 1 + X_m b by it, for the c that the priors like best; return the new RSS.
+
+    Where multiplicative columns span the constant (weekly ones on five days), the predictor stays the same all along
+    that curve, and straight steps across it are short. With u the combination that is 1, b becomes c b + (c - 1) u.
+    """
+    rows, ns = z.shape
+    first = 1 if growth == FLAT else 2
+    trend_squares = lasso = squares = mixed = 0.0
+    for k in range(first):
+        trend_squares += precision[k] * theta[k] ** 2
+    for j in range(ns, len(theta)):
+        lasso += abs(theta[j]) / tau
+    for k in range(first, ns):
+        if multiplicative[k]:
+            whole = theta[k] + unit[k]
+            squares += precision[k] * whole**2
+            mixed += precision[k] * whole * unit[k]
+    log_c = 0.0
+    for _ in range(20):  # Newton's method on the priors as a function of log(c), by steps of at most 1
+        c = np.exp(log_c)
+        slope = -trend_squares / c**2 - lasso / c + squares * c**2 - mixed * c
+        bend = 2 * trend_squares / c**2 + lasso / c + 2 * squares * c**2 - mixed * c
+        step = -slope / bend if bend > 0 else -np.sign(slope)
+        step = min(max(step, -1.0), 1.0)
+        log_c += step
+        if abs(step) < 1e-9:
+            break
+    before = penalties(growth, theta, precision, tau) + rss / (2 * s2)
+    while abs(log_c) > 1e-9:
+        c = np.exp(log_c)
+        for i in range(len(theta)):
+            if i < first or i >= ns:
+                tried[i] = theta[i] / c
+            elif multiplicative[i]:
+                tried[i] = c * theta[i] + (c - 1) * unit[i]
+            else:
+                tried[i] = theta[i]
+        predict(growth, tried, z, t, changepoints, cap, multiplicative, hinges, trend, factor, f)
+        tried_rss = 0.0
+        for row in range(rows):
+            tried_rss += (y[row] - f[row]) ** 2
+        if penalties(growth, tried, precision, tau) + tried_rss / (2 * s2) < before:
+            theta[:] = tried
+            return tried_rss
+        log_c *= 0.25
+    predict(growth, theta, z, t, changepoints, cap, multiplicative, hinges, trend, factor, f)
+    return rss
+
+
+@compiled
+def _slope(
+    growth: int, theta: Floats, proposed: Floats, jacobian: Floats, weight: Floats, goal: Floats, y: Floats, f: Floats,
+    t: Floats, changepoints: Floats, s2: float, precision: Floats, tau: float,
+) -> float:  # fmt: skip
+    """Return by how much the objective falls from theta towards the proposal, per unit of the way, sigma being fixed.
+
+    The proposal is where the linearised problem, which is convex, has its minimum: it is 0 at a stationary point, and
+    nowhere else. For sigma at its own optimum it is the slope with sigma free, too.
+    """
+    rows, ns = jacobian.shape
+    fall = 0.0
+    j, bend, offset = 0, 0.0, 0.0
+    for row in range(rows):
+        while j < len(changepoints) and changepoints[j] < t[row]:
+            bend += proposed[ns + j]
+            offset -= proposed[ns + j] * changepoints[j]
+            j += 1
+        left = goal[row] - weight[row] * (bend * t[row] + offset)
+        for k in range(ns):
+            left -= jacobian[row, k] * proposed[k]
+        residual = y[row] - f[row]
+        fall += residual * (residual - left) / s2
+    for k in range(ns):
+        step = proposed[k] - theta[k]
+        if growth == LOGISTIC and k < 2:
+            ratio = precision[1] * theta[1] / theta[0] ** 2
+            fall -= step * (precision[0] * theta[0] - ratio * theta[1] / theta[0]) if k == 0 else step * ratio
+        else:
+            fall -= precision[k] * theta[k] * step
+    for k in range(ns, len(theta)):
+        step = proposed[k] - theta[k]
+        fall -= (abs(step) if theta[k] == 0 else np.sign(theta[k]) * step) / tau
+    return fall
 
 
 @compiled

@@ -28,9 +28,11 @@ from pipeline.core.model.eigen import eigen, multiply
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-MAXIMUM, MARGINAL, FLOOR, UNDEFINED = 0, 1, 2, 3
+MAXIMUM, MARGINAL, STUCK, FLOOR, UNDEFINED = 0, 1, 2, 3, 4
 """How sigma came to be: the posterior's maximum (of largest sigma); there is none, and the smooth block alone says
-what sigma is; the columns fit the series exactly, and sigma is the floor; the arithmetic broke down."""
+what sigma is; the search ended where the posterior still rises; the columns fit the series exactly, and sigma is the
+floor; the arithmetic broke down. Each is worse than the one before."""
+STAN = -1  # all parameters are Stan's, whose search came further
 
 COLLAPSED = 1e-6  # of the variance; if columns are not few beside rows, sigma is then on its way to 0
 RELATIVE_FLOOR = 1e-14  # of the variance: below it a residual computed from the Gram has no digits left
