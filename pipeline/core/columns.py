@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from pipeline.core.date_style import looks_like_dates
+from pipeline.core.date_style import cells_of_rows, looks_like_dates
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.errors import RecordError
 
@@ -226,7 +226,7 @@ class _Chooser:
             [name for name in by_name if not self._numbers(name)]
             or [name for name in by_name if self._dates_as_numbers(name)]
             or by_name
-            or [name for name in self.left if looks_like_dates(self._sample[name])]
+            or [name for name in self.left if looks_like_dates(cells_of_rows(self._sample[name]))]
         )
         if len(candidates) > 1:  # `day` may name weekdays
             candidates = [name for name in candidates if looks_like_dates(self._sample[name])] or candidates

@@ -250,6 +250,12 @@ def _offsets(text: pa.StringArray) -> tuple[Dates, Mask]:
     return found, np.abs(found) > 18 * 60
 
 
+def cells_of_rows(cells: list[str]) -> list[str]:
+    """Return cells without the words, such as Total, that a few of them hold instead of a date."""
+    numbered = [cell for cell in cells if re.search(r"\d", cell)]
+    return numbered if len(numbered) >= 0.9 * len(cells) else cells
+
+
 def looks_like_dates(sample: list[str]) -> bool:
     """Return whether every non-empty cell is a date of some form that is more than a mere number."""
     cells = [cell.strip() for cell in sample if cell.strip()]
@@ -298,7 +304,7 @@ def recognise_dates(sample: list[str], column: str, line: int, stated: str | Non
         ):
             continue
         return _detailed_style(form, matching)
-    fitting = _fitting_formats(cells)
+    fitting = _fitting_formats(cells_of_rows(cells))
     if len(fitting) == 1 and _has_one_reading(fitting[0]):
         return DateStyle("format", fitting[0], 0 if "%z" in fitting[0] else None)
     raise _foreign_dates(cells, column, line, fitting)

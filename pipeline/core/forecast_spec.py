@@ -18,6 +18,7 @@ from pipeline.errors import shorten
 
 Mode = Literal["additive", "multiplicative"]
 MAX_HORIZON = 100_000
+MAX_SKIPPED_LINES = 10_000  # above and below a table
 MAX_PATH_POINTS = 20_000_000  # simulated numbers a series, 8 bytes each and several times over
 
 
@@ -180,6 +181,12 @@ class ForecastSpec(BaseModel):
         min_length=1,
         description="Format of the dates if it is not ISO: strptime codes such as %d/%m/%Y, or "
         "epoch_seconds, epoch_milliseconds, epoch_microseconds, epoch_nanoseconds.",
+    )
+    skip_rows: int = Field(
+        0, ge=0, le=MAX_SKIPPED_LINES, description="Lines to leave out above the header: titles, remarks, blank lines."
+    )
+    skip_footer: int = Field(
+        0, ge=0, le=MAX_SKIPPED_LINES, description="Lines to leave out at the end of the file: totals, remarks."
     )
     header: bool = Field(True, description="false if the first line is data; columns are then column_1, ...")
     duplicates: Literal["error", "first", "last", "mean", "sum"] = Field(

@@ -202,6 +202,7 @@ def _load(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, sour
         raise too_large
     _refuse_century_jump(reader, source_time)
     reader.refuse_dashes()
+    reader.explain_rows_below()
     store.finish(len(reader.ids))
     if spec.id_columns is None and reader.columns.ids and len(store.counts) > 3 and store.counts.max() == 1:
         raise id_of_each_row(reader.columns.ids, reader.columns.ids[-1], reader.header_line)
@@ -221,7 +222,13 @@ def _load(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, sour
     if mixed:
         notes.append("dates have several UTC offsets: all were turned into UTC")
     layout = Layout(
-        reader.id_columns, reader.columns.values[0], style.to_text(), reader.columns.extras, tuple(notes), mixed
+        reader.id_columns,
+        reader.columns.values[0],
+        style.to_text(),
+        reader.columns.extras,
+        tuple(notes),
+        mixed,
+        reader.csv_dialect,
     )
     columns = reader.columns
     return LoadedCsv(

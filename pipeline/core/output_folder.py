@@ -6,7 +6,6 @@ run that was killed is mended by running it again. The receipt comes last: it al
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import errno
 import gzip
@@ -15,11 +14,9 @@ import itertools
 import json
 import os
 import shutil
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime
-from io import StringIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from pipeline.core.forecast_csv import csv_header, csv_rows
+from pipeline.core.forecast_csv import csv_header, csv_rows, forecast_header
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.io_faults import io, place
 from pipeline.core.naming import INTERNAL, real_path, receipts_place
@@ -175,7 +172,7 @@ class OutputFolder:
         if owner:
             raise RecordError("OUTPUT_TAKEN", f"{request.output!r} is the forecast of {owner}.", hint)
         exists = os.path.isfile(target)  # noqa: PTH113
-        if real_path(target) != real_path(Path(request.source)) and (not exists or _is_forecast(target)):
+        if real_path(target) != real_path(Path(request.source)) and (not exists or forecast_header(target) is not None):
             return
         raise RecordError(
             "OUTPUT_TAKEN", f"The forecast would overwrite {request.output!r}, which is no forecast.", hint
@@ -470,17 +467,6 @@ def spec_of_forecast(forecast: Path, source: Path) -> dict[str, Any]:
         latest = max(rows, key=lambda row: row["finished_at"], default=None)
         return {} if latest is None else dict(json.loads(latest["spec"]))
     return {}
-
-
-def _is_forecast(path: Path) -> bool:
-    """Return whether a file's header is that of a forecast."""
-    try:
-        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
-            start = file.read(1 << 16).decode(errors="replace")
-        header = next(csv.reader(StringIO(start, newline="\n")), [])
-    except (EOFError, gzip.BadGzipFile, zlib.error, csv.Error):
-        return False
-    return ["date", "prediction"] in [header[i : i + 2] for i in range(len(header))]
 
 
 def _compressed(raw: IO[bytes], name: str) -> AbstractContextManager[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,13 +17,15 @@ from pyarrow import csv as pa_csv
 
 from pipeline.core.calendars import DAY
 from pipeline.core.columns import DASHES, WIDE_COLUMN, Columns, choose_columns
+from pipeline.core.csv_dialect import PLAIN, CsvDialect
 from pipeline.core.csv_header import ANNOUNCED, column_names, first_record, parsed_rows, sample_rows, sniff_delimiter
 from pipeline.core.date_style import DateStyle, recognise_dates
-from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.forecast_spec import MAX_SKIPPED_LINES, ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.number_dialect import DialectEvidence
 from pipeline.core.number_text import missing_cells, number_hint, read_numbers
 from pipeline.core.sources import ByteSource
+from pipeline.core.table_place import refuse_lines_above_header, without_lines
 from pipeline.core.text_chunks import LONGEST_ROW, Chunk, text_chunks, too_long_line
 from pipeline.errors import RecordError, shorten
 
@@ -74,6 +77,9 @@ class CsvReader:
         short_years: the years that were written with two digits.
         dialect: what the numbers say about their marks; None if the options say it.
         header_line: where the header is.
+        csv_dialect: how the file is written.
+        last_dated_line: where the last row with a date is.
+        end_line: the line after the last one.
     """
 
     spec: ForecastSpec
@@ -84,6 +90,9 @@ class CsvReader:
     faults: dict[int, RecordError] = field(default_factory=dict)
     row_count: int = 0
     header_line: int = 1
+    csv_dialect: CsvDialect = PLAIN
+    last_dated_line: int = 0
+    end_line: int = 1
     dialect: DialectEvidence | None = None
     short_years: set[int] = field(default_factory=set)
     missing: int = 0
@@ -114,11 +123,17 @@ class CsvReader:
             UndecidedIdsError: if there are such columns, and they were not asked for.
         """
         chunks = text_chunks(file, spec.encoding, limits, spec.delimiter)
+        if spec.skip_rows or spec.skip_footer:
+            chunks = without_lines(chunks, spec.skip_rows, spec.skip_footer)
+        first = next(chunks, Chunk(1, b""))
+        chunks = itertools.chain((first,), chunks)
         delimiter = spec.delimiter
         record, rest = first_record(chunks, delimiter)
         if announced := ANNOUNCED.fullmatch(record.data.strip()):
             delimiter = delimiter or announced[1].decode()
             record, rest = first_record(itertools.chain((rest,), chunks), delimiter)
+        if spec.header:
+            refuse_lines_above_header(Chunk(record.line, record.data + rest.data), delimiter)
         delimiter = delimiter or sniff_delimiter(record, rest, spec)
         if len(record.data) > LONGEST_ROW:
             raise too_long_line(record.line)
@@ -136,6 +151,9 @@ class CsvReader:
                 "Add rows, or check the export.",
                 line=record.line,
             )
+        width, _ = Counter(map(len, first_rows)).most_common(1)[0]
+        if width != len(header) and len(first_rows[0]) == width:
+            raise ragged_row(width, len(header), delimiter.join(first_rows[0]), sample_line)
         sample = {name: [row[i] if i < len(row) else "" for row in first_rows] for i, name in enumerate(header)}
         unnamed = frozenset(name for name, given in zip(header, names, strict=True) if not given.strip())
         columns = choose_columns(header, sample, spec, record.line, unnamed)
@@ -154,6 +172,8 @@ class CsvReader:
         reader._header, reader._delimiter, reader.header_line = header, delimiter, record.line
         reader.dialect = DialectEvidence() if spec.decimal is None and spec.thousands is None else None
         reader._chunks = itertools.chain((body,), chunks)
+        encoding = "utf-8-sig" if first.marked and spec.encoding == "utf-8" else spec.encoding
+        reader.csv_dialect = CsvDialect(delimiter, spec.decimal or ".", encoding)
         return reader
 
     @property
@@ -172,12 +192,13 @@ class CsvReader:
         Raises:
             RecordError: if the rest of the file is not a CSV after all.
         """
-        for chunk in self._chunks:
+        for chunk, following in _with_next(self._chunks):
             if chunk.data:
-                yield from self._rows_of(chunk)
+                yield from self._rows_of(chunk, last=following is None)
+                self.end_line = chunk.line + chunk.line_feeds
 
-    def _rows_of(self, chunk: Chunk) -> Iterator[Rows]:
-        table, lines = self._parse(chunk)
+    def _rows_of(self, chunk: Chunk, last: bool) -> Iterator[Rows]:
+        table, lines = self._parse(chunk, last)
         self._require_constant_text(table)
         date_text, dates, bad_dates = self._read_dates(table)
         values = [self._read_numbers(table, name, lines) for name in self.columns.values]
@@ -189,6 +210,8 @@ class CsvReader:
                 blank &= np.isnan(numbers) & (text == "")
             for name in self.columns.ids:
                 blank &= np.asarray(pc.equal(pc.utf8_trim_whitespace(_whole(table, name)), ""))
+        if not bad_dates.all():
+            self.last_dated_line = int(lines[~bad_dates][-1])
         codes = self._row_codes(table, ~blank)
         self.row_count += int((~blank).sum())
         extra_numbers = np.column_stack([numbers for numbers, _ in extras]) if extras else np.empty((len(lines), 0))
@@ -214,7 +237,7 @@ class CsvReader:
 
     # ----------------------------------------------------------------------------------- cells
 
-    def _parse(self, chunk: Chunk) -> tuple[pa.Table, Ints]:
+    def _parse(self, chunk: Chunk, last: bool) -> tuple[pa.Table, Ints]:
         """Return the needed columns, typed if every cell is as it should be, and the line of each row."""
         direct = self.spec.thousands is None and not self.spec.missing_values
         columns, spec = self.columns, self.spec
@@ -258,9 +281,9 @@ class CsvReader:
         if not as_it_should_be:
             table = read(strings).combine_chunks()  # so that the odd cell can be named as it stands
         self._texts = cache(lambda: read(strings).combine_chunks())
-        return table, self._lines(chunk, table.num_rows, skipped)
+        return table, self._lines(chunk, table.num_rows, skipped, last)
 
-    def _lines(self, chunk: Chunk, rows: int, skipped: list[pa_csv.InvalidRow]) -> Ints:
+    def _lines(self, chunk: Chunk, rows: int, skipped: list[pa_csv.InvalidRow], last: bool) -> Ints:
         """Return the line of each row.
 
         Raises:
@@ -269,17 +292,17 @@ class CsvReader:
         if not skipped and rows == chunk.line_feeds:
             return chunk.line + np.arange(rows, dtype=np.int64)
         starts = _record_lines(chunk, self._delimiter)
-        for row in skipped:
-            if row.text.strip(self._delimiter + " \t\r\n"):
-                line = int(starts[row.number - 1]) if row.number and row.number <= len(starts) else chunk.line
-                cells = f"{row.actual_columns} cell{'s' if row.actual_columns > 1 else ''}"
-                raise RecordError(
-                    "RAGGED_ROW",
-                    f"This row has {cells}, the header has {row.expected_columns}: {shorten(row.text)!r}.",
-                    "Put cells that contain the delimiter in quotes; fill up short rows.",
-                    line=line,
-                    found=row.text,
-                )
+        ragged = [row for row in skipped if row.text.strip(self._delimiter + " \t\r\n")]
+        if ragged:
+            row = ragged[0]
+            known = row.number and row.number <= len(starts)
+            line = int(starts[row.number - 1]) if known else chunk.line
+            # nothing but such rows until the end: what is below a table
+            below = known and last and len(starts) - (row.number - 1) == len(skipped) - skipped.index(row)
+            footer = chunk.line + chunk.line_feeds - line
+            raise ragged_row(
+                row.actual_columns, row.expected_columns, row.text, line,
+                footer if below and footer <= MAX_SKIPPED_LINES else 0)  # fmt: skip
         absent = {row.number - 1 for row in skipped if row.number}
         return np.delete(starts, sorted(absent))[:rows]
 
@@ -334,6 +357,16 @@ class CsvReader:
         at = np.flatnonzero(np.asarray(pc.is_in(text, value_set=pa.array(dashes, pa.string()))))
         if len(at):
             self.dashes.setdefault(name, (text[int(at[0])].as_py(), int(lines[at[0]])))
+
+    def explain_rows_below(self) -> None:
+        """Have the faults of rows without a date that are all at the end say how to leave them out."""
+        for code, fault in self.faults.items():
+            if fault.code == "BAD_DATE" and fault.line is not None and fault.line > self.last_dated_line > 0:
+                footer = self.end_line - self.last_dated_line - 1
+                hint = f"Give --skip_footer={footer} if the table ends above it, or fix the cell."
+                self.faults[code] = RecordError(
+                    fault.code, fault.message, hint, line=fault.line, column=fault.column, found=fault.found
+                )
 
     def refuse_dashes(self) -> None:
         """Raise if a lone dash may mean zero: in a column that has no zero written as 0."""
@@ -469,6 +502,38 @@ class CsvReader:
     def id_columns(self) -> tuple[str, ...]:
         """Names of the columns that tell series apart in the output."""
         return (*self.columns.ids, WIDE_COLUMN) if self.columns.wide else self.columns.ids
+
+
+def ragged_row(cells: int, expected: int, text: str, line: int, footer: int = 0) -> RecordError:
+    """Return the refusal of a row that has not as many cells as the header.
+
+    Args:
+        cells: of the row.
+        expected: cells of the header.
+        text: the row.
+        line: where it is.
+        footer: number of lines from it to the end of the file, if all of them may be below the table; else 0.
+    """
+    hint = "ut cells that contain the delimiter in quotes; fill up short rows."
+    return RecordError(
+        "RAGGED_ROW",
+        f"This row has {cells} cell{'s' if cells > 1 else ''}, the header has {expected}: {shorten(text)!r}.",
+        f"Give --skip_footer={footer} if the table ends above it; else p{hint}" if footer else f"P{hint}",
+        line=line,
+        found=text,
+        assume={"skip_footer": footer} if footer else None,
+    )
+
+
+def _with_next(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Chunk | None]]:
+    """Yield each chunk with the one that follows it; None after the last one."""
+    before = next(chunks, None)
+    for chunk in chunks:
+        if before is not None:
+            yield before, chunk
+        before = chunk
+    if before is not None:
+        yield before, None
 
 
 def _first_of_each(codes: Ints, flagged: npt.NDArray[np.bool_]) -> Ints:

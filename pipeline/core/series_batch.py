@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.calendars import DAY, EXAMPLES, MINUTE, Dates, FrequencyUnclearError, calendar_of, format_date
+from pipeline.core.csv_dialect import PLAIN, CsvDialect
 from pipeline.core.date_style import WITHOUT_DAYS, DateStyle
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.internal_error import InternalErrors
@@ -51,6 +52,7 @@ class Layout:
         extras: names of the extra columns.
         notes: what the owner should know about how the file was read.
         mixed_offsets: whether dates with several UTC offsets were turned into UTC.
+        dialect: how the CSV is written, and its forecast will be.
         extras_ahead: whether extra columns must have numbers on the dates to forecast; else their last one goes on,
             for what asks about dates of the history only.
     """
@@ -61,6 +63,7 @@ class Layout:
     extras: tuple[str, ...]
     notes: tuple[str, ...] = ()
     mixed_offsets: bool = False
+    dialect: CsvDialect = PLAIN
     extras_ahead: bool = True
 
     def to_json(self) -> str:
@@ -73,6 +76,7 @@ class Layout:
         fields = json.loads(text)
         for name in ("id_columns", "extras", "notes"):
             fields[name] = tuple(fields[name])
+        fields["dialect"] = CsvDialect(**fields["dialect"])
         return cls(**fields)
 
     @property

@@ -41,10 +41,17 @@ _OTHER_KINDS = {
 
 @dataclass(frozen=True)
 class Chunk:
-    """Whole rows: `data` is UTF-8 that ends with a line end, `line` the number of its first line, from 1."""
+    """Whole rows.
+
+    Attributes:
+        line: number of the first line, from 1.
+        data: UTF-8 that ends with a line end.
+        marked: whether a byte order mark was before it.
+    """
 
     line: int
     data: bytes
+    marked: bool = False
 
     @cached_property
     def line_feeds(self) -> int:
@@ -66,14 +73,18 @@ def text_chunks(file: ByteSource, encoding: str, limits: Limits, delimiter: str 
     """
     line = 1
     rest = b""
+    marked = False
     quoted: re.Pattern[bytes] | None = None
-    for data in _utf8(_decompressed(file, limits), encoding):
+    for number, data in enumerate(_utf8(_decompressed(file, limits), encoding)):
+        if number == 0:
+            marked = data.startswith(codecs.BOM_UTF8)
+            data = data.removeprefix(codecs.BOM_UTF8)
         buffer = rest + data
         quoted = quoted or quoted_cells(delimiter or _likely_delimiter(buffer))
         cut = _end_of_last_row(buffer, quoted)
         head, rest = buffer[:cut], buffer[cut:]
         if head:
-            chunk = _checked(Chunk(line, _line_feeds(head, quoted)))
+            chunk = _checked(Chunk(line, _line_feeds(head, quoted), marked))
             yield chunk
             line += chunk.line_feeds
         if len(rest) > LONGEST_ROW:
@@ -83,7 +94,7 @@ def text_chunks(file: ByteSource, encoding: str, limits: Limits, delimiter: str 
         if _open_quote(rest, quoted) is not None:
             raise _unending_row(rest, line, quoted)
         ended = rest if rest.endswith(b"\r") else rest + b"\n"
-        yield _checked(Chunk(line, _line_feeds(ended, quoted)))
+        yield _checked(Chunk(line, _line_feeds(ended, quoted), marked))
 
 
 def _likely_delimiter(start: bytes) -> str:
@@ -171,7 +182,7 @@ class _Rejoined(io.RawIOBase):
 
 
 def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """Yield the text as UTF-8 without a byte order mark; UTF-8 itself is checked later, by the row."""
+    """Yield the text as UTF-8, with its byte order mark if it has one; UTF-8 itself is checked later, by the row."""
     first = next(pieces, b"")
     if encoding in ("utf-8", "utf-8-sig"):
         if first[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -181,7 +192,7 @@ def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
                 "Give --encoding=utf-16, or save it as UTF-8.",
                 line=1,
             )
-        yield first.removeprefix(codecs.BOM_UTF8)
+        yield first
         yield from pieces
         return
     decoder = codecs.getincrementaldecoder(encoding)()
@@ -189,7 +200,7 @@ def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     for piece in itertools.chain((first,), pieces, (b"",)):
         try:
             text = decoder.decode(piece, final=not piece)
-            encoded = (text.removeprefix("\ufeff") if piece is first else text).encode()
+            encoded = text.encode()
         except UnicodeError as error:
             before = error.object[: error.start] if isinstance(error, UnicodeDecodeError) else b""
             reason = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
@@ -289,5 +300,6 @@ def _checked(chunk: Chunk) -> Chunk:
                 "Save the file as UTF-8, or give its encoding, for example --encoding=cp1252.",
                 line=chunk.line + chunk.data.count(b"\n", 0, error.start),
                 found=text,
+                assume={"encoding": "cp1252"},
             ) from None
     return chunk

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.core.engine import engine_named
 from pipeline.core.forecast_batch import forecast_block
-from pipeline.core.forecast_csv import level_text, read_forecast_csv
+from pipeline.core.forecast_csv import forecast_header, level_text, read_forecast_csv
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import load_csv
@@ -146,12 +143,10 @@ def _add_forecast(one: ReportedSeries, found: dict[str, Any] | None, spec: Forec
 def _from_forecast_alone(number: int, forecast: Path, spec: ForecastSpec) -> Iterator[ReportedSeries]:
     """Yield the series of a forecast whose CSV is gone; its id columns are those before the date."""
     try:
-        with gzip.open(forecast) if forecast.name.endswith(".gz") else forecast.open("rb") as file:
-            start = file.read(1 << 16).decode(errors="replace")
-        header = next(csv.reader(io.StringIO(start, newline="")), [])
-    except (OSError, EOFError, csv.Error):
+        found = forecast_header(forecast)
+    except OSError:
         return
-    ids = list(itertools.takewhile(lambda name: name != "date", header))
+    ids = list(itertools.takewhile(lambda name: name != "date", found[0])) if found else []
     for name, found in _forecasts(forecast, ids, forecast.name.split(".")[0], spec).items():
         one = ReportedSeries(number, name)
         _add_forecast(one, found, spec)
