@@ -107,7 +107,10 @@ def _findings(loaded: LoadedCsv, errors: InternalErrors) -> dict[str, Any]:
     problems: list[dict[str, Any]] = []
     codes: Counter[str] = Counter()
     first, last, lengths, ahead = [], [], [], []
+    told: list[str] = []
     for batch in loaded.batches(errors):
+        names_and_notes = zip(batch.column("series_id").to_pylist(), batch.column("note").to_pylist(), strict=True)
+        told += [f"series {name!r}: {note}" for name, note in names_and_notes if note is not None and len(told) < SHOWN]
         frequencies.update(name for name in batch.column("frequency").to_pylist() if name is not None)
         for dates, future in zip(lists_of(batch, "ds"), lists_of(batch, "future"), strict=True):
             if len(dates):
@@ -128,7 +131,7 @@ def _findings(loaded: LoadedCsv, errors: InternalErrors) -> dict[str, Any]:
         "rows": loaded.rows,
         "series": len(loaded.ids),
         "frequencies": dict(frequencies.most_common()),
-        "notes": list(layout.notes),
+        "notes": [*layout.notes, *told[:SHOWN]],
         "problems": sum(codes.values()),
         "problems_by_code": dict(codes.most_common()),
         "first_problems": problems,

@@ -109,7 +109,10 @@ def forecast_batch(
     for lower, upper in zip(forecasts.lower, forecasts.upper, strict=True):
         columns += [numbers(lower), numbers(upper)]
     columns += [numbers(forecasts.components[name], bounded=False) for name in spec.component_names]
-    told = [notes.get(row) if finite[row] else None for row in range(len(series))]
+    told = [
+        "; ".join(filter(None, (known, notes.get(row)))) or None if finite[row] else None
+        for row, known in enumerate(series.column("note").to_pylist())
+    ]
     columns += [pa.nulls(len(series), pa.float64()), pa.array(told, pa.string()), pa.array(texts, pa.string())]
     return pa.record_batch(columns, schema=forecast_schema(len(spec.level), spec.component_names))
 

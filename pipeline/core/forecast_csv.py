@@ -133,9 +133,7 @@ def read_forecast_csv(
     try:
         table = pa_csv.read_csv(
             path,
-            read_options=pa_csv.ReadOptions(
-                encoding=spec.encoding if dialect.encoding == "utf-8" else dialect.encoding
-            ),
+            read_options=pa_csv.ReadOptions(encoding=encoding),
             convert_options=pa_csv.ConvertOptions(column_types=types, decimal_point=dialect.decimal),
             parse_options=pa_csv.ParseOptions(newlines_in_values=True, delimiter=dialect.delimiter),
         )

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from pipeline.core.aggregate import period_calendar
 from pipeline.core.calendars import parse_frequency
 from pipeline.core.date_style import EPOCHS
 from pipeline.core.request_key import canonical_json
@@ -193,6 +194,15 @@ class ForecastSpec(BaseModel):
         "error",
         description="What to do with several rows of one series and date. Rows that agree always count once.",
     )
+    aggregate: str | None = Field(
+        None,
+        description="Add up the rows of each period, as of transactions: D, W-MON, MS and the like; periods are named "
+        "by the date they begin on.",
+    )
+    aggregation: Literal["sum", "mean"] = Field("sum", description="What aggregate makes of the rows of a period.")
+    fill_missing: Literal["none", "zero"] = Field(
+        "none", description="zero if a date without a row means 0, up to the series' last value."
+    )
 
     # Prophet's own parameters, under Prophet's own names
     engine: Literal["native", "stan"] = Field(
@@ -276,6 +286,11 @@ class ForecastSpec(BaseModel):
     @classmethod
     def _known_frequency(cls, value: str | None) -> str | None:
         return None if value is None else parse_frequency(value).name
+
+    @field_validator("aggregate")
+    @classmethod
+    def _known_period(cls, value: str | None) -> str | None:
+        return None if value is None else period_calendar(value).name
 
     @field_validator("level")
     @classmethod

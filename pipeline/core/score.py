@@ -128,7 +128,7 @@ def held_out(
         numbers, own = flat_list(series, f"extra_{name}")  # on the history, then on the dates to forecast
         rows = np.repeat(own[:-1] - starts, ends - starts) + np.arange(len(ds))
         columns[f"extra_{name}"] = list_column(offsets, pa.array(numbers[rows]))
-    columns["fault"] = series.column("fault")
+    columns |= {name: series.column(name) for name in ("note", "fault")}
     shortened = pa.record_batch(columns, schema=series.schema)
     scales = seasonal_naive_errors(values, dates, bounds, series.column("frequency").to_pylist())
     return shortened, kept, y[last], scales

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.core.aggregate import aggregated, period_calendar, zero_filled
 from pipeline.core.calendars import DAY, EXAMPLES, MINUTE, Dates, FrequencyUnclearError, calendar_of, format_date
 from pipeline.core.csv_dialect import PLAIN, CsvDialect
 from pipeline.core.date_style import WITHOUT_DAYS, DateStyle
@@ -23,6 +24,8 @@ from pipeline.core.read_csv import Floats, Rows
 from pipeline.errors import RecordError
 
 FIRST_DATE, LAST_DATE = np.array(["0001-01-01", "9999-12-31"], "datetime64[us]").astype(np.int64).tolist()
+# Of a series filled with zeros: a block is cut by the rows that are read, and must not grow without bounds.
+MAX_FILLED_ROWS, MAX_FILLED_PER_ROW = 20_000, 20
 TIMESTAMPS = pa.list_(pa.timestamp("us"))
 NUMBERS = pa.list_(pa.float64())
 
@@ -32,12 +35,13 @@ def series_schema(extras: Sequence[str]) -> pa.Schema:
 
     Columns: series_id, the ids as they stand in the CSV, the frequency's name, ds and y (the history
     without missing values), future (the dates to forecast), for each extra column its numbers on ds and
-    then on future, and fault: a RecordError as JSON for a series that is not to be forecast.
+    then on future, note: what the owner should know of the series, and fault: a RecordError as JSON for a series that
+    is not to be forecast.
     """
     return pa.schema([
         ("series_id", pa.string()), ("ids", pa.list_(pa.string())), ("frequency", pa.string()),
         ("ds", TIMESTAMPS), ("y", NUMBERS), ("future", TIMESTAMPS),
-        *((f"extra_{name}", NUMBERS) for name in extras), ("fault", pa.string()),
+        *((f"extra_{name}", NUMBERS) for name in extras), ("note", pa.string()), ("fault", pa.string()),
     ])  # fmt: skip
 
 
@@ -171,7 +175,8 @@ def _series_batch(
     bounds = np.searchsorted(rows.codes, np.arange(first, first + len(ids) + 1))
     offset = (layout.style.offset_minutes or 0) * MINUTE if layout.style.form == "offset" else 0
     builder = _Builder(spec, limits, layout, offset)
-    if not layout.extras and not any(first + i in faults for i in range(len(ids))):
+    as_it_is = not layout.extras and spec.aggregate is None and spec.fill_missing == "none"
+    if as_it_is and not any(first + i in faults for i in range(len(ids))):
         batch = builder.plain_batch(ids, rows, bounds)
         if batch is not None:
             return batch
@@ -185,11 +190,13 @@ class _Builder:
 
     def __init__(self, spec: ForecastSpec, limits: Limits, layout: Layout, offset: int) -> None:
         self._spec, self._limits, self._layout, self._offset = spec, limits, layout, offset
-        self._calendar_of = calendar_of(spec.frequency, layout.style.has_days)
+        self._calendar_of = calendar_of(spec.frequency or spec.aggregate, layout.style.has_days)
+        self._periods = period_calendar(spec.aggregate) if spec.aggregate is not None else None
         self._last_inferred: tuple[Dates, str, Dates] | None = None
         self._names: list[str] = []
         self._ids: list[list[str]] = []
         self._frequencies: list[str | None] = []
+        self._notes: list[str | None] = []
         self._faults: list[str | None] = []
         self._dates: list[Dates] = []
         self._values: list[Floats] = []
@@ -221,37 +228,43 @@ class _Builder:
             list_column(offsets, pa.array(values)),
             timestamp_lists([future for _, future in futures]),
             pa.nulls(len(ids), pa.string()),
+            pa.nulls(len(ids), pa.string()),
         ]
         return pa.record_batch(columns, schema=series_schema(()))
 
     def append(self, ids: tuple[str, ...], fault: RecordError | None, rows: Rows, start: int, end: int) -> None:
         self._names.append(series_id(ids, self._layout.value_name))
         self._ids.append(list(ids))
-        frequency = None
+        frequency = note = None
         empty = np.empty(0, dtype=np.int64)
         dates, values, future, extras = empty, np.empty(0), empty, np.empty((0, len(self._layout.extras)))
         try:
             if fault is not None:
                 raise fault
-            dates, values, frequency, future, extras = self._series(rows, start, end)
+            dates, values, frequency, future, extras, note = self._series(rows, start, end)
         except RecordError as error:
             fault = error
             dates, values, future = empty, np.empty(0), empty
         self._frequencies.append(frequency)
+        self._notes.append(note)
         self._faults.append(None if fault is None else fault.to_json())
         self._dates.append(dates)
         self._values.append(values)
         self._futures.append(future)
         self._extras.append(extras)
 
-    def _series(self, rows: Rows, start: int, end: int) -> tuple[Dates, Floats, str, Dates, Floats]:
+    def _series(self, rows: Rows, start: int, end: int) -> tuple[Dates, Floats, str, Dates, Floats, str | None]:
         limit = self._limits.max_rows
         if end - start > limit:
             raise too_many_rows(limit)
         part = slice(start, end)
-        dates, values, extras = _one_row_a_date(
-            rows.dates[part] + self._offset, rows.values[part], rows.extras[part], rows.lines[part],
-            self._spec.duplicates)  # fmt: skip
+        dates, values, extras = rows.dates[part] + self._offset, rows.values[part], rows.extras[part]
+        note = None
+        if self._periods is None:
+            dates, values, extras = _one_row_a_date(dates, values, extras, rows.lines[part], self._spec.duplicates)
+        else:
+            whole = aggregated(dates, values, extras, self._periods, self._spec.aggregation)
+            dates, values, extras, note = whole.dates, whole.values, whole.extras, "; ".join(whole.notes) or None
         present = np.isfinite(values)
         if not present.any():
             raise RecordError("ALL_MISSING", "The series has no value.", "Add values, or remove the series.")
@@ -264,8 +277,20 @@ class _Builder:
                 "Add history; a forecast is worth something from two seasons on.",
             )
         frequency, future = self._future(dates, int(dates[last]))
+        if self._spec.fill_missing == "zero":
+            calendar = self._calendar_of(dates)
+            most = min(limit, max(MAX_FILLED_ROWS, MAX_FILLED_PER_ROW * len(dates)))
+            filled = zero_filled(dates, values, extras, calendar, int(dates[last]), most)
+            if filled is None:
+                raise RecordError(
+                    "TOO_MANY_ROWS",
+                    f"Filled with zeros, {len(dates):,} rows would become more than {most:,}.",
+                    "Give a coarser frequency, or add the rows up with --aggregate=W-MON or MS.",
+                )
+            dates, values, extras = filled
+            history = np.isfinite(values)
         wanted = self._extra_numbers(dates, extras, history, future)
-        return dates[history], values[history], frequency, future, wanted
+        return dates[history], values[history], frequency, future, wanted, note
 
     def _future(self, dates: Dates, last: int) -> tuple[str, Dates]:
         known = self._last_inferred
@@ -362,7 +387,7 @@ class _Builder:
                 extras[:, i] if length else np.empty(0) for extras, length in zip(self._extras, lengths, strict=True)
             ]
             columns.append(number_lists(flat))
-        columns.append(pa.array(self._faults, pa.string()))
+        columns += [pa.array(self._notes, pa.string()), pa.array(self._faults, pa.string())]
         return pa.record_batch(columns, schema=series_schema(self._layout.extras))
 
 
@@ -475,6 +500,6 @@ def _require_agreement(dates: Dates, values: Floats, extras: Floats, lines: Date
         f"{format_date(int(dates[other]))} stands here again, with {values[other]:.12g} instead of "
         f"{values[first[0]]:.12g} (line {lines[first[0]]}){column}.",
         "Name the columns that tell the series apart with --id_columns, or settle it with --duplicates=sum, mean, "
-        f"first or last.{clocks}",
+        f"first or last. Transactions are added up by --aggregate=D.{clocks}",
         line=int(lines[other]),
     )

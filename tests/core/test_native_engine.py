@@ -48,7 +48,7 @@ def forecast_of_one(spec: ForecastSpec, y: np.ndarray, extras: dict[str, np.ndar
         "series_id": pa.array(["y"]), "ids": pa.array([[]], pa.list_(pa.string())), "frequency": pa.array(["D"]),
         "ds": timestamp_lists([days[: len(y)]]), "y": number_lists([y]), "future": timestamp_lists([days[len(y) :]]),
         **{f"extra_{name}": number_lists([numbers]) for name, numbers in extras.items()},
-        "fault": pa.nulls(1, pa.string()),
+        "note": pa.nulls(1, pa.string()), "fault": pa.nulls(1, pa.string()),
     }  # fmt: skip
     batch = pa.record_batch(columns, schema=series_schema(tuple(extras)))
     return engine_named("native").forecast(batch, tuple(extras), spec, Limits())
@@ -188,7 +188,7 @@ def test_a_series_that_cannot_be_computed_does_not_touch_its_neighbours() -> Non
         [
             pa.array(["good", "bad"]), pa.array([["good"], ["bad"]], pa.list_(pa.string())), pa.array(["D", "D"]),
             timestamp_lists([ds, ds]), number_lists([sales(60), overflowing]), timestamp_lists([future, future]),
-            pa.nulls(2, pa.string()),
+            pa.nulls(2, pa.string()), pa.nulls(2, pa.string()),
         ],
         schema=series_schema(()),
     )  # fmt: skip
@@ -208,7 +208,7 @@ def test_any_number_but_0_meets_a_condition(engine: str) -> None:
         columns = [
             pa.array(["a"]), pa.array([["a"]], pa.list_(pa.string())), pa.array(["D"]), timestamp_lists([ds]),
             number_lists([sales(n)]), timestamp_lists([future]), number_lists([gate]),
-            pa.nulls(1, pa.string()),
+            pa.nulls(1, pa.string()), pa.nulls(1, pa.string()),
         ]  # fmt: skip
         spec = ForecastSpec(
             engine=engine, horizon=h, score=False,

@@ -67,7 +67,7 @@ def test_the_owner_is_told_whose_answer_it_is() -> None:
     columns = [
         pa.array([f"s{i}" for i in range(15)]), pa.array([[]] * 15, pa.list_(pa.string())), pa.array(["D"] * 15),
         timestamp_lists(days), number_lists(series), timestamp_lists([DAYS[30 : 30 + H]] * 15),
-        pa.nulls(15, pa.string()),
+        pa.nulls(15, pa.string()), pa.nulls(15, pa.string()),
     ]  # fmt: skip
     batch = pa.record_batch(columns, schema=series_schema(()))
     spec = SPEC.model_copy(update={"changepoint_prior_scale": 10.0, "seasonality_prior_scale": 100.0})

@@ -17,7 +17,8 @@ TEXT = st.text(st.characters(codec="utf-8"))
 REQUESTS = st.builds(Request, TEXT, TEXT, st.just("2024-01-01T00:00:00Z"), TEXT, st.just("{}"), st.integers(0, 9), TEXT)
 BATCH = pa.record_batch(
     [pa.array(["a"]), pa.array([["a"]]), pa.array(["D"]), pa.array([[1]], pa.list_(pa.timestamp("us"))),
-     pa.array([[1.5]]), pa.array([[2]], pa.list_(pa.timestamp("us"))), pa.array([None], pa.string())],
+     pa.array([[1.5]]), pa.array([[2]], pa.list_(pa.timestamp("us"))), pa.array([None], pa.string()),
+     pa.array([None], pa.string())],
     schema=series_schema(()),
 )  # fmt: skip
 

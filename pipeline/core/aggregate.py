@@ -1,0 +1,133 @@
+"""Rows added up by period, and dates without a row taken for zero."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.calendars import DAY, WEEKDAYS, Calendar, Dates, format_date, parse_frequency, slots_of, weekdays_of
+
+Floats = npt.NDArray[np.float64]
+
+PERIODS = "h, D, W-MON (or another weekday), MS, QS or YS: periods are named by the date they begin on"
+
+
+def period_calendar(frequency: str) -> Calendar:
+    """Return the calendar of periods to add rows up by: hours, days, weeks, months, quarters or years.
+
+    Raises:
+        ValueError: if it is none, or the dates are not those on which periods begin.
+    """
+    calendar = parse_frequency("W-MON" if frequency.upper() == "W" else frequency)
+    within_day = calendar.kind == "fixed" and not calendar.anchor and DAY % calendar.step == 0
+    week = calendar.kind == "fixed" and bool(calendar.anchor) and calendar.step == 7 * DAY
+    months = calendar.kind == "months" and calendar.anchor == "start" and 12 % calendar.step == 0
+    if not (within_day or week or months):
+        raise ValueError(f"must be {PERIODS}")
+    return calendar
+
+
+def period_starts(dates: Dates, calendar: Calendar) -> tuple[Dates, Dates]:
+    """Return where the period of each date begins and where it ends, both of shape (n,)."""
+    if calendar.kind == "fixed" and not calendar.anchor:
+        starts = dates - dates % calendar.step
+        return starts, starts + calendar.step
+    days = dates // DAY
+    if calendar.kind == "fixed":
+        starts = (days - (weekdays_of(dates) - WEEKDAYS.index(calendar.anchor)) % 7) * DAY
+        return starts, starts + 7 * DAY
+    months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+    first = months - (months - max(calendar.phase, 0)) % calendar.step
+    return _midnight_of(first), _midnight_of(first + calendar.step)
+
+
+def _midnight_of(months: Dates) -> Dates:
+    return months.astype("datetime64[M]").astype("datetime64[us]").astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Aggregated:
+    """A series by period.
+
+    Attributes:
+        dates: where periods begin, shape (n,).
+        values: sum or mean of the values that are there; NaN if there is none; shape (n,).
+        extras: means of the extra columns, shape (n, k).
+        notes: which periods were left out, since they are not whole.
+    """
+
+    dates: Dates
+    values: Floats
+    extras: Floats
+    notes: tuple[str, ...]
+
+
+def aggregated(dates: Dates, values: Floats, extras: Floats, calendar: Calendar, how: str) -> Aggregated:
+    """Add up the rows of a series by period; every row counts, also those that agree.
+
+    The first and the last period are left out if their rows begin later, or end earlier, than those of every other
+    period: such a period is not whole.
+
+    Args:
+        dates: ascending, shape (n,).
+        values: NaN where missing, shape (n,).
+        extras: shape (n, k).
+        calendar: of period_calendar.
+        how: sum or mean.
+    """
+    starts, ends = period_starts(dates, calendar)
+    first = np.flatnonzero(np.concatenate([[True], np.diff(starts) > 0]))
+    present = np.isfinite(values)
+    counts = np.add.reduceat(present.astype(np.int64), first)
+    totals = np.add.reduceat(np.where(present, values, 0.0), first)
+    divisors = np.maximum(counts, 1) if how == "mean" else 1
+    periods = np.where(counts > 0, totals / divisors, np.nan)
+    rows = np.diff(np.concatenate([first, [len(dates)]]))
+    means = np.column_stack([np.add.reduceat(column, first) / rows for column in extras.T]) if extras.size else None
+    kept, notes = np.ones(len(first), dtype=np.bool_), []
+    filled = np.flatnonzero(counts > 0)
+    if len(filled) > 3:
+        early = np.minimum.reduceat(np.where(present, dates - starts, np.iinfo(np.int64).max), first)[filled]
+        late = np.minimum.reduceat(np.where(present, ends - dates, np.iinfo(np.int64).max), first)[filled]
+        for name, at, gaps, row in (
+            ("first", 0, early, np.flatnonzero(present)[0]), ("last", -1, late, np.flatnonzero(present)[-1])
+        ):  # fmt: skip
+            if gaps[at] > np.delete(gaps, at).max():
+                kept[filled[at]] = False
+                verb = "begins" if name == "first" else "ends"
+                notes.append(
+                    f"the {name} period, {format_date(int(starts[first[filled[at]]]))}, was left out: it {verb} with "
+                    f"{format_date(int(dates[row]))}"
+                )
+    wide = np.empty((len(first), extras.shape[1])) if means is None else means
+    return Aggregated(starts[first][kept], periods[kept], wide[kept], tuple(notes))
+
+
+def zero_filled(
+    dates: Dates, values: Floats, extras: Floats, calendar: Calendar, last: int, most: int
+) -> tuple[Dates, Floats, Floats] | None:
+    """Return a series with 0 on the dates of its calendar that have no row, up to its last value.
+
+    Args:
+        dates: ascending, shape (n,).
+        values: NaN where missing, which they stay; shape (n,).
+        extras: NaN on dates that are filled in; shape (n, k).
+        calendar: of the series.
+        last: date of the last value.
+        most: dates that a series may have; None comes back if there would be more.
+    """
+    slots = slots_of(calendar, np.array([dates[0], last]))
+    count = int(slots[1] - slots[0])
+    if count > most:
+        return None
+    due = calendar.after(int(dates[0]), count) if count else dates[:0]
+    absent = np.setdiff1d(due[due < last], dates)
+    order = np.argsort(np.concatenate([dates, absent]), kind="stable")
+    nothing = np.full((len(absent), extras.shape[1]), np.nan)
+    return (
+        np.concatenate([dates, absent])[order],
+        np.concatenate([values, np.zeros(len(absent))])[order],
+        np.concatenate([extras, nothing])[order],
+    )

@@ -1,0 +1,124 @@
+"""Rows added up by period, and dates without a row taken for zero."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from pipeline.core.aggregate import aggregated, period_calendar, period_starts
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
+from pipeline.core.load_series import load_csv
+from pipeline.core.series_batch import lists_of
+from pipeline.errors import RecordError
+
+NO_EXTRAS = np.empty((0, 0))
+
+
+def micros(*dates: str) -> np.ndarray:
+    return np.array(dates, "datetime64[us]").astype(np.int64)
+
+
+def series_of(text: str, tmp_path: Path, **options: object) -> tuple[list[str], list[float], str | None]:
+    """Return the dates, values and note of a file's one series."""
+    spec = ForecastSpec(horizon=2, **options)
+    (batch,) = load_csv(io.BytesIO(text.encode()), spec, Limits(), tmp_path).batches()
+    fault = batch.column("fault")[0].as_py()
+    if fault is not None:
+        raise RecordError.from_json(fault)
+    dates = lists_of(batch, "ds")[0].astype("datetime64[us]").astype("datetime64[D]").astype(str).tolist()
+    return dates, lists_of(batch, "y")[0].tolist(), batch.column("note")[0].as_py()
+
+
+# pandas names the same periods, each by its first date
+PERIODS = {"h": "h", "D": "D", "MS": "M", "QS-JAN": "Q-DEC", "QS-FEB": "Q-JAN", "YS-APR": "Y-MAR", "W-MON": "W-SUN",
+           "W-SUN": "W-SAT"}  # fmt: skip
+
+
+@pytest.mark.parametrize("frequency", PERIODS)
+@given(seconds=st.integers(-2_000_000_000, 4_000_000_000))
+def test_a_period_holds_the_dates_that_pandas_says_it_does(frequency: str, seconds: int) -> None:
+    dates = np.array([seconds * 1_000_000])
+    starts, ends = period_starts(dates, period_calendar(frequency))
+    period = pd.Timestamp(seconds, unit="s").to_period(PERIODS[frequency])
+    assert pd.Timestamp(int(starts[0]) * 1000) == period.start_time
+    assert pd.Timestamp(int(ends[0]) * 1000) == (period + 1).start_time
+
+
+@given(
+    days=st.lists(st.tuples(st.integers(0, 400), st.integers(-50, 50)), min_size=1, max_size=60),
+    frequency=st.sampled_from(["D", "W-MON", "MS"]),
+)
+def test_nothing_is_lost_or_counted_twice(days: list[tuple[int, int]], frequency: str) -> None:
+    days.sort()
+    dates, values = np.array([day for day, _ in days]) * 86_400_000_000, np.array([float(y) for _, y in days])
+    found = aggregated(dates, values, np.empty((len(days), 0)), period_calendar(frequency), "sum")
+    starts, _ = period_starts(dates, period_calendar(frequency))
+    kept = np.isin(starts, found.dates)
+    assert found.values.sum() == values[kept].sum()
+    assert len(np.unique(starts[~kept])) == len(found.notes) <= 2
+
+
+def test_equal_transactions_are_several(tmp_path: Path) -> None:
+    text = "date,y\n" + "".join(f"2024-01-{day:02d},5\n2024-01-{day:02d},5\n" for day in range(1, 11))
+    dates, values, note = series_of(text, tmp_path, aggregate="D")
+    assert (len(dates), set(values), note) == (10, {10.0}, None)
+    assert set(series_of(text, tmp_path, aggregate="D", aggregation="mean")[1]) == {5.0}
+
+
+def test_months_that_are_not_whole_are_left_out_and_named(tmp_path: Path) -> None:
+    days = pd.date_range("2023-03-12", "2024-05-17").strftime("%Y-%m-%d")
+    dates, values, note = series_of("date,y\n" + "".join(f"{day},1\n" for day in days), tmp_path, aggregate="MS")
+    assert (dates[0], dates[-1], values[0], values[-1]) == ("2023-04-01", "2024-04-01", 30.0, 30.0)
+    assert note == (
+        "the first period, 2023-03-01, was left out: it begins with 2023-03-12; "
+        "the last period, 2024-05-01, was left out: it ends with 2024-05-17"
+    )
+
+
+def test_a_month_that_ends_like_others_is_whole(tmp_path: Path) -> None:
+    text = "date,y\n" + "".join(f"2023-{month:02d}-{20 + month % 5},1\n" for month in range(1, 11))
+    dates, _, note = series_of(text, tmp_path, aggregate="MS")
+    assert (len(dates), note) == (10, None)
+
+
+def test_dates_without_a_row_mean_zero_if_so_asked(tmp_path: Path) -> None:
+    days = [day for day in range(1, 29) if day % 3]
+    text = "date,y\n" + "".join(f"2024-01-{day:02d},{day}\n" for day in days) + "2024-01-29,\n2024-01-31,\n"
+    assert series_of(text, tmp_path, frequency="D")[0] == [f"2024-01-{day:02d}" for day in days]
+    dates, values, _ = series_of(text, tmp_path, frequency="D", fill_missing="zero")
+    assert dates == [f"2024-01-{day:02d}" for day in range(1, 29)]
+    assert values == [day if day % 3 else 0 for day in range(1, 29)]
+
+
+def test_an_empty_cell_stays_missing_among_zeros(tmp_path: Path) -> None:
+    text = "date,y\n" + "".join(f"2024-01-{day:02d},{'' if day == 5 else 1}\n" for day in range(1, 15) if day != 9)
+    dates, values, _ = series_of(text, tmp_path, frequency="D", fill_missing="zero")
+    assert "2024-01-05" not in dates
+    assert values[dates.index("2024-01-09")] == 0
+
+
+def test_transactions_become_a_daily_series_with_zeros(tmp_path: Path) -> None:
+    text = "date,kunde,betrag\n2024-01-01,a,1\n2024-01-01,b,2\n2024-01-02,a,4\n2024-01-05,c,8\n2024-01-06,a,1\n"
+    found = series_of(text, tmp_path, id_columns="none", aggregate="D", fill_missing="zero")
+    assert found[0] == [f"2024-01-{day:02d}" for day in range(1, 7)]
+    assert found[1] == [3, 4, 0, 0, 8, 1]
+
+
+def test_filling_up_is_bounded(tmp_path: Path) -> None:
+    text = "date,y\n1900-01-01,1\n1900-01-02,1\n2024-01-01,1\n"
+    with pytest.raises(RecordError, match="3 rows would become more than 20,000"):
+        series_of(text, tmp_path, frequency="D", fill_missing="zero")
+
+
+@pytest.mark.parametrize("frequency", ["ME", "B", "2D", "C-MON", "7h", "5MS", "x"])
+def test_periods_that_do_not_begin_on_their_date_are_refused(frequency: str) -> None:
+    with pytest.raises(ValidationError, match=r"periods are named by the date they begin on|not a frequency"):
+        ForecastSpec(aggregate=frequency)
