@@ -129,7 +129,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 # What an option is about, in help and in the template's form.
 _CSV = ("date_column", "value_column", "id_columns", "encoding", "delimiter", "decimal", "thousands", "missing_values",
-        "date_format", "skip_rows", "skip_footer", "header", "duplicates",
+        "date_format", "timezone", "skip_rows", "skip_footer", "header", "duplicates",
         "aggregate", "aggregation", "fill_missing", "frequency")  # fmt: skip
 _FORECAST = ("horizon", "level", "engine", "forecast_lower_bound", "forecast_upper_bound", "components", "score")
 GROUPS = {"Forecast": "what is forecast", "CSV": "how the CSV is read", "Model": "Prophet's model", "Limits": "limits"}

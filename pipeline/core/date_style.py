@@ -8,8 +8,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
 from typing import Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.calendars import DAY, MINUTE, SECOND, Dates
+from pipeline.core.timezones import offset_minutes, utc_of_wall, wall_of_utc, without_marks, zone_named
 from pipeline.errors import RecordError, shorten
 
 Mask = npt.NDArray[np.bool_]
@@ -42,6 +43,7 @@ _FORMS = {
 # A column of mere numbers is taken for a date only if its name says so.
 _FORMS_BY_CONTENT = ("date", "datetime", "offset", "slashes", "month", "month_number", "quarter", "week")
 EPOCHS = {"epoch_seconds": 1_000_000, "epoch_milliseconds": 1000, "epoch_microseconds": 1, "epoch_nanoseconds": 0.001}
+MAX_CLOCK_CHANGE_MINUTES = 120  # between summer and winter
 _YEAR_NAMES = re.compile(r"year|jahr|\byrs?\b|ann[eé]e|a[nñ]o\b|anno|\bjaar", re.IGNORECASE)
 _MONTH = (
     r"(january|february|march|april|may|june|july|august|september|october|november|december"
@@ -54,6 +56,40 @@ _FOREIGN = re.compile(
 )
 
 
+@dataclass
+class OffsetsSeen:
+    """The offsets from UTC that a file's dates have.
+
+    Attributes:
+        minutes: all of them, in minutes east of UTC.
+        last: that of the latest date.
+        clocks: times of day on the wall clock, two of them if there are more.
+        latest: the latest date, in UTC.
+    """
+
+    minutes: set[int] = field(default_factory=set)
+    last: int = 0
+    clocks: set[int] = field(default_factory=set)
+    latest: int = -(1 << 62)
+
+    def add(self, utc: Dates, minutes: Dates) -> None:
+        """Take in dates in UTC and their offsets, both of shape (n,)."""
+        if not len(utc):
+            return
+        self.minutes |= set(np.unique(minutes).tolist())
+        at = int(utc.argmax())
+        if utc[at] >= self.latest:
+            self.latest, self.last = int(utc[at]), int(minutes[at])
+        if len(self.clocks) < 2:
+            self.clocks |= set(np.unique((utc + minutes * MINUTE) % DAY)[:2].tolist())
+
+    @property
+    def are_days(self) -> bool:
+        """Whether several offsets are those of one clock, in summer and in winter, which always shows the same time."""
+        spread = max(self.minutes, default=0) - min(self.minutes, default=0)
+        return len(self.minutes) > 1 and len(self.clocks) == 1 and spread <= MAX_CLOCK_CHANGE_MINUTES
+
+
 @dataclass(frozen=True)
 class DateStyle:
     """How dates are written.
@@ -64,6 +100,9 @@ class DateStyle:
         offset_minutes: minutes east of UTC that every date has; None if dates are naive.
         fraction: digits of a second that are written.
         seconds: whether seconds are written.
+        timezone: the zone on whose clock the series is forecast; "" for that of the dates themselves.
+        on_wall: whether dates with several offsets were read as the clock showed them: whole days, whatever their
+            length. They are written in UTC by the offset of the last one.
     """
 
     form: str
@@ -71,6 +110,18 @@ class DateStyle:
     offset_minutes: int | None = None
     fraction: int = 0
     seconds: bool = True
+    timezone: str = ""
+    on_wall: bool = False
+
+    @property
+    def has_offsets(self) -> bool:
+        """Whether dates are written with their offset from UTC."""
+        return self.form == "offset" or (self.form == "format" and self.format.endswith("%z"))
+
+    @property
+    def in_utc(self) -> bool:
+        """Whether dates are read into UTC; else as the clock shows them."""
+        return (self.has_offsets or self.form in EPOCHS) and not self.on_wall
 
     @property
     def has_days(self) -> bool:
@@ -81,42 +132,55 @@ class DateStyle:
         )
 
     def to_utc(self, dates: Dates) -> Dates:
-        """Return wall-clock dates as UTC; naive ones are taken for UTC."""
+        """Return wall-clock dates as UTC; naive ones are taken for UTC unless there is a time zone."""
+        if self.timezone:
+            return utc_of_wall(dates, zone_named(self.timezone))
         return dates - (self.offset_minutes or 0) * MINUTE
 
-    def read(self, text: pa.StringArray) -> tuple[Dates, Mask, set[int]]:
+    def from_utc(self, dates: Dates) -> Dates:
+        """Return dates in UTC on the wall clock."""
+        if self.timezone:
+            return wall_of_utc(dates, zone_named(self.timezone))
+        return dates + (self.offset_minutes or 0) * MINUTE
+
+    def read(self, text: pa.StringArray) -> tuple[Dates, Mask, Dates | None]:
         """Read cells, shape (n,).
 
         Returns:
-            Dates (n,), 0 where there is none: in UTC for the form "offset", else in the wall clock;
-            which cells are none, (n,); and the offsets seen, in minutes east of UTC.
+            Dates (n,), 0 where there is none: in UTC if `in_utc`, else on the wall clock; which cells are none, (n,);
+            and the offset of each in minutes east of UTC, (n,), or nothing if they have none.
         """
         if self.form == "format":
-            return *self._read_format(text), set()
+            dates, bad = self._read_format(text)
+            if not self.has_offsets:
+                return dates, bad, None
+            offsets, bad_offset = _offsets(text)
+            offsets = np.where(bad | bad_offset, 0, offsets)
+            return dates + offsets * MINUTE * self.on_wall, bad | bad_offset, offsets
         if self.form in EPOCHS:
             unit = EPOCHS[self.form]
             good = np.asarray(pc.match_substring_regex(text, r"^-?\d{1,19}(\.\d+)?([eE]\+?\d{1,2})?$"), dtype=bool)
             ticks = np.asarray(pc.cast(pc.if_else(good, text, "0"), pa.float64()))
             good &= np.abs(ticks) * unit < 1e18
-            return np.round(np.where(good, ticks, 0) * unit).astype(np.int64), ~good, set()
+            return np.round(np.where(good, ticks, 0) * unit).astype(np.int64), ~good, None
         if self.form == "week":
-            return *DateStyle("format", "%G-W%V").read(text)[:2], set()
+            return DateStyle("format", "%G-W%V").read(text)
         good = np.asarray(pc.match_substring_regex(text, f"^({_FORMS[self.form]})$"), dtype=bool)
         dates, bad = _read_iso(self._to_iso(pc.if_else(good, text, "1970-01-01")))
-        offsets: set[int] = set()
+        minutes: Dates | None = None
         if self.form == "offset":
             minutes, bad_offset = _offsets(pc.if_else(good, text, "1970-01-01 00:00Z"))
             bad = bad | bad_offset
-            dates = dates - minutes * MINUTE
-            offsets = set(np.unique(minutes[good]).tolist())
+            dates = dates if self.on_wall else dates - minutes * MINUTE
         bad = bad | ~good
-        return np.where(bad, 0, dates), bad, offsets
+        return np.where(bad, 0, dates), bad, minutes
 
-    def with_offsets(self, seen: set[int]) -> DateStyle:
-        """Return this style for a file in which `seen` are all offsets: one is kept, several become UTC."""
-        if self.form != "offset":
+    def with_offsets(self, seen: OffsetsSeen) -> DateStyle:
+        """Return this style for a file whose offsets are known: one is kept, several become UTC."""
+        if not self.has_offsets or not seen.minutes:
             return self
-        return replace(self, offset_minutes=next(iter(seen)) if len(seen) == 1 else 0)
+        alone = len(seen.minutes) == 1 or self.on_wall
+        return replace(self, offset_minutes=seen.last if alone else 0)
 
     def _read_format(self, text: pa.StringArray) -> tuple[Dates, Mask]:
         codes = self.format
@@ -162,6 +226,12 @@ class DateStyle:
 
     def write(self, dates: Dates) -> pa.StringArray:
         """Return wall-clock dates in this style, shape (n,)."""
+        if self.timezone:
+            return self._write_in_zone(dates)
+        if self.on_wall:
+            return replace(self, on_wall=False, offset_minutes=0).write(self.to_utc(dates))
+        if self.form in EPOCHS:
+            dates = self.to_utc(dates)
         stamps = dates.astype("datetime64[us]")
         if self.form in EPOCHS:
             tick = EPOCHS[self.form]
@@ -177,7 +247,7 @@ class DateStyle:
         if self.form == "format":
             index = pd.DatetimeIndex(stamps)
             if "%z" in self.format:
-                index = index.tz_localize("UTC")
+                index = index.tz_localize(timezone(timedelta(minutes=self.offset_minutes or 0)))
             return pa.array(index.strftime(self.format), pa.string())
         if self.form == "year" and not _off(stamps, "Y"):
             return pa.array(np.datetime_as_string(stamps, unit="Y"))
@@ -199,6 +269,21 @@ class DateStyle:
         if self.form == "offset":
             text = pc.binary_join_element_wise(text, _offset_text(self.offset_minutes or 0), "")
         return text
+
+    def _write_in_zone(self, dates: Dates) -> pa.StringArray:
+        """Return dates on the clock of the time zone, with the offset that each has if dates are written with one."""
+        zone = zone_named(self.timezone)
+        utc, shown = utc_of_wall(dates, zone), without_marks(dates, zone)
+        if self.form in EPOCHS:
+            return replace(self, timezone="").write(utc)
+        if not self.has_offsets:
+            return replace(self, timezone="").write(shown)
+        written = np.empty(len(dates), dtype=object)
+        minutes = offset_minutes(utc, zone)
+        for offset in np.unique(minutes).tolist():
+            style = replace(self, timezone="", offset_minutes=offset)
+            written[minutes == offset] = style.write(shown[minutes == offset]).to_pylist()
+        return pa.array(written, pa.string())
 
     def to_text(self) -> str:
         """Return this style as JSON, for the layout that travels with a block."""

@@ -7,6 +7,7 @@ import gzip
 import io
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as pa_csv
 
-from pipeline.core.calendars import MINUTE
 from pipeline.core.csv_dialect import CsvDialect, header_of_forecast
-from pipeline.core.date_style import recognise_dates
+from pipeline.core.date_style import OffsetsSeen, recognise_dates
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.series_batch import Layout, flat_list, series_id
 from pipeline.core.sources import open_source
@@ -143,8 +143,12 @@ def read_forecast_csv(
         raise refusal
     text = table.column("date").combine_chunks()
     style = recognise_dates(text[:100].to_pylist(), "date", 2, spec.date_format)
-    dates, _, offsets = style.read(text)
-    dates = dates + (style.with_offsets(offsets).offset_minutes or 0) * MINUTE
+    dates, _, minutes = style.read(text)
+    if style.in_utc:
+        seen = OffsetsSeen()
+        if minutes is not None:
+            seen.add(dates, minutes)
+        dates = replace(style.with_offsets(seen), timezone=spec.timezone or "").from_utc(dates)
     ids = list(zip(*(table.column(name).to_pylist() for name in id_columns), strict=True)) or [()] * len(text)
     rows: dict[str, list[int]] = {}
     for row, values in enumerate(ids):

@@ -15,6 +15,7 @@ from pipeline.core.aggregate import period_calendar
 from pipeline.core.calendars import parse_frequency
 from pipeline.core.date_style import EPOCHS
 from pipeline.core.request_key import canonical_json
+from pipeline.core.timezones import zone_named
 from pipeline.errors import shorten
 
 Mode = Literal["additive", "multiplicative"]
@@ -183,6 +184,11 @@ class ForecastSpec(BaseModel):
         description="Format of the dates if it is not ISO: strptime codes such as %d/%m/%Y, or "
         "epoch_seconds, epoch_milliseconds, epoch_microseconds, epoch_nanoseconds.",
     )
+    timezone: str | None = Field(
+        None,
+        description="Time zone on whose clock the series is forecast, such as Europe/Berlin: of dates without an "
+        "offset, and to which others are turned.",
+    )
     skip_rows: int = Field(
         0, ge=0, le=MAX_SKIPPED_LINES, description="Lines to leave out above the header: titles, remarks, blank lines."
     )
@@ -286,6 +292,11 @@ class ForecastSpec(BaseModel):
     @classmethod
     def _known_frequency(cls, value: str | None) -> str | None:
         return None if value is None else parse_frequency(value).name
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str | None) -> str | None:
+        return None if value is None else zone_named(value).key
 
     @field_validator("aggregate")
     @classmethod

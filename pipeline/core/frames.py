@@ -19,10 +19,10 @@ from pipeline.core.limits import Limits
 from pipeline.core.read_csv import Rows
 from pipeline.core.row_store import NEVER, BlockSizes, RowStore
 from pipeline.core.series_batch import Layout, flat_list, series_batch
+from pipeline.core.timezones import without_marks, zone_named, zone_names
 from pipeline.errors import RecordError
 
 ID, DATE, VALUE = "unique_id", "ds", "y"
-_NAIVE = DateStyle("datetime")
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,12 @@ class Series:
 
     def dates(self, microseconds: npt.NDArray[np.int64]) -> pa.Array:
         """Return dates of the type that the table had them in."""
+        style, kind = self.layout.style, self.date_type
+        if self.in_utc:
+            microseconds = style.to_utc(microseconds)
+        elif style.timezone:
+            microseconds = without_marks(microseconds, zone_named(style.timezone))
         naive = pa.array(microseconds.astype("datetime64[us]"))
-        kind = self.date_type
         if kind is None:
             return naive
         if pa.types.is_timestamp(kind) and kind.tz is not None:
@@ -85,7 +89,9 @@ class Series:
     def microseconds(self, dates: pa.ChunkedArray) -> npt.NDArray[np.int64]:
         """Return what `dates` was made from."""
         if pa.types.is_timestamp(dates.type) and dates.type.tz is not None:
-            dates = dates.cast(pa.timestamp("us", "UTC")) if self.in_utc else pc.local_timestamp(dates)
+            if self.in_utc:
+                return self.layout.style.from_utc(_microseconds(dates.cast(pa.timestamp("us", "UTC"))))
+            dates = pc.local_timestamp(dates)
         return _microseconds(dates)
 
 
@@ -141,7 +147,9 @@ def series_of_table(table: pa.Table, spec: ForecastSpec, limits: Limits) -> Seri
     store.add(Rows(codes, microseconds, values, rows + 1, numbers))
     store.finish(len(first))
     keys = table.select(list(ids)).take(pa.array(first)) if ids else pa.table({})
-    layout = Layout(ids, value, _NAIVE.to_text(), extras)
+    named = kind.tz if in_utc and kind is not None and kind.tz in zone_names() else ""
+    style = DateStyle("offset" if in_utc else "datetime", timezone=spec.timezone or named)
+    layout = Layout(ids, value, style.to_text(), extras)
     return Series(spec, limits, ids, date, keys, layout, kind, in_utc, store, faults)
 
 
@@ -239,7 +247,7 @@ def _dates(
         if bad.any():
             found = text[int(np.flatnonzero(bad)[0])].as_py()
             raise RecordError("BAD_DATE", f"{found!r} is no date like the first.", "Mend it.", column=name)
-        if offsets:
+        if offsets is not None:
             raise RecordError(
                 "BAD_DATE_FORMAT", "The dates are texts with an offset.", "Give them as timestamps.", column=name
             )

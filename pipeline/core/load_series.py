@@ -98,11 +98,13 @@ def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, s
     Raises:
         RecordError: if it cannot be read.
     """
-    read_as, notes = spec, []
+    read_as, notes, on_wall = spec, [], False
     questions: list[RecordError] = []
     while True:
         try:
-            loaded = _load(file, read_as, limits, work, source_time)
+            loaded = _load(file, read_as, limits, work, source_time, on_wall)
+        except _ReadOnWall:
+            on_wall = True
         except _OtherDialect as other:
             read_as = read_as.model_copy(update={"decimal": other.decimal, "thousands": other.thousands})
             notes.append(other.note)
@@ -185,8 +187,14 @@ class _OtherDialect(Exception):  # noqa: N818 - no error
         return f"numbers were read with {self.decimal!r} as decimal mark{grouped}"
 
 
-def _load(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, source_time: str) -> LoadedCsv:
-    reader = CsvReader.open(file, spec, limits)
+class _ReadOnWall(Exception):  # noqa: N818 - no error
+    """The dates turned out to be whole days on a clock that is changed in summer: they are to be read as it shows."""
+
+
+def _load(
+    file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, source_time: str, on_wall: bool
+) -> LoadedCsv:
+    reader = CsvReader.open(file, spec, limits, on_wall=on_wall)
     sizes = BlockSizes.of(spec, len(reader.columns.extras))
     store = RowStore(work, len(reader.columns.extras), limits.max_rows, sizes)
     for rows in reader.rows():
@@ -195,6 +203,8 @@ def _load(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, sour
         decimal, thousands = reader.dialect.settled()
         if (decimal, thousands) != (".", None):
             raise _OtherDialect(decimal, thousands)
+    if spec.timezone is None and not on_wall and reader.offsets.are_days:
+        raise _ReadOnWall
     if not reader.ids:
         raise RecordError("NO_ROWS", "There is a header but no row with a date below it.", "Add rows.")
     too_large = refuse_large_forecast(len(reader.ids), spec, limits)
@@ -216,18 +226,22 @@ def _load(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, sour
     if reader.missing:
         cells = "cell says" if reader.missing == 1 else "cells say"
         notes.append(f"{reader.missing:,} {cells} in words or marks that there is no value")
-    mixed = reader.mixed_offsets
-    if "%z" in reader.style.format:
-        notes.append("dates were turned into UTC")
+    mixed = len(reader.offsets.minutes) > 1 and spec.timezone is None
     if mixed:
-        notes.append("dates have several UTC offsets: all were turned into UTC")
+        notes.append(
+            "dates have several UTC offsets: they were read as the clock showed them, and are written in UTC by the "
+            "last offset; --timezone=Europe/Berlin, say, would write them on that clock"
+            if on_wall
+            else "dates have several UTC offsets: all were turned into UTC; --timezone=Europe/Berlin, say, would "
+            "forecast them on that clock"
+        )
     layout = Layout(
         reader.id_columns,
         reader.columns.values[0],
         style.to_text(),
         reader.columns.extras,
         tuple(notes),
-        mixed,
+        mixed and not on_wall,
         reader.csv_dialect,
     )
     columns = reader.columns

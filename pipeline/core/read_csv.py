@@ -6,7 +6,7 @@ import codecs
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as pa_csv
 
-from pipeline.core.calendars import DAY
+from pipeline.core.calendars import DAY, MINUTE
 from pipeline.core.columns import DASHES, WIDE_COLUMN, Columns, choose_columns
 from pipeline.core.csv_dialect import PLAIN, CsvDialect
 from pipeline.core.csv_header import ANNOUNCED, column_names, first_record, parsed_rows, sample_rows, sniff_delimiter
-from pipeline.core.date_style import DateStyle, recognise_dates
+from pipeline.core.date_style import DateStyle, OffsetsSeen, recognise_dates
 from pipeline.core.forecast_spec import MAX_SKIPPED_LINES, ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.number_dialect import DialectEvidence
@@ -78,6 +78,7 @@ class CsvReader:
         dialect: what the numbers say about their marks; None if the options say it.
         header_line: where the header is.
         csv_dialect: how the file is written.
+        offsets: from UTC, that the dates have.
         last_dated_line: where the last row with a date is.
         end_line: the line after the last one.
     """
@@ -91,6 +92,7 @@ class CsvReader:
     row_count: int = 0
     header_line: int = 1
     csv_dialect: CsvDialect = PLAIN
+    offsets: OffsetsSeen = field(default_factory=OffsetsSeen)
     last_dated_line: int = 0
     end_line: int = 1
     dialect: DialectEvidence | None = None
@@ -100,7 +102,6 @@ class CsvReader:
     dashes: dict[str, tuple[str, int]] = field(default_factory=dict)
     _texts: Callable[[], pa.Table] = field(default=lambda: pa.table({}))
     _codes: dict[tuple[str, ...], int] = field(default_factory=dict)
-    _offsets: set[int] = field(default_factory=set)
     _chunks: Iterator[Chunk] = field(default_factory=lambda: iter(()))
     _header: list[str] = field(default_factory=list)
     _delimiter: str = ","
@@ -109,7 +110,9 @@ class CsvReader:
     _wide_ids: list[tuple[str, ...]] = field(default_factory=list)
 
     @classmethod
-    def open(cls, file: ByteSource, spec: ForecastSpec, limits: Limits, undecided: bool = False) -> CsvReader:
+    def open(
+        cls, file: ByteSource, spec: ForecastSpec, limits: Limits, undecided: bool = False, on_wall: bool = False
+    ) -> CsvReader:
         """Read the header and a sample, and decide what the columns are.
 
         Args:
@@ -117,6 +120,7 @@ class CsvReader:
             spec: how to read it.
             limits: what it may cost.
             undecided: read columns of which only all rows say whether they are ids as if they were.
+            on_wall: read dates as the clock showed them, whatever their offsets.
 
         Raises:
             RecordError: if the file is not such a CSV.
@@ -168,7 +172,7 @@ class CsvReader:
                 for date, time in zip(written, sample[columns.time], strict=True)
             ]
         style = recognise_dates(written, columns.date, sample_line, spec.date_format)
-        reader = cls(spec, limits, columns, style)
+        reader = cls(spec, limits, columns, replace(style, on_wall=on_wall))
         reader._header, reader._delimiter, reader.header_line = header, delimiter, record.line
         reader.dialect = DialectEvidence() if spec.decimal is None and spec.thousands is None else None
         reader._chunks = itertools.chain((body,), chunks)
@@ -179,12 +183,7 @@ class CsvReader:
     @property
     def final_style(self) -> DateStyle:
         """How dates are to be written, once all are read: several offsets become UTC."""
-        return self.style.with_offsets(self._offsets)
-
-    @property
-    def mixed_offsets(self) -> bool:
-        """Whether dates with different offsets were read."""
-        return len(self._offsets) > 1
+        return replace(self.style.with_offsets(self.offsets), timezone=self.spec.timezone or "")
 
     def rows(self) -> Iterator[Rows]:
         """Yield the rows, a chunk at a time.
@@ -316,8 +315,10 @@ class CsvReader:
         if self.columns.time:
             time = pc.utf8_trim_whitespace(_whole(table, self.columns.time))
             text = pc.utf8_trim_whitespace(pc.binary_join_element_wise(text, time, " "))
-        dates, bad, offsets = self.style.read(text)
-        self._offsets |= offsets
+        dates, bad, minutes = self.style.read(text)
+        if minutes is not None:
+            utc = dates - minutes * MINUTE if self.style.on_wall else dates
+            self.offsets.add(utc[~bad], minutes[~bad])
         if self.style.form == "format" and "%y" in self.style.format:
             years = dates[~bad].astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64) + 1970
             self.short_years |= set(np.unique(years).tolist())

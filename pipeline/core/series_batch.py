@@ -13,7 +13,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.aggregate import aggregated, period_calendar, zero_filled
-from pipeline.core.calendars import DAY, EXAMPLES, MINUTE, Dates, FrequencyUnclearError, calendar_of, format_date
+from pipeline.core.calendars import (
+    DAY,
+    EXAMPLES,
+    MINUTE,
+    Dates,
+    FrequencyUnclearError,
+    calendar_of,
+    format_date,
+    parse_frequency,
+)
 from pipeline.core.csv_dialect import PLAIN, CsvDialect
 from pipeline.core.date_style import WITHOUT_DAYS, DateStyle
 from pipeline.core.forecast_spec import ForecastSpec
@@ -21,6 +30,7 @@ from pipeline.core.internal_error import InternalErrors
 from pipeline.core.limits import Limits
 from pipeline.core.narrowing import narrowed
 from pipeline.core.read_csv import Floats, Rows
+from pipeline.core.timezones import second_of_equals, utc_of_wall, wall_of_utc, without_marks, zone_named
 from pipeline.errors import RecordError
 
 FIRST_DATE, LAST_DATE = np.array(["0001-01-01", "9999-12-31"], "datetime64[us]").astype(np.int64).tolist()
@@ -173,9 +183,10 @@ def _series_batch(
 ) -> pa.RecordBatch:
     """Return a block of series from its rows; arguments as for series_batch."""
     bounds = np.searchsorted(rows.codes, np.arange(first, first + len(ids) + 1))
-    offset = (layout.style.offset_minutes or 0) * MINUTE if layout.style.form == "offset" else 0
-    builder = _Builder(spec, limits, layout, offset)
-    as_it_is = not layout.extras and spec.aggregate is None and spec.fill_missing == "none"
+    builder = _Builder(spec, limits, layout)
+    as_it_is = (
+        not layout.extras and not layout.style.timezone and spec.aggregate is None and spec.fill_missing == "none"
+    )
     if as_it_is and not any(first + i in faults for i in range(len(ids))):
         batch = builder.plain_batch(ids, rows, bounds)
         if batch is not None:
@@ -188,8 +199,10 @@ def _series_batch(
 class _Builder:
     """Appends one series after another to flat arrays."""
 
-    def __init__(self, spec: ForecastSpec, limits: Limits, layout: Layout, offset: int) -> None:
-        self._spec, self._limits, self._layout, self._offset = spec, limits, layout, offset
+    def __init__(self, spec: ForecastSpec, limits: Limits, layout: Layout) -> None:
+        self._spec, self._limits, self._layout, self._style = spec, limits, layout, layout.style
+        shifted = self._style.in_utc and not self._style.timezone
+        self._offset = (self._style.offset_minutes or 0) * MINUTE if shifted else 0
         self._calendar_of = calendar_of(spec.frequency or spec.aggregate, layout.style.has_days)
         self._periods = period_calendar(spec.aggregate) if spec.aggregate is not None else None
         self._last_inferred: tuple[Dates, str, Dates] | None = None
@@ -258,10 +271,14 @@ class _Builder:
         if end - start > limit:
             raise too_many_rows(limit)
         part = slice(start, end)
-        dates, values, extras = rows.dates[part] + self._offset, rows.values[part], rows.extras[part]
+        rows = rows.take(part)
+        clock = _Clock.of(rows.dates, self._style, self._spec) if self._style.timezone else None
+        if clock is not None:
+            rows = Rows(rows.codes, clock.dates, rows.values, rows.lines, rows.extras).take(clock.order)
+        dates, values, extras = rows.dates + self._offset, rows.values, rows.extras
         note = None
         if self._periods is None:
-            dates, values, extras = _one_row_a_date(dates, values, extras, rows.lines[part], self._spec.duplicates)
+            dates, values, extras = _one_row_a_date(dates, values, extras, rows.lines, self._spec.duplicates)
         else:
             whole = aggregated(dates, values, extras, self._periods, self._spec.aggregation)
             dates, values, extras, note = whole.dates, whole.values, whole.extras, "; ".join(whole.notes) or None
@@ -290,7 +307,13 @@ class _Builder:
             dates, values, extras = filled
             history = np.isfinite(values)
         wanted = self._extra_numbers(dates, extras, history, future)
-        return dates[history], values[history], frequency, future, wanted, note
+        dates, values = dates[history], values[history]
+        if clock is not None and not clock.on_wall:
+            dates, future = self._style.from_utc(dates), self._style.from_utc(future)
+            order = np.argsort(dates)  # where an hour comes twice, its parts lie between each other
+            dates, values = dates[order], values[order]
+            wanted = np.vstack([wanted[: len(order)][order], wanted[len(order) :]])
+        return dates, values, frequency, future, wanted, note
 
     def _future(self, dates: Dates, last: int) -> tuple[str, Dates]:
         known = self._last_inferred
@@ -303,7 +326,7 @@ class _Builder:
                 raise RecordError(
                     "FREQUENCY_UNCLEAR",
                     "The frequency is unclear, since the dates have several UTC offsets.",
-                    "Write local dates without an offset, or all dates with the same one.",
+                    "Give --timezone=Europe/Berlin, or whichever it is.",
                 ) from None
             options = " or ".join(f"--frequency={option}" for option in error.options)
             raise RecordError(
@@ -329,7 +352,7 @@ class _Builder:
     def _refuse_dates_that_look_alike(self, last: int, future: Dates) -> None:
         """Raise if the CSV's way of writing dates has no room for the time or the day of the dates to forecast."""
         style = self._layout.style
-        if style.form not in ("format", *WITHOUT_DAYS):
+        if style.form not in ("format", *WITHOUT_DAYS) or style.timezone:
             return
         dates = np.concatenate([[last], future])
         if style.form == "quarter":
@@ -389,6 +412,36 @@ class _Builder:
             columns.append(number_lists(flat))
         columns += [pa.array(self._notes, pa.string()), pa.array(self._faults, pa.string())]
         return pa.record_batch(columns, schema=series_schema(self._layout.extras))
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """How the dates of a series in a time zone are counted on: days and longer on the wall clock, hours in UTC.
+
+    Attributes:
+        dates: of the rows, shape (n,).
+        order: rows by date, shape (n,).
+        on_wall: whether dates are those of the wall clock; else UTC.
+    """
+
+    dates: Dates
+    order: Dates
+    on_wall: bool
+
+    @classmethod
+    def of(cls, dates: Dates, style: DateStyle, spec: ForecastSpec) -> _Clock:
+        """Return how dates, as they were read and sorted, are counted on."""
+        zone = zone_named(style.timezone)
+        utc = dates if style.in_utc else utc_of_wall(second_of_equals(dates, zone), zone)
+        wall = without_marks(wall_of_utc(utc, zone), zone)
+        stated = spec.frequency or spec.aggregate
+        if stated is not None:
+            calendar = parse_frequency(stated)
+            on_wall = calendar.kind != "fixed" or calendar.step % DAY == 0
+        else:
+            on_wall = len(np.unique(wall % DAY)) == 1
+        counted = wall if on_wall else utc
+        return cls(counted, np.argsort(counted, kind="stable"), on_wall)
 
 
 def too_many_rows(limit: int) -> RecordError:
