@@ -67,8 +67,8 @@ class Aggregated:
 def aggregated(dates: Dates, values: Floats, extras: Floats, calendar: Calendar, how: str) -> Aggregated:
     """Add up the rows of a series by period; every row counts, also those that agree.
 
-    The first and the last period are left out if their rows begin later, or end earlier, than those of every other
-    period: such a period is not whole.
+    The first and the last period are left out if their rows are fewer than usual and begin later, or end earlier, than
+    those of every other period: such a period is not whole.
 
     Args:
         dates: ascending, shape (n,).
@@ -94,7 +94,8 @@ def aggregated(dates: Dates, values: Floats, extras: Floats, calendar: Calendar,
         for name, at, gaps, row in (
             ("first", 0, early, np.flatnonzero(present)[0]), ("last", -1, late, np.flatnonzero(present)[-1])
         ):  # fmt: skip
-            if gaps[at] > np.delete(gaps, at).max():
+            fewer = counts[filled][at] < np.median(np.delete(counts[filled], at))
+            if fewer and gaps[at] > np.delete(gaps, at).max():
                 kept[filled[at]] = False
                 verb = "begins" if name == "first" else "ends"
                 notes.append(

@@ -136,7 +136,8 @@ class ForecastSpec(BaseModel):
     horizon: int = Field(28, ge=1, le=MAX_HORIZON, description="How many periods to forecast.")
     frequency: str | None = Field(
         None,
-        description="Calendar of the series, in pandas' words: D, B, W-SUN, MS, ME, QS, YE, h, 15min, ... "
+        description="Calendar of the series, in pandas' words: D, B, W-SUN, MS, ME, QS, YE, h, 15min, ...; "
+        "h-open for opening hours. "
         "Default: inferred for each series from its dates.",
         examples=["D", "MS", "W-SUN"],
     )

@@ -13,19 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.aggregate import aggregated, period_calendar, zero_filled
-from pipeline.core.calendars import (
-    DAY,
-    EXAMPLES,
-    MINUTE,
-    Dates,
-    FrequencyUnclearError,
-    calendar_of,
-    format_date,
-    parse_frequency,
-)
+from pipeline.core.calendars import DAY, EXAMPLES, MINUTE, Dates, format_date, parse_frequency
 from pipeline.core.csv_dialect import PLAIN, CsvDialect
 from pipeline.core.date_style import WITHOUT_DAYS, DateStyle
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.infer_frequency import FrequencyUnclearError, calendar_of
 from pipeline.core.internal_error import InternalErrors
 from pipeline.core.limits import Limits
 from pipeline.core.narrowing import narrowed
@@ -332,7 +324,7 @@ class _Builder:
             raise RecordError(
                 "FREQUENCY_UNCLEAR",
                 f"The frequency is unclear: {error.reason}.",
-                f"Give {options}." if options else f"Give --frequency: {EXAMPLES}.",
+                error.advice or (f"Give {options}." if options else f"Give --frequency: {EXAMPLES}."),
             ) from None
         try:
             future = calendar.after(last, self._spec.horizon)

@@ -7,20 +7,16 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pandas.tseries.holiday import USFederalHolidayCalendar
 
-from pipeline.core.calendars import (
-    FrequencyUnclearError,
-    binomial_tail,
-    infer_calendar,
-    parse_frequency,
-    weekdays_of,
-)
+from pipeline.core.calendars import parse_frequency, weekdays_of
+from pipeline.core.infer_frequency import FrequencyUnclearError, binomial_tail, calendar_of, infer_calendar
 
 # Each with the number of dates from which it must be recognised without gaps.
 FREQUENCIES = {
     "s": 30, "15s": 30, "min": 100, "5min": 300, "15min": 300, "30min": 100, "h": 100, "6h": 60, "D": 20, "B": 30,
-    "W-SUN": 8, "W-WED": 8, "2W-MON": 8, "4W-FRI": 8, "MS": 40, "ME": 40, "2MS": 6, "QS-JAN": 6, "QS-FEB": 6,
-    "QE-DEC": 6, "QE-NOV": 6, "6MS": 6, "YS-JAN": 5, "YS-JUL": 5, "YE-DEC": 5, "YE-JUN": 5, "BME": 24, "BMS": 24,
+    "W-SUN": 8, "W-WED": 8, "2W-MON": 8, "4W-FRI": 8, "MS": 40, "ME": 40, "2MS": 6, "QS-JAN": 40, "QS-FEB": 40,
+    "QE-DEC": 40, "QE-NOV": 40, "6MS": 6, "YS-JAN": 5, "YS-JUL": 5, "YE-DEC": 5, "YE-JUN": 5, "BME": 24, "BMS": 24,
 }  # fmt: skip
 OFFICE_HOURS = pd.DatetimeIndex(
     [day + pd.Timedelta(hours=h) for day in pd.date_range("2024-01-01", periods=5) for h in range(9, 17)]
@@ -103,12 +99,130 @@ def test_a_shop_closed_on_two_odd_days_is_forecast_on_the_others() -> None:
     assert set(weekdays_of(calendar.after(int(open_days[-1]), 50)).tolist()) == {0, 2, 3, 4, 5}
 
 
+WEEKDAYS = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
+MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
+# Offsets of pandas of every kind, 2B and the third Friday among them.
+_NAMES = [
+    "D",
+    "2D",
+    "3D",
+    "5D",
+    "10D",
+    "14D",
+    "B",
+    "2B",
+    "3B",
+    "4B",
+    "6B",
+    "W",
+    "MS",
+    "ME",
+    "BMS",
+    "BME",
+    "2MS",
+    "2ME",
+    "6ME",
+    "SMS",
+    "SME",
+    "SMS-10",
+    "SME-20",
+    "CBMS",
+    "CBME",
+    "h",
+    "2h",
+    "3h",
+    "6h",
+    "12h",
+    "bh",
+    "cbh",
+    "min",
+    "5min",
+    "15min",
+    "30min",
+    "s",
+    "15s",
+    "90s",
+    "7h",
+    "36h",
+    "ms",
+    "2YS-JAN",
+    "3QS-JAN",
+    "4W-FRI",
+]
+_NAMES += [f"{unit}{day}" for unit in ("W-", "2W-", "WOM-1", "WOM-3", "WOM-4") for day in WEEKDAYS]
+_NAMES += [f"{u}-{month}" for u in ("QS", "QE", "BQS", "BQE", "YS", "YE", "BYS", "BYE") for month in MONTHS]
+OFFSETS: dict[str, str | pd.DateOffset] = {name: name for name in _NAMES} | {
+    "last Friday": pd.offsets.LastWeekOfMonth(weekday=4),
+    "52 or 53 weeks, nearest": pd.offsets.FY5253(weekday=5, startingMonth=1, variation="nearest"),
+    "52 or 53 weeks, last": pd.offsets.FY5253(weekday=4, startingMonth=12, variation="last"),
+    "quarters of 13 or 14 weeks": pd.offsets.FY5253Quarter(
+        weekday=5, startingMonth=1, qtr_with_extra_week=4, variation="last"
+    ),
+    "Monday to Saturday": pd.offsets.CustomBusinessDay(weekmask="Mon Tue Wed Thu Fri Sat"),
+    "Sunday to Thursday": pd.offsets.CustomBusinessDay(weekmask="Sun Mon Tue Wed Thu"),
+    "Tuesday and Thursday": pd.offsets.CustomBusinessDay(weekmask="Tue Thu"),
+    "Easter": pd.offsets.Easter(),
+    "mornings": pd.offsets.BusinessHour(start="08:00", end="12:00"),
+}
+
+
+@pytest.mark.parametrize("name", OFFSETS)
+def test_an_offset_of_pandas_with_gaps_is_right_or_refused(name: str) -> None:
+    compared = 0
+    for seed, share in enumerate((1, 0.97, 0.9, 0.75, 0.5)):
+        for start in ("2000-01-01", "2011-03-17 09:00"):
+            for count in (12, 40, 150, 600):
+                every = microseconds(pd.date_range(start, periods=count + 20, freq=OFFSETS[name], unit="us"))
+                kept = np.random.default_rng(seed).choice(count - 1, size=max(2, int(share * count) - 1), replace=False)
+                history = every[[*sorted(kept), count - 1]]
+                compared += 1
+                try:
+                    calendar = infer_calendar(history)
+                except FrequencyUnclearError as refusal:
+                    for option in refusal.options:
+                        parse_frequency(option)
+                    continue
+                assert calendar.after(int(history[-1]), 20).tolist() == every[count:].tolist(), (start, seed, count)
+    assert compared == 40
+
+
+def test_holidays_leave_business_days_business_days() -> None:
+    closed = pd.offsets.CustomBusinessDay(calendar=USFederalHolidayCalendar())
+    assert infer_calendar(microseconds(pd.date_range("2014-01-01", periods=2500, freq=closed))).name == "B"
+
+
+@pytest.mark.parametrize(("name", "step"), [("h-open", "h"), ("30min-open", "30min")])
+def test_opening_hours_go_on_as_they_were(name: str, step: str) -> None:
+    every = pd.date_range("2024-01-01", "2024-03-31", freq=step, inclusive="left")
+    weekday = (every.day_of_week < 5) & (every.hour >= 8) & (every.hour < 18)
+    open_now = every[weekday | ((every.day_of_week == 5) & (every.hour >= 9) & (every.hour < 13))]
+    once = pd.DatetimeIndex(["2024-02-04 10:00"])  # a Sunday in February
+    history, ahead = open_now[open_now < "2024-03-01"].union(once), open_now[open_now >= "2024-03-01"]
+    with pytest.raises(FrequencyUnclearError) as refusal:
+        infer_calendar(microseconds(history))
+    assert refusal.value.options[0] == name
+    calendar = calendar_of(name, True)(microseconds(history))
+    assert calendar.name == name
+    assert calendar.after(int(microseconds(history)[-1]), len(ahead)).tolist() == microseconds(ahead).tolist()
+
+
+@pytest.mark.parametrize(
+    ("offset", "told"),
+    [("SMS", "two days of each month"), ("WOM-3FRI", "Fridays four weeks apart or more"),
+     (pd.offsets.FY5253(weekday=5, startingMonth=1, variation="nearest"), "years of 52 and 53 weeks")],
+)  # fmt: skip
+def test_calendars_without_a_frequency_say_that_no_option_fits(offset: str | pd.DateOffset, told: str) -> None:
+    with pytest.raises(FrequencyUnclearError, match=told) as refusal:
+        infer_calendar(microseconds(pd.date_range("2014-01-01", periods=40, freq=offset)))
+    assert refusal.value.advice.startswith("No --frequency fits.")
+
+
 @pytest.mark.parametrize(
     ("dates", "options"),
     [
         (pd.date_range("2024-01-01", periods=5), ("D", "B")),
         (pd.DatetimeIndex(["2024-01-01", "2024-02-01"]), ()),
-        (OFFICE_HOURS, ("h",)),
+        (OFFICE_HOURS, ("h-open", "h")),
         (pd.DatetimeIndex(["2024-01-01", "2024-01-08", "2024-01-15", "2024-01-22", "2024-01-30"]), ("W",)),
         (JITTERED, ("3601s", "3599s")),
     ],
