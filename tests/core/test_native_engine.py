@@ -255,6 +255,24 @@ def test_a_multiplicative_season_on_some_weekdays_is_climbed_to_its_top(seed: in
     assert ours <= theirs + 1e-3
 
 
+@pytest.mark.parametrize("scaling", ["minmax", "absmax"])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_logistic_fit_does_not_depend_on_where_zero_is(seed: int, scaling: str) -> None:
+    random = np.random.default_rng(seed)
+    ds = dates("2012-05-18", 255, "D")
+    walk = 30 + np.cumsum(random.normal(0, 0.8, 255)) + 2 * np.sin(np.arange(255) * 2 * np.pi / 7)
+    y = np.clip(walk, 12, 78)
+    objectives = []
+    for shift in (0.0, 10.0, 1000.0):
+        spec = ForecastSpec(growth="logistic", cap=80 + shift, floor=10 + shift, scaling=scaling)
+        fitted = fit(histories((ds, y + shift)), spec)[0]
+        model = prophet_of(spec, ds, y + shift, {})
+        ours = objective(model, spec, native_parameters(fitted, 0, all_regressors(spec)))
+        assert ours <= objective(model, spec, stan_parameters(model, fitted.beta.shape[1])) + 1e-3
+        objectives.append(ours)
+    np.testing.assert_allclose(objectives, objectives[0], atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("second", "told"),
     [

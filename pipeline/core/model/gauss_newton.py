@@ -2,13 +2,14 @@
 
 With the predictor f(theta) = trend (1 + X_m b) + X_a b, each round solves the additive problem for its linearisation
 at the current parameters, y - f + J theta ~ J theta', and goes that way as far as the objective falls. The columns
-of J are hinges times a weight, and smooth columns, so that the same Gram and the same lasso serve.
+of J are hinges times a weight, and smooth columns, so that the same Gram and the same lasso serve. Where that way can
+be gone for a short bit only, the next rounds are damped as Levenberg and Marquardt do it: they raise the Gram's diagonal.
 
 Logistic growth is trend = cap / (1 + exp(-z)) with z = k (t - m) + sum_j delta_j (t - s_j)+: Prophet's offsets gamma
 make its piecewise k_i (t - m_i) continuous, and this is that continuous function. Its derivative by z is
 trend (1 - trend / cap). Here the offset is c = -k m, in which z is linear; the prior of m = -c / k, a curved valley
-with a ridge at k = 0, is linearised as another observation. There may be a maximum on each side of that ridge: both
-are climbed.
+with a ridge at k = 0, is linearised as another observation. There may be a maximum on each side of that ridge, and one
+with many bends and a small sigma beside one with few and a large sigma: all four are climbed, and the best is taken.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ ROUNDS_TIMES_ROWS = 20_000_000
 SETTLED_ROUNDS = 10  # after which a variance of largest marginal likelihood is kept as it is
 SMALLEST_STEP = 2.0**-30
 ENOUGH = 1e-10  # a round that lowers the objective by less is the last
+SHORT_STEP, LEAST_DAMPING = 0.5, 1e-4  # of the way to a proposal; of a diagonal element of the Gram matrix
+TIGHT = 0.01  # of the first variance, for a search that begins with a small sigma
 STATIONARY = 1e-4  # by which the objective may still fall, by its slope towards the next round's proposal
 NEARLY_CONSTANT = 0.5  # root mean square error of a constant written with the multiplicative columns, to be of use
 
@@ -179,13 +182,15 @@ def gauss_newton(
     """
     s2, status, objective = np.nan, UNDEFINED, np.inf
     climbed = np.empty_like(theta)
-    for side in range(2 if growth == LOGISTIC else 1):  # a variable: of two constants numba makes two kernels
-        s2_side, status_side, objective_side = _climb(
-            growth, z, t, y, changepoints, cap, multiplicative, precision, tau, side == 1, climbed, signs, gram, work,
-            room)  # fmt: skip
-        if side == 0 or status_side < status or (status_side == status and objective_side < objective):
+    for way in range(4 if growth == LOGISTIC else 1):  # a variable: of two constants numba makes two kernels
+        s2_found, status_found, objective_found = _climb(
+            growth, z, t, y, changepoints, cap, multiplicative, precision, tau, way % 2 == 1, way >= 2, climbed, signs,
+            gram, work, room)  # fmt: skip
+        # a search that ended below the top may still be above another top
+        rank, rank_found = (0 if status == STUCK else status), (0 if status_found == STUCK else status_found)
+        if way == 0 or rank_found < rank or (rank_found == rank and objective_found < objective):
             theta[:] = climbed
-            s2, status, objective = s2_side, status_side, objective_side
+            s2, status, objective = s2_found, status_found, objective_found
     if growth == LOGISTIC:
         theta[1] = -theta[1] / theta[0]
     return s2, status
@@ -194,10 +199,14 @@ def gauss_newton(
 @compiled
 def _climb(
     growth: int, z: Floats, t: Floats, y: Floats, changepoints: Floats, cap: Floats,
-    multiplicative: Bools, precision: Floats, tau: float, other_side: bool,
+    multiplicative: Bools, precision: Floats, tau: float, other_side: bool, tight: bool,
     theta: Floats, signs: Ints, gram: Floats, work: Floats, room: Floats,
 ) -> tuple[float, int, float]:  # fmt: skip
-    """Find the maximum that the search leads to; also return the objective. Arguments as in gauss_newton."""
+    """Find the maximum that the search leads to; also return the objective.
+
+    With `tight` it begins with a small sigma, to which bends of the trend are cheap, and so ends at another one than
+    from a large sigma if there are several. Other arguments as in gauss_newton.
+    """
     rows, ns = z.shape
     p = len(theta)
     first = 1 if growth == FLAT else 2
@@ -213,13 +222,13 @@ def _climb(
     floor = RELATIVE_FLOOR * spread / rows + 1e-300
     collapsed = COLLAPSED * spread / rows
     # With sigma free in each round fewer are needed, where the posterior has its maximum well above the floor.
-    free = rows > 4 * p
+    free = rows > 4 * p and not tight
     for status in (MAXIMUM, MARGINAL):
-        slope = np.inf
+        slope, damping = np.inf, 0.0
         start(growth, t, y, cap, other_side, theta)
         predict(growth, theta, z, t, changepoints, cap, multiplicative, hinges, trend, factor, f)
         rss = float(np.sum((y - f) ** 2))
-        s2 = max(sigma_squared(rss, rows), floor)
+        s2 = max(sigma_squared(rss, rows) * (TIGHT if tight else 1.0), floor)
         for round_number in range(max(MAX_ROUNDS, min(MOST_ROUNDS, ROUNDS_TIMES_ROWS // rows))):
             if scalable:
                 rss = _rescale(
@@ -248,11 +257,15 @@ def _climb(
             if rss < 1e-10 * yy:
                 free = False  # too small beside the rest for sigma to be had from the Gram
             free_now = free and status == MAXIMUM
-            given = 0.0 if free_now else s2
+            given = 0.0 if free_now and damping == 0 else s2
+            if damping > 0:
+                yy += _damp(gram, target, theta, damping)
             _, how = solve(gram, target, pull, own, lever, yy, rows, tau, False, given, proposed, signs, work, room)
-            if free_now and how != MAXIMUM and how != UNDEFINED:
+            if free_now and damping == 0 and how != MAXIMUM and how != UNDEFINED:
                 free = free_now = False
                 _, how = solve(gram, target, pull, own, lever, yy, rows, tau, False, s2, proposed, signs, work, room)
+            if damping > 0:
+                yy += _damp(gram, target, theta, -damping / (1 + damping))
             if how == UNDEFINED:
                 return np.nan, UNDEFINED, np.inf
             slope = _slope(growth, theta, proposed, jacobian, weight, goal, y, f, t, changepoints, s2, precision, tau)
@@ -287,8 +300,14 @@ def _climb(
                 break
             change = abs(np.log(found / s2))
             s2 = found
-            if gain <= ENOUGH and (free_now or change < 1e-9):
+            if gain <= ENOUGH and damping > 0:
+                damping = 0.0  # the last round is one without
+            elif gain <= ENOUGH and (free_now or change < 1e-9):
                 break
+            elif step < SHORT_STEP:
+                damping = max(4 * damping, LEAST_DAMPING)
+            elif step == 1.0:
+                damping = 0.25 * damping if damping > LEAST_DAMPING else 0.0
         if s2 > floor and found > floor:
             reached = status if slope <= STATIONARY else STUCK
             return s2, reached, penalties(growth, theta, precision, tau) + _misfit(rss, s2, rows, True)
@@ -388,6 +407,21 @@ def _rescale(
         log_c *= 0.25
     predict(growth, theta, z, t, changepoints, cap, multiplicative, hinges, trend, factor, f)
     return rss
+
+
+@compiled
+def _damp(gram: Floats, target: Floats, theta: Floats, damping: float) -> float:
+    """Have each parameter observed where it is now, as often as `damping` of its Gram says; return what yy gains.
+
+    A damping of -d / (1 + d) takes back one of d.
+    """
+    gained = 0.0
+    for i in range(len(theta)):
+        extra = damping * gram[i, i]
+        gram[i, i] += extra
+        target[i] += extra * theta[i]
+        gained += extra * theta[i] ** 2
+    return gained
 
 
 @compiled
