@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,8 @@ def check_csv(path: Path, spec: ForecastSpec, limits: Limits, work: Path) -> dic
         if refused is not None:
             raise refused
         with contained(errors), open_source(path) as file:
-            loaded = load_csv(file, spec, limits, work)
+            changed = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
+            loaded = load_csv(file, spec, limits, work, changed)
     except RecordError as error:
         return {"problems": 1, "first_problems": [_problem("", error)]}
     return _findings(loaded, errors)

@@ -53,9 +53,9 @@ class Aggregated:
 
     Attributes:
         dates: where periods begin, shape (n,).
-        values: sum or mean of the values that are there; NaN if there is none; shape (n,).
+        values: sum of the values, NaN if one is missing, or mean of those that are there; shape (n,).
         extras: means of the extra columns, shape (n, k).
-        notes: which periods were left out, since they are not whole.
+        notes: which periods were left out, since they are not whole, or have no sum.
     """
 
     dates: Dates
@@ -82,13 +82,18 @@ def aggregated(dates: Dates, values: Floats, extras: Floats, calendar: Calendar,
     present = np.isfinite(values)
     counts = np.add.reduceat(present.astype(np.int64), first)
     totals = np.add.reduceat(np.where(present, values, 0.0), first)
-    divisors = np.maximum(counts, 1) if how == "mean" else 1
-    periods = np.where(counts > 0, totals / divisors, np.nan)
     rows = np.diff(np.concatenate([first, [len(dates)]]))
+    if how == "mean":
+        periods = np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
+    else:  # what is not known is no zero
+        periods = np.where(counts == rows, totals, np.nan)
     means = np.column_stack([np.add.reduceat(column, first) / rows for column in extras.T]) if extras.size else None
     kept, notes = np.ones(len(first), dtype=np.bool_), []
+    unknown = int(((counts > 0) & (counts < rows)).sum()) if how == "sum" else 0
+    if unknown:
+        notes.append(f"{unknown:,} period{'s have' if unknown > 1 else ' has'} rows without a value, and so no sum")
     filled = np.flatnonzero(counts > 0)
-    if len(filled) > 3:
+    if len(filled) > 1:
         early = np.minimum.reduceat(np.where(present, dates - starts, np.iinfo(np.int64).max), first)[filled]
         late = np.minimum.reduceat(np.where(present, ends - dates, np.iinfo(np.int64).max), first)[filled]
         for name, at, gaps, row in (

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from pipeline.core.date_style import cells_of_rows, looks_like_dates
+from pipeline.core.date_style import SHARE_OF_DATES, looks_like_dates
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.errors import RecordError
+from pipeline.errors import RecordError, shorten
 
 DATE_NAMES = (
     "ds",
@@ -83,7 +83,18 @@ _ID_NAME = re.compile(rf"({'|'.join(ID_NAMES)})([ _-]?(id|nbr|no|nr|num|number|c
 ROW_NUMBER_NAMES = ("id", "row_id", "record_id")  # ids by their names, and often mere numbers of rows
 # Cells of a numeric column that hold no value, in any case; never of an id: NA is Namibia.
 MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>", "\\n", ".", "..", "?", ":"})
-DASHES = ("-", "–", "—")  # zero in many an account, nothing elsewhere
+DASHES = ("-", "–", "—", "−")  # zero in many an account, nothing elsewhere
+SHARE_OF_NUMBERS = 0.8  # of a column's cells; the others may say that there is none
+PART_NAMES = ("month", "mon", "monat", "quarter", "qtr", "quartal", "week", "kw", "woche", "day", "half")
+_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
+CALENDAR_WORDS = frozenset(
+    {"spring", "summer", "autumn", "fall", "winter", *(f"q{i}" for i in range(1, 5))}
+    | {short for name in (*_WEEKDAYS, *_MONTHS) for short in (name, name[:3])}
+)
 # Columns that the forecast CSV has itself.
 OUTPUT_COLUMNS = re.compile(r"date|prediction(_lower|_upper)?(_[0-9.]+)?")
 WIDE_COLUMN = "series"
@@ -153,7 +164,7 @@ def choose_columns(
     Raises:
         RecordError: if a column is missing or two would do.
     """
-    found = _Chooser(header, sample, line, unnamed)
+    found = _Chooser(header, sample, line, unnamed, frozenset(spec.missing_values))
     extras = tuple(found.named(name, "regressors, cap and floor") for name in spec.extra_columns())
     date, time = found.date_and_time(spec.date_column) if spec.date_column else (None, "")
     ids = None
@@ -190,7 +201,15 @@ def choose_columns(
 class _Chooser:
     """Takes columns out of those that are left, one role after another."""
 
-    def __init__(self, header: list[str], sample: dict[str, list[str]], line: int, unnamed: frozenset[str]) -> None:
+    def __init__(
+        self,
+        header: list[str],
+        sample: dict[str, list[str]],
+        line: int,
+        unnamed: frozenset[str],
+        missing: frozenset[str],
+    ) -> None:
+        self._missing = missing
         self.left = dict.fromkeys(header)  # ordered, and quick to take from
         self._header = header
         self._sample = sample
@@ -226,29 +245,69 @@ class _Chooser:
             [name for name in by_name if not self._numbers(name)]
             or [name for name in by_name if self._dates_as_numbers(name)]
             or by_name
-            or [name for name in self.left if looks_like_dates(cells_of_rows(self._sample[name]))]
+            or [name for name in self.left if looks_like_dates(self._sample[name], SHARE_OF_DATES)]
         )
-        if len(candidates) > 1:  # `day` may name weekdays
+        if len(candidates) > 1:  # `day` may name weekdays, and an export its own date
             candidates = [name for name in candidates if looks_like_dates(self._sample[name])] or candidates
-        parts = [name for name in self.left if name.lower() in ("month", "quarter", "week", "day")]
-        if [name.lower() for name in candidates] == ["year"] and parts:
-            raise RecordError(
-                "NO_DATE_COLUMN",
-                f"The date is spread over the columns {', '.join([*candidates, *parts])}.",
-                "Join them into one column, for example 2024-05 or 2024-05-31.",
-                line=self._line,
-            )
+            candidates = [name for name in candidates if len(set(self._sample[name])) > 1] or candidates
+        if all(self._years(name) or self._is_part_of_date(name) for name in candidates):
+            candidates = [
+                name for name in self.left if looks_like_dates(self._sample[name]) and not self._years(name)
+            ] or candidates
+            self._refuse_parts_of_dates(candidates)
         times = [name for name in self._with_names(TIME_NAMES) if name not in candidates and self._times(name)]
         if len(candidates) == 1 and len(times) == 1 and not any(":" in cell for cell in self._sample[candidates[0]]):
             candidates = [*candidates, *times]
         return self._only(candidates, "DATE", "date_column")
 
+    def _refuse_parts_of_dates(self, candidates: list[str]) -> None:
+        """Raise if the date is spread over a column of years and others."""
+        years = [name for name in self.left if self._years(name) and (name in candidates or name.lower() in DATE_NAMES)]
+        parts = [name for name in self.left if self._is_part_of_date(name)]
+        if not years or not parts or len(set(self._sample[years[0]])) == len(self._sample[years[0]]):
+            return
+        joined = "2024-W05" if self._has(parts, "w") else "2024Q1" if self._has(parts, "q") else "2024-05"
+        raise RecordError(
+            "NO_DATE_COLUMN",
+            f"The date is spread over the columns {', '.join([years[0], *parts])}.",
+            f"Join them into one column, for example {joined}{' or 2024-05-31' if joined == '2024-05' else ''}.",
+            line=self._line,
+        )
+
+    def _years(self, name: str) -> bool:
+        cells = [cell.strip() for cell in self._sample[name] if cell.strip()]
+        return bool(cells) and all(re.fullmatch(r"[12]\d{3}", cell) for cell in cells)
+
+    def _is_part_of_date(self, name: str) -> bool:
+        cells = {cell.strip().lower() for cell in self._sample[name] if cell.strip()}
+        if not cells or self._years(name) or looks_like_dates([*cells]):
+            return False
+        named = name.lower() in PART_NAMES and all(cell.isdigit() and int(cell) <= 53 for cell in cells)
+        return named or all(cell in CALENDAR_WORDS or _PART_OF_YEAR.fullmatch(cell) for cell in cells)
+
+    def _has(self, parts: list[str], kind: str) -> bool:
+        """Return whether one of the parts of a date is a week (w) or quarter (q)."""
+        names = {"w": ("week", "kw", "woche"), "q": ("quarter", "qtr", "quartal")}[kind]
+        letters = {"w": ("w", "kw"), "q": ("q",)}[kind]
+        return any(
+            name.lower() in names or all(cell.strip().lower().startswith(letters) for cell in self._sample[name])
+            for name in parts
+        )
+
     def value(self) -> tuple[str]:
-        candidates = self._with_names(VALUE_NAMES) or [name for name in self.left if self._is_value(name)]
+        by_name = self._with_names(VALUE_NAMES)
+        candidates = (
+            [name for name in by_name if self._numbers(name)]
+            or [name for name in self.left if self._is_value(name)]
+            or by_name
+        )
         return (self._only(candidates, "VALUE", "value_column"),)
 
     def all_values(self) -> tuple[str, ...]:
-        columns = [name for name in self.left if self._is_value(name)]
+        columns = [
+            name for name in self.left
+            if self._is_value(name) and name.lower() not in DATE_NAMES and not self._compact_dates(name)
+        ]  # fmt: skip
         if not columns:
             raise self._none("VALUE", "value_column")
         return tuple(self._take(name) for name in columns)
@@ -267,8 +326,24 @@ class _Chooser:
     def numbers_rows(self, ids: tuple[str, ...]) -> bool:
         return any(name.lower() in ROW_NUMBER_NAMES and _counts_up(self._sample[name]) for name in ids)
 
+    def _compact_dates(self, name: str) -> bool:
+        cells = [cell.strip() for cell in self._sample[name] if cell.strip()]
+        return bool(cells) and all(_COMPACT_DATE.fullmatch(cell) for cell in cells)
+
     def undecided_texts(self) -> tuple[str, ...]:
-        return tuple(name for name in self.left if self._text(name))
+        texts = tuple(name for name in self.left if self._text(name))
+        for name in texts:
+            if name.lower() in TIME_NAMES:
+                cell = next(cell for cell in self._sample[name] if cell.strip())
+                raise RecordError(
+                    "BAD_DATE_FORMAT",
+                    f"{shorten(cell)!r} is no time of day that can be read.",
+                    f"Write the hour as 00:00, and give --date_column=DATE,{name} with the date's column.",
+                    line=self._line,
+                    column=name,
+                    found=cell,
+                )
+        return texts
 
     def constant_texts(self) -> tuple[tuple[str, str], ...]:
         """Return the columns with one text in each row of the sample, or with none at all, and that text."""
@@ -325,9 +400,18 @@ class _Chooser:
     def _with_names(self, names: tuple[str, ...]) -> list[str]:
         return [column for column in self.left if column.lower() in names]
 
+    def _known(self, name: str) -> list[str]:
+        """Return the cells of a column that are not missing."""
+        return [
+            cell.strip() for cell in self._sample[name] if not is_missing(cell) and cell.strip() not in self._missing
+        ]
+
     def _numbers(self, name: str) -> bool:
-        cells = [cell.strip() for cell in self._sample[name] if not is_missing(cell)]
-        return all(_NUMBER.fullmatch(cell) for cell in cells)
+        """Return whether a column is one of numbers, however they are written; a few cells may be something else."""
+        cells = self._known(name)
+        return sum(bool(_NUMBER.fullmatch(cell)) for cell in cells) >= SHARE_OF_NUMBERS * len(cells) and not (
+            looks_like_dates(cells)
+        )
 
     def _dates_as_numbers(self, name: str) -> bool:
         cells = [cell.strip() for cell in self._sample[name] if cell.strip()]
@@ -337,12 +421,12 @@ class _Chooser:
         """Return whether a column has numbers that are no mere numbering of rows or items."""
         numbered = name in self._unnamed and _counts_up(self._sample[name])
         named_as_id = bool(_ID_NAME.fullmatch(name))
-        filled = any(cell.strip() for cell in self._sample[name])
+        filled = bool(self._known(name))
         return filled and self._numbers(name) and not numbered and not named_as_id
 
     def _text(self, name: str) -> bool:
         """Return whether a column has text that is neither numbers nor dates, and not the same in each row."""
-        cells = [cell for cell in self._sample[name] if not is_missing(cell)]
+        cells = self._known(name)
         if not cells or self._numbers(name) or looks_like_dates(cells):
             return False
         return len({cell.strip() for cell in self._sample[name]}) > 1
@@ -376,4 +460,12 @@ def _counts_up(cells: list[str]) -> bool:
 
 
 _TIME_OF_DAY = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2})?( ?[ap]m)?|\d{1,2}", re.IGNORECASE)
-_NUMBER = re.compile(r"[+-]?([\d][\d.,' _]*|[.,]\d+)([eE][+-]?\d+)?%?|[+-]?inf(inity)?", re.IGNORECASE)
+_CURRENCY = r"(?:[€$£¥₹]|EUR|USD|CHF|GBP|Rs\.?|kr\.?)"
+# Whatever a person would call a number: with currency, per cent, marks between thousands, a minus behind it, brackets.
+_NUMBER = re.compile(
+    rf"\(?[+\-−]?\s?(?:{_CURRENCY}\s?[+\-−]?)?(?:\d[\d.,'’_ \u00a0\u2009\u202f]*|[.,]\d+)(?:e[+-]?\d+)?\s?"
+    rf"(?:%|{_CURRENCY})?-?\)?|[+-]?inf(?:inity)?",
+    re.IGNORECASE,
+)
+_COMPACT_DATE = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
+_PART_OF_YEAR = re.compile(r"(q|h|kw ?|w|m)[0-5]?\d")

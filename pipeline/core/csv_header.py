@@ -33,7 +33,11 @@ def first_record(chunks: Iterator[Chunk], delimiter: str | None) -> tuple[Chunk,
         if data.strip():
             end = end_of_first_row(data, delimiter) or len(data)
             return Chunk(line, data[:end]), Chunk(line + data.count(b"\n", 0, end), data[end:])
-    raise RecordError("EMPTY_FILE", "The file has nothing but blank lines.", "Write a header and rows below it.")
+    raise RecordError(
+        "EMPTY_FILE",
+        "The file has nothing but blank lines.",
+        "Write a header and rows below it; check --skip_rows and --skip_footer if they are given.",
+    )
 
 
 def parsed_rows(text: str, delimiter: str, line: int, skip_blanks: bool = False) -> Iterator[tuple[int, list[str]]]:
@@ -84,12 +88,25 @@ def sniff_delimiter(record: Chunk, rest: Chunk, spec: ForecastSpec) -> str:
     fitting = [mark for mark in header if header[mark] == below[mark]]
     if len(fitting) == 1:
         return fitting[0]
+    first = rest.data[: rest.data.find(b"\n")].decode(errors="replace")
+    whole = {mark: sum(map(_is_one_thing, first.split(mark))) for mark in fitting}
+    best = [mark for mark in fitting if whole[mark] == max(whole.values())]
+    if len(best) == 1:  # 2025-01-01;20,5 is a date and a number only at the semicolon
+        return best[0]
     raise RecordError(
         "AMBIGUOUS_DELIMITER",
         "The header has several of comma, semicolon, tab and bar.",
-        "Give --delimiter.",
+        "Give " + " or ".join(f"--delimiter='{mark}'" for mark in fitting or header) + ".",
         line=record.line,
     )
+
+
+def _is_one_thing(cell: str) -> bool:
+    """Return whether a cell is a number or a date as a whole."""
+    bare = cell.strip().strip('"')
+    if any(mark in bare for mark in ";\t|"):
+        return False
+    return bool(re.fullmatch(r"[+-]?\d+([.,]\d+)?", bare)) or looks_like_dates([bare])
 
 
 def column_names(names: list[str], line: int, spec: ForecastSpec) -> list[str]:

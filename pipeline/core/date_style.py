@@ -37,7 +37,7 @@ _FORMS = {
     "month": r"\d{4}-(0[1-9]|1[0-2])",
     "month_number": r"[12]\d{3}M(0[1-9]|1[0-2])",
     "quarter": r"[12]\d{3}-?Q[1-4]",
-    "week": r"[12]\d{3}-W(0[1-9]|[1-4]\d|5[0-3])",
+    "week": r"[12]\d{3}-?W(0[1-9]|[1-4]\d|5[0-3])",
     "year": r"[12]\d{3}",
 }
 # A column of mere numbers is taken for a date only if its name says so.
@@ -45,6 +45,8 @@ _FORMS_BY_CONTENT = ("date", "datetime", "offset", "slashes", "month", "month_nu
 EPOCHS = {"epoch_seconds": 1_000_000, "epoch_milliseconds": 1000, "epoch_microseconds": 1, "epoch_nanoseconds": 0.001}
 MAX_CLOCK_CHANGE_MINUTES = 120  # between summer and winter
 _YEAR_NAMES = re.compile(r"year|jahr|\byrs?\b|ann[eé]e|a[nñ]o\b|anno|\bjaar", re.IGNORECASE)
+_WEEK_NAMES = re.compile(r"week|woche|semaine|semana|(\b|_)[ck]w(\b|_)", re.IGNORECASE)
+SHARE_OF_DATES = 0.9  # of the cells of a column that is one of dates; a few may be totals and the like
 _MONTH = (
     r"(january|february|march|april|may|june|july|august|september|october|november|december"
     r"|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\.?"
@@ -103,6 +105,9 @@ class DateStyle:
         timezone: the zone on whose clock the series is forecast; "" for that of the dates themselves.
         on_wall: whether dates with several offsets were read as the clock showed them: whole days, whatever their
             length. They are written in UTC by the offset of the last one.
+        offset_form: how an offset is written, by the text for UTC: Z, " UTC", +00:00, +0000 or +00.
+        looks: what else a "format" leaves open: d if days and months have no leading zero, t if hours have none, u if
+            names are in capitals.
     """
 
     form: str
@@ -112,6 +117,8 @@ class DateStyle:
     seconds: bool = True
     timezone: str = ""
     on_wall: bool = False
+    offset_form: str = "Z"
+    looks: str = ""
 
     @property
     def has_offsets(self) -> bool:
@@ -164,7 +171,7 @@ class DateStyle:
             good &= np.abs(ticks) * unit < 1e18
             return np.round(np.where(good, ticks, 0) * unit).astype(np.int64), ~good, None
         if self.form == "week":
-            return DateStyle("format", "%G-W%V").read(text)
+            return DateStyle("format", "%G-W%V").read(pc.replace_substring_regex(text, r"^(\d{4})W", r"\1-W"))
         good = np.asarray(pc.match_substring_regex(text, f"^({_FORMS[self.form]})$"), dtype=bool)
         dates, bad = _read_iso(self._to_iso(pc.if_else(good, text, "1970-01-01")))
         minutes: Dates | None = None
@@ -235,7 +242,14 @@ class DateStyle:
         stamps = dates.astype("datetime64[us]")
         if self.form in EPOCHS:
             tick = EPOCHS[self.form]
-            return pa.array((dates // int(tick) if tick >= 1 else dates * 1000).astype(str))
+            whole = pa.array((dates // int(tick) if tick >= 1 else dates * 1000).astype(str))
+            if tick <= 1 or not (dates % int(tick)).any():
+                return whole
+            digits = len(str(int(tick))) - 1
+            rest = pa.array(
+                [f"{part:0{digits}d}".rstrip("0") or "0" for part in (dates % int(tick)).tolist()], pa.string()
+            )
+            return pc.binary_join_element_wise(whole, rest, ".")
         months = stamps.astype("datetime64[M]").astype(np.int64)
         if self.form == "month_number" and not _off(stamps, "M"):
             return pa.array([f"{1970 + month // 12}M{month % 12 + 1:02d}" for month in months.tolist()], pa.string())
@@ -243,18 +257,18 @@ class DateStyle:
             texts = (f"{1970 + month // 12}{self.format}Q{month % 12 // 3 + 1}" for month in months.tolist())
             return pa.array(list(texts), pa.string())
         if self.form == "week" and not _off(stamps, "D") and not ((dates // DAY + 3) % 7).any():
-            return pa.array(pd.DatetimeIndex(stamps).strftime("%G-W%V"), pa.string())
+            return pa.array(pd.DatetimeIndex(stamps).strftime(f"%G{self.format}W%V"), pa.string())
         if self.form == "format":
             index = pd.DatetimeIndex(stamps)
             if "%z" in self.format:
                 index = index.tz_localize(timezone(timedelta(minutes=self.offset_minutes or 0)))
-            return pa.array(index.strftime(self.format), pa.string())
+            return pa.array([self._as_it_looks(text) for text in index.strftime(self.format)], pa.string())
         if self.form == "year" and not _off(stamps, "Y"):
             return pa.array(np.datetime_as_string(stamps, unit="Y"))
         if self.form == "month" and not _off(stamps, "M"):
             return pa.array(np.datetime_as_string(stamps, unit="M"))
         whole_days = self.form in ("date", "slashes", "compact", "week", *WITHOUT_DAYS)
-        if whole_days and not (dates % DAY).any() and (not self.format or self.form == "quarter"):
+        if whole_days and not (dates % DAY).any() and (not self.format or self.form in ("quarter", "week")):
             text = pa.array(np.datetime_as_string(stamps, unit="D"))
             mark = {"slashes": "/", "compact": ""}.get(self.form, "-")
             return pc.replace_substring(text, "-", mark)
@@ -267,8 +281,16 @@ class DateStyle:
         if self.form == "slashes":
             text = pc.replace_substring(text, "-", "/")
         if self.form == "offset":
-            text = pc.binary_join_element_wise(text, _offset_text(self.offset_minutes or 0), "")
+            text = pc.binary_join_element_wise(text, _offset_text(self.offset_minutes or 0, self.offset_form), "")
         return text
+
+    def _as_it_looks(self, text: str) -> str:
+        day, blank, time = text.partition(" ")
+        if "d" in self.looks:
+            day = re.sub(r"(?<!\d)0(\d)(?!\d)", r"\1", day)
+        if "t" in self.looks:
+            time = re.sub(r"^0(\d)", r"\1", time)
+        return day.upper() + blank + time if "u" in self.looks else day + blank + time
 
     def _write_in_zone(self, dates: Dates) -> pa.StringArray:
         """Return dates on the clock of the time zone, with the offset that each has if dates are written with one."""
@@ -303,11 +325,38 @@ def _off(stamps: npt.NDArray[np.datetime64], unit: str) -> bool:
     return bool((stamps.astype(f"datetime64[{unit}]").astype(stamps.dtype) != stamps).any())
 
 
-def _offset_text(minutes: int) -> str:
-    if minutes == 0:
-        return "Z"
+def _offset_text(minutes: int, form: str) -> str:
+    if form in ("Z", " UTC"):  # what is not UTC has an offset by ISO 8601
+        if minutes == 0:
+            return form
+        form = "+00:00"
+    hours, rest = divmod(abs(minutes), 60)
     sign = "-" if minutes < 0 else "+"
-    return f"{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
+    if form == "+00" and rest == 0:
+        return f"{sign}{hours:02d}"
+    return f"{sign}{hours:02d}{'' if form == '+0000' else ':'}{rest:02d}"
+
+
+def _offset_form(cells: list[str]) -> str:
+    """Return how the offset of dates is written, by the text for UTC."""
+    last = cells[0]
+    if last.endswith(("Z", "z")):
+        return "Z"
+    if last.endswith("UTC"):
+        return " UTC"
+    if last[-3] == ":":
+        return "+00:00" if last.endswith("00:00") else "Z"
+    return "+0000" if re.search(r"[+-]\d{4}$", last) else "+00"
+
+
+def _format_style(format_: str, cells: list[str]) -> DateStyle:
+    """Return the style of dates in a format, with what it leaves open as the cells have it."""
+    day, _, time = zip(*(cell.partition(" ") for cell in cells), strict=True) if cells else ((), (), ())
+    looks = "d" if any(re.search(r"(^|\D)\d(\D|$)", part) for part in day) else ""
+    looks += "t" if any(re.match(r"\d(\D|$)", part) for part in time) else ""
+    named = [re.sub(r"[^A-Za-z]", "", part) for part in day]
+    looks += "u" if any(len(name) > 1 and name.isupper() and name != "T" for name in named) else ""
+    return DateStyle("format", format_, 0 if "%z" in format_ else None, looks=looks)
 
 
 def _read_iso(text: pa.StringArray) -> tuple[Dates, Mask]:
@@ -338,18 +387,16 @@ def _offsets(text: pa.StringArray) -> tuple[Dates, Mask]:
 def cells_of_rows(cells: list[str]) -> list[str]:
     """Return cells without the words, such as Total, that a few of them hold instead of a date."""
     numbered = [cell for cell in cells if re.search(r"\d", cell)]
-    return numbered if len(numbered) >= 0.9 * len(cells) else cells
+    return numbered if len(numbered) >= SHARE_OF_DATES * len(cells) else cells
 
 
-def looks_like_dates(sample: list[str]) -> bool:
-    """Return whether every non-empty cell is a date of some form that is more than a mere number."""
+def looks_like_dates(sample: list[str], share: float = 1.0) -> bool:
+    """Return whether a share of the non-empty cells are dates of one form that is more than a mere number."""
     cells = [cell.strip() for cell in sample if cell.strip()]
-    if not cells:
-        return False
-    for form in _FORMS_BY_CONTENT:
-        if all(re.fullmatch(_FORMS[form], cell) for cell in cells):
-            return True
-    return all(_FOREIGN.fullmatch(cell) for cell in cells)
+    patterns = [*(re.compile(_FORMS[form]) for form in _FORMS_BY_CONTENT), _FOREIGN]
+    return bool(cells) and any(
+        sum(bool(pattern.fullmatch(cell)) for cell in cells) >= share * len(cells) for pattern in patterns
+    )
 
 
 def recognise_dates(sample: list[str], column: str, line: int, stated: str | None) -> DateStyle:
@@ -367,10 +414,11 @@ def recognise_dates(sample: list[str], column: str, line: int, stated: str | Non
     if stated is not None:
         if stated in EPOCHS:
             return DateStyle(stated, offset_minutes=0)
-        return DateStyle("format", stated, 0 if "%z" in stated else None)
+        return _format_style(stated, [cell.strip() for cell in sample if cell.strip()])
     cells = [cell.strip() for cell in sample if cell.strip()]
     if not cells:
         return DateStyle("date")
+    _refuse_months_that_are_none(cells, column, line)
     array = pa.array(cells)
     for form, pattern in _FORMS.items():
         if pc.all(pc.match_substring_regex(array, f"^({pattern})$")).as_py():
@@ -391,8 +439,34 @@ def recognise_dates(sample: list[str], column: str, line: int, stated: str | Non
         return _detailed_style(form, matching)
     fitting = _fitting_formats(cells_of_rows(cells))
     if len(fitting) == 1 and _has_one_reading(fitting[0]):
-        return DateStyle("format", fitting[0], 0 if "%z" in fitting[0] else None)
+        return _format_style(fitting[0], cells)
     raise _foreign_dates(cells, column, line, fitting)
+
+
+def _refuse_months_that_are_none(cells: list[str], column: str, line: int) -> None:
+    """Raise if what looks like a year and a month may be a year and a week, or a season of two years."""
+    pairs = [(int(cell[:4]), int(cell[-2:])) for cell in cells if re.fullmatch(r"[12]\d{3}[-/]?\d{2}", cell)]
+    if len(pairs) < SHARE_OF_DATES * len(cells):
+        return
+    first, mark = cells[0], cells[0][4:-2]
+    year, second = first[:4], first[-2:]
+    if _WEEK_NAMES.search(column) and all(1 <= number <= 53 for _, number in pairs):
+        meaning = f"week {second} of {year}"
+        cure = f"Write weeks as {year}-W{second}"
+    elif mark and len(set(pairs)) > 1 and all(number == (start + 1) % 100 for start, number in pairs):
+        meaning = f"the season {year}/{second}"
+        cure = f"Write seasons as their first year, {year}"
+    else:
+        return
+    raise RecordError(
+        "BAD_DATE_FORMAT",
+        f"{shorten(first)!r} may be month {second} of {year}, or {meaning}.",
+        f"{cure}; if these are months, give --date_format=%Y{mark}%m.",
+        line=line,
+        column=column,
+        found=first,
+        assume={"date_format": f"%Y{mark}%m"},
+    )
 
 
 def _has_one_reading(format_: str) -> bool:
@@ -416,9 +490,9 @@ def _refuse_other_numbers(cells: list[str], column: str, line: int) -> None:
 
 
 def _detailed_style(form: str, cells: list[str]) -> DateStyle:
-    if form == "quarter":
+    if form in ("quarter", "week"):
         return DateStyle(form, "-" if "-" in cells[0] else "")
-    if form in ("week", "month_number"):
+    if form == "month_number":
         return DateStyle(form)
     separator = next((cell[10] for cell in cells if len(cell) > 10), "")
     separator = "" if form == "date" else separator
@@ -426,18 +500,24 @@ def _detailed_style(form: str, cells: list[str]) -> DateStyle:
     fraction = max((len(m[1]) for cell in timed if (m := re.search(r":\d\d[.,](\d+)", cell))), default=0)
     seconds = any(re.search(r":\d\d:\d\d", cell) for cell in timed) or not timed
     offset = 0 if form == "offset" else None
-    return DateStyle(form, separator, offset, min(fraction, 6), seconds)
+    offset_form = _offset_form(cells) if form == "offset" else "Z"
+    return DateStyle(form, separator, offset, min(fraction, 6), seconds, offset_form=offset_form)
 
 
 def _foreign_dates(cells: list[str], column: str, line: int, fitting: list[str]) -> RecordError:
     """Return the refusal of dates that would have to be guessed, with the option that settles it."""
     first = cells[0]
     problem = f"{shorten(first)!r} is not an ISO date (2015-04-30)"
+    assume = {"date_format": fitting[0]} if fitting else None
     if len(fitting) == 1:
         hint = f"Give --date_format='{fitting[0]}', which fits the first rows."
     elif fitting:
         problem = f"{shorten(first)!r} can be read in several ways, such as day/month or month/day"
         hint = "Give " + " or ".join(f"--date_format='{format_}'" for format_ in fitting) + "."
+    elif re.fullmatch(_COMPACT_TIME, first):
+        codes = "%Y%m%d%H" + ("%M" if len(first) > 10 else "") + ("%S" if len(first) > 12 else "")
+        assume = {"date_format": codes}
+        hint = f"Give --date_format={codes}, if these are year, month, day and time."
     elif re.fullmatch(r"-?\d{9,10}(\.\d+)?|\d(\.\d+)?[eE]\+?0?9", first):
         hint = "If these are seconds since 1970, give --date_format=epoch_seconds."
     elif re.fullmatch(r"-?\d{12,13}(\.\d+)?|\d(\.\d+)?[eE]\+?12", first):
@@ -450,23 +530,25 @@ def _foreign_dates(cells: list[str], column: str, line: int, fitting: list[str])
         hint = "This looks like a spreadsheet's day number: format the column as a date there, and save again."
     else:
         hint = "Write dates as 2015-04-30 or 2015-04-30 12:00:00, or give --date_format with strptime codes."
-    assume = {"date_format": fitting[0]} if fitting else None
     return RecordError("BAD_DATE_FORMAT", problem + ".", hint, line=line, column=column, found=first, assume=assume)
 
 
+_COMPACT_TIME = r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-3])([0-5]\d){0,2}"
 _DAY_CODES = [
     *(codes.replace("/", mark)
       for mark in "/.-" for codes in ("%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d/%m/%y", "%m/%d/%y")),
     *(f"{day}{month}{mark}{year}" for month in ("%b", "%B") for year in ("%Y", "%y")
       for mark, day in ((" ", "%d "), ("-", "%d-"), (" ", ""), ("-", ""))),
-    "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%a %b %d %Y", "%Y%m", "%y%m%d", "%d%m%y", "%m%d%y",
+    "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%a %b %d %Y",
+    "%A, %B %d, %Y", "%d. %B %Y", "%Y%m", "%y%m%d", "%d%m%y", "%m%d%y",
+    "%d%m%Y", "%m%d%Y", "%Y-%b", "%Y %b", "%y-%b", "%Y-%j", "%Y%j", "%m/%Y", "%Y/%m", "%Y%m%d",
 ]  # fmt: skip
 _CLOCKS = (
     "%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H.%M", "%H.%M.%S", "%H", "%I:%M %p", "%I:%M:%S %p",
 )  # fmt: skip
 _TIME_CODES = [
     "",
-    *(f"{mark}{time}{zone}" for mark in (" ", ", ", "T") for time in _CLOCKS for zone in ("", " %z", "%z")),
+    *(f"{mark}{time}{zone}" for mark in (" ", ", ", "T", ":") for time in _CLOCKS for zone in ("", " %z", "%z")),
 ]
 
 

@@ -375,6 +375,10 @@ class ForecastSpec(BaseModel):
             problems.append(f"horizon times uncertainty_samples must not exceed {MAX_PATH_POINTS:,}")
         if self.thousands is not None and self.thousands == self.decimal:
             problems.append("decimal and thousands must differ")
+        if self.aggregate is not None and self.duplicates != "error":
+            problems.append("duplicates has no meaning with aggregate, for which every row counts")
+        if self.aggregate is None and self.aggregation != "sum":
+            problems.append("aggregation has no meaning without aggregate")
         problems += self._clashing_names()
         if self.save_models is not None and self.solver != "native":
             problems.append("save_models needs engine=native, without mcmc_samples")

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.columns import ROW_NUMBER_NAMES, Columns, id_of_each_row, is_missing, option
+from pipeline.core.columns import CALENDAR_WORDS, ROW_NUMBER_NAMES, Columns, id_of_each_row, is_missing, option
 from pipeline.errors import RecordError, shorten
 
 Ints = npt.NDArray[np.int64]
@@ -23,15 +23,6 @@ MIN_COVERAGE = 0.5  # of the file's dates within a series' span: transactions ha
 MIN_RUNS_PER_TEXT = 2  # a remark comes back after another one
 MAX_REPEATED_SHARE = 0.01  # of rows that repeat a date although the column tells series apart
 REGULAR_SHARE = 0.9  # of a text's steps that are equal: it may be a series of its own
-_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_MONTHS = (
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
-    "december",
-)  # fmt: skip
-CALENDAR_WORDS = frozenset(
-    {"spring", "summer", "autumn", "fall", "winter", *(f"q{i}" for i in range(1, 5))}
-    | {short for name in (*_WEEKDAYS, *_MONTHS) for short in (name, name[:3])}
-)
 
 
 @dataclass(frozen=True)
@@ -200,7 +191,7 @@ class _Grouped:
         return pairs[first, 1], counts[first] / totals[pairs[first, 0]]
 
 
-def ids_by_content(rows: TextRows, line: int) -> IdColumns:
+def ids_by_content(rows: TextRows, line: int, adding_up: bool = False) -> IdColumns:
     """Return the columns that tell series apart.
 
     Columns named as ids are ids, unless they have another value in each row. Of the others it is the smallest set
@@ -210,6 +201,7 @@ def ids_by_content(rows: TextRows, line: int) -> IdColumns:
     Args:
         rows: of the whole file.
         line: the header's line, for messages.
+        adding_up: whether rows are added up by period, so that dates may repeat.
 
     Raises:
         RecordError: AMBIGUOUS_ID_COLUMN if the rows do not say it.
@@ -221,7 +213,19 @@ def ids_by_content(rows: TextRows, line: int) -> IdColumns:
         raise id_of_each_row(rows.named, numbering[0], line)
     notes = [f"{name!r} counts the rows and was not used" for name in numbering]
     found: tuple[str, ...] = ()
-    if rows.others and grouped.repeats(named):
+    if adding_up and grouped.repeats(named):
+        unknown = tuple(name for name in rows.others if not grouped.is_constant(name))
+        if unknown:
+            listed = ", ".join(map(repr, unknown))
+            raise _question(
+                f"The text in {listed} may name series, or be that of single rows that are added up.",
+                f"Give {option('id_columns', *named, *unknown)}, or those of them that tell series apart, or "
+                f"{option('id_columns', *named)} if none does.",
+                line,
+                named,
+                unknown[0],
+            )
+    elif rows.others and grouped.repeats(named):
         found = _smallest(grouped, named, rows.others, line)
     chosen = (*named, *found)
     rest = [name for name in rows.others if name not in found]

@@ -36,6 +36,8 @@ LAST_OF_MONTH = 32  # in place of the day of the month
 YEAR_PARTS_IN_WEEKS = (13, 26, 52)
 MOST_SLOTS_ABSENT, SHORTEST_NIGHT = 4, 6 * HOUR  # in a row, within dates of less than three days
 
+# A stated frequency is believed if at least this share of the dates lies on it.
+LEAST_SHARE_ON_STATED = 0.5
 # A calendar is believed if at least this share of its slots between first and last date is filled.
 LEAST_DENSITY = 0.2
 # A weekday is an exception, not part of the calendar, if so few dates would fall on it with less than this probability,
@@ -89,7 +91,19 @@ def infer_calendar(dates: Dates, days_written: bool = True) -> Calendar:
     return months or _infer_days(dates, steps, base)
 
 
+def _refuse_midnights_in_utc(dates: Dates, steps: Dates) -> None:
+    """Raise if dates are an hour apart within the day in summer and winter, as midnights of a time zone are in UTC."""
+    clocks = np.unique(dates % DAY)
+    apart = int(clocks[-1] - clocks[0])
+    if len(clocks) == 2 and min(apart, DAY - apart) == HOUR and steps.min() >= DAY - HOUR:
+        raise FrequencyUnclearError(
+            "dates are always at one of two hours, as days of a time zone with summer time are in UTC",
+            advice="Give --timezone=Europe/Berlin, or whichever it is.",
+        )
+
+
 def _infer_within_days(dates: Dates, steps: Dates, base: int) -> Calendar:
+    _refuse_midnights_in_utc(dates, steps)
     _require_even_steps(dates, steps, base)
     per_day, uneven = divmod(DAY, base)
     days = (dates[-1] - dates[0]) / DAY
@@ -401,9 +415,12 @@ def calendar_of(frequency: str | None, days_written: bool) -> Callable[[Dates], 
     def stated(dates: Dates) -> Calendar:
         if calendar.kind == "open":
             return open_calendar(calendar, dates)
-        if len(dates) and not lies_on(calendar, dates).any():
+        on = lies_on(calendar, dates)
+        if len(dates) and on.mean() < LEAST_SHARE_ON_STATED:
+            share = "no date" if not on.any() else f"only {on.sum():,} of {len(on):,} dates"
+            off = dates[~on]
             raise FrequencyUnclearError(
-                f"no date of the history lies on {calendar.name}, such as {format_date(int(dates[-1]))}",
+                f"{share} of the history lies on {calendar.name}, not {format_date(int(off[-1]))}",
                 _names_instead(dates, days_written),
             )
         return calendar

@@ -121,7 +121,8 @@ def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, s
             read_as = _assuming(read_as, error, questions)
         else:
             if questions:
-                raise joined(questions)
+                first = min(loaded.faults.values(), key=lambda fault: fault.line or 0, default=None)
+                raise joined([*questions, first] if first is not None else questions)
             loaded.spec, loaded.layout = spec, replace(loaded.layout, notes=(*loaded.layout.notes, *notes))
             return loaded
         restart(file)
@@ -170,7 +171,7 @@ def _ids_of(file: ByteSource, spec: ForecastSpec, limits: Limits) -> IdColumns:
         named,
         columns.undecided,
     )
-    return ids_by_content(rows_of_text, reader.header_line)
+    return ids_by_content(rows_of_text, reader.header_line, adding_up=spec.aggregate is not None)
 
 
 class _OtherDialect(Exception):  # noqa: N818 - no error
@@ -215,7 +216,9 @@ def _load(
     reader.explain_rows_below()
     store.finish(len(reader.ids))
     if spec.id_columns is None and reader.columns.ids and len(store.counts) > 3 and store.counts.max() == 1:
-        raise id_of_each_row(reader.columns.ids, reader.columns.ids[-1], reader.header_line)
+        distinct = [len({ids[i] for ids in reader.ids}) for i in range(len(reader.columns.ids))]
+        most = reader.columns.ids[distinct.index(max(distinct))]
+        raise id_of_each_row(reader.columns.ids, most, reader.header_line)
     faults = reader.faults
     for code in (store.counts > limits.max_rows).nonzero()[0].tolist():
         faults[code] = too_many_rows(limits.max_rows)
@@ -223,9 +226,16 @@ def _load(
     notes = []
     if reader.columns.unused:
         notes.append("columns not used: " + ", ".join(map(printable, reader.columns.unused)))
+    if reader.lines_below_header:
+        lines = "line" if reader.lines_below_header == 1 else f"{reader.lines_below_header} lines"
+        notes.append(f"the {lines} below the header, without a number or date, did not count")
     if reader.missing:
         cells = "cell says" if reader.missing == 1 else "cells say"
         notes.append(f"{reader.missing:,} {cells} in words or marks that there is no value")
+    if reader.unseen_missing:
+        notes.append(
+            "no cell has what --missing_values names: " + ", ".join(sorted(map(printable, reader.unseen_missing)))
+        )
     mixed = len(reader.offsets.minutes) > 1 and spec.timezone is None
     if mixed:
         notes.append(

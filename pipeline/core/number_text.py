@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.core.columns import DASHES, MISSING
+from pipeline.core.columns import DASHES, MISSING, option
 
 Floats = npt.NDArray[np.float64]
 _ALIKE = {" ": "[\u00a0\u2009\u202f]", "'": "’"}  # what typographers write for the mark on a keyboard
@@ -50,10 +50,29 @@ def read_numbers(
     good = pc.and_not(pc.match_substring_regex(plain, shape), missing)
     bad = np.asarray(pc.invert(pc.or_(good, missing)))
     numbers = np.asarray(pc.if_else(good, plain, "nan").cast(pa.float64()))
+    absent = [number for text_ in more_missing if (number := _as_number(text_)) is not None]
+    if absent:  # -999 is written -999.0, too
+        numbers = np.where(np.isin(numbers, absent), np.nan, numbers)
     bad = bad | np.isinf(numbers)
     if not bad.any():
         return numbers, np.broadcast_to(np.str_(""), len(numbers))
     return numbers, np.where(bad, text.to_numpy(zero_copy_only=False).astype(str), "")
+
+
+def absent_texts(column: pa.StringArray, texts: set[str]) -> set[str]:
+    """Return which texts, meaning that there is no value, are in a column: as they are, or as the same number."""
+    if not texts:
+        return set()
+    cells = set(pc.utf8_trim_whitespace(column).unique().to_pylist())
+    numbers = {number for cell in cells if (number := _as_number(cell)) is not None}
+    return {text for text in texts if text in cells or _as_number(text) in numbers}
+
+
+def _as_number(text: str) -> float | None:
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return None
 
 
 def number_hint(found: str) -> str:
@@ -62,11 +81,14 @@ def number_hint(found: str) -> str:
         return "If the comma separates thousands, give --thousands=, ; if it is the decimal mark, --decimal=, ."
     if re.fullmatch(r"[+-]?\d*,\d+", found):
         return "If the comma is the decimal mark, give --decimal=, ."
-    if re.fullmatch(r"[+\-−]?\d{1,3}([. '’_\u00a0\u2009\u202f]\d{3})+(,\d*)?", found):
+    if re.fullmatch(r"[+\-−]?\d{1,3}([. '’_\u00a0\u2009\u202f]\d{3})+([.,]\d*)?", found):
         mark = re.sub(r"[0-9+\-−]", "", found)[0]
         mark = next((plain for plain, alike in _ALIKE.items() if re.fullmatch(alike, mark)), mark)
         decimal = " and --decimal=," if "," in found or mark == "." else ""
         return f'If {mark!r} separates thousands, give --thousands="{mark}"{decimal} .'
     if re.search(r"\d", found):
-        return "Write the bare number, without units or signs of currency; leave the cell empty if it is missing."
-    return "Write a number, or leave the cell empty if it is missing."
+        return (
+            "Write the bare number, without units, signs of currency or brackets; leave the cell empty if it is "
+            f"missing, or give {option('missing_values', found)}."
+        )
+    return f"Give {option('missing_values', found)} if there is no value; else write a number."

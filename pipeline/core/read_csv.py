@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import itertools
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -23,12 +24,13 @@ from pipeline.core.date_style import DateStyle, OffsetsSeen, recognise_dates
 from pipeline.core.forecast_spec import MAX_SKIPPED_LINES, ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.number_dialect import DialectEvidence
-from pipeline.core.number_text import missing_cells, number_hint, read_numbers
+from pipeline.core.number_text import absent_texts, missing_cells, number_hint, read_numbers
 from pipeline.core.sources import ByteSource
-from pipeline.core.table_place import refuse_lines_above_header, without_lines
+from pipeline.core.table_place import lines_below_header, without_lines
 from pipeline.core.text_chunks import LONGEST_ROW, Chunk, text_chunks, too_long_line
 from pipeline.errors import RecordError, shorten
 
+MAX_FOOTER_LINES = 20  # that are offered to be left out
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -78,6 +80,8 @@ class CsvReader:
         dialect: what the numbers say about their marks; None if the options say it.
         header_line: where the header is.
         csv_dialect: how the file is written.
+        unseen_missing: texts of --missing_values that no cell has had.
+        lines_below_header: that were left out, since they are no rows, such as units.
         offsets: from UTC, that the dates have.
         last_dated_line: where the last row with a date is.
         end_line: the line after the last one.
@@ -92,6 +96,8 @@ class CsvReader:
     row_count: int = 0
     header_line: int = 1
     csv_dialect: CsvDialect = PLAIN
+    unseen_missing: set[str] = field(default_factory=set)
+    lines_below_header: int = 0
     offsets: OffsetsSeen = field(default_factory=OffsetsSeen)
     last_dated_line: int = 0
     end_line: int = 1
@@ -136,14 +142,15 @@ class CsvReader:
         if announced := ANNOUNCED.fullmatch(record.data.strip()):
             delimiter = delimiter or announced[1].decode()
             record, rest = first_record(itertools.chain((rest,), chunks), delimiter)
-        if spec.header:
-            refuse_lines_above_header(Chunk(record.line, record.data + rest.data), delimiter)
+        below = lines_below_header(Chunk(record.line, record.data + rest.data), delimiter) if spec.header else 0
         delimiter = delimiter or sniff_delimiter(record, rest, spec)
         if len(record.data) > LONGEST_ROW:
             raise too_long_line(record.line)
         _, names = next(parsed_rows(record.data.decode(), delimiter, record.line, skip_blanks=True))
         header = column_names(names, record.line, spec)
         body = rest if spec.header else Chunk(record.line, record.data + rest.data)
+        if below:
+            (body,) = without_lines(iter((rest,)), below, 0)
         first_rows, sample_line = sample_rows(body, delimiter)
         while not first_rows and (following := next(chunks, None)):  # blank lines, or a first row of megabytes
             body = following
@@ -156,6 +163,8 @@ class CsvReader:
                 line=record.line,
             )
         width, _ = Counter(map(len, first_rows)).most_common(1)[0]
+        if width == len(header) + 1 and all(len(row) == width and not row[-1].strip() for row in first_rows):
+            header, names = [*header, f"column_{width}"], [*names, ""]  # a delimiter at the end of each row
         if width != len(header) and len(first_rows[0]) == width:
             raise ragged_row(width, len(header), delimiter.join(first_rows[0]), sample_line)
         sample = {name: [row[i] if i < len(row) else "" for row in first_rows] for i, name in enumerate(header)}
@@ -173,9 +182,11 @@ class CsvReader:
             ]
         style = recognise_dates(written, columns.date, sample_line, spec.date_format)
         reader = cls(spec, limits, columns, replace(style, on_wall=on_wall))
+        reader.unseen_missing = set(spec.missing_values)
         reader._header, reader._delimiter, reader.header_line = header, delimiter, record.line
         reader.dialect = DialectEvidence() if spec.decimal is None and spec.thousands is None else None
         reader._chunks = itertools.chain((body,), chunks)
+        reader.lines_below_header = below
         encoding = "utf-8-sig" if first.marked and spec.encoding == "utf-8" else spec.encoding
         reader.csv_dialect = CsvDialect(delimiter, spec.decimal or ".", encoding)
         return reader
@@ -347,6 +358,7 @@ class CsvReader:
             self.dialect.add_text(column, name, lines)
         self._note_missing(pc.utf8_trim_whitespace(column), name, lines)
         found = read_numbers(column, self.spec.decimal or ".", self.spec.thousands, self.spec.missing_values)
+        self.unseen_missing -= absent_texts(column, self.unseen_missing)
         if (found[0] == 0).any():
             self.zeros.add(name)
         return found
@@ -364,6 +376,8 @@ class CsvReader:
         for code, fault in self.faults.items():
             if fault.code == "BAD_DATE" and fault.line is not None and fault.line > self.last_dated_line > 0:
                 footer = self.end_line - self.last_dated_line - 1
+                if footer > MAX_FOOTER_LINES or re.search(r"^\d[\d/.-]*\d$", fault.found or ""):
+                    continue  # a date of another form
                 hint = f"Give --skip_footer={footer} if the table ends above it, or fix the cell."
                 self.faults[code] = RecordError(
                     fault.code, fault.message, hint, line=fault.line, column=fault.column, found=fault.found

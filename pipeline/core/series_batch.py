@@ -264,13 +264,19 @@ class _Builder:
             raise too_many_rows(limit)
         part = slice(start, end)
         rows = rows.take(part)
-        clock = _Clock.of(rows.dates, self._style, self._spec) if self._style.timezone else None
+        clock = _Clock.of(rows, self._style, self._spec) if self._style.timezone else None
         if clock is not None:
             rows = Rows(rows.codes, clock.dates, rows.values, rows.lines, rows.extras).take(clock.order)
         dates, values, extras = rows.dates + self._offset, rows.values, rows.extras
         note = None
         if self._periods is None:
+            before = len(dates)
             dates, values, extras = _one_row_a_date(dates, values, extras, rows.lines, self._spec.duplicates)
+            if len(dates) < before and self._spec.duplicates == "error":
+                note = (
+                    f"{before - len(dates):,} row{'s' if before - len(dates) > 1 else ''} that repeat a date, with the "
+                )
+                note += "same value or none, did not count"
         else:
             whole = aggregated(dates, values, extras, self._periods, self._spec.aggregation)
             dates, values, extras, note = whole.dates, whole.values, whole.extras, "; ".join(whole.notes) or None
@@ -324,7 +330,12 @@ class _Builder:
             raise RecordError(
                 "FREQUENCY_UNCLEAR",
                 f"The frequency is unclear: {error.reason}.",
-                error.advice or (f"Give {options}." if options else f"Give --frequency: {EXAMPLES}."),
+                error.advice
+                or (
+                    f"Give {options}."
+                    if options
+                    else f"Give --frequency: {EXAMPLES}; or add up the rows of periods, with --aggregate=MS, say."
+                ),
             ) from None
         try:
             future = calendar.after(last, self._spec.horizon)
@@ -421,18 +432,37 @@ class _Clock:
     on_wall: bool
 
     @classmethod
-    def of(cls, dates: Dates, style: DateStyle, spec: ForecastSpec) -> _Clock:
-        """Return how dates, as they were read and sorted, are counted on."""
-        zone = zone_named(style.timezone)
-        utc = dates if style.in_utc else utc_of_wall(second_of_equals(dates, zone), zone)
+    def of(cls, rows: Rows, style: DateStyle, spec: ForecastSpec) -> _Clock:
+        """Return how the dates of rows, as they were read and sorted by date and line, are counted on.
+
+        Raises:
+            RecordError: BAD_DATE if the clock never showed one of the dates.
+        """
+        zone, dates = zone_named(style.timezone), rows.dates
+        utc = dates
+        if not style.in_utc:
+            # in a file that runs backwards, of two equal hours the one below is the earlier
+            backwards = len(dates) > 1 and rows.lines[0] > rows.lines[-1]
+            order = np.lexsort((-rows.lines, dates)) if backwards else np.arange(len(dates))
+            utc = np.empty_like(dates)
+            utc[order] = utc_of_wall(second_of_equals(dates[order], zone), zone)
+            skipped = np.flatnonzero(without_marks(wall_of_utc(utc, zone), zone) != dates)
+            if len(skipped) and len(np.unique(dates % DAY)) > 1:  # days begin at 1:00 where there is no midnight
+                raise RecordError(
+                    "BAD_DATE",
+                    f"The clocks of {style.timezone} never showed {format_date(int(dates[skipped[0]]))}.",
+                    "Give the --timezone whose clock this is: Etc/GMT-1 for UTC+1 in summer, too; or write dates with "
+                    "their offset.",
+                    line=int(rows.lines[skipped[0]]),
+                )
         wall = without_marks(wall_of_utc(utc, zone), zone)
         stated = spec.frequency or spec.aggregate
         if stated is not None:
             calendar = parse_frequency(stated)
             on_wall = calendar.kind != "fixed" or calendar.step % DAY == 0
         else:
-            on_wall = len(np.unique(wall % DAY)) == 1
-        counted = wall if on_wall else utc
+            on_wall = len(np.unique(wall % DAY)) == 1 or (not style.in_utc and len(np.unique(dates % DAY)) == 1)
+        counted = (wall if style.in_utc else dates) if on_wall else utc
         return cls(counted, np.argsort(counted, kind="stable"), on_wall)
 
 
@@ -539,7 +569,7 @@ def _require_agreement(dates: Dates, values: Floats, extras: Floats, lines: Date
     other = int(present[differs][0])
     column = "" if values[other] != values[first[0]] else " (in a regressor, cap or floor)"
     within_day = int(dates[other]) % DAY
-    clocks = " If the clocks went back then, write dates with their UTC offset." if within_day else ""
+    clocks = " If the clocks went back then, give --timezone=Europe/Berlin, or wherever it is." if within_day else ""
     raise RecordError(
         "DUPLICATE_DATE",
         f"{format_date(int(dates[other]))} stands here again, with {values[other]:.12g} instead of "

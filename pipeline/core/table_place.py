@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import islice
 
+from pipeline.core.columns import DATE_NAMES, VALUE_NAMES
 from pipeline.core.csv_header import parsed_rows
 from pipeline.core.date_style import looks_like_dates
 from pipeline.core.text_chunks import Chunk
@@ -57,8 +58,8 @@ def _after_lines(data: bytes, lines: int) -> int:
 Lines = list[tuple[int, list[str]]]  # each with its number
 
 
-def refuse_lines_above_header(chunk: Chunk, delimiter: str | None) -> None:
-    """Raise if the first line of a file is not its header, but a later one seems to be.
+def lines_below_header(chunk: Chunk, delimiter: str | None) -> int:
+    """Return how many lines below the header are no rows yet, and raise if the first line is not the header.
 
     Args:
         chunk: the beginning of the file, its first line that is not blank included.
@@ -83,8 +84,8 @@ def refuse_lines_above_header(chunk: Chunk, delimiter: str | None) -> None:
     if whole:
         lines = max(whole, key=lambda lines: len(lines[0][1]))
         _refuse_sparse_header(lines)
-        _refuse_several_headers(lines)
-    elif tables:
+        return _lines_below_header(lines)
+    if tables:
         _, first, lines = max(tables, key=lambda table: table[0])
         if first:
             cells, usual = len(lines[0][1]), len(lines[first][1])
@@ -94,6 +95,7 @@ def refuse_lines_above_header(chunk: Chunk, delimiter: str | None) -> None:
                 lines[0][0],
                 lines[first][0],
             )
+    return 0
 
 
 def _header_at(lines: Lines, usual: int) -> int:
@@ -121,14 +123,23 @@ def _refuse_sparse_header(lines: Lines) -> None:
         )
 
 
-def _refuse_several_headers(lines: Lines) -> None:
-    """Raise if neither the first line nor the next one has a number or a date, but those below have."""
+def _lines_below_header(lines: Lines) -> int:
+    """Return how many lines below the header, such as one of units, have neither a number nor a date.
+
+    Raises:
+        RecordError: NO_HEADER if it is not the first of such lines that names the columns.
+    """
     rows = [row for _, row in lines]
     first = next((i for i, row in enumerate(rows) if _has_data(row)), 0)
     if not 2 <= first <= MAX_HEADER_LINES or not all(map(_has_data, rows[first:])):
-        return
-    line, names = lines[first - 1]
-    if all(cell.strip() for cell in names) and len(set(names)) == len(names):
+        return 0
+    full = [i for i in range(first) if all(cell.strip() for cell in rows[i]) and len(set(rows[i])) == len(rows[i])]
+    named = [i for i in full if any(cell.strip().lower() in (*DATE_NAMES, *VALUE_NAMES) for cell in rows[i])]
+    best = next(iter(named or full), None)
+    if best == 0:
+        return lines[first][0] - lines[0][0] - 1
+    line = lines[first - 1 if best is None else best][0]
+    if best is not None:
         above, header = line - 1, True
         hint = f"Give --skip_rows={above}, which takes the names from line {line}, or delete the others."
     else:
@@ -137,7 +148,7 @@ def _refuse_several_headers(lines: Lines) -> None:
         hint += "delete all of them but one."
     raise RecordError(
         "NO_HEADER",
-        f"Lines {lines[0][0]} to {line} all look like headers.",
+        f"Lines {lines[0][0]} to {lines[first - 1][0]} all look like headers.",
         hint,
         line=line,
         assume={"skip_rows": above, "header": header},

@@ -191,6 +191,7 @@ def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
                 "The file is UTF-16, not UTF-8.",
                 "Give --encoding=utf-16, or save it as UTF-8.",
                 line=1,
+                assume={"encoding": "utf-16"},
             )
         yield first
         yield from pieces
@@ -274,6 +275,12 @@ def too_long_line(line: int) -> RecordError:
     )
 
 
+def _every_other(data: bytes, first: int) -> bool:
+    """Return whether most of every other byte are NUL, as those of Latin letters in UTF-16."""
+    half = data[:1000][first::2]
+    return half.count(0) > 0.8 * len(half) > 0
+
+
 def _checked(chunk: Chunk) -> Chunk:
     """Return the chunk.
 
@@ -282,11 +289,13 @@ def _checked(chunk: Chunk) -> Chunk:
     """
     at = chunk.data.find(b"\0")
     if at >= 0:
+        half = next((f"utf-16-{end}" for end, first in (("le", 1), ("be", 0)) if _every_other(chunk.data, first)), "")
         raise RecordError(
             "NOT_TEXT",
             "There is a NUL byte, which no text has.",
-            "Save the file as text; if it is UTF-16, give --encoding=utf-16.",
+            f"Give --encoding={half}." if half else "Save the file as text.",
             line=chunk.line + chunk.data.count(b"\n", 0, at),
+            assume={"encoding": half} if half else None,
         )
     if not chunk.data.isascii():
         try:

@@ -3,7 +3,7 @@
 With the predictor f(theta) = trend (1 + X_m b) + X_a b, each round solves the additive problem for its linearisation
 at the current parameters, y - f + J theta ~ J theta', and goes that way as far as the objective falls. The columns
 of J are hinges times a weight, and smooth columns, so that the same Gram and the same lasso serve. Where that way can
-be gone for a short bit only, the next rounds are damped as Levenberg and Marquardt do it: they raise the Gram's diagonal.
+be gone for a short bit only, the next rounds are damped as by Levenberg and Marquardt, by a larger diagonal.
 
 Logistic growth is trend = cap / (1 + exp(-z)) with z = k (t - m) + sum_j delta_j (t - s_j)+: Prophet's offsets gamma
 make its piecewise k_i (t - m_i) continuous, and this is that continuous function. Its derivative by z is
