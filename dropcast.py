@@ -24,6 +24,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from pipeline import __version__
+from pipeline.core.arrow_lists import lists_of
 from pipeline.core.calendars import Dates
 from pipeline.core.engine import Engine, engine_named, quieten_prophet
 from pipeline.core.forecast_spec import ForecastSpec, option_errors
@@ -31,7 +32,6 @@ from pipeline.core.frames import Names, Series, forecast_table, series_of_table,
 from pipeline.core.limits import Limits
 from pipeline.core.requests import OPERATORS_FIELDS
 from pipeline.core.score import held_out, seasonal_naive_forecast
-from pipeline.core.series_batch import lists_of
 from pipeline.errors import RecordError
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from pipeline.core.arrow_lists import lists_of
 from pipeline.core.forecast_batch import Forecasts, forecast_batch
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.series_batch import lists_of
 from pipeline.errors import RecordError
 
 

@@ -33,11 +33,11 @@ from pipeline.core.forecast_csv import csv_header, csv_rows
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.internal_error import InternalErrors, contained
 from pipeline.core.io_faults import io
+from pipeline.core.layout import Layout
 from pipeline.core.naming import INTERNAL, receipts_place
 from pipeline.core.ndjson import from_ndjson, to_ndjson
 from pipeline.core.outcomes import SOFTWARE, block_summary, cut_of, failed_at, letters_of, receipt_of
 from pipeline.core.scratch import process_folder, scratch_folder
-from pipeline.core.series_batch import Layout
 from pipeline.core.tables import element_rows, forecast_rows, history_rows
 from pipeline.core.uris import folder_prefix, generation_number, split_uri, uri_of
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request

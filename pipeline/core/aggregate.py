@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.calendars import DAY, WEEKDAYS, Calendar, Dates, format_date, parse_frequency, slots_of, weekdays_of
+from pipeline.core.calendars import (
+    DAY,
+    HOUR,
+    WEEKDAYS,
+    Calendar,
+    Dates,
+    format_date,
+    parse_frequency,
+    slots_of,
+    weekdays_of,
+)
 
 Floats = npt.NDArray[np.float64]
+Periods = tuple[Dates, Dates]
 
-PERIODS = "h, D, W-MON (or another weekday), MS, QS or YS: periods are named by the date they begin on"
+PERIODS = (
+    "h (or 15min, 6h, ...), D, W-MON (or another weekday), MS, QS or YS: periods are named by the date they begin on"
+)
 
 
 def period_calendar(frequency: str) -> Calendar:
@@ -43,6 +57,20 @@ def period_starts(dates: Dates, calendar: Calendar) -> tuple[Dates, Dates]:
     return _midnight_of(first), _midnight_of(first + calendar.step)
 
 
+def period_starts_on_wall(utc: Dates, wall: Dates, calendar: Calendar, to_utc: Callable[[Dates], Dates]) -> Periods:
+    """Return in UTC where periods within a day begin and end that are counted on the wall clock.
+
+    Args:
+        utc: dates, shape (n,).
+        wall: the same on the wall clock, shape (n,).
+        calendar: of period_calendar, with a step of less than a day.
+        to_utc: turns dates of the wall clock into UTC.
+    """
+    # an hour that comes twice is two periods
+    starts = utc - wall % calendar.step if calendar.step <= HOUR else to_utc(wall - wall % calendar.step)
+    return starts, starts + calendar.step
+
+
 def _midnight_of(months: Dates) -> Dates:
     return months.astype("datetime64[M]").astype("datetime64[us]").astype(np.int64)
 
@@ -53,7 +81,8 @@ class Aggregated:
 
     Attributes:
         dates: where periods begin, shape (n,).
-        values: sum of the values, NaN if one is missing, or mean of those that are there; shape (n,).
+        values: sum of the values, NaN if one is missing, or mean of those that are there; NaN for a period that is not
+            whole; shape (n,).
         extras: means of the extra columns, shape (n, k).
         notes: which periods were left out, since they are not whole, or have no sum.
     """
@@ -64,7 +93,9 @@ class Aggregated:
     notes: tuple[str, ...]
 
 
-def aggregated(dates: Dates, values: Floats, extras: Floats, calendar: Calendar, how: str) -> Aggregated:
+def aggregated(
+    dates: Dates, values: Floats, extras: Floats, calendar: Calendar, how: str, periods_of: Periods | None = None
+) -> Aggregated:
     """Add up the rows of a series by period; every row counts, also those that agree.
 
     The first and the last period are left out if their rows are fewer than usual and begin later, or end earlier, than
@@ -76,8 +107,9 @@ def aggregated(dates: Dates, values: Floats, extras: Floats, calendar: Calendar,
         extras: shape (n, k).
         calendar: of period_calendar.
         how: sum or mean.
+        periods_of: where the period of each date begins and ends, if the clock on the wall says so.
     """
-    starts, ends = period_starts(dates, calendar)
+    starts, ends = periods_of or period_starts(dates, calendar)
     first = np.flatnonzero(np.concatenate([[True], np.diff(starts) > 0]))
     present = np.isfinite(values)
     counts = np.add.reduceat(present.astype(np.int64), first)
@@ -88,7 +120,7 @@ def aggregated(dates: Dates, values: Floats, extras: Floats, calendar: Calendar,
     else:  # what is not known is no zero
         periods = np.where(counts == rows, totals, np.nan)
     means = np.column_stack([np.add.reduceat(column, first) / rows for column in extras.T]) if extras.size else None
-    kept, notes = np.ones(len(first), dtype=np.bool_), []
+    notes = []
     unknown = int(((counts > 0) & (counts < rows)).sum()) if how == "sum" else 0
     if unknown:
         notes.append(f"{unknown:,} period{'s have' if unknown > 1 else ' has'} rows without a value, and so no sum")
@@ -99,16 +131,17 @@ def aggregated(dates: Dates, values: Floats, extras: Floats, calendar: Calendar,
         for name, at, gaps, row in (
             ("first", 0, early, np.flatnonzero(present)[0]), ("last", -1, late, np.flatnonzero(present)[-1])
         ):  # fmt: skip
-            fewer = counts[filled][at] < np.median(np.delete(counts[filled], at))
-            if fewer and gaps[at] > np.delete(gaps, at).max():
-                kept[filled[at]] = False
+            others = slice(1, -1) if len(filled) > 2 else slice(1, None) if at == 0 else slice(0, 1)
+            fewer = counts[filled][at] < np.median(counts[filled][others])
+            if fewer and gaps[at] > gaps[others].max():
+                periods[filled[at]] = np.nan
                 verb = "begins" if name == "first" else "ends"
                 notes.append(
                     f"the {name} period, {format_date(int(starts[first[filled[at]]]))}, was left out: it {verb} with "
                     f"{format_date(int(dates[row]))}"
                 )
     wide = np.empty((len(first), extras.shape[1])) if means is None else means
-    return Aggregated(starts[first][kept], periods[kept], wide[kept], tuple(notes))
+    return Aggregated(starts[first], periods, wide, tuple(notes))
 
 
 def zero_filled(

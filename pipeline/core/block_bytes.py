@@ -12,8 +12,8 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
+from pipeline.core.arrow_lists import TIMESTAMPS, first_of_same_dates, flat_list
 from pipeline.core.request_key import canonical_json
-from pipeline.core.series_batch import TIMESTAMPS, first_of_same_dates, flat_list
 from pipeline.elements import ForecastBlock, Request, SeriesBlock
 
 B = TypeVar("B", SeriesBlock, ForecastBlock)

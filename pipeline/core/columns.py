@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from pipeline.core.date_style import SHARE_OF_DATES, looks_like_dates
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.recognise_dates import SHARE_OF_DATES, looks_like_dates
 from pipeline.errors import RecordError, shorten
 
 DATE_NAMES = (
@@ -84,7 +84,8 @@ ROW_NUMBER_NAMES = ("id", "row_id", "record_id")  # ids by their names, and ofte
 # Cells of a numeric column that hold no value, in any case; never of an id: NA is Namibia.
 MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>", "\\n", ".", "..", "?", ":"})
 DASHES = ("-", "–", "—", "−")  # zero in many an account, nothing elsewhere
-SHARE_OF_NUMBERS = 0.8  # of a column's cells; the others may say that there is none
+SHARE_OF_NUMBERS = 0.5  # of a column's cells; the others may say that there is none: "closed" at weekends
+SHARE_OF_NAMED_NUMBERS = 0.2  # of the cells of a column that is called a value
 PART_NAMES = ("month", "mon", "monat", "quarter", "qtr", "quartal", "week", "kw", "woche", "day", "half")
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _MONTHS = (
@@ -182,7 +183,9 @@ def choose_columns(
     undecided: tuple[str, ...] = ()
     numbering = False
     if spec.id_columns is None:
-        undecided, constants = found.undecided_texts(), found.constant_texts()
+        undecided, constants = found.undecided_texts(date), found.constant_texts()
+        if spec.aggregate is not None:  # what repeats may tell apart series that must not be added up
+            undecided = (*undecided, *found.codes())
         numbering = found.numbers_rows(ids)
         if not ids and not undecided:  # text that is the same everywhere names the file's one series
             ids = tuple(found.named(name, "id_columns") for name, text in constants if text)
@@ -297,7 +300,7 @@ class _Chooser:
     def value(self) -> tuple[str]:
         by_name = self._with_names(VALUE_NAMES)
         candidates = (
-            [name for name in by_name if self._numbers(name)]
+            [name for name in by_name if self._share_of_numbers(name) >= SHARE_OF_NAMED_NUMBERS]
             or [name for name in self.left if self._is_value(name)]
             or by_name
         )
@@ -330,9 +333,30 @@ class _Chooser:
         cells = [cell.strip() for cell in self._sample[name] if cell.strip()]
         return bool(cells) and all(_COMPACT_DATE.fullmatch(cell) for cell in cells)
 
-    def undecided_texts(self) -> tuple[str, ...]:
+    def _clock(self, name: str) -> bool:
+        cells = [cell.strip() for cell in self._sample[name] if cell.strip()]
+        return bool(cells) and all(re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", cell) for cell in cells)
+
+    def codes(self) -> tuple[str, ...]:
+        """Return the columns of numbers or dates that may be codes of series: their texts come again and again."""
+        return tuple(
+            name for name in self.left
+            if not self._text(name) and 1 < 3 * len(set(self._sample[name])) <= len(self._sample[name])
+            and len(set(self._sample[name])) > 1
+        )  # fmt: skip
+
+    def undecided_texts(self, date: str) -> tuple[str, ...]:
         texts = tuple(name for name in self.left if self._text(name))
         for name in texts:
+            if len(set(self._sample[date])) < len(self._sample[date]) and self._clock(name):
+                raise RecordError(
+                    "AMBIGUOUS_DATE_COLUMN",
+                    f"{name!r} has times of day: of the dates, or of series, one for each.",
+                    f"Give --date_column={shlex.quote(f'{date},{name}')}, which joins them, or "
+                    f"{option('id_columns', name)}.",
+                    line=self._line,
+                    assume={"date_column": f"{date},{name}"},
+                )
             if name.lower() in TIME_NAMES:
                 cell = next(cell for cell in self._sample[name] if cell.strip())
                 raise RecordError(
@@ -391,7 +415,8 @@ class _Chooser:
 
     def _times(self, name: str) -> bool:
         cells = [cell.strip() for cell in self._sample[name] if cell.strip()]
-        return bool(cells) and all(_TIME_OF_DAY.fullmatch(cell) for cell in cells)
+        dates = all(_SHORT_DATE.fullmatch(cell) for cell in cells)
+        return bool(cells) and all(_TIME_OF_DAY.fullmatch(cell) for cell in cells) and not dates
 
     def _take(self, name: str) -> str:
         del self.left[name]
@@ -406,12 +431,17 @@ class _Chooser:
             cell.strip() for cell in self._sample[name] if not is_missing(cell) and cell.strip() not in self._missing
         ]
 
-    def _numbers(self, name: str) -> bool:
-        """Return whether a column is one of numbers, however they are written; a few cells may be something else."""
+    def _share_of_numbers(self, name: str) -> float:
+        """Return the share of a column's cells that are numbers, however they are written; 1 if it has none."""
         cells = self._known(name)
-        return sum(bool(_NUMBER.fullmatch(cell)) for cell in cells) >= SHARE_OF_NUMBERS * len(cells) and not (
-            looks_like_dates(cells)
-        )
+        if not cells or looks_like_dates(cells):
+            return float(not cells)
+        share = sum(bool(_NUMBER.fullmatch(cell)) for cell in cells) / len(cells)
+        return 1.0 if share < 1 and _have_a_unit(cells) else share
+
+    def _numbers(self, name: str) -> bool:
+        """Return whether a column is one of numbers; a few cells may be something else."""
+        return self._share_of_numbers(name) >= SHARE_OF_NUMBERS
 
     def _dates_as_numbers(self, name: str) -> bool:
         cells = [cell.strip() for cell in self._sample[name] if cell.strip()]
@@ -430,6 +460,13 @@ class _Chooser:
         if not cells or self._numbers(name) or looks_like_dates(cells):
             return False
         return len({cell.strip() for cell in self._sample[name]}) > 1
+
+
+def _have_a_unit(cells: list[str]) -> bool:
+    """Return whether cells are numbers with the same unit behind them, or the same sign before them."""
+    found = [_WITH_UNIT.fullmatch(cell) for cell in cells]
+    parts = {(match[1], match[3]) for match in found if match}
+    return all(found) and len(parts) == 1 and len({match[2] for match in found if match}) > 1
 
 
 def id_of_each_row(ids: Sequence[str], name: str, line: int | None) -> RecordError:
@@ -460,12 +497,16 @@ def _counts_up(cells: list[str]) -> bool:
 
 
 _TIME_OF_DAY = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2})?( ?[ap]m)?|\d{1,2}", re.IGNORECASE)
+_SHORT_DATE = re.compile(r"(0[1-9]|[12]\d|3[01])\.(0[1-9]|1[0-2])\.\d\d")
 _CURRENCY = r"(?:[€$£¥₹]|EUR|USD|CHF|GBP|Rs\.?|kr\.?)"
 # Whatever a person would call a number: with currency, per cent, marks between thousands, a minus behind it, brackets.
+_DIGITS = r"(?:\d{1,3}(?:[.,'’_ \u00a0\u2009\u202f]\d{2,3})+(?:[.,]\d*)?|\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?"
 _NUMBER = re.compile(
-    rf"\(?[+\-−]?\s?(?:{_CURRENCY}\s?[+\-−]?)?(?:\d[\d.,'’_ \u00a0\u2009\u202f]*|[.,]\d+)(?:e[+-]?\d+)?\s?"
-    rf"(?:%|{_CURRENCY})?-?\)?|[+-]?inf(?:inity)?",
-    re.IGNORECASE,
+    rf"\(?[+\-−]?\s?(?:{_CURRENCY}\s?[+\-−]?)?{_DIGITS}\s?(?:%|{_CURRENCY})?-?\)?|[+-]?inf(?:inity)?", re.IGNORECASE
+)
+# 12 kWh, A$12, ~12; letters alone before a number are a code's: SKU12
+_WITH_UNIT = re.compile(
+    rf"([^\w\s(]?|[A-Z]{{0,2}}[€$£¥₹₺]\s?)([+\-−]?{_DIGITS})(\s?[^\d\s][^\d]{{0,7}}|)", re.IGNORECASE
 )
 _COMPACT_DATE = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 _PART_OF_YEAR = re.compile(r"(q|h|kw ?|w|m)[0-5]?\d")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from pipeline.core.arrow_lists import flat_list, lists_of
 from pipeline.core.engine import engine_named
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
@@ -23,7 +24,6 @@ from pipeline.core.prophet_objective import (
     without_constant_regressors,
 )
 from pipeline.core.score import held_out, mase, seasonal_naive_forecast
-from pipeline.core.series_batch import flat_list, lists_of
 from pipeline.core.stan_engine import fitted_prophet
 from pipeline.errors import RecordError
 

@@ -8,8 +8,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from pipeline.core.date_style import looks_like_dates
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.recognise_dates import looks_like_dates
 from pipeline.core.text_chunks import LONGEST_ROW, Chunk, end_of_first_row
 from pipeline.errors import RecordError
 

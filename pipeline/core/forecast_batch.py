@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.core.arrow_lists import NUMBERS, TIMESTAMPS, flat_list, list_column, timestamps
 from pipeline.core.engine import Engine
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.internal_error import InternalErrors
 from pipeline.core.limits import Limits
 from pipeline.core.narrowing import narrowed
 from pipeline.core.score import held_out, mase
-from pipeline.core.series_batch import NUMBERS, TIMESTAMPS, flat_list, list_column, timestamps
 from pipeline.errors import RecordError
 
 Floats = npt.NDArray[np.float64]

@@ -15,10 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as pa_csv
 
+from pipeline.core.arrow_lists import flat_list
 from pipeline.core.csv_dialect import CsvDialect, header_of_forecast
-from pipeline.core.date_style import OffsetsSeen, recognise_dates
+from pipeline.core.date_style import OffsetsSeen
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.series_batch import Layout, flat_list, series_id
+from pipeline.core.layout import Layout
+from pipeline.core.recognise_dates import recognise_dates
+from pipeline.core.series_batch import series_id
 from pipeline.core.sources import open_source
 from pipeline.errors import RecordError
 
@@ -142,7 +145,7 @@ def read_forecast_csv(
     if not {*id_columns, "date", "prediction"} <= set(table.column_names):
         raise refusal
     text = table.column("date").combine_chunks()
-    style = recognise_dates(text[:100].to_pylist(), "date", 2, spec.date_format)
+    style = recognise_dates(text[:100].to_pylist(), "year", 2, spec.date_format)  # 2024 is one
     dates, _, minutes = style.read(text)
     if style.in_utc:
         seen = OffsetsSeen()

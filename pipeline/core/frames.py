@@ -11,14 +11,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.core.arrow_lists import flat_list
 from pipeline.core.calendars import DAY
-from pipeline.core.date_style import DateStyle, recognise_dates
+from pipeline.core.date_style import DateStyle
 from pipeline.core.forecast_csv import level_text
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.layout import Layout
 from pipeline.core.limits import Limits
 from pipeline.core.read_csv import Rows
+from pipeline.core.recognise_dates import recognise_dates
 from pipeline.core.row_store import NEVER, BlockSizes, RowStore
-from pipeline.core.series_batch import Layout, flat_list, series_batch
+from pipeline.core.series_batch import series_batch
 from pipeline.core.timezones import without_marks, zone_named, zone_names
 from pipeline.errors import RecordError
 

@@ -17,11 +17,11 @@ Floats = npt.NDArray[np.float64]
 
 MAX_EVIDENCE_ROWS = 4_000_000  # of a larger file the owner has to say what its ids are
 MAX_EVIDENCE_IDS = 250_000  # distinct rows of text
-MAX_ID_COLUMNS = 3  # that are found together by content
+MAX_ID_COLUMNS = 4  # that are found together by content
 MIN_SERIES_ROWS = 3  # what has fewer is no series worth forecasting
 MIN_COVERAGE = 0.5  # of the file's dates within a series' span: transactions have fewer
 MIN_RUNS_PER_TEXT = 2  # a remark comes back after another one
-MAX_REPEATED_SHARE = 0.01  # of rows that repeat a date although the column tells series apart
+MAX_REPEATED_SHARE = 0.05  # of rows that repeat a date although the column tells series apart
 REGULAR_SHARE = 0.9  # of a text's steps that are equal: it may be a series of its own
 
 
@@ -151,6 +151,14 @@ class _Grouped:
                 kept.append(names)
         return kept
 
+    def is_comment(self, names: tuple[str, ...], name: str) -> bool:
+        """Return whether no series can be told apart by the text of a column, whatever its order; see is_remark."""
+        texts = {text.lower() for text in self._texts_of(name)}
+        if any(map(is_missing, texts)) or texts <= CALENDAR_WORDS:
+            return True
+        groups, units = self._group(names), self._group((*names, name))
+        return bool((names and units.max() == groups.max()) or (units.max() + 1) * MIN_SERIES_ROWS > len(units))
+
     def is_remark(self, names: tuple[str, ...], name: str) -> bool:
         """Return whether the text of a column is a remark in rows whose series `names` tell apart.
 
@@ -158,14 +166,9 @@ class _Grouped:
         rows enough for a series, or if texts come back after others: unless each does so at steps of its own, as a
         series would.
         """
-        texts = {text.lower() for text in self._texts_of(name)}
-        if any(map(is_missing, texts)) or texts <= CALENDAR_WORDS:
+        if self.is_comment(names, name):
             return True
         groups, units = self._group(names), self._group((*names, name))
-        if names and units.max() == groups.max():
-            return True
-        if (units.max() + 1) * MIN_SERIES_ROWS > len(units):
-            return True
         order = self._by_date(groups)
         runs = 1 + np.count_nonzero(np.diff(units[order]))
         return bool(runs >= MIN_RUNS_PER_TEXT * (units.max() + 1)) and not self._each_regular(groups, units)
@@ -213,8 +216,10 @@ def ids_by_content(rows: TextRows, line: int, adding_up: bool = False) -> IdColu
         raise id_of_each_row(rows.named, numbering[0], line)
     notes = [f"{name!r} counts the rows and was not used" for name in numbering]
     found: tuple[str, ...] = ()
-    if adding_up and grouped.repeats(named):
-        unknown = tuple(name for name in rows.others if not grouped.is_constant(name))
+    if adding_up:
+        unknown = tuple(
+            name for name in rows.others if not grouped.is_constant(name) and not grouped.is_comment(named, name)
+        )
         if unknown:
             listed = ", ".join(map(repr, unknown))
             raise _question(

@@ -28,6 +28,7 @@ from pipeline.core.calendars import (
     month_calendar,
     month_days,
     parse_frequency,
+    slots_of,
     weekday_calendar,
     weekdays_of,
 )
@@ -38,6 +39,7 @@ MOST_SLOTS_ABSENT, SHORTEST_NIGHT = 4, 6 * HOUR  # in a row, within dates of les
 
 # A stated frequency is believed if at least this share of the dates lies on it.
 LEAST_SHARE_ON_STATED = 0.5
+LEAST_SLOTS_PER_DATE = 0.6  # of a stated frequency: if there are fewer, the dates are closer together
 # A calendar is believed if at least this share of its slots between first and last date is filled.
 LEAST_DENSITY = 0.2
 # A weekday is an exception, not part of the calendar, if so few dates would fall on it with less than this probability,
@@ -421,6 +423,12 @@ def calendar_of(frequency: str | None, days_written: bool) -> Callable[[Dates], 
             off = dates[~on]
             raise FrequencyUnclearError(
                 f"{share} of the history lies on {calendar.name}, not {format_date(int(off[-1]))}",
+                _names_instead(dates, days_written),
+            )
+        slots = len(np.unique(slots_of(calendar, dates)))
+        if slots < LEAST_SLOTS_PER_DATE * len(dates):
+            raise FrequencyUnclearError(
+                f"{len(dates):,} dates lie in {slots:,} steps of {calendar.name}: they are closer together",
                 _names_instead(dates, days_written),
             )
         return calendar

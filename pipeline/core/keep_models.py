@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.layout import Layout
 from pipeline.core.model.fit import FittedSeries
 from pipeline.core.model.saved_models import (
     bad_model,
@@ -19,7 +20,6 @@ from pipeline.core.model.saved_models import (
     write_whole,
 )
 from pipeline.core.native_engine import SeriesArrays, fit_block, forecast_fitted
-from pipeline.core.series_batch import Layout
 from pipeline.elements import SeriesBlock
 from pipeline.errors import RecordError
 

@@ -21,11 +21,12 @@ from pipeline.core.id_evidence import (
     ids_too_many_to_tell,
 )
 from pipeline.core.internal_error import InternalErrors
+from pipeline.core.layout import Layout
 from pipeline.core.limits import Limits
 from pipeline.core.plain_text import printable
 from pipeline.core.read_csv import CsvReader, Rows, UndecidedIdsError
 from pipeline.core.row_store import BlockSizes, RowStore, read_work_file
-from pipeline.core.series_batch import Layout, reference_batch, series_batch, too_many_rows
+from pipeline.core.series_batch import reference_batch, series_batch, too_many_rows
 from pipeline.core.sources import ByteSource, restart
 from pipeline.core.spec_limits import refuse_large_forecast
 from pipeline.errors import RecordError, joined
@@ -121,11 +122,21 @@ def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, s
             read_as = _assuming(read_as, error, questions)
         else:
             if questions:
-                first = min(loaded.faults.values(), key=lambda fault: fault.line or 0, default=None)
-                raise joined([*questions, first] if first is not None else questions)
+                raise joined(_with_first_fault(questions, loaded))
             loaded.spec, loaded.layout = spec, replace(loaded.layout, notes=(*loaded.layout.notes, *notes))
             return loaded
         restart(file)
+
+
+def _with_first_fault(questions: list[RecordError], loaded: LoadedCsv) -> list[RecordError]:
+    """Return questions and the first fault of a cell, which needs an option, too; the longer of two footers."""
+    first = min(loaded.faults.values(), key=lambda fault: fault.line or 0, default=None)
+    if first is None:
+        return questions
+    others = [
+        known for known in questions if not ("skip_footer" in (known.assume or {}) and "--skip_footer" in first.hint)
+    ]
+    return [*others, first]
 
 
 def _assuming(spec: ForecastSpec, error: RecordError, questions: list[RecordError]) -> ForecastSpec:
@@ -136,6 +147,8 @@ def _assuming(spec: ForecastSpec, error: RecordError, questions: list[RecordErro
     """
     if error.assume is None or any(str(error) == str(known) for known in questions):
         raise joined(questions) if questions else error
+    # a later answer takes in an earlier one: of two footers the longer
+    questions[:] = [known for known in questions if not (known.assume or {}).keys() & error.assume.keys()]
     questions.append(error)
     return spec.model_copy(update=error.assume)
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.core.arrow_lists import flat_list
 from pipeline.core.engine import bad_capacity, changepoints_outside
 from pipeline.core.fit_cost import (
     CHUNK_NUMBERS,
@@ -29,7 +30,6 @@ from pipeline.core.model.solver import STAN, STUCK
 from pipeline.core.model.structure import given_changepoints
 from pipeline.core.plain_text import printable
 from pipeline.core.second_opinion import with_second_opinions
-from pipeline.core.series_batch import flat_list
 from pipeline.errors import RecordError
 
 Floats = npt.NDArray[np.float64]

@@ -15,8 +15,8 @@ import numpy as np
 from pipeline import __version__
 from pipeline.core.engine import fallback_notes
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.layout import Layout
 from pipeline.core.request_key import canonical_json
-from pipeline.core.series_batch import Layout
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request
 from pipeline.errors import RecordError
 

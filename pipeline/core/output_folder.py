@@ -27,10 +27,10 @@ from filelock import FileLock, Timeout
 from pipeline.core.forecast_csv import csv_header, csv_rows, forecast_header
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.io_faults import io, place
+from pipeline.core.layout import Layout
 from pipeline.core.naming import INTERNAL, real_path, receipts_place
 from pipeline.core.ndjson import from_ndjson, to_ndjson
 from pipeline.core.outcomes import block_summary, cut_of, letters_of, receipt_of
-from pipeline.core.series_batch import Layout
 from pipeline.core.sources import HashingReader, open_source
 from pipeline.core.tables import element_rows, forecast_rows, history_rows
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request

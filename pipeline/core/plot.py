@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
+from pipeline.core.arrow_lists import lists_of
 from pipeline.core.forecast_csv import level_text, read_forecast_csv
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import load_csv
-from pipeline.core.series_batch import lists_of, series_id
+from pipeline.core.series_batch import series_id
 from pipeline.core.sources import open_source
 
 MOST = 6

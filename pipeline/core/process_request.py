@@ -19,12 +19,13 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.internal_error import OWN_FAULTS, InternalErrors, contained, crashed, own_fault
 from pipeline.core.io_faults import MarkedSource
 from pipeline.core.isolation import in_child, proven
+from pipeline.core.layout import Layout
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import LoadedCsv, load_csv, resolve_reference
 from pipeline.core.narrowing import narrowed, narrowed_in_children
 from pipeline.core.outcomes import failed_at
 from pipeline.core.output import Output
-from pipeline.core.series_batch import Layout, faulty_series
+from pipeline.core.series_batch import faulty_series
 from pipeline.core.spec_limits import refuse_costly
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request, SeriesBlock
 from pipeline.errors import RecordError, SupersededError

@@ -20,11 +20,12 @@ from pipeline.core.calendars import DAY, MINUTE
 from pipeline.core.columns import DASHES, WIDE_COLUMN, Columns, choose_columns
 from pipeline.core.csv_dialect import PLAIN, CsvDialect
 from pipeline.core.csv_header import ANNOUNCED, column_names, first_record, parsed_rows, sample_rows, sniff_delimiter
-from pipeline.core.date_style import DateStyle, OffsetsSeen, recognise_dates
+from pipeline.core.date_style import DateStyle, OffsetsSeen
 from pipeline.core.forecast_spec import MAX_SKIPPED_LINES, ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.number_dialect import DialectEvidence
 from pipeline.core.number_text import absent_texts, missing_cells, number_hint, read_numbers
+from pipeline.core.recognise_dates import recognise_dates
 from pipeline.core.sources import ByteSource
 from pipeline.core.table_place import lines_below_header, without_lines
 from pipeline.core.text_chunks import LONGEST_ROW, Chunk, text_chunks, too_long_line
@@ -187,7 +188,8 @@ class CsvReader:
         reader.dialect = DialectEvidence() if spec.decimal is None and spec.thousands is None else None
         reader._chunks = itertools.chain((body,), chunks)
         reader.lines_below_header = below
-        encoding = "utf-8-sig" if first.marked and spec.encoding == "utf-8" else spec.encoding
+        with_mark = {"utf-8": "utf-8-sig", "utf-16-le": "utf-16"}
+        encoding = with_mark.get(spec.encoding, spec.encoding) if first.marked else spec.encoding
         reader.csv_dialect = CsvDialect(delimiter, spec.decimal or ".", encoding)
         return reader
 
@@ -309,7 +311,7 @@ class CsvReader:
             line = int(starts[row.number - 1]) if known else chunk.line
             # nothing but such rows until the end: what is below a table
             below = known and last and len(starts) - (row.number - 1) == len(skipped) - skipped.index(row)
-            footer = chunk.line + chunk.line_feeds - line
+            footer = chunk.line + chunk.line_feeds - line + self.spec.skip_footer
             raise ragged_row(
                 row.actual_columns, row.expected_columns, row.text, line,
                 footer if below and footer <= MAX_SKIPPED_LINES else 0)  # fmt: skip
@@ -375,7 +377,7 @@ class CsvReader:
         """Have the faults of rows without a date that are all at the end say how to leave them out."""
         for code, fault in self.faults.items():
             if fault.code == "BAD_DATE" and fault.line is not None and fault.line > self.last_dated_line > 0:
-                footer = self.end_line - self.last_dated_line - 1
+                footer = self.end_line - self.last_dated_line - 1 + self.spec.skip_footer
                 if footer > MAX_FOOTER_LINES or re.search(r"^\d[\d/.-]*\d$", fault.found or ""):
                     continue  # a date of another form
                 hint = f"Give --skip_footer={footer} if the table ends above it, or fix the cell."

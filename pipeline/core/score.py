@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.core.arrow_lists import first_of_same_dates, flat_list, list_column, timestamps
 from pipeline.core.calendars import DAY, HOUR, Dates, parse_frequency, slots_of
-from pipeline.core.series_batch import first_of_same_dates, flat_list, list_column, timestamps
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

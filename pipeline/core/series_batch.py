@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,13 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.core.aggregate import aggregated, period_calendar, zero_filled
-from pipeline.core.calendars import DAY, EXAMPLES, MINUTE, Dates, format_date, parse_frequency
-from pipeline.core.csv_dialect import PLAIN, CsvDialect
+from pipeline.core.aggregate import aggregated, period_calendar, period_starts_on_wall, zero_filled
+from pipeline.core.arrow_lists import NUMBERS, TIMESTAMPS, list_column, number_lists, timestamp_lists, timestamps
+from pipeline.core.calendars import DAY, EXAMPLES, MINUTE, Dates, format_date, parse_frequency, slots_of
 from pipeline.core.date_style import WITHOUT_DAYS, DateStyle
+from pipeline.core.duplicates import one_row_per_date
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.infer_frequency import FrequencyUnclearError, calendar_of
+from pipeline.core.infer_frequency import FrequencyUnclearError, calendar_of, infer_calendar
 from pipeline.core.internal_error import InternalErrors
+from pipeline.core.layout import Layout
 from pipeline.core.limits import Limits
 from pipeline.core.narrowing import narrowed
 from pipeline.core.read_csv import Floats, Rows
@@ -28,8 +28,6 @@ from pipeline.errors import RecordError
 FIRST_DATE, LAST_DATE = np.array(["0001-01-01", "9999-12-31"], "datetime64[us]").astype(np.int64).tolist()
 # Of a series filled with zeros: a block is cut by the rows that are read, and must not grow without bounds.
 MAX_FILLED_ROWS, MAX_FILLED_PER_ROW = 20_000, 20
-TIMESTAMPS = pa.list_(pa.timestamp("us"))
-NUMBERS = pa.list_(pa.float64())
 
 
 def series_schema(extras: Sequence[str]) -> pa.Schema:
@@ -45,50 +43,6 @@ def series_schema(extras: Sequence[str]) -> pa.Schema:
         ("ds", TIMESTAMPS), ("y", NUMBERS), ("future", TIMESTAMPS),
         *((f"extra_{name}", NUMBERS) for name in extras), ("note", pa.string()), ("fault", pa.string()),
     ])  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a request's forecast is to look; the same for all its blocks.
-
-    Attributes:
-        id_columns: names of the id columns in the output.
-        value_name: name of the value column, which names the series of a file that has but one.
-        date_style: a DateStyle as text.
-        extras: names of the extra columns.
-        notes: what the owner should know about how the file was read.
-        mixed_offsets: whether dates with several UTC offsets were turned into UTC.
-        dialect: how the CSV is written, and its forecast will be.
-        extras_ahead: whether extra columns must have numbers on the dates to forecast; else their last one goes on,
-            for what asks about dates of the history only.
-    """
-
-    id_columns: tuple[str, ...]
-    value_name: str
-    date_style: str
-    extras: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    mixed_offsets: bool = False
-    dialect: CsvDialect = PLAIN
-    extras_ahead: bool = True
-
-    def to_json(self) -> str:
-        """Return the layout as JSON."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Layout:
-        """Return what `to_json` wrote."""
-        fields = json.loads(text)
-        for name in ("id_columns", "extras", "notes"):
-            fields[name] = tuple(fields[name])
-        fields["dialect"] = CsvDialect(**fields["dialect"])
-        return cls(**fields)
-
-    @property
-    def style(self) -> DateStyle:
-        """How dates are written."""
-        return DateStyle.from_text(self.date_style)
 
 
 def series_id(ids: Sequence[str], value_name: str) -> str:
@@ -271,14 +225,19 @@ class _Builder:
         note = None
         if self._periods is None:
             before = len(dates)
-            dates, values, extras = _one_row_a_date(dates, values, extras, rows.lines, self._spec.duplicates)
+            dates, values, extras = one_row_per_date(dates, values, extras, rows.lines, self._spec.duplicates)
             if len(dates) < before and self._spec.duplicates == "error":
                 note = (
                     f"{before - len(dates):,} row{'s' if before - len(dates) > 1 else ''} that repeat a date, with the "
                 )
                 note += "same value or none, did not count"
         else:
-            whole = aggregated(dates, values, extras, self._periods, self._spec.aggregation)
+            periods_of = None
+            if clock is not None and not clock.on_wall and self._periods.step < DAY:
+                wall = without_marks(self._style.from_utc(dates), zone_named(self._style.timezone))
+                periods_of = period_starts_on_wall(dates, wall, self._periods, self._style.to_utc)
+            whole = aggregated(dates, values, extras, self._periods, self._spec.aggregation, periods_of)
+            self._refuse_finer_periods(dates, whole.dates)
             dates, values, extras, note = whole.dates, whole.values, whole.extras, "; ".join(whole.notes) or None
         present = np.isfinite(values)
         if not present.any():
@@ -312,6 +271,23 @@ class _Builder:
             dates, values = dates[order], values[order]
             wanted = np.vstack([wanted[: len(order)][order], wanted[len(order) :]])
         return dates, values, frequency, future, wanted, note
+
+    def _refuse_finer_periods(self, dates: Dates, periods: Dates) -> None:
+        """Raise if rows are to be added up by periods that are shorter than the steps between them."""
+        if len(np.unique(dates)) > len(periods) or self._periods is None or len(periods) < 3:
+            return
+        slots = slots_of(self._periods, periods[[0, -1]])
+        if 2 * len(periods) > slots[1] - slots[0]:
+            return
+        try:
+            own = infer_calendar(np.unique(dates), self._style.has_days)
+        except FrequencyUnclearError:
+            return
+        raise RecordError(
+            "FREQUENCY_UNCLEAR",
+            f"There is nothing to add up by {self._periods.name}: the dates are {own.name}.",
+            "Leave --aggregate out, or give one of longer periods.",
+        )
 
     def _future(self, dates: Dates, last: int) -> tuple[str, Dates]:
         known = self._last_inferred
@@ -472,109 +448,4 @@ def too_many_rows(limit: int) -> RecordError:
         "TOO_MANY_ROWS",
         f"The series has more than {limit:,} rows.",
         "Aggregate it, check --id_columns, or ask the operator to raise --max_rows.",
-    )
-
-
-def timestamps(dates: Dates) -> pa.Array:
-    """Return dates as Arrow timestamps."""
-    return pa.array(dates).view(pa.timestamp("us"))
-
-
-def list_column(offsets: np.ndarray, flat: pa.Array) -> pa.ListArray:
-    """Return a list column whose row i is flat[offsets[i]:offsets[i + 1]]."""
-    return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), flat)
-
-
-def timestamp_lists(parts: Sequence[Dates]) -> pa.ListArray:
-    """Return dates as a list column of timestamps."""
-    return list_column(_offsets(parts), timestamps(np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)))
-
-
-def number_lists(parts: Sequence[Floats]) -> pa.ListArray:
-    """Return numbers as a list column."""
-    return list_column(_offsets(parts), pa.array(np.concatenate(parts) if parts else np.empty(0)))
-
-
-def _offsets(parts: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum([len(part) for part in parts])])
-
-
-def flat_list(batch: pa.RecordBatch, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a list column's numbers, timestamps as int64 microseconds, and the offsets of its rows."""
-    column = batch.column(name)
-    flat = column.values
-    if pa.types.is_timestamp(flat.type):
-        flat = flat.view(pa.int64())
-    offsets = np.asarray(column.offsets).astype(np.int64)
-    return np.asarray(flat)[offsets[0] : offsets[-1]], offsets - offsets[0]
-
-
-def first_of_same_dates(ds: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Return for each row whether its dates differ from those of the row before it, shape (n,).
-
-    Args:
-        ds: dates of all rows, one after the other, shape (N,).
-        offsets: row i is ds[offsets[i]:offsets[i + 1]], shape (n + 1,).
-    """
-    lengths = np.diff(offsets)
-    first = np.ones(len(lengths), dtype=np.bool_)
-    first[1:] = lengths[1:] != lengths[:-1]
-    for start, end in pairwise([*np.flatnonzero(first).tolist(), len(lengths)]):
-        if end - start > 1:
-            dates = ds[offsets[start] : offsets[end]].reshape(end - start, -1)
-            first[start + 1 : end] = (dates[1:] != dates[:-1]).any(axis=1)
-    return first
-
-
-def lists_of(batch: pa.RecordBatch, name: str) -> list[np.ndarray]:
-    """Return a list column as one NumPy array a row; timestamps as int64 microseconds."""
-    numbers, offsets = flat_list(batch, name)
-    return [numbers[start:end] for start, end in pairwise(offsets)]
-
-
-def _one_row_a_date(
-    dates: Dates, values: Floats, extras: Floats, lines: Dates, rule: str
-) -> tuple[Dates, Floats, Floats]:
-    """Apply the rule for duplicates to rows sorted by date and line.
-
-    Rows of one date that agree count once; a row without a value gives way to one with a value.
-
-    Raises:
-        RecordError: DUPLICATE_DATE if they disagree and the rule is "error".
-    """
-    repeated = np.diff(dates) == 0
-    if not repeated.any():
-        return dates, values, extras
-    starts = np.concatenate([[0], np.flatnonzero(~repeated) + 1])
-    ends = np.concatenate([starts[1:], [len(dates)]])
-    merged, chosen = np.empty(len(starts)), np.empty((len(starts), extras.shape[1]))
-    for i, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-        present = start + np.flatnonzero(np.isfinite(values[start:end]))
-        if rule == "error":
-            _require_agreement(dates, values, extras, lines, present)
-        kept = start if not len(present) else present[-1] if rule == "last" else present[0]
-        merged[i] = values[kept]
-        if len(present) and rule in ("sum", "mean"):
-            merged[i] = values[present].sum() if rule == "sum" else values[present].mean()
-        chosen[i] = extras[kept]
-    return dates[starts], merged, chosen
-
-
-def _require_agreement(dates: Dates, values: Floats, extras: Floats, lines: Dates, present: Dates) -> None:
-    """Raise if rows of one date, at the positions `present`, have different numbers."""
-    first = present[:1]
-    differs = (values[present] != values[first]) | (extras[present] != extras[first]).any(axis=1)
-    if not differs.any():
-        return
-    other = int(present[differs][0])
-    column = "" if values[other] != values[first[0]] else " (in a regressor, cap or floor)"
-    within_day = int(dates[other]) % DAY
-    clocks = " If the clocks went back then, give --timezone=Europe/Berlin, or wherever it is." if within_day else ""
-    raise RecordError(
-        "DUPLICATE_DATE",
-        f"{format_date(int(dates[other]))} stands here again, with {values[other]:.12g} instead of "
-        f"{values[first[0]]:.12g} (line {lines[first[0]]}){column}.",
-        "Name the columns that tell the series apart with --id_columns, or settle it with --duplicates=sum, mean, "
-        f"first or last. Transactions are added up by --aggregate=D.{clocks}",
-        line=int(lines[other]),
     )

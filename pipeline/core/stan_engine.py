@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from cmdstanpy.utils import get_logger
 
+from pipeline.core.arrow_lists import lists_of
 from pipeline.core.calendars import Dates
 from pipeline.core.engine import bad_capacity, changepoints_outside
 from pipeline.core.fit_cost import fit_timeout
@@ -22,7 +23,6 @@ from pipeline.core.limits import Limits
 from pipeline.core.model.prophet_object import prophet_model
 from pipeline.core.model.structure import given_changepoints
 from pipeline.core.scratch import scratch_folder
-from pipeline.core.series_batch import lists_of
 from pipeline.errors import RecordError, shorten
 
 Floats = npt.NDArray[np.float64]

@@ -9,7 +9,7 @@ from itertools import islice
 
 from pipeline.core.columns import DATE_NAMES, VALUE_NAMES
 from pipeline.core.csv_header import parsed_rows
-from pipeline.core.date_style import looks_like_dates
+from pipeline.core.recognise_dates import looks_like_dates
 from pipeline.core.text_chunks import Chunk
 from pipeline.errors import RecordError, shorten
 

@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.core.arrow_lists import flat_list
 from pipeline.core.calendars import Dates
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.series_batch import Layout, flat_list
+from pipeline.core.layout import Layout
 from pipeline.elements import ForecastBlock, Request
 
 TABLES = ("forecasts", "receipts", "dead_letters", "history")

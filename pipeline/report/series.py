@@ -12,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.core.arrow_lists import lists_of
 from pipeline.core.engine import engine_named
 from pipeline.core.forecast_batch import forecast_block
 from pipeline.core.forecast_csv import forecast_header, level_text, read_forecast_csv
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.layout import Layout
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import load_csv
 from pipeline.core.requests import OPERATORS_FIELDS
-from pipeline.core.series_batch import Layout, lists_of
 from pipeline.core.sources import open_source
 from pipeline.elements import Receipt
 from pipeline.errors import RecordError

@@ -21,6 +21,7 @@ from pipeline.cloud.output_bucket import OutputBucket
 from pipeline.core import process_request, row_store
 from pipeline.core.forecast_batch import faulty_forecasts
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.layout import Layout
 from pipeline.core.limits import Limits
 from pipeline.core.process_request import (
     finish,
@@ -31,7 +32,7 @@ from pipeline.core.process_request import (
     write_dead_letters,
     write_receipt,
 )
-from pipeline.core.series_batch import Layout, faulty_series
+from pipeline.core.series_batch import faulty_series
 from pipeline.elements import ForecastBlock, Request
 from pipeline.errors import DoneError, RecordError
 from tests.cloud.conftest import Stage, daily

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline.core.aggregate import aggregated, period_calendar, period_starts
+from pipeline.core.arrow_lists import lists_of
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import load_csv
-from pipeline.core.series_batch import lists_of
 from pipeline.errors import RecordError
 
 NO_EXTRAS = np.empty((0, 0))
@@ -61,8 +61,8 @@ def test_nothing_is_lost_or_counted_twice(days: list[tuple[int, int]], frequency
     dates, values = np.array([day for day, _ in days]) * 86_400_000_000, np.array([float(y) for _, y in days])
     found = aggregated(dates, values, np.empty((len(days), 0)), period_calendar(frequency), "sum")
     starts, _ = period_starts(dates, period_calendar(frequency))
-    kept = np.isin(starts, found.dates)
-    assert found.values.sum() == values[kept].sum()
+    kept = np.isin(starts, found.dates[np.isfinite(found.values)])
+    assert np.nansum(found.values) == values[kept].sum()
     assert len(np.unique(starts[~kept])) == len(found.notes) <= 2
 
 
@@ -81,6 +81,53 @@ def test_months_that_are_not_whole_are_left_out_and_named(tmp_path: Path) -> Non
         "the first period, 2023-03-01, was left out: it begins with 2023-03-12; "
         "the last period, 2024-05-01, was left out: it ends with 2024-05-17"
     )
+
+
+def test_both_ends_of_three_periods_are_held_against_the_one_between(tmp_path: Path) -> None:
+    days = pd.date_range("2025-01-10", "2025-03-05").strftime("%Y-%m-%d")
+    text = "date,y\n" + "".join(f"{day},5\n" for day in days)
+    with pytest.raises(RecordError, match="one value"):
+        series_of(text, tmp_path, aggregate="MS")
+    days = pd.date_range("2025-01-01", "2025-03-16").strftime("%Y-%m-%d")
+    dates, values, note = series_of("date,y\n" + "".join(f"{day},1\n" for day in days), tmp_path, aggregate="MS")
+    assert (dates, values) == (["2025-01-01", "2025-02-01"], [31, 28])
+    assert note == "the last period, 2025-03-01, was left out: it ends with 2025-03-16"
+
+
+def test_a_sum_with_a_value_missing_is_missing(tmp_path: Path) -> None:
+    rows = [f"2025-01-{day:02d},{'' if day == 5 and part else 1}\n" for day in range(1, 15) for part in range(3)]
+    dates, values, note = series_of("date,y\n" + "".join(rows), tmp_path, aggregate="D")
+    assert "2025-01-05" not in dates
+    assert set(values) == {3.0}
+    assert note == "1 period has rows without a value, and so no sum"
+
+
+def test_hours_of_a_zone_with_half_an_hour_are_those_of_its_clock(tmp_path: Path) -> None:
+    times = pd.date_range("2025-01-01", periods=4 * 72, freq="15min").strftime("%Y-%m-%d %H:%M")
+    spec = ForecastSpec(horizon=2, aggregate="h", timezone="Asia/Kolkata")
+    text = "date,y\n" + "".join(f"{time},1\n" for time in times)
+    (batch,) = load_csv(io.BytesIO(text.encode()), spec, Limits(), tmp_path).batches()
+    assert lists_of(batch, "y")[0].tolist() == [4.0] * 72
+    assert not (lists_of(batch, "ds")[0].astype(np.int64) % 3_600_000_000).any()
+
+
+def test_a_regressor_goes_on_through_a_period_that_is_not_whole(tmp_path: Path) -> None:
+    days = pd.date_range("2025-01-06", "2025-05-30")
+    rows = "".join(f"{day:%Y-%m-%d},{'' if day > pd.Timestamp('2025-04-24') else 1},{day.month}\n" for day in days)
+    spec = ForecastSpec(horizon=4, aggregate="W-MON", regressors="promo")
+    (batch,) = load_csv(io.BytesIO(f"date,y,promo\n{rows}".encode()), spec, Limits(), tmp_path).batches()
+    assert batch.column("fault")[0].as_py() is None
+    assert (
+        lists_of(batch, "future")[0].astype("datetime64[us]").astype("datetime64[D]").astype(str).tolist()[0]
+        == "2025-04-21"
+    )
+
+
+@pytest.mark.parametrize(("frequency", "period"), [("MS", "D"), ("D", "h"), ("W-MON", "D")])
+def test_periods_shorter_than_the_steps_of_the_dates_are_refused(frequency: str, period: str, tmp_path: Path) -> None:
+    dates = pd.date_range("2024-01-01", periods=40, freq=frequency).strftime("%Y-%m-%d")
+    with pytest.raises(RecordError, match=f"nothing to add up by {period}: the dates are {frequency}"):
+        series_of("date,y\n" + "".join(f"{date},1\n" for date in dates), tmp_path, aggregate=period)
 
 
 def test_a_month_that_ends_like_others_is_whole(tmp_path: Path) -> None:

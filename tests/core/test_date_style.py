@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.calendars import DAY, SECOND
-from pipeline.core.date_style import DateStyle, OffsetsSeen, recognise_dates
+from pipeline.core.date_style import DateStyle, OffsetsSeen
+from pipeline.core.recognise_dates import recognise_dates
 from pipeline.errors import RecordError
 
 YEARS = (np.datetime64("1700-01-01", "s").astype(int), np.datetime64("2300-01-01", "s").astype(int))

@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.core import row_store
+from pipeline.core.arrow_lists import lists_of
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import LoadedCsv, load_csv, resolve_reference
 from pipeline.core.read_csv import Rows
 from pipeline.core.row_store import BlockSizes, RowStore
-from pipeline.core.series_batch import lists_of, series_id
+from pipeline.core.series_batch import series_id
 from pipeline.errors import RecordError
 
 IDS = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1, max_size=8)

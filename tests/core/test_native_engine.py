@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from prophet import Prophet
 
+from pipeline.core.arrow_lists import lists_of, number_lists, timestamp_lists
 from pipeline.core.engine import engine_named
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
@@ -17,7 +18,7 @@ from pipeline.core.model.fit import FittedSeries, Histories, fit
 from pipeline.core.model.predict import intervals, predict
 from pipeline.core.model.prophet_object import prophet_model
 from pipeline.core.prophet_objective import native_parameters, objective, stan_parameters
-from pipeline.core.series_batch import lists_of, number_lists, series_schema, timestamp_lists
+from pipeline.core.series_batch import series_schema
 from pipeline.core.stan_engine import _condition_name, _regressor_name
 
 DAY = 86_400_000_000

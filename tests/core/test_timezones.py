@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import dropcast
+from pipeline.core.arrow_lists import lists_of
 from pipeline.core.forecast_csv import csv_rows
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.load_series import LoadedCsv, load_csv
 from pipeline.core.native_engine import NativeEngine
-from pipeline.core.series_batch import lists_of
 from pipeline.core.timezones import utc_of_wall, wall_of_utc, without_marks, zone_named
 from pipeline.errors import RecordError
 

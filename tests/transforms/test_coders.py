@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.coders import CODERS
-from pipeline.core.series_batch import TIMESTAMPS, series_schema
+from pipeline.core.arrow_lists import TIMESTAMPS
+from pipeline.core.series_batch import series_schema
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request, SeriesBlock
 from pipeline.errors import RecordError
 
