@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.core.arrays import Floats
 from pipeline.core.calendars import (
     DAY,
     HOUR,
@@ -20,7 +20,6 @@ from pipeline.core.calendars import (
     weekdays_of,
 )
 
-Floats = npt.NDArray[np.float64]
 Periods = tuple[Dates, Dates]
 
 PERIODS = (

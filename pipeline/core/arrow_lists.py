@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
+from pipeline.core.arrays import Floats
 from pipeline.core.calendars import Dates
-from pipeline.core.read_csv import Floats
 
 TIMESTAMPS = pa.list_(pa.timestamp("us"))
 NUMBERS = pa.list_(pa.float64())

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from pipeline.core.arrays import Floats
 from pipeline.core.arrow_lists import flat_list, lists_of
 from pipeline.core.engine import engine_named
 from pipeline.core.forecast_spec import ForecastSpec
@@ -27,7 +27,6 @@ from pipeline.core.score import held_out, mase, seasonal_naive_forecast
 from pipeline.core.stan_engine import fitted_prophet
 from pipeline.errors import RecordError
 
-Floats = npt.NDArray[np.float64]
 ENGINES = ("native", "stan")
 
 

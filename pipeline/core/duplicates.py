@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipeline.core.arrays import Floats
 from pipeline.core.calendars import DAY, Dates, format_date
-from pipeline.core.read_csv import Floats
 from pipeline.errors import RecordError
 
 

@@ -7,15 +7,12 @@ every kernel are bounded; the costs below are those of their usual number. Measu
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.core.arrays import Floats, Ints
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.spec_limits import features_of
 from pipeline.errors import RecordError
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 GRAM_SECONDS = 5e-10  # for each row and pair of columns
 ROTATION_SECONDS = 2e-7  # for each column cubed: eigenvectors, where columns nearly depend on each other

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.core.arrays import Floats
 from pipeline.core.arrow_lists import NUMBERS, TIMESTAMPS, flat_list, list_column, timestamps
 from pipeline.core.engine import Engine
 from pipeline.core.forecast_spec import ForecastSpec
@@ -18,8 +18,6 @@ from pipeline.core.limits import Limits
 from pipeline.core.narrowing import narrowed
 from pipeline.core.score import held_out, mase
 from pipeline.errors import RecordError
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.core.arrays import Floats, Ints
 from pipeline.core.columns import CALENDAR_WORDS, ROW_NUMBER_NAMES, Columns, id_of_each_row, is_missing, option
 from pipeline.errors import RecordError, shorten
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 MAX_EVIDENCE_ROWS = 4_000_000  # of a larger file the owner has to say what its ids are
 MAX_EVIDENCE_IDS = 250_000  # distinct rows of text

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.core.arrays import Floats, Ints
 from pipeline.core.arrow_lists import flat_list
 from pipeline.core.engine import bad_capacity, changepoints_outside
 from pipeline.core.fit_cost import (
@@ -32,8 +33,6 @@ from pipeline.core.plain_text import printable
 from pipeline.core.second_opinion import with_second_opinions
 from pipeline.errors import RecordError
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Extras = dict[str, Floats]
 
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.core.arrays import Floats
 from pipeline.errors import RecordError, shorten
 
-Floats = npt.NDArray[np.float64]
 MARKS = (".", ",")
 _SIGN = r"^[+\-−]?"
 _EXPONENT = r"([eE][+-]?\d+)?$"

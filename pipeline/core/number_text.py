@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.core.arrays import Floats
 from pipeline.core.columns import DASHES, MISSING, option
 
-Floats = npt.NDArray[np.float64]
 _ALIKE = {" ": "[\u00a0\u2009\u202f]", "'": "’"}  # what typographers write for the mark on a keyboard
 
 

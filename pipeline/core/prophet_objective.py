@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.core.arrays import Bools, Floats
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.model.fit import FittedSeries
 from pipeline.core.model.objective import negative_log_posterior
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 
 def without_constant_regressors(spec: ForecastSpec, extras: dict[str, Floats], past: int) -> tuple[ForecastSpec, Bools]:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as pa_csv
 
+from pipeline.core.arrays import Floats, Ints
 from pipeline.core.calendars import DAY, MINUTE
 from pipeline.core.columns import DASHES, WIDE_COLUMN, Columns, choose_columns
 from pipeline.core.csv_dialect import PLAIN, CsvDialect
@@ -32,8 +33,6 @@ from pipeline.core.text_chunks import LONGEST_ROW, Chunk, text_chunks, too_long_
 from pipeline.errors import RecordError, shorten
 
 MAX_FOOTER_LINES = 20  # that are offered to be left out
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.core.arrays import Floats, Ints
 from pipeline.core.arrow_lists import first_of_same_dates, flat_list, list_column, timestamps
 from pipeline.core.calendars import DAY, HOUR, Dates, parse_frequency, slots_of
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 def season_length(frequency: str) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.core.arrays import Floats
 from pipeline.core.calendars import Dates
 from pipeline.core.model.fit import FittedSeries, Histories
 from pipeline.core.model.solver import COLLAPSED, STAN, STUCK
@@ -18,7 +18,6 @@ from pipeline.core.prophet_objective import (
 )
 from pipeline.errors import RecordError
 
-Floats = npt.NDArray[np.float64]
 LEAST_GAIN = 1e-6  # of the objective: what is no better than that is no other answer
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.aggregate import aggregated, period_calendar, period_starts_on_wall, zero_filled
+from pipeline.core.arrays import Floats
 from pipeline.core.arrow_lists import NUMBERS, TIMESTAMPS, list_column, number_lists, timestamp_lists, timestamps
 from pipeline.core.calendars import DAY, EXAMPLES, MINUTE, Dates, format_date, parse_frequency, slots_of
 from pipeline.core.date_style import WITHOUT_DAYS, DateStyle
@@ -21,7 +22,7 @@ from pipeline.core.internal_error import InternalErrors
 from pipeline.core.layout import Layout
 from pipeline.core.limits import Limits
 from pipeline.core.narrowing import narrowed
-from pipeline.core.read_csv import Floats, Rows
+from pipeline.core.read_csv import Rows
 from pipeline.core.timezones import second_of_equals, utc_of_wall, wall_of_utc, without_marks, zone_named
 from pipeline.errors import RecordError
 

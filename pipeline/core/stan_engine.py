@@ -8,11 +8,11 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 from cmdstanpy.utils import get_logger
 
+from pipeline.core.arrays import Floats
 from pipeline.core.arrow_lists import lists_of
 from pipeline.core.calendars import Dates
 from pipeline.core.engine import bad_capacity, changepoints_outside
@@ -24,8 +24,6 @@ from pipeline.core.model.prophet_object import prophet_model
 from pipeline.core.model.structure import given_changepoints
 from pipeline.core.scratch import scratch_folder
 from pipeline.errors import RecordError, shorten
-
-Floats = npt.NDArray[np.float64]
 
 SEED = 0  # Prophet simulates its intervals; a fixed seed makes a rerun byte-identical
 _UNFITTABLE = (RuntimeError, ValueError, np.linalg.LinAlgError, OverflowError)

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.arrays import Floats
 from pipeline.elements import DeadLetter
 from pipeline.report.series import ReportedSeries
 from pipeline.results import FileResult
 
-Floats = npt.NDArray[np.float64]
 SERIES_A_BLOCK = 50
 POINTS = 2_000_000  # of history in all; beyond that each series shows its last ones only
 LEAST_POINTS = 60  # of each history, whatever there is

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.core.arrays import Floats
 from pipeline.core.arrow_lists import lists_of
 from pipeline.core.engine import engine_named
 from pipeline.core.forecast_batch import forecast_block
@@ -28,7 +29,6 @@ from pipeline.results import FileResult, Results
 
 AGAIN = "Forecast it again."
 Dates = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass

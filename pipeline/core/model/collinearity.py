@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.core.model.fit import Histories
-
-Floats = npt.NDArray[np.float64]
 
 # Belsley, Kuh & Welsch (1980): from 30 on, effects are too uncertain to be told apart.
 MAX_CONDITION_NUMBER = 30.0

@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.core.arrays import Floats, Ints
 from pipeline.core.calendars import DAY, Dates
 from pipeline.core.model.compiled import compiled
 from pipeline.core.model.structure import HolidayColumn, Seasonality
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @compiled

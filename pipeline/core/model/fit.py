@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import TypeVar, cast
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.core.arrays import Bools, Floats, Ints
 from pipeline.core.calendars import DAY, Dates
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.model.compiled import compiled
@@ -28,9 +28,6 @@ from pipeline.core.model.structure import (
     years_of,
 )
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 Numbers = TypeVar("Numbers", Floats, Ints)
 
 GROWTHS = {"linear": LINEAR, "logistic": LOGISTIC, "flat": FLAT}

@@ -15,8 +15,8 @@ with many bends and a small sigma beside one with few and a large sigma: all fou
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.core.arrays import Bools, Floats, Ints
 from pipeline.core.model.compiled import compiled
 from pipeline.core.model.gram import hinge_gram, products, smooth_gram
 from pipeline.core.model.solver import (
@@ -32,10 +32,6 @@ from pipeline.core.model.solver import (
     sigma_squared,
     solve,
 )
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 LINEAR, LOGISTIC, FLAT = 0, 1, 2
 # Where weekly columns on five days span the constant, trend and season share a scale, along which it is a long way to

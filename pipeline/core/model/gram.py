@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.core.arrays import Floats
 from pipeline.core.model.compiled import compiled
-
-Floats = npt.NDArray[np.float64]
 
 
 @compiled

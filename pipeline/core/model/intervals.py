@@ -22,12 +22,9 @@ import math
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.core.arrays import Floats, Ints
 from pipeline.core.model.compiled import compiled
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 P_SPACING, R_SPACING = 0.125, 0.125  # of the lattice, in logarithms
 # The lattice holds to 0.2 % up to these; beyond, series are computed one by one.

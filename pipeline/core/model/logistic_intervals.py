@@ -11,8 +11,8 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.core.arrays import Floats
 from pipeline.core.model.compiled import compiled
 from pipeline.core.model.intervals import half_widths_for
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pipeline.core.model.fit import FittedSeries
     from pipeline.core.model.predict import Prediction
 
-Floats = npt.NDArray[np.float64]
 
 SEED = 0
 PATHS = 4_000  # fewer for long horizons: as many as fit MOST_DRAWS

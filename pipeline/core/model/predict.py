@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.core.arrays import Floats, Ints
 from pipeline.core.calendars import Dates
 from pipeline.core.model.features import date_table, feature_table
 from pipeline.core.model.fit import (
@@ -23,9 +23,6 @@ from pipeline.core.model.intervals import half_widths_for
 from pipeline.core.model.logistic_intervals import STRAIGHT, nearly_straight_half_widths, simulated_interval
 from pipeline.core.model.ragged import predict_ragged
 from pipeline.core.model.structure import holiday_columns, years_of
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 SLOPE_EPSILON = 1e-8  # Prophet adds it to the mean slope change
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.core.arrays import Floats
 from pipeline.core.calendars import DAY, Dates
 from pipeline.core.model.fit import FittedSeries, multiplicative_columns
 from pipeline.core.model.predict import Prediction, components, predict
 from pipeline.core.model.structure import Seasonality
 from pipeline.core.native_engine import SeriesArrays
 
-Floats = npt.NDArray[np.float64]
 HISTORY_POINTS, FUTURE_POINTS = 48, 12
 MONDAY = int(np.datetime64("2023-01-02", "us").astype(np.int64))
 NEW_YEAR = int(np.datetime64("2023-01-01", "us").astype(np.int64))

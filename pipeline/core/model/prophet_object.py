@@ -6,15 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import prophet
 
+from pipeline.core.arrays import Floats
 from pipeline.core.calendars import Dates
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.model.fit import FittedSeries
-
-Floats = npt.NDArray[np.float64]
 
 
 def _as_it_is(name: str, position: int = 0) -> str:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.core.arrays import Bools, Floats, Ints
 from pipeline.core.model.compiled import compiled
 from pipeline.core.model.gauss_newton import FLAT, LOGISTIC, gauss_newton, predict
 from pipeline.core.model.gram import hinge_gram, products, smooth_gram
 from pipeline.core.model.solver import solve
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 
 @compiled

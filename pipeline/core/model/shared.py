@@ -9,15 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.core.arrays import Floats, Ints
 from pipeline.core.model.compiled import compiled
 from pipeline.core.model.eigen import eigen, multiply
 from pipeline.core.model.gram import hinge_gram, products, smooth_gram
 from pipeline.core.model.solver import solve
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.core.arrays import Floats, Ints
 from pipeline.core.model.compiled import compiled
 from pipeline.core.model.eigen import eigen, multiply
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 MAXIMUM, MARGINAL, STUCK, FLOOR, UNDEFINED = 0, 1, 2, 3, 4
 """How sigma came to be: the posterior's maximum (of largest sigma); there is none, and the smooth block alone says
