@@ -9,7 +9,8 @@ Logistic growth is trend = cap / (1 + exp(-z)) with z = k (t - m) + sum_j delta_
 make its piecewise k_i (t - m_i) continuous, and this is that continuous function. Its derivative by z is
 trend (1 - trend / cap). Here the offset is c = -k m, in which z is linear; the prior of m = -c / k, a curved valley
 with a ridge at k = 0, is linearised as another observation. There may be a maximum on each side of that ridge, and one
-with many bends and a small sigma beside one with few and a large sigma: all four are climbed, and the best is taken.
+with many bends and a small sigma beside one with few and a large sigma: both sides are climbed from a large sigma, the
+better one from a small one, too, and the best is taken.
 """
 
 from __future__ import annotations
@@ -178,15 +179,17 @@ def gauss_newton(
     """
     s2, status, objective = np.nan, UNDEFINED, np.inf
     climbed = np.empty_like(theta)
-    for way in range(4 if growth == LOGISTIC else 1):  # a variable: of two constants numba makes two kernels
+    best = 0
+    for way in range(3 if growth == LOGISTIC else 1):  # a variable: of two constants numba makes two kernels
+        side = way if way < 2 else best
         s2_found, status_found, objective_found = _climb(
-            growth, z, t, y, changepoints, cap, multiplicative, precision, tau, way % 2 == 1, way >= 2, climbed, signs,
+            growth, z, t, y, changepoints, cap, multiplicative, precision, tau, side == 1, way == 2, climbed, signs,
             gram, work, room)  # fmt: skip
         # a search that ended below the top may still be above another top
         rank, rank_found = (0 if status == STUCK else status), (0 if status_found == STUCK else status_found)
         if way == 0 or rank_found < rank or (rank_found == rank and objective_found < objective):
             theta[:] = climbed
-            s2, status, objective = s2_found, status_found, objective_found
+            s2, status, objective, best = s2_found, status_found, objective_found, side
     if growth == LOGISTIC:
         theta[1] = -theta[1] / theta[0]
     return s2, status
