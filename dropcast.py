@@ -26,7 +26,8 @@ from pydantic import ValidationError
 from pipeline import __version__
 from pipeline.core.arrow_lists import lists_of
 from pipeline.core.calendars import Dates
-from pipeline.core.engine import Engine, engine_named, quieten_prophet
+from pipeline.core.engine import Engine
+from pipeline.core.engine_by_name import engine_named, quieten_prophet
 from pipeline.core.forecast_spec import ForecastSpec, option_errors
 from pipeline.core.frames import Names, Series, forecast_table, series_of_table, used_columns, without_views
 from pipeline.core.limits import Limits

@@ -11,7 +11,8 @@ from series import HORIZON, Block
 from pipeline.core.calendars import DAY
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.model.fit import Histories, fit
-from pipeline.core.model.predict import intervals, predict
+from pipeline.core.model.forecast_intervals import intervals
+from pipeline.core.model.predict import predict
 
 SPECS = {
     "additive": ForecastSpec(),

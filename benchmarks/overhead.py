@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import launch
-from pipeline.core.engine import engine_named
+from pipeline.core.engine_by_name import engine_named
 from pipeline.core.query import connect
 from pipeline.forecast_files import forecast_files
 from pipeline.options import settings_from

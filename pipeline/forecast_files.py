@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from pipeline.core.engine import engine_named
+from pipeline.core.engine_by_name import engine_named
 from pipeline.core.output_folder import OutputFolder
 from pipeline.core.process_request import finish, forecast, load_blocks, publish, unreadable, write_block
 from pipeline.core.requests import request_for, stray_letter

@@ -20,7 +20,7 @@ from pipeline.core.messages import Rules
 from pipeline.core.requests import OPERATORS_FIELDS, InputFile, allowed_folders, list_inputs
 from pipeline.core.spec_limits import LIMIT_OF_CODE, refuse_costly
 from pipeline.core.uris import folder_prefix, is_uri
-from pipeline.destination import Destination
+from pipeline.places import Destination
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
 from pipeline.commands.places import local_path
-from pipeline.core.engine import engine_named
+from pipeline.core.engine_by_name import engine_named
 from pipeline.core.forecast_csv import level_text
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits

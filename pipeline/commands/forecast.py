@@ -21,11 +21,11 @@ from pipeline.core.plain_text import printable
 from pipeline.core.process_request import process
 from pipeline.core.scratch import scratch_folder
 from pipeline.core.summary import DEAD_LETTERED, RunOutcome, describe
-from pipeline.destination import Destination, open_output
 from pipeline.elements import DeadLetter
 from pipeline.errors import DoneError, RecordError
 from pipeline.forecast_files import forecast_files, workers_worth_while
 from pipeline.options import Settings, settings_from
+from pipeline.places import Destination, open_output
 from pipeline.terminal import complain, say
 
 STDIN = "stdin.csv"

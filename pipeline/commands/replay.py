@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from pipeline.commands import OptionsError, parsed, parser_for, refuse
-from pipeline.commands.sending import Sending, add_arguments, carry_out, checked, open_ledger, within
+from pipeline.commands.sending import Sending, add_arguments, carry_out, checked, within
 from pipeline.core.ledger import Letters
 from pipeline.core.messages import kept_message, resent
 from pipeline.core.output_folder import BusyError
@@ -18,6 +18,7 @@ from pipeline.core.plain_text import printable
 from pipeline.core.summary import DEAD_LETTERED, DONE
 from pipeline.core.uris import is_uri
 from pipeline.elements import DeadLetter, Request
+from pipeline.places import open_ledger
 from pipeline.terminal import say
 
 

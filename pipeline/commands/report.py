@@ -76,9 +76,9 @@ def report(place: str, title: str, most: int = MOST) -> bytes:
     Raises:
         FileNotFoundError: if nothing was forecast there.
     """
+    from pipeline.places import open_results
     from pipeline.report.page import Page  # these import DuckDB and the engine
     from pipeline.report.series import series_of_file
-    from pipeline.results import open_results
 
     with scratch_folder() as scratch:
         results = open_results(place, scratch)

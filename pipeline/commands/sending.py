@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands import OptionsError
-from pipeline.core.ledger import FolderLedger, Ledger
 from pipeline.core.naming import INTERNAL
 from pipeline.core.output_folder import OutputFolder
 from pipeline.core.plain_text import printable
 from pipeline.core.process_request import process
 from pipeline.core.uris import is_uri
-from pipeline.destination import Destination, open_output
 from pipeline.elements import Request
 from pipeline.errors import DoneError
 from pipeline.options import spec_from, wrong_forms
+from pipeline.places import Destination, open_output
 from pipeline.terminal import say
 
 
@@ -58,15 +57,6 @@ def checked(arguments: dict[str, Any]) -> str:
     if is_uri(output):
         needs_clients()
     return str(output)
-
-
-def open_ledger(output: str) -> Ledger:
-    """Return the ledger of an output."""
-    if is_uri(output):
-        from pipeline.cloud.ledger import BucketLedger
-
-        return BucketLedger(output)
-    return FolderLedger(Path(output))
 
 
 def needs_clients() -> None:

@@ -14,10 +14,10 @@ from pipeline.core.problem_notes import SUFFIX, problem_note
 from pipeline.core.process_request import process
 from pipeline.core.summary import RunOutcome
 from pipeline.core.uris import folder_prefix, split_uri
-from pipeline.destination import Destination, open_output
 from pipeline.elements import DeadLetter, Receipt, Request
 from pipeline.errors import DoneError, IgnoredError, RecordError
 from pipeline.options import settings_from
+from pipeline.places import Destination, open_output
 from pipeline.terminal import say
 from pipeline.watch_folder import Pass
 

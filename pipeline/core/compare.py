@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipeline.core.arrays import Floats
 from pipeline.core.arrow_lists import flat_list, lists_of
-from pipeline.core.engine import engine_named
+from pipeline.core.engine_by_name import engine_named
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.native_engine import SeriesArrays, fit_block, forecast_fitted

@@ -477,3 +477,10 @@ def _in_our_words(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return "there is no such option"
     return str(error["msg"]).removeprefix("Value error, ")
+
+
+def fallback_notes(spec: ForecastSpec) -> list[str]:
+    """Return what the owner should know if another engine does the work than the one asked for."""
+    if spec.solver == spec.engine:
+        return []
+    return [f"the {spec.engine} engine does not sample (mcmc_samples): {spec.solver} did the work"]

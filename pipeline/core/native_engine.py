@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pipeline.core.arrays import Floats, Ints
 from pipeline.core.arrow_lists import flat_list
-from pipeline.core.engine import bad_capacity, changepoints_outside
+from pipeline.core.engine_refusals import bad_capacity, changepoints_outside
 from pipeline.core.fit_cost import (
     CHUNK_NUMBERS,
     WATCHED_SECONDS,
@@ -26,7 +26,8 @@ from pipeline.core.isolation import CHILD_START_SECONDS, in_child
 from pipeline.core.limits import Limits
 from pipeline.core.model.collinearity import collinear_regressors
 from pipeline.core.model.fit import FittedSeries, Histories, capacity, constant_in, fit
-from pipeline.core.model.predict import components, intervals, predict
+from pipeline.core.model.forecast_intervals import intervals
+from pipeline.core.model.predict import components, predict
 from pipeline.core.model.solver import STAN, STUCK
 from pipeline.core.model.structure import given_changepoints
 from pipeline.core.plain_text import printable

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import __version__
-from pipeline.core.engine import fallback_notes
-from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.forecast_spec import ForecastSpec, fallback_notes
 from pipeline.core.layout import Layout
 from pipeline.core.request_key import canonical_json
 from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request

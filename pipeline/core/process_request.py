@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from pipeline.core.alone import HEAVY_WORK
-from pipeline.core.engine import engine_named
+from pipeline.core.engine_by_name import engine_named
 from pipeline.core.forecast_batch import blamed_forecast, faulty_forecasts, forecast_block
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.internal_error import OWN_FAULTS, InternalErrors, contained, crashed, own_fault

@@ -15,7 +15,7 @@ from cmdstanpy.utils import get_logger
 from pipeline.core.arrays import Floats
 from pipeline.core.arrow_lists import lists_of
 from pipeline.core.calendars import Dates
-from pipeline.core.engine import bad_capacity, changepoints_outside
+from pipeline.core.engine_refusals import bad_capacity, changepoints_outside
 from pipeline.core.fit_cost import fit_timeout
 from pipeline.core.forecast_batch import Forecasts, forecast_batch
 from pipeline.core.forecast_spec import ForecastSpec

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipeline.core.arrays import Floats
 from pipeline.core.arrow_lists import lists_of
-from pipeline.core.engine import engine_named
+from pipeline.core.engine_by_name import engine_named
 from pipeline.core.forecast_batch import forecast_block
 from pipeline.core.forecast_csv import forecast_header, level_text, read_forecast_csv
 from pipeline.core.forecast_spec import ForecastSpec

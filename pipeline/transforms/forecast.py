@@ -10,9 +10,9 @@ from apache_beam.metrics import Metrics
 
 from pipeline.core.limits import Limits
 from pipeline.core.process_request import forecast
-from pipeline.destination import Destination, open_output
 from pipeline.elements import ForecastBlock, SeriesBlock
 from pipeline.metrics import NAMESPACE, milliseconds
+from pipeline.places import Destination, open_output
 
 
 @dataclass

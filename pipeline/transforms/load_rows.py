@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from pipeline.destination import Destination, open_output
 from pipeline.elements import Outcome
+from pipeline.places import Destination, open_output
 
 
 @dataclass

@@ -11,10 +11,10 @@ from apache_beam.metrics import Metrics
 
 from pipeline.core.limits import Limits
 from pipeline.core.process_request import load_blocks, superseded, unreadable
-from pipeline.destination import Destination, open_output
 from pipeline.elements import Outcome, Request, SeriesBlock
 from pipeline.errors import DoneError, RecordError, SupersededError
 from pipeline.metrics import NAMESPACE, count_failure, milliseconds
+from pipeline.places import Destination, open_output
 
 UNREADABLE = "unreadable"
 

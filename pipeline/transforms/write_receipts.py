@@ -10,9 +10,9 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from pipeline.core.process_request import write_receipt
-from pipeline.destination import Destination, open_output
 from pipeline.elements import Outcome, Receipt
 from pipeline.metrics import NAMESPACE
+from pipeline.places import Destination, open_output
 
 _log = logging.getLogger(__name__)
 

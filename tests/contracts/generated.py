@@ -19,10 +19,10 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.requests import InputFile, Manifest
 from pipeline.core.tables import TABLES, table_fields
-from pipeline.destination import Destination
 from pipeline.errors import CODES
 from pipeline.flex_template import metadata
 from pipeline.options import RUN_OPTIONS, Settings
+from pipeline.places import Destination
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.core import native_engine
-from pipeline.core.engine import engine_named
+from pipeline.core.engine_by_name import engine_named
 from pipeline.core.fit_cost import MAX_DESIGN_NUMBERS, WATCHED_SECONDS, estimated_seconds
 from pipeline.core.forecast_batch import forecast_block
 from pipeline.core.forecast_spec import ForecastSpec

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.core import native_engine
 from pipeline.core.arrow_lists import number_lists, timestamp_lists
-from pipeline.core.engine import engine_named
+from pipeline.core.engine_by_name import engine_named
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.model.fit import FittedSeries, Histories, fit

@@ -20,9 +20,9 @@ from pipeline.core.limits import Limits
 from pipeline.core.output_folder import OutputFolder
 from pipeline.core.process_request import forecast, load_blocks, unreadable
 from pipeline.core.requests import InputFile, request_for
-from pipeline.destination import Destination
 from pipeline.elements import DeadLetter, ForecastBlock, Request, SeriesBlock
 from pipeline.errors import RecordError
+from pipeline.places import Destination
 from pipeline.transforms.deduplicate import Deduplicate
 from pipeline.transforms.forecast import Forecast
 from pipeline.transforms.load_series import LoadSeries

@@ -15,8 +15,9 @@ import numpy as np
 from pipeline.core.calendars import DAY
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.model.fit import SHARED_FROM, Histories, fit
+from pipeline.core.model.forecast_intervals import intervals
 from pipeline.core.model.logistic_intervals import simulated_interval
-from pipeline.core.model.predict import intervals, predict
+from pipeline.core.model.predict import predict
 
 ROWS, HORIZON = 60, 3
 LINEAR = (ForecastSpec(horizon=HORIZON),)

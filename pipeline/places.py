@@ -1,4 +1,4 @@
-"""Where a run writes to: a folder, or a bucket with or without tables."""
+"""Where a run reads and writes: the one place that chooses between a folder and a bucket."""
 
 from __future__ import annotations
 
@@ -6,9 +6,30 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from pipeline.core.folder_ledger import FolderLedger
+from pipeline.core.ledger import Ledger
 from pipeline.core.output import Output
 from pipeline.core.output_folder import OutputFolder
 from pipeline.core.uris import is_uri
+from pipeline.folder_results import FolderResults
+from pipeline.results import Results
+
+
+def open_results(place: str, scratch: Path) -> Results:
+    """Return the results below a folder or gs://bucket/prefix.
+
+    Args:
+        place: the output of a run.
+        scratch: a folder for copies of objects.
+
+    Raises:
+        FileNotFoundError: if there are none.
+    """
+    if is_uri(place):
+        from pipeline.cloud.bucket_results import BucketResults  # needs the extra `gcp`
+
+        return BucketResults(place, scratch)
+    return FolderResults(Path(place))
 
 
 @dataclass(frozen=True)
@@ -46,3 +67,12 @@ def open_output(destination: Destination) -> Output:
         on_retry(count_retry)
         return OutputBucket(destination.path, destination.dataset, destination.batch, destination.history)
     return OutputFolder(Path(destination.path), destination.history, destination.run)
+
+
+def open_ledger(output: str) -> Ledger:
+    """Return the ledger of an output."""
+    if is_uri(output):
+        from pipeline.cloud.ledger import BucketLedger
+
+        return BucketLedger(output)
+    return FolderLedger(Path(output))
