@@ -24,16 +24,16 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from pipeline import __version__
-from pipeline.core.arrow_lists import lists_of
-from pipeline.core.calendars import Dates
-from pipeline.core.engine import Engine
-from pipeline.core.engine_by_name import engine_named, quieten_prophet
+from pipeline.core.dates.calendars import Dates
+from pipeline.core.engines.by_name import engine_named, quieten_prophet
+from pipeline.core.engines.engine import Engine
+from pipeline.core.engines.score import held_out, seasonal_naive_forecast
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec, option_errors
-from pipeline.core.frames import Names, Series, forecast_table, series_of_table, used_columns, without_views
 from pipeline.core.limits import Limits
-from pipeline.core.requests import OPERATORS_FIELDS
-from pipeline.core.score import held_out, seasonal_naive_forecast
-from pipeline.errors import RecordError
+from pipeline.core.requests.local_files import OPERATORS_FIELDS
+from pipeline.core.series.arrow_lists import lists_of
+from pipeline.library.frames import Names, Series, forecast_table, series_of_table, used_columns, without_views
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -184,8 +184,8 @@ def fit(data: Any, **options: Any) -> dict[Any, Any]:
         ValueError: if an option, or a column, is wrong, or no series at all can be fitted.
     """
     quieten_prophet()
+    from pipeline.core.engines.native import SeriesArrays, fit_block
     from pipeline.core.model.prophet_object import to_prophet  # imports prophet, which takes seconds
-    from pipeline.core.native_engine import SeriesArrays, fit_block
 
     spec = _spec(**options)
     series = _series(data, spec, ahead=False)
@@ -225,7 +225,7 @@ def plot(
     Raises:
         ValueError: if a column or a series is not there.
     """
-    from pipeline.core.plot import MOST, figure_of  # imports matplotlib
+    from pipeline.report.picture import MOST, figure_of  # imports matplotlib
 
     spec = _spec(**{"components": True, **options})
     series = [series] if isinstance(series, str) else series

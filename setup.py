@@ -1,5 +1,5 @@
-"""A stub: everything is stated in pyproject.toml."""
+"""A stub over pyproject.toml, but that the packages below pipeline/ are found."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
-setup()
+setup(packages=[*find_packages(include=["pipeline*"]), "pipeline.templates"])

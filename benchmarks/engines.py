@@ -42,7 +42,7 @@ sys.path.insert(0, sys.argv[1])
 from series import make_block
 block = make_block(365, int(sys.argv[2]), False, 1)
 begin = time.perf_counter()
-import pipeline.core.native_engine
+import pipeline.core.engines.native
 imported = time.perf_counter()
 from native import time_native
 start = time.perf_counter()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from series import HORIZON, Block
 
-from pipeline.core.calendars import DAY
+from pipeline.core.dates.calendars import DAY
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.model.fit import Histories, fit
 from pipeline.core.model.forecast_intervals import intervals

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import launch
-from pipeline.core.engine_by_name import engine_named
-from pipeline.core.query import connect
-from pipeline.forecast_files import forecast_files
+from pipeline.core.engines.by_name import engine_named
+from pipeline.folder.query import connect
+from pipeline.folder.run import forecast_files
 from pipeline.options import settings_from
 
 FILES, ROWS, ROUNDS = 100, 365, 5

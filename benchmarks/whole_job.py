@@ -119,7 +119,7 @@ def runner_of(stage: str) -> Callable[[Path, Path], None]:
 
         return read
     if stage == "core":
-        from pipeline.forecast_files import forecast_files
+        from pipeline.folder.run import forecast_files
         from pipeline.options import settings_from
 
         def core(path: Path, output: Path) -> None:

@@ -1,6 +1,6 @@
 """How elements cross Beam: small ones as a JSON array of their fields, blocks as one Arrow IPC stream each.
 
-Beam's own row coder is no choice: a worker process that has not yet imported elements.py decodes its rows to
+Beam's own row coder is no choice: a worker process that has not yet imported core/elements.py decodes its rows to
 a made-up class.
 """
 
@@ -13,8 +13,8 @@ from typing import Any
 from apache_beam import coders
 
 from pipeline.core.block_bytes import block_from_bytes, block_to_bytes
+from pipeline.core.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request, SeriesBlock
 from pipeline.core.request_key import canonical_json
-from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request, SeriesBlock
 
 
 class FieldsCoder(coders.Coder):

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pipeline import __version__
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.requests import OPERATORS_FIELDS
+from pipeline.core.requests.local_files import OPERATORS_FIELDS
 from pipeline.options import FORMS, RUN_OPTIONS, SWITCHES, choices_of, group_of
 
 Kind = Literal["streaming", "batch"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import apache_beam as beam
 
-from pipeline.elements import Outcome
+from pipeline.core.elements import Outcome
 from pipeline.options import Settings
 from pipeline.transforms.deduplicate import Deduplicate
 from pipeline.transforms.forecast import Forecast

@@ -22,8 +22,8 @@ from apache_beam.options.pipeline_options import (
 )
 
 from pipeline import graph
-from pipeline.core.output_folder import BusyError, OutputFolder
-from pipeline.core.summary import describe, describe_counts, exit_code_of_counts, outcome_of
+from pipeline.core.outputs.summary import describe, describe_counts, exit_code_of_counts, outcome_of
+from pipeline.folder.output import BusyError, OutputFolder
 from pipeline.metrics import NAMESPACE
 from pipeline.options import OptionsError, Settings, add_run_arguments, settings_from, unknown_options, with_underscores
 from pipeline.terminal import say

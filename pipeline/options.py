@@ -16,10 +16,10 @@ from pydantic_core import PydanticUndefined
 
 from pipeline.core.forecast_spec import ForecastSpec, option_errors
 from pipeline.core.limits import Limits
-from pipeline.core.messages import Rules
-from pipeline.core.requests import OPERATORS_FIELDS, InputFile, allowed_folders, list_inputs
+from pipeline.core.requests.local_files import OPERATORS_FIELDS, InputFile, allowed_folders, list_inputs
+from pipeline.core.requests.messages import Rules
+from pipeline.core.requests.uris import folder_prefix, is_uri
 from pipeline.core.spec_limits import LIMIT_OF_CODE, refuse_costly
-from pipeline.core.uris import folder_prefix, is_uri
 from pipeline.places import Destination
 
 M = TypeVar("M", bound=BaseModel)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from pipeline.core.folder_ledger import FolderLedger
-from pipeline.core.ledger import Ledger
-from pipeline.core.output import Output
-from pipeline.core.output_folder import OutputFolder
-from pipeline.core.uris import is_uri
-from pipeline.folder_results import FolderResults
-from pipeline.results import Results
+from pipeline.core.outputs.ledger import Ledger
+from pipeline.core.outputs.output import Output
+from pipeline.core.outputs.results import Results
+from pipeline.core.requests.uris import is_uri
+from pipeline.folder.ledger import FolderLedger
+from pipeline.folder.output import OutputFolder
+from pipeline.folder.results import FolderResults
 
 
 def open_results(place: str, scratch: Path) -> Results:
@@ -26,7 +26,7 @@ def open_results(place: str, scratch: Path) -> Results:
         FileNotFoundError: if there are none.
     """
     if is_uri(place):
-        from pipeline.cloud.bucket_results import BucketResults  # needs the extra `gcp`
+        from pipeline.cloud.results import BucketResults  # needs the extra `gcp`
 
         return BucketResults(place, scratch)
     return FolderResults(Path(place))
@@ -60,7 +60,7 @@ class Destination:
 def open_output(destination: Destination) -> Output:
     """Return the place itself; its clients live as long as the process."""
     if destination.in_bucket:
-        from pipeline.cloud.output_bucket import OutputBucket  # needs the extra `gcp`
+        from pipeline.cloud.output import OutputBucket  # needs the extra `gcp`
         from pipeline.cloud.retry import on_retry
         from pipeline.metrics import count_retry
 

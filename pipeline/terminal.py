@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipeline.core.internal_error import error_id_of
+from pipeline.core.faults.internal_error import error_id_of
 from pipeline.core.io_faults import is_io
 from pipeline.core.plain_text import printable
 

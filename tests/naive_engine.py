@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from pipeline.core.arrow_lists import lists_of
-from pipeline.core.forecast_batch import Forecasts, forecast_batch
+from pipeline.core.engines.forecast_batch import Forecasts, forecast_batch
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.errors import RecordError
+from pipeline.core.series.arrow_lists import lists_of
 
 
 class NaiveEngine:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pipeline.cloud.objects import live_version, read_version
-from pipeline.core.internal_error import InternalErrors, contained
-from pipeline.core.messages import (
+from pipeline.core.elements import Request
+from pipeline.core.errors import RecordError
+from pipeline.core.faults.internal_error import InternalErrors, contained
+from pipeline.core.requests.local_files import MAX_MANIFEST_BYTES
+from pipeline.core.requests.messages import (
     Message,
     Rules,
     message_key,
@@ -12,9 +15,6 @@ from pipeline.core.messages import (
     read_manifest_message,
     request_of_object,
 )
-from pipeline.core.requests import MAX_MANIFEST_BYTES
-from pipeline.elements import Request
-from pipeline.errors import RecordError
 
 
 def request_of(message: Message, rules: Rules) -> Request:

@@ -10,21 +10,21 @@ from google.cloud import storage
 
 from pipeline.cloud import objects
 from pipeline.cloud.incoming import request_of
-from pipeline.core.ledger import Candidate, Done
-from pipeline.core.messages import Message, Rules, notification_of
-from pipeline.core.naming import INTERNAL
+from pipeline.core.elements import DeadLetter, Request
+from pipeline.core.errors import IgnoredError, RecordError
 from pipeline.core.ndjson import read_ndjson
-from pipeline.core.requests import UNREAD
-from pipeline.core.uris import folder_prefix, generation_number, split_uri
-from pipeline.elements import DeadLetter, Request
-from pipeline.errors import IgnoredError, RecordError
+from pipeline.core.outputs.ledger import Candidate, Done
+from pipeline.core.requests.local_files import UNREAD
+from pipeline.core.requests.messages import Message, Rules, notification_of
+from pipeline.core.requests.names import INTERNAL
+from pipeline.core.requests.uris import folder_prefix, generation_number, split_uri
 
 REPLAYED = "dropcast-replayed"
 
 
 @dataclass(frozen=True)
 class BucketLetters:
-    """The dead letters of one request, or of one message; see core/ledger.py."""
+    """The dead letters of one request, or of one message; see core/outputs/ledger.py."""
 
     blob: storage.Blob
     code: str

@@ -12,10 +12,10 @@ from google.cloud import storage
 
 from pipeline.cloud.clients import storage_client
 from pipeline.cloud.retry import CALL, again, is_transient, retrying
+from pipeline.core.errors import IgnoredError, RecordError, SupersededError, shorten
 from pipeline.core.io_faults import does_io, io
-from pipeline.core.messages import ObjectVersion
-from pipeline.core.uris import split_uri, uri_of
-from pipeline.errors import IgnoredError, RecordError, SupersededError, shorten
+from pipeline.core.requests.messages import ObjectVersion
+from pipeline.core.requests.uris import split_uri, uri_of
 
 CHUNK = 8 << 20  # bytes of one request while a large object is read
 MOST_SOURCES = 32  # of one compose request

@@ -9,7 +9,7 @@ from google.cloud import pubsub_v1
 
 from pipeline.cloud import objects, tables
 from pipeline.cloud.clients import publisher, storage_client
-from pipeline.core.uris import folder_prefix, split_uri
+from pipeline.core.requests.uris import folder_prefix, split_uri
 from pipeline.options import OptionsError, Settings
 
 _log = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from google.cloud import bigquery
 from pipeline.cloud.clients import bigquery_client
 from pipeline.cloud.retry import CALL, retrying
 from pipeline.core.io_faults import place
-from pipeline.core.tables import TABLES, VIEWS, table_fields, view_sql
+from pipeline.core.outputs.tables import TABLES, VIEWS, table_fields, view_sql
 
 ROWS_A_REQUEST = 500  # of insertAll, as BigQuery's documentation advises
 ROW_BYTES, REQUEST_BYTES = 1 << 20, 4 << 20  # of a text in a row, and of all rows of a request, which may have 10 MB

@@ -14,18 +14,18 @@ import numpy as np
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
 from pipeline.commands.forecast import copies_of_streams
 from pipeline.commands.places import local_path
-from pipeline.core.arrow_lists import lists_of
-from pipeline.core.calendars import format_date
+from pipeline.core.dates.calendars import format_date
+from pipeline.core.errors import RecordError
+from pipeline.core.faults.internal_error import InternalErrors, contained
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.internal_error import InternalErrors, contained
 from pipeline.core.limits import Limits
-from pipeline.core.load_series import LoadedCsv, load_csv
 from pipeline.core.plain_text import printable
-from pipeline.core.requests import InputFile, request_for
+from pipeline.core.requests.local_files import InputFile, request_for
 from pipeline.core.scratch import scratch_folder
+from pipeline.core.series.arrow_lists import lists_of
+from pipeline.core.series.load import LoadedCsv, load_csv
 from pipeline.core.sources import open_source
 from pipeline.core.spec_limits import refuse_costly
-from pipeline.errors import RecordError
 from pipeline.options import spec_from
 from pipeline.terminal import say
 

@@ -16,21 +16,21 @@ from tqdm import tqdm
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
 from pipeline.commands.places import local_path
-from pipeline.core.engine_by_name import engine_named
-from pipeline.core.forecast_csv import level_text
+from pipeline.core.engines.by_name import engine_named
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.load_series import load_csv
+from pipeline.core.outputs.forecast_csv import level_text
+from pipeline.core.outputs.summary import DEAD_LETTERED, DONE
 from pipeline.core.plain_text import printable
 from pipeline.core.scratch import scratch_folder
+from pipeline.core.series.load import load_csv
 from pipeline.core.sources import open_source
-from pipeline.core.summary import DEAD_LETTERED, DONE
-from pipeline.errors import RecordError
 from pipeline.options import spec_from
 from pipeline.terminal import say
 
 if TYPE_CHECKING:
-    from pipeline.core.compare import Comparison
+    from pipeline.core.engines.compare import Comparison
 
 MOST, LISTED = 20, 20
 SAME = 1e-3  # of the objective: a likelihood ratio that nobody could tell from 1
@@ -89,7 +89,7 @@ def _compared(path: Path, spec: ForecastSpec, limits: Limits, most: int, work: P
         RecordError: if it cannot be read.
     """
     engine_named("stan")  # imports prophet, which takes seconds, and keeps it quiet
-    from pipeline.core.compare import compare_block
+    from pipeline.core.engines.compare import compare_block
 
     with open_source(path) as file:
         loaded = load_csv(file, spec, limits, work)

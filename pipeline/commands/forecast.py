@@ -13,17 +13,17 @@ from typing import Any
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
 from pipeline.commands.sending import needs_clients
+from pipeline.core.elements import DeadLetter
+from pipeline.core.errors import DoneError, RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.naming import INTERNAL
-from pipeline.core.output_folder import BusyError, OutputFolder
+from pipeline.core.outputs.summary import DEAD_LETTERED, RunOutcome, describe
 from pipeline.core.plain_text import printable
 from pipeline.core.process_request import process
+from pipeline.core.requests.names import INTERNAL
 from pipeline.core.scratch import scratch_folder
-from pipeline.core.summary import DEAD_LETTERED, RunOutcome, describe
-from pipeline.elements import DeadLetter
-from pipeline.errors import DoneError, RecordError
-from pipeline.forecast_files import forecast_files, workers_worth_while
+from pipeline.folder.output import BusyError, OutputFolder
+from pipeline.folder.run import forecast_files, workers_worth_while
 from pipeline.options import Settings, settings_from
 from pipeline.places import Destination, open_output
 from pipeline.terminal import complain, say

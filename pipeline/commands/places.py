@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pipeline.commands import OptionsError
 from pipeline.commands.sending import needs_clients
-from pipeline.core.output_folder import spec_of_forecast
-from pipeline.core.uris import is_uri
+from pipeline.core.requests.uris import is_uri
+from pipeline.folder.output import spec_of_forecast
 
 
 def local_path(place: str, role: str, scratch: Path) -> Path:
@@ -24,7 +24,7 @@ def local_path(place: str, role: str, scratch: Path) -> Path:
     if not is_uri(place):
         return Path(place)
     needs_clients()
-    from pipeline.cloud.bucket_results import local_copy
+    from pipeline.cloud.results import local_copy
 
     copy = local_copy(place, scratch)
     if copy is None:
@@ -35,7 +35,7 @@ def local_path(place: str, role: str, scratch: Path) -> Path:
 def options_of_forecast(forecast: str, history: str) -> dict[str, object]:
     """Return the options, by name, with which a file was forecast; none if there is no receipt of that."""
     if is_uri(forecast) and is_uri(history):
-        from pipeline.cloud import bucket_results
+        from pipeline.cloud import results as bucket_results
 
         return bucket_results.options_of_forecast(forecast, history)
     return {} if is_uri(forecast) or is_uri(history) else spec_of_forecast(Path(forecast), Path(history))

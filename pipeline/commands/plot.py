@@ -8,12 +8,12 @@ from typing import Any
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
 from pipeline.commands.places import local_path, options_of_forecast
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.plain_text import printable
+from pipeline.core.requests.uris import is_uri
 from pipeline.core.scratch import scratch_folder
-from pipeline.core.uris import is_uri
-from pipeline.errors import RecordError
 from pipeline.options import spec_from
 from pipeline.terminal import say
 
@@ -83,7 +83,7 @@ def _draw(arguments: dict[str, Any], scratch: Path) -> int:
     spec, _, problems = spec_from({**known, **{name: v for name, v in arguments.items() if v is not None}})
     if problems:
         raise OptionsError(problems)
-    from pipeline.core.plot import draw  # imports matplotlib
+    from pipeline.report.picture import draw  # imports matplotlib
 
     target = Path(arguments["save"] or f"{name.split('.')[0]}.png")
     names = arguments["series"].split(",") if arguments["series"] else []

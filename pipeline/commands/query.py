@@ -13,8 +13,8 @@ from pathlib import Path
 import duckdb
 
 from pipeline.commands import OptionsError, parsed, parser_for, refuse
-from pipeline.core.query import EXAMPLES, answer, connect
-from pipeline.core.tables import TABLES, VIEWS, view_sql
+from pipeline.core.outputs.tables import TABLES, VIEWS, view_sql
+from pipeline.folder.query import EXAMPLES, answer, connect
 from pipeline.terminal import say
 
 FORMATS = ("table", "csv", "json")

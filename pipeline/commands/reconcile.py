@@ -11,17 +11,17 @@ from typing import Any
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
 from pipeline.commands.sending import Sending, add_arguments, carry_out, checked, destination_of, within
-from pipeline.core.folder_ledger import candidates_in_folders
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.ledger import Candidate
-from pipeline.core.messages import Rules, resent
-from pipeline.core.naming import MANIFEST_SUFFIX
-from pipeline.core.output_folder import BusyError, OutputFolder
+from pipeline.core.outputs.ledger import Candidate
+from pipeline.core.outputs.summary import DEAD_LETTERED, DONE
 from pipeline.core.plain_text import printable
-from pipeline.core.requests import allowed_folders, list_inputs
-from pipeline.core.summary import DEAD_LETTERED, DONE
-from pipeline.core.uris import is_uri
-from pipeline.errors import RecordError
+from pipeline.core.requests.local_files import allowed_folders, list_inputs
+from pipeline.core.requests.messages import Rules, resent
+from pipeline.core.requests.names import MANIFEST_SUFFIX
+from pipeline.core.requests.uris import is_uri
+from pipeline.folder.ledger import candidates_in_folders
+from pipeline.folder.output import BusyError, OutputFolder
 from pipeline.options import spec_from
 from pipeline.places import open_ledger, open_output
 from pipeline.terminal import say

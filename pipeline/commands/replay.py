@@ -11,13 +11,13 @@ from typing import Any
 
 from pipeline.commands import OptionsError, parsed, parser_for, refuse
 from pipeline.commands.sending import Sending, add_arguments, carry_out, checked, within
-from pipeline.core.ledger import Letters
-from pipeline.core.messages import kept_message, resent
-from pipeline.core.output_folder import BusyError
+from pipeline.core.elements import DeadLetter, Request
+from pipeline.core.outputs.ledger import Letters
+from pipeline.core.outputs.summary import DEAD_LETTERED, DONE
 from pipeline.core.plain_text import printable
-from pipeline.core.summary import DEAD_LETTERED, DONE
-from pipeline.core.uris import is_uri
-from pipeline.elements import DeadLetter, Request
+from pipeline.core.requests.messages import kept_message, resent
+from pipeline.core.requests.uris import is_uri
+from pipeline.folder.output import BusyError
 from pipeline.places import open_ledger
 from pipeline.terminal import say
 

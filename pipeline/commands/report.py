@@ -8,8 +8,8 @@ from pathlib import Path
 from pipeline.commands import OptionsError, parsed, parser_for, refuse
 from pipeline.commands.sending import needs_clients
 from pipeline.core.plain_text import printable
+from pipeline.core.requests.uris import is_uri
 from pipeline.core.scratch import scratch_folder
-from pipeline.core.uris import is_uri
 from pipeline.terminal import say
 
 MOST = 10_000

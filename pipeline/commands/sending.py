@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands import OptionsError
-from pipeline.core.naming import INTERNAL
-from pipeline.core.output_folder import OutputFolder
+from pipeline.core.elements import Request
+from pipeline.core.errors import DoneError
 from pipeline.core.plain_text import printable
 from pipeline.core.process_request import process
-from pipeline.core.uris import is_uri
-from pipeline.elements import Request
-from pipeline.errors import DoneError
+from pipeline.core.requests.names import INTERNAL
+from pipeline.core.requests.uris import is_uri
+from pipeline.folder.output import OutputFolder
 from pipeline.options import spec_from, wrong_forms
 from pipeline.places import Destination, open_output
 from pipeline.terminal import say

@@ -12,15 +12,15 @@ from typing import Any
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.inbox import Inbox
 from pipeline.core.limits import Limits
-from pipeline.core.naming import feeds_itself, real_path
-from pipeline.core.output_folder import BusyError, OutputFolder
-from pipeline.core.summary import DEAD_LETTERED, DONE, RunOutcome, told
-from pipeline.core.uris import is_uri
+from pipeline.core.outputs.summary import DEAD_LETTERED, DONE, RunOutcome, told
+from pipeline.core.requests.names import feeds_itself, real_path
+from pipeline.core.requests.uris import is_uri
+from pipeline.folder.inbox import Inbox
+from pipeline.folder.output import BusyError, OutputFolder
+from pipeline.folder.watch import Pass, WatchedFolder
 from pipeline.options import Settings, spec_from, with_absolute_folders, wrong_forms
 from pipeline.terminal import StdoutError, complain, in_one_line, passes, say, unforeseen
-from pipeline.watch_folder import Pass, WatchedFolder
 
 EVERY, EVERY_IN_BUCKETS = 0.5, 10.0  # seconds
 SHARE = 0.01  # of a core, at most, for looking at folders with very many files

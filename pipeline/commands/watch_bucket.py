@@ -6,20 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.commands.sending import needs_clients
+from pipeline.core.elements import DeadLetter, Receipt, Request
+from pipeline.core.errors import DoneError, IgnoredError, RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.messages import Message, Rules, message_letter, notification_of
+from pipeline.core.outputs.summary import RunOutcome
 from pipeline.core.plain_text import printable
-from pipeline.core.problem_notes import SUFFIX, problem_note
 from pipeline.core.process_request import process
-from pipeline.core.summary import RunOutcome
-from pipeline.core.uris import folder_prefix, split_uri
-from pipeline.elements import DeadLetter, Receipt, Request
-from pipeline.errors import DoneError, IgnoredError, RecordError
+from pipeline.core.requests.messages import Message, Rules, message_letter, notification_of
+from pipeline.core.requests.uris import folder_prefix, split_uri
+from pipeline.folder.problem_notes import SUFFIX, problem_note
+from pipeline.folder.watch import Pass
 from pipeline.options import settings_from
 from pipeline.places import Destination, open_output
 from pipeline.terminal import say
-from pipeline.watch_folder import Pass
 
 
 def bucket_step(
@@ -77,7 +77,7 @@ class _WatchedBucket:
         return Pass(done, "", False, 0.0)
 
     def _forecast(self, request: Request) -> int:
-        from pipeline.cloud.output_bucket import OutputBucket
+        from pipeline.cloud.output import OutputBucket
 
         output = open_output(self._destination)
         assert isinstance(output, OutputBucket)

@@ -12,9 +12,9 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from pipeline.core.arrow_lists import TIMESTAMPS, first_of_same_dates, flat_list
+from pipeline.core.elements import ForecastBlock, Request, SeriesBlock
 from pipeline.core.request_key import canonical_json
-from pipeline.elements import ForecastBlock, Request, SeriesBlock
+from pipeline.core.series.arrow_lists import TIMESTAMPS, first_of_same_dates, flat_list
 
 B = TypeVar("B", SeriesBlock, ForecastBlock)
 _HEADER = b"dropcast"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
-from pipeline.errors import DoneError, IgnoredError, RecordError, SupersededError
+from pipeline.core.errors import DoneError, IgnoredError, RecordError, SupersededError
 
 _MARK = "from_a_place"
 NO_FAULT = (RecordError, SupersededError, DoneError, IgnoredError)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pipeline.elements import DeadLetter
+from pipeline.core.elements import DeadLetter
 
 
 def to_ndjson(letters: Iterable[DeadLetter]) -> bytes:

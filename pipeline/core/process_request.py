@@ -12,23 +12,23 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from pipeline.core.alone import HEAVY_WORK
-from pipeline.core.engine_by_name import engine_named
-from pipeline.core.forecast_batch import blamed_forecast, faulty_forecasts, forecast_block
+from pipeline.core.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request, SeriesBlock
+from pipeline.core.engines.by_name import engine_named
+from pipeline.core.engines.forecast_batch import blamed_forecast, faulty_forecasts, forecast_block
+from pipeline.core.errors import RecordError, SupersededError
+from pipeline.core.faults.alone import HEAVY_WORK
+from pipeline.core.faults.internal_error import OWN_FAULTS, InternalErrors, contained, crashed, own_fault
+from pipeline.core.faults.isolation import in_child, proven
+from pipeline.core.faults.narrowing import narrowed, narrowed_in_children
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.internal_error import OWN_FAULTS, InternalErrors, contained, crashed, own_fault
 from pipeline.core.io_faults import MarkedSource
-from pipeline.core.isolation import in_child, proven
-from pipeline.core.layout import Layout
 from pipeline.core.limits import Limits
-from pipeline.core.load_series import LoadedCsv, load_csv, resolve_reference
-from pipeline.core.narrowing import narrowed, narrowed_in_children
-from pipeline.core.outcomes import failed_at
-from pipeline.core.output import Output
-from pipeline.core.series_batch import faulty_series
+from pipeline.core.outputs.outcomes import failed_at
+from pipeline.core.outputs.output import Output
+from pipeline.core.series.batch import faulty_series
+from pipeline.core.series.layout import Layout
+from pipeline.core.series.load import LoadedCsv, load_csv, resolve_reference
 from pipeline.core.spec_limits import refuse_costly
-from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request, SeriesBlock
-from pipeline.errors import RecordError, SupersededError
 
 LOADING = "load"  # the step of a request that has a marker while it is done; the others are its parts
 
@@ -142,7 +142,7 @@ def forecast_rows(
         engine = engine_named(spec.solver)
         series = _series_of(block, layout, spec, limits, output, errors).slice(first, rows)
         if spec.models is not None:
-            from pipeline.core.keep_models import forecast_from_models  # imports the native engine
+            from pipeline.core.engines.kept_models import forecast_from_models  # imports the native engine
 
             forecasts = narrowed(
                 rows,
@@ -152,7 +152,7 @@ def forecast_rows(
         else:
             forecasts = forecast_block(series, layout.extras, spec, limits, engine, errors)
             if spec.save_models is not None:
-                from pipeline.core.keep_models import save_models
+                from pipeline.core.engines.kept_models import save_models
 
                 save_models(block, series.filter(forecasts.column("fault").is_null()), layout, spec)
         forecasts, model = _with_history(forecasts, series, output), engine.model

@@ -10,7 +10,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import IO, Protocol
 
-from pipeline.errors import RecordError
+from pipeline.core.errors import RecordError
 
 
 class ByteSource(Protocol):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.errors import RecordError
 
 # Orders that Prophet takes for its own seasonalities, if they are not given.
 DEFAULT_ORDERS = {"yearly": 10, "weekly": 3, "daily": 4}

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.arrays import Floats
-from pipeline.elements import DeadLetter
+from pipeline.core.elements import DeadLetter
+from pipeline.core.outputs.results import FileResult
 from pipeline.report.series import ReportedSeries
-from pipeline.results import FileResult
 
 SERIES_A_BLOCK = 50
 POINTS = 2_000_000  # of history in all; beyond that each series shows its last ones only

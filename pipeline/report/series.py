@@ -13,19 +13,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.core.arrays import Floats
-from pipeline.core.arrow_lists import lists_of
-from pipeline.core.engine_by_name import engine_named
-from pipeline.core.forecast_batch import forecast_block
-from pipeline.core.forecast_csv import forecast_header, level_text, read_forecast_csv
+from pipeline.core.elements import Receipt
+from pipeline.core.engines.by_name import engine_named
+from pipeline.core.engines.forecast_batch import forecast_block
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.layout import Layout
 from pipeline.core.limits import Limits
-from pipeline.core.load_series import load_csv
-from pipeline.core.requests import OPERATORS_FIELDS
+from pipeline.core.outputs.forecast_csv import forecast_header, level_text, read_forecast_csv
+from pipeline.core.outputs.results import FileResult, Results
+from pipeline.core.requests.local_files import OPERATORS_FIELDS
+from pipeline.core.series.arrow_lists import lists_of
+from pipeline.core.series.layout import Layout
+from pipeline.core.series.load import load_csv
 from pipeline.core.sources import open_source
-from pipeline.elements import Receipt
-from pipeline.errors import RecordError
-from pipeline.results import FileResult, Results
 
 AGAIN = "Forecast it again."
 Dates = npt.NDArray[np.int64]
@@ -44,7 +44,7 @@ class ReportedSeries:
         ahead: dates forecast, shape (h,).
         forecast: shape (h,); empty if it failed.
         intervals: level as text, lower and upper ends, each of shape (h,).
-        components: see core/model/profiles.py: name, over, share, x, values.
+        components: see report/profiles.py: name, over, share, x, values.
         code, reason, hint: why it was not forecast; "" if it was.
     """
 
@@ -161,8 +161,8 @@ def _remade(
 
     What stan has forecast is taken apart by the native engine too: the model is the same.
     """
-    from pipeline.core.model.profiles import profiles  # imports numba
-    from pipeline.core.native_engine import SeriesArrays, fit_block
+    from pipeline.core.engines.native import SeriesArrays, fit_block
+    from pipeline.report.profiles import profiles  # imports numba
 
     # models were fitted to another history: what is shown is this one's
     bare = spec.model_copy(

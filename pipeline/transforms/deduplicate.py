@@ -13,7 +13,7 @@ from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec, TimerSpec, on_timer
 from apache_beam.utils.timestamp import Duration
 
-from pipeline.elements import Request
+from pipeline.core.elements import Request
 from pipeline.metrics import NAMESPACE
 
 REMEMBERED = Duration(seconds=7 * 24 * 3600)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from pipeline.core.messages import Message, Rules, message_letter, notification_of
-from pipeline.elements import DeadLetter, Request
-from pipeline.errors import IgnoredError, RecordError
+from pipeline.core.elements import DeadLetter, Request
+from pipeline.core.errors import IgnoredError, RecordError
+from pipeline.core.requests.messages import Message, Rules, message_letter, notification_of
 from pipeline.metrics import NAMESPACE, count_failure
 
 BAD = "bad"

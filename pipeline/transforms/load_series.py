@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
+from pipeline.core.elements import Outcome, Request, SeriesBlock
+from pipeline.core.errors import DoneError, RecordError, SupersededError
 from pipeline.core.limits import Limits
 from pipeline.core.process_request import load_blocks, superseded, unreadable
-from pipeline.elements import Outcome, Request, SeriesBlock
-from pipeline.errors import DoneError, RecordError, SupersededError
 from pipeline.metrics import NAMESPACE, count_failure, milliseconds
 from pipeline.places import Destination, open_output
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from pipeline.elements import Receipt
+from pipeline.core.elements import Receipt
 
 LONGEST_ATTRIBUTE = 1024  # bytes, as Pub/Sub allows
 

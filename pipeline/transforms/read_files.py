@@ -9,11 +9,11 @@ from pathlib import Path
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
+from pipeline.core.elements import DeadLetter, Request
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.output_folder import OutputFolder
-from pipeline.core.requests import InputFile, request_for, stray_letter
-from pipeline.elements import DeadLetter, Request
-from pipeline.errors import RecordError
+from pipeline.core.requests.local_files import InputFile, request_for, stray_letter
+from pipeline.folder.output import OutputFolder
 from pipeline.metrics import NAMESPACE, count_failure
 
 BAD = "bad"

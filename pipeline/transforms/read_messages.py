@@ -10,9 +10,9 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from pipeline.core.messages import Message, Rules, message_letter
-from pipeline.elements import DeadLetter, Request
-from pipeline.errors import IgnoredError, RecordError
+from pipeline.core.elements import DeadLetter, Request
+from pipeline.core.errors import IgnoredError, RecordError
+from pipeline.core.requests.messages import Message, Rules, message_letter
 from pipeline.metrics import NAMESPACE, count_failure
 
 BAD = "bad"

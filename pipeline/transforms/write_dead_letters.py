@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
+from pipeline.core.elements import DeadLetter, Outcome
 from pipeline.core.process_request import write_dead_letters
-from pipeline.elements import DeadLetter, Outcome
 from pipeline.metrics import count_failure
 from pipeline.places import Destination, open_output
 

@@ -12,8 +12,8 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import SetRuntimeState, SetStateSpec, TimerSpec, on_timer
 
+from pipeline.core.elements import ForecastBlock, Outcome
 from pipeline.core.process_request import publish, write_block
-from pipeline.elements import ForecastBlock, Outcome
 from pipeline.metrics import NAMESPACE
 from pipeline.places import Destination, open_output
 from pipeline.transforms.deduplicate import REMEMBERED

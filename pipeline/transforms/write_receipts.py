@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
+from pipeline.core.elements import Outcome, Receipt
 from pipeline.core.process_request import write_receipt
-from pipeline.elements import Outcome, Receipt
 from pipeline.metrics import NAMESPACE
 from pipeline.places import Destination, open_output
 

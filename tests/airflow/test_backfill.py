@@ -17,8 +17,8 @@ from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
 
 from pipeline.cloud.objects import _expression
-from pipeline.core.messages import Message, ObjectVersion, Rules, notification_of, notified_object
-from pipeline.errors import IgnoredError
+from pipeline.core.errors import IgnoredError
+from pipeline.core.requests.messages import Message, ObjectVersion, Rules, notification_of, notified_object
 from pipeline.options import settings_from
 
 METADATA = {one["name"]: one for one in json.loads((ROOT / "templates/metadata_batch.json").read_text())["parameters"]}

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from pipeline.commands.report import report
-from pipeline.forecast_files import forecast_files
+from pipeline.folder.run import forecast_files
 from pipeline.options import settings_from
 from tests.browser.conftest import CALM, DARK, PHONE, NewPage, accessibility_violations, first_paint_ms
 from tests.conftest import daily_series

@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from benchmarks import cost_model
-from pipeline.cloud.output_bucket import OutputBucket
+from pipeline.cloud.output import OutputBucket
 from pipeline.cloud.tables import Tables
 from pipeline.core.limits import Limits
 from pipeline.core.process_request import process

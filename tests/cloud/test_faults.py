@@ -72,7 +72,7 @@ def test_every_element_delivered_twice_at_each_stage(stage: Stage, monkeypatch: 
     stage.upload("stores.csv", f"store,ds,y\n{stores}\nlone,2024-01-01,1\n")
     stage.upload("one.csv", daily())
     stage.upload("bad.csv", "x,y\n1,2\n")
-    monkeypatch.setattr("pipeline.core.row_store.BLOCK_SERIES", {"native": 2, "stan": 2})
+    monkeypatch.setattr("pipeline.core.series.row_store.BLOCK_SERIES", {"native": 2, "stan": 2})
     for fn in (
         load_series._ReadCsv,
         forecast._FitAndForecast,

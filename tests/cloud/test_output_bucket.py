@@ -17,11 +17,12 @@ import pytest
 
 from pipeline.cloud import clients, objects, retry
 from pipeline.cloud.objects import live_version
-from pipeline.cloud.output_bucket import OutputBucket
-from pipeline.core import process_request, row_store
-from pipeline.core.forecast_batch import faulty_forecasts
+from pipeline.cloud.output import OutputBucket
+from pipeline.core import process_request
+from pipeline.core.elements import ForecastBlock, Request
+from pipeline.core.engines.forecast_batch import faulty_forecasts
+from pipeline.core.errors import DoneError, RecordError
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.layout import Layout
 from pipeline.core.limits import Limits
 from pipeline.core.process_request import (
     finish,
@@ -32,9 +33,9 @@ from pipeline.core.process_request import (
     write_dead_letters,
     write_receipt,
 )
-from pipeline.core.series_batch import faulty_series
-from pipeline.elements import ForecastBlock, Request
-from pipeline.errors import DoneError, RecordError
+from pipeline.core.series import row_store
+from pipeline.core.series.batch import faulty_series
+from pipeline.core.series.layout import Layout
 from tests.cloud.conftest import Stage, daily
 from tests.local_cloud.fault_proxy import FaultProxy, Rule
 
@@ -441,7 +442,7 @@ def test_a_marker_makes_a_request_suspect_and_its_child_does_the_work(
         return real(function, *arguments)
 
     monkeypatch.setattr(process_request, "in_child", counted)
-    monkeypatch.setattr("pipeline.core.isolation.in_child", counted)
+    monkeypatch.setattr("pipeline.core.faults.isolation.in_child", counted)
     assert process(request, Limits(), output).status == "complete"
     assert children == ["all_blocks", "forecast_rows"]
     assert stage.names("f/_dropcast/work/") == []

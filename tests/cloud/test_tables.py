@@ -13,7 +13,7 @@ from google.cloud import bigquery
 from pipeline import main
 from pipeline.cloud import clients, tables
 from pipeline.cloud.tables import Tables, qualified
-from pipeline.core.tables import TABLES, VIEWS, table_schema, view_sql
+from pipeline.core.outputs.tables import TABLES, VIEWS, table_schema, view_sql
 from tests.cloud.conftest import Stage
 
 pytestmark = pytest.mark.cloud

@@ -15,11 +15,11 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from benchmarks.cost_model import tables as cost_tables
 from pipeline import graph
 from pipeline.coders import CODERS
+from pipeline.core.errors import CODES
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.requests import InputFile, Manifest
-from pipeline.core.tables import TABLES, table_fields
-from pipeline.errors import CODES
+from pipeline.core.outputs.tables import TABLES, table_fields
+from pipeline.core.requests.local_files import InputFile, Manifest
 from pipeline.flex_template import metadata
 from pipeline.options import RUN_OPTIONS, Settings
 from pipeline.places import Destination

@@ -16,7 +16,7 @@ from google.protobuf import json_format
 
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.requests import OPERATORS_FIELDS
+from pipeline.core.requests.local_files import OPERATORS_FIELDS
 from pipeline.flex_template import KINDS, ONLY, Kind, container_spec, main, metadata
 from pipeline.options import RUN_OPTIONS, settings_from
 

@@ -17,7 +17,7 @@ from google.cloud.dataflow_v1beta3 import types
 from google.protobuf import json_format
 
 from pipeline.cloud.tables import CLUSTER, PARTITION
-from pipeline.core.tables import TABLES, VIEWS
+from pipeline.core.outputs.tables import TABLES, VIEWS
 from pipeline.options import Settings, settings_from
 from tests.downloads import Unavailable, required
 from tests.terraform_provider.install import cli_config

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.core.aggregate import aggregated, period_calendar, period_starts
-from pipeline.core.arrow_lists import lists_of
+from pipeline.core.dates.aggregate import aggregated, period_calendar, period_starts
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.load_series import load_csv
-from pipeline.errors import RecordError
+from pipeline.core.series.arrow_lists import lists_of
+from pipeline.core.series.load import load_csv
 
 NO_EXTRAS = np.empty((0, 0))
 

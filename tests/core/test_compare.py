@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.commands import compare
-from pipeline.core.score import seasonal_naive_forecast
+from pipeline.core.engines.score import seasonal_naive_forecast
 from tests.conftest import daily_series
 
 WriteCsv = Callable[..., Path]

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from pipeline.commands import plot
-from pipeline.core.query import connect
-from pipeline.forecast_files import forecast_files
+from pipeline.folder.query import connect
+from pipeline.folder.run import forecast_files
 from tests.conftest import daily_series
 
 WriteCsv = Callable[..., Path]

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.core import native_engine
-from pipeline.core.engine_by_name import engine_named
-from pipeline.core.fit_cost import MAX_DESIGN_NUMBERS, WATCHED_SECONDS, estimated_seconds
-from pipeline.core.forecast_batch import forecast_block
+from pipeline.core.engines import native as native_engine
+from pipeline.core.engines.by_name import engine_named
+from pipeline.core.engines.fit_cost import MAX_DESIGN_NUMBERS, WATCHED_SECONDS, estimated_seconds
+from pipeline.core.engines.forecast_batch import forecast_block
+from pipeline.core.errors import LONGEST_MESSAGE, RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.load_series import load_csv
 from pipeline.core.model.structure import seasonalities_of
-from pipeline.core.requests import manifest_fields
+from pipeline.core.requests.local_files import manifest_fields
+from pipeline.core.series.load import load_csv
 from pipeline.core.spec_limits import DEFAULT_ORDERS, features_of, outputs_of, refuse_costly
-from pipeline.errors import LONGEST_MESSAGE, RecordError
 from pipeline.options import OptionsError, settings_from
 from tests.conftest import daily_series
 

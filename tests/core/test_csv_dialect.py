@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.commands import forecast, plot
-from pipeline.core.csv_dialect import CsvDialect, header_of_forecast
-from pipeline.core.forecast_csv import csv_header, csv_rows, forecast_header, read_forecast_csv
+from pipeline.core.csv_reading.dialect import CsvDialect, header_of_forecast
+from pipeline.core.engines.native import NativeEngine
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.layout import Layout
 from pipeline.core.limits import Limits
-from pipeline.core.load_series import load_csv
-from pipeline.core.native_engine import NativeEngine
+from pipeline.core.outputs.forecast_csv import csv_header, csv_rows, forecast_header, read_forecast_csv
+from pipeline.core.series.layout import Layout
+from pipeline.core.series.load import load_csv
 
 MARKS = [",", ";", "\t", "|", "^"]
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"]

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.calendars import DAY, SECOND
-from pipeline.core.date_style import DateStyle, OffsetsSeen
-from pipeline.core.recognise_dates import recognise_dates
-from pipeline.errors import RecordError
+from pipeline.core.dates.calendars import DAY, SECOND
+from pipeline.core.dates.date_style import DateStyle, OffsetsSeen
+from pipeline.core.dates.recognise_dates import recognise_dates
+from pipeline.core.errors import RecordError
 
 YEARS = (np.datetime64("1700-01-01", "s").astype(int), np.datetime64("2300-01-01", "s").astype(int))
 DATES = st.lists(st.integers(*(int(y) for y in YEARS)), min_size=1, max_size=20)

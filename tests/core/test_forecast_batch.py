@@ -8,15 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.core.arrow_lists import lists_of
-from pipeline.core.forecast_batch import Forecasts, forecast_batch, forecast_block
-from pipeline.core.forecast_csv import csv_header, csv_rows
+from pipeline.core.engines.forecast_batch import Forecasts, forecast_batch, forecast_block
+from pipeline.core.engines.score import held_out, mase, season_length
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.layout import Layout
 from pipeline.core.limits import Limits
-from pipeline.core.load_series import load_csv
-from pipeline.core.score import held_out, mase, season_length
-from pipeline.errors import RecordError
+from pipeline.core.outputs.forecast_csv import csv_header, csv_rows
+from pipeline.core.series.arrow_lists import lists_of
+from pipeline.core.series.layout import Layout
+from pipeline.core.series.load import load_csv
 from tests.naive_engine import NaiveEngine
 
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.core.elements import DeadLetter, Request
+from pipeline.core.errors import RecordError
 from pipeline.core.ndjson import from_ndjson, to_ndjson
+from pipeline.core.outputs.summary import RunOutcome, describe, told
 from pipeline.core.plain_text import printable
-from pipeline.core.problem_notes import problem_note
-from pipeline.core.query import answer, connect
-from pipeline.core.summary import RunOutcome, describe, told
-from pipeline.elements import DeadLetter, Request
-from pipeline.errors import RecordError
-from pipeline.forecast_files import forecast_files
+from pipeline.folder.problem_notes import problem_note
+from pipeline.folder.query import answer, connect
+from pipeline.folder.run import forecast_files
 
 ENDS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"  # Python's splitlines() cuts at these; and a terminal obeys some
 HOSTILE = f"a\x1b[31mb\u202ec\n{ENDS}"

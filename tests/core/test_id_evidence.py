@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.id_evidence import IdColumns, TextRows, ids_by_content
-from pipeline.errors import RecordError
+from pipeline.core.csv_reading.id_evidence import IdColumns, TextRows, ids_by_content
+from pipeline.core.errors import RecordError
 
 DAY = 86_400_000_000
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.inbox import Inbox, State, state_of
+from pipeline.folder.inbox import Inbox, State, state_of
 
 
 @pytest.fixture

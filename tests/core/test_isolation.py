@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.core import isolation
+from pipeline.core.errors import RecordError
+from pipeline.core.faults import isolation
+from pipeline.core.faults.isolation import PROOF, ChildDiedError, in_child, proven
 from pipeline.core.io_faults import is_io, mark_as_io
-from pipeline.core.isolation import PROOF, ChildDiedError, in_child, proven
-from pipeline.errors import RecordError
 
 
 def double(number: int) -> int:
@@ -97,7 +97,7 @@ def test_a_child_has_its_time(tmp_path: Path) -> None:
 def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     told = tmp_path / "pid"
     code = textwrap.dedent(f"""
-        from pipeline.core.isolation import in_child
+        from pipeline.core.faults.isolation import in_child
         from tests.core.test_isolation import tell_and_wait
         in_child(tell_and_wait, {str(told)!r})
     """)

@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dropcast
-from pipeline.core.arrow_lists import lists_of
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.frames import series_of_table
 from pipeline.core.limits import Limits
-from pipeline.forecast_files import forecast_files
+from pipeline.core.series.arrow_lists import lists_of
+from pipeline.folder.run import forecast_files
+from pipeline.library.frames import series_of_table
 from pipeline.options import settings_from
 
 

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.core import row_store
-from pipeline.core.arrow_lists import lists_of
+from pipeline.core.csv_reading.reader import Rows
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.load_series import LoadedCsv, load_csv, resolve_reference
-from pipeline.core.read_csv import Rows
-from pipeline.core.row_store import BlockSizes, RowStore
-from pipeline.core.series_batch import series_id
-from pipeline.errors import RecordError
+from pipeline.core.series import row_store
+from pipeline.core.series.arrow_lists import lists_of
+from pipeline.core.series.batch import series_id
+from pipeline.core.series.load import LoadedCsv, load_csv, resolve_reference
+from pipeline.core.series.row_store import BlockSizes, RowStore
 
 IDS = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1, max_size=8)
 
@@ -185,7 +185,7 @@ def test_a_column_that_is_empty_far_below_the_sample_may_be_an_id(tmp_path: Path
 
 
 def test_text_of_too_many_rows_is_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.core.load_series.MAX_EVIDENCE_ROWS", 50)
+    monkeypatch.setattr("pipeline.core.series.load.MAX_EVIDENCE_ROWS", 50)
     days = [str(np.datetime64("2023-01-01") + day) for day in range(60)]
     rows = "".join(f"{name},{day},{i % 7}\n" for i, day in enumerate(days) for name in "AB")
     with pytest.raises(RecordError, match="too large to tell from its rows") as caught:

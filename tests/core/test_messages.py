@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.messages import (
+from pipeline.core.elements import Request
+from pipeline.core.errors import IgnoredError, RecordError
+from pipeline.core.requests.messages import (
     Message,
     ObjectVersion,
     Rules,
@@ -21,8 +23,6 @@ from pipeline.core.messages import (
     request_of_object,
     resent,
 )
-from pipeline.elements import Request
-from pipeline.errors import IgnoredError, RecordError
 
 RULES = Rules("{}", (), "gs://out/daily")
 TIME = "2024-05-01T12:00:00Z"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.model.fit import FittedSeries, Histories, fit
 from pipeline.core.model.forecast_intervals import intervals
-from pipeline.core.model.intervals import MOST_RATIO, HalfWidths, computed_steps, half_widths
+from pipeline.core.model.half_widths import MOST_RATIO, HalfWidths, computed_steps, half_widths
 from pipeline.core.model.predict import predict
 from pipeline.core.model.solver import FLOOR, MARGINAL, MAXIMUM
 from tests.core.test_native_engine import DAY, dates, histories, sales

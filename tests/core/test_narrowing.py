@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.alone import HEAVY_WORK, Room
-from pipeline.core.internal_error import InternalErrors, contained, error_id_of
+from pipeline.core.errors import RecordError, SupersededError
+from pipeline.core.faults.alone import HEAVY_WORK, Room
+from pipeline.core.faults.internal_error import InternalErrors, contained, error_id_of
+from pipeline.core.faults.isolation import PROOF, ChildDiedError
+from pipeline.core.faults.narrowing import MOST_DEATHS, narrowed, narrowed_in_children
 from pipeline.core.io_faults import MarkedSource, does_io, io, is_io, mark_as_io
-from pipeline.core.isolation import PROOF, ChildDiedError
-from pipeline.core.narrowing import MOST_DEATHS, narrowed, narrowed_in_children
-from pipeline.errors import RecordError, SupersededError
 
 
 def rows(first: int, last: int, text: str = "done") -> pa.RecordBatch:

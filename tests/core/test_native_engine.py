@@ -10,17 +10,17 @@ import pyarrow as pa
 import pytest
 from prophet import Prophet
 
-from pipeline.core.arrow_lists import lists_of, number_lists, timestamp_lists
-from pipeline.core.engine_by_name import engine_named
+from pipeline.core.engines.by_name import engine_named
+from pipeline.core.engines.prophet_objective import native_parameters, objective, stan_parameters
+from pipeline.core.engines.stan import _condition_name, _regressor_name
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.model.fit import FittedSeries, Histories, fit
 from pipeline.core.model.forecast_intervals import intervals
 from pipeline.core.model.predict import predict
 from pipeline.core.model.prophet_object import prophet_model
-from pipeline.core.prophet_objective import native_parameters, objective, stan_parameters
-from pipeline.core.series_batch import series_schema
-from pipeline.core.stan_engine import _condition_name, _regressor_name
+from pipeline.core.series.arrow_lists import lists_of, number_lists, timestamp_lists
+from pipeline.core.series.batch import series_schema
 
 DAY = 86_400_000_000
 

@@ -12,16 +12,16 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.core import row_store
+from pipeline.core.elements import Outcome
+from pipeline.core.errors import RecordError
 from pipeline.core.limits import Limits
-from pipeline.core.output_folder import OutputFolder
+from pipeline.core.outputs.summary import RunOutcome
 from pipeline.core.process_request import forecast, load_blocks
-from pipeline.core.query import connect
-from pipeline.core.requests import request_for
-from pipeline.core.summary import RunOutcome
-from pipeline.elements import Outcome
-from pipeline.errors import RecordError
-from pipeline.forecast_files import forecast_files
+from pipeline.core.requests.local_files import request_for
+from pipeline.core.series import row_store
+from pipeline.folder.output import OutputFolder
+from pipeline.folder.query import connect
+from pipeline.folder.run import forecast_files
 from pipeline.options import Settings
 from tests.conftest import daily_series
 

@@ -8,10 +8,10 @@ import random
 import numpy as np
 import pytest
 
-from pipeline.core import text_chunks
+from pipeline.core.csv_reading import text_chunks
+from pipeline.core.csv_reading.reader import CsvReader
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.read_csv import CsvReader
 
 CELLS = ("plain", 'quoted "word"', "two\nlines", "three\r\nhard\r\nlines", "cr\rinside", "with{d}mark", '5" pipe', "")
 

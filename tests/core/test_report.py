@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from pipeline.commands import report as command
-from pipeline.forecast_files import forecast_files
+from pipeline.folder.run import forecast_files
 from pipeline.options import Settings
 from pipeline.report.page import SERIES_A_BLOCK
 from tests.conftest import daily_series

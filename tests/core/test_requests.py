@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.naming import checked_output_name, fixed_part, output_name
-from pipeline.core.requests import UNREAD, InputFile, list_inputs, request_for
-from pipeline.errors import RecordError
+from pipeline.core.requests.local_files import UNREAD, InputFile, list_inputs, request_for
+from pipeline.core.requests.names import checked_output_name, fixed_part, output_name
 from pipeline.options import OptionsError, Settings
 
 WriteCsv = Callable[..., Path]

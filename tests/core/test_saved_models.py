@@ -13,14 +13,14 @@ import pytest
 from prophet import Prophet
 from prophet.serialize import model_from_json, model_to_json
 
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.model.fit import fit
 from pipeline.core.model.predict import components, predict
 from pipeline.core.model.prophet_json import from_prophet_json
 from pipeline.core.model.prophet_object import to_prophet
-from pipeline.core.row_store import BLOCK_SERIES
-from pipeline.errors import RecordError
-from pipeline.forecast_files import forecast_files
+from pipeline.core.series.row_store import BLOCK_SERIES
+from pipeline.folder.run import forecast_files
 from tests.conftest import daily_series
 from tests.core.test_native_engine import CASES, dates, extras_for, histories, sales
 

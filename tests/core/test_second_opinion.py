@@ -8,16 +8,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.core import native_engine
-from pipeline.core.arrow_lists import number_lists, timestamp_lists
-from pipeline.core.engine_by_name import engine_named
+from pipeline.core.engines import native as native_engine
+from pipeline.core.engines.by_name import engine_named
+from pipeline.core.engines.native import STAN_NOTE, STUCK_NOTE
+from pipeline.core.engines.second_opinion import with_second_opinions
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.model.fit import FittedSeries, Histories, fit
 from pipeline.core.model.solver import FLOOR, MAXIMUM, STAN, STUCK
-from pipeline.core.native_engine import STAN_NOTE, STUCK_NOTE
-from pipeline.core.second_opinion import with_second_opinions
-from pipeline.core.series_batch import series_schema
+from pipeline.core.series.arrow_lists import number_lists, timestamp_lists
+from pipeline.core.series.batch import series_schema
 
 DAY = 86_400_000_000
 N, H = 200, 7

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.core import scratch
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.inbox import Inbox
-from pipeline.core.naming import matching_files
-from pipeline.core.requests import UNREAD, InputFile, list_inputs, request_for
+from pipeline.core.requests.local_files import UNREAD, InputFile, list_inputs, request_for
+from pipeline.core.requests.names import matching_files
 from pipeline.core.sources import open_source
-from pipeline.errors import RecordError
+from pipeline.folder.inbox import Inbox
 from tests.conftest import daily_series
 
 WriteCsv = Callable[..., Path]

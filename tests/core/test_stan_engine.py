@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from prophet import Prophet
 
-from pipeline.core import stan_engine
-from pipeline.core.calendars import DAY
+from pipeline.core.dates.calendars import DAY
+from pipeline.core.engines import stan as stan_engine
+from pipeline.core.engines.stan import StanEngine, fit_and_forecast
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.load_series import load_csv
-from pipeline.core.stan_engine import StanEngine, fit_and_forecast
-from pipeline.errors import RecordError
+from pipeline.core.series.load import load_csv
 
 START = np.datetime64("2023-01-01", "us").astype(np.int64)
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core import sources
-from pipeline.core import text_chunks as tc
+from pipeline.core.csv_reading import text_chunks as tc
+from pipeline.core.errors import RecordError
 from pipeline.core.limits import Limits
-from pipeline.errors import RecordError
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"))
 

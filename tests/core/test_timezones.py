@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import dropcast
-from pipeline.core.arrow_lists import lists_of
-from pipeline.core.forecast_csv import csv_rows
+from pipeline.core.dates.timezones import utc_of_wall, wall_of_utc, without_marks, zone_named
+from pipeline.core.engines.native import NativeEngine
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.load_series import LoadedCsv, load_csv
-from pipeline.core.native_engine import NativeEngine
-from pipeline.core.timezones import utc_of_wall, wall_of_utc, without_marks, zone_named
-from pipeline.errors import RecordError
+from pipeline.core.outputs.forecast_csv import csv_rows
+from pipeline.core.series.arrow_lists import lists_of
+from pipeline.core.series.load import LoadedCsv, load_csv
 
 ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Kolkata", "UTC"]
 HOURS = pd.date_range("2023-09-15", "2024-06-15", freq="h", tz="Europe/Berlin", inclusive="left")

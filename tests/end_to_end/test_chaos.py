@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.query import connect
+from pipeline.folder.query import connect
 from tests.poison import poisoned
 from tests.poison.files import good_files, poison_files
 

@@ -157,8 +157,8 @@ def test_query_answers_in_each_form(form: str, forecasts: Path, capsys: pytest.C
 def test_query_without_sql_lists_views_and_examples_that_work(
     forecasts: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pipeline.core.query import EXAMPLES
-    from pipeline.core.tables import TABLES, VIEWS
+    from pipeline.core.outputs.tables import TABLES, VIEWS
+    from pipeline.folder.query import EXAMPLES
 
     assert dropcast(["query"]) == 0
     shown = capsys.readouterr().out

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.query import connect
-from pipeline.elements import Request
+from pipeline.core.elements import Request
+from pipeline.folder.query import connect
 from tests.conftest import daily_series
 from tests.poison import RAISES, poisoned
 

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import main
 from pipeline.cli import main as dropcast
-from pipeline.core.query import connect
+from pipeline.folder.query import connect
 from tests.conftest import daily_series
 from tests.core.test_output_folder import contents
 

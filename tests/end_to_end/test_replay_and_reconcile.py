@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import cli
-from pipeline.core.query import connect
+from pipeline.folder.query import connect
 from tests.conftest import daily_series
 
 WriteCsv = Callable[..., Path]

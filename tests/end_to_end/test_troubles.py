@@ -16,7 +16,7 @@ import pytest
 from pipeline import cli, main
 from pipeline.commands import watch
 from pipeline.core.io_faults import io
-from pipeline.core.output_folder import OutputFolder
+from pipeline.folder.output import OutputFolder
 from pipeline.terminal import carried_out
 from tests.conftest import daily_series
 
@@ -72,7 +72,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_does_the_rest(command: str, in
 
 def test_a_full_disk_under_work_files_is_one_line(inbox: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pipeline.core import row_store; row_store.SPILL_BYTES = 1000\n"
+        "import sys; from pipeline.core.series import row_store; row_store.SPILL_BYTES = 1000\n"
         "from pipeline import cli; sys.exit(cli.main(sys.argv[1:]))"
     )
     done = subprocess.run(
@@ -181,7 +181,7 @@ def test_what_a_run_did_is_known_whatever_the_clock_says(
         def now(cls, tz: object = None) -> datetime:
             return datetime(year, 1, 1, tzinfo=UTC)
 
-    monkeypatch.setattr("pipeline.core.outcomes.datetime", Stepped)
+    monkeypatch.setattr("pipeline.core.outputs.outcomes.datetime", Stepped)
     for place in (tmp_path / "out").rglob("*"):
         os.utime(place, (0, 0))
     assert main.main(options) == 3
@@ -208,7 +208,7 @@ def test_a_file_that_the_disk_does_not_give_keeps_no_other_from_its_forecast(
 ) -> None:
     for name in "abc":
         write_csv(f"in/{name}.csv", daily_series(60, seed=ord(name)))
-    from pipeline.core import requests
+    from pipeline.core.requests import local_files as requests
 
     real = requests.open_source
 

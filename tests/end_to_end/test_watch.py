@@ -17,13 +17,13 @@ import pytest
 
 from pipeline.core import process_request
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.inbox import Inbox
 from pipeline.core.limits import Limits
-from pipeline.core.output_folder import OutputFolder
-from pipeline.core.query import connect
-from pipeline.core.summary import RunOutcome
+from pipeline.core.outputs.summary import RunOutcome
+from pipeline.folder.inbox import Inbox
+from pipeline.folder.output import OutputFolder
+from pipeline.folder.query import connect
+from pipeline.folder.watch import Pass, WatchedFolder
 from pipeline.options import Settings
-from pipeline.watch_folder import Pass, WatchedFolder
 from tests.conftest import daily_series
 from tests.core.test_output_folder import contents
 
@@ -305,7 +305,7 @@ def test_notes_go_when_what_they_complain_of_goes(watch: Watch, write_csv: Write
 
 
 def test_one_pass_does_so_much_and_no_more(watch: Watch, write_csv: WriteCsv, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.watch_folder.MOST_FILES", 2)
+    monkeypatch.setattr("pipeline.folder.watch.MOST_FILES", 2)
     for number in range(5):
         write_csv(f"in/{number}.csv")
     watch.watched.step(0)

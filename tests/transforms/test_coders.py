@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.coders import CODERS
-from pipeline.core.arrow_lists import TIMESTAMPS
-from pipeline.core.series_batch import series_schema
-from pipeline.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request, SeriesBlock
-from pipeline.errors import RecordError
+from pipeline.core.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request, SeriesBlock
+from pipeline.core.errors import RecordError
+from pipeline.core.series.arrow_lists import TIMESTAMPS
+from pipeline.core.series.batch import series_schema
 
 TEXT = st.text(st.characters(codec="utf-8"))
 REQUESTS = st.builds(Request, TEXT, TEXT, st.just("2024-01-01T00:00:00Z"), TEXT, st.just("{}"), st.integers(0, 9), TEXT)

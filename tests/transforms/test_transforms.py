@@ -15,13 +15,13 @@ from apache_beam.testing.test_stream import TestStream
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import TimestampedValue
 
+from pipeline.core.elements import DeadLetter, ForecastBlock, Request, SeriesBlock
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.output_folder import OutputFolder
 from pipeline.core.process_request import forecast, load_blocks, unreadable
-from pipeline.core.requests import InputFile, request_for
-from pipeline.elements import DeadLetter, ForecastBlock, Request, SeriesBlock
-from pipeline.errors import RecordError
+from pipeline.core.requests.local_files import InputFile, request_for
+from pipeline.folder.output import OutputFolder
 from pipeline.places import Destination
 from pipeline.transforms.deduplicate import Deduplicate
 from pipeline.transforms.forecast import Forecast

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.core.calendars import DAY
+from pipeline.core.dates.calendars import DAY
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.model.fit import SHARED_FROM, Histories, fit
 from pipeline.core.model.forecast_intervals import intervals

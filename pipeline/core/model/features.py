@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from pipeline.core.arrays import Floats, Ints
-from pipeline.core.calendars import DAY, Dates
+from pipeline.core.dates.calendars import DAY, Dates
 from pipeline.core.model.compiled import compiled
 from pipeline.core.model.structure import HolidayColumn, Seasonality
 

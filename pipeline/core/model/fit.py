@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 import numpy as np
 
 from pipeline.core.arrays import Bools, Floats, Ints
-from pipeline.core.calendars import DAY, Dates
+from pipeline.core.dates.calendars import DAY, Dates
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.model.compiled import compiled
 from pipeline.core.model.features import date_table, feature_table

@@ -12,7 +12,7 @@ from pipeline.core.model.fit import (
     FittedSeries,
 )
 from pipeline.core.model.gauss_newton import FLAT, LOGISTIC
-from pipeline.core.model.intervals import half_widths_for
+from pipeline.core.model.half_widths import half_widths_for
 from pipeline.core.model.logistic_intervals import STRAIGHT, nearly_straight_half_widths, simulated_interval
 from pipeline.core.model.predict import Prediction
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.core.arrays import Floats
 from pipeline.core.model.compiled import compiled
-from pipeline.core.model.intervals import half_widths_for
+from pipeline.core.model.half_widths import half_widths_for
 
 if TYPE_CHECKING:
     from pipeline.core.model.fit import FittedSeries

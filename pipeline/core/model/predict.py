@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.core.arrays import Floats, Ints
-from pipeline.core.calendars import Dates
+from pipeline.core.dates.calendars import Dates
 from pipeline.core.model.features import date_table, feature_table
 from pipeline.core.model.fit import (
     GROWTHS,

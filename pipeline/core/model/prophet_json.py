@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec, Holiday, Regressor
 from pipeline.core.model.fit import FittedSeries
 from pipeline.core.model.solver import MAXIMUM
 from pipeline.core.model.structure import Seasonality, holiday_columns
-from pipeline.errors import RecordError
 
 MOST = 1e150  # of a parameter: products of two are still numbers
 MOST_SECONDS = 4e11  # from 1970, or between two dates: more than there are from the year 1 to 9999

@@ -10,7 +10,7 @@ import pandas as pd
 import prophet
 
 from pipeline.core.arrays import Floats
-from pipeline.core.calendars import Dates
+from pipeline.core.dates.calendars import Dates
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.model.fit import FittedSeries
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.io_faults import does_io
 from pipeline.core.model.fit import FittedSeries
 from pipeline.core.model.prophet_json import MOST, from_prophet_json
 from pipeline.core.model.structure import HolidayColumn, Seasonality
-from pipeline.errors import RecordError
 
 VERSION = "dropcast models 1"
 _NUMBERS = ("y_scale", "floor", "k", "m", "sigma_obs")

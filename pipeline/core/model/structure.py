@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.calendars import DAY, Dates
+from pipeline.core.dates.calendars import DAY, Dates
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.spec_limits import DEFAULT_ORDERS
 

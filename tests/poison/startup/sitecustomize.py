@@ -10,7 +10,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-ENGINE = "pipeline.core.native_engine"
+ENGINE = "pipeline.core.engines.native"
 KIND, ONCE = os.environ.get("DROPCAST_POISON", ""), os.environ.get("DROPCAST_POISON_ONCE", "")
 
 

@@ -1,0 +1,129 @@
+"""What lies below an output prefix of a bucket, for reading; see pipeline/core/outputs/results.py."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pipeline.cloud import ledger, objects
+from pipeline.core.elements import DeadLetter, Receipt
+from pipeline.core.errors import RecordError, SupersededError
+from pipeline.core.ndjson import from_ndjson
+from pipeline.core.outputs.results import FileResult
+from pipeline.core.requests.names import INTERNAL, receipts_place
+from pipeline.core.requests.uris import folder_prefix, generation_number, split_uri
+
+_MOST = 256 << 20  # bytes of an object of ours
+_AT_ONCE = 16
+
+
+class BucketResults:
+    """Results in a bucket.
+
+    Args:
+        place: gs://bucket/prefix.
+        scratch: a folder for copies of objects.
+    """
+
+    def __init__(self, place: str, scratch: Path) -> None:
+        self._place, self._scratch = place, scratch
+        self._bucket, self._root = split_uri(folder_prefix(place))
+
+    def files(self) -> list[FileResult]:
+        """Return the latest result of each source and output, by output."""
+        latest: dict[tuple[str, str], tuple[tuple[int, int], str]] = {}
+        for blob in objects.listed(self._bucket, f"{self._root}{INTERNAL}/receipts/"):
+            found = {name.removeprefix("dropcast-"): text for name, text in (blob.metadata or {}).items()}
+            if found.get("status") == "superseded":
+                continue
+            place = (found.get("source", ""), found.get("output", ""))
+            rank = (generation_number(found.get("version", "")), int(found.get("attempt", "0")))
+            if place not in latest or rank > latest[place][0]:
+                latest[place] = (rank, blob.name)
+        if not latest:
+            raise FileNotFoundError(f"there are no receipts in {self._place}; forecast something into it first")
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            names = [name for _, name in latest.values()]
+            read = list(pool.map(self._result, names))
+        return sorted((result for result in read if result is not None), key=lambda one: one.receipt.output)
+
+    def _result(self, name: str) -> FileResult | None:
+        content = objects.read_small(self._bucket, name, _MOST)
+        if content is None:
+            return None  # removed meanwhile
+        receipt = Receipt(**json.loads(content))
+        letters: tuple[DeadLetter, ...] = ()
+        if receipt.status in ("failed", "partial"):
+            text = objects.read_small(
+                self._bucket, f"{self._root}{INTERNAL}/dead_letters/{receipt.request_key}.ndjson", _MOST
+            )
+            letters = tuple(from_ndjson(text or b""))
+        return FileResult(receipt, letters)
+
+    def strays(self) -> list[DeadLetter]:
+        """Return the dead letters of what never became a request."""
+        return [letter for found in ledger.BucketLedger(self._place).dead_letters() for letter in _of_message(found)]
+
+    def source(self, receipt: Receipt) -> Path | None:
+        """Return a local copy of the CSV that was forecast; None if it is gone or another by now."""
+        return local_copy(receipt.source, self._scratch, receipt.version)
+
+    def forecast(self, receipt: Receipt) -> Path | None:
+        """Return a local copy of the forecast; None if it is gone."""
+        return local_copy(f"gs://{self._bucket}/{self._root}{receipt.output}", self._scratch)
+
+
+def _of_message(letters: ledger.BucketLetters) -> Iterator[DeadLetter]:
+    if (letters.blob.metadata or {}).get("dropcast-scope") == "message":
+        yield from letters.read()
+
+
+def local_copy(uri: str, scratch: Path, generation: str = "") -> Path | None:
+    """Return a local copy of an object, as it is there or of a generation; None if there is none.
+
+    Args:
+        uri: gs://bucket/name.
+        scratch: a folder for it.
+        generation: which one; "" for the one that is there.
+    """
+    if not generation:
+        live = objects.live_version(uri)
+        if live is None:
+            return None
+        generation = live.generation
+    place = scratch / hashlib.sha256(f"{uri}#{generation}".encode()).hexdigest()[:16]
+    target = place / uri.rpartition("/")[2]
+    if target.exists():
+        return target
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        with objects.open_object(uri, generation) as file, target.open("wb") as copy:
+            while data := file.read(1 << 20):
+                copy.write(data)
+    except (RecordError, SupersededError):
+        target.unlink(missing_ok=True)
+        return None
+    return target
+
+
+def options_of_forecast(forecast: str, source: str) -> dict[str, object]:
+    """Return the options, by name, with which an object was forecast; none if there is no receipt of that.
+
+    Args:
+        forecast: gs://bucket/name of the forecast.
+        source: gs://bucket/name of what was forecast.
+    """
+    bucket, name = split_uri(forecast)
+    blob = objects.look(bucket, name)
+    key = ((blob.metadata if blob else None) or {}).get("dropcast-key", "")
+    parts = name.split("/")
+    for depth in range(len(parts)) if key else ():
+        root, output = "".join(f"{part}/" for part in parts[:depth]), "/".join(parts[depth:])
+        place = f"{root}{INTERNAL}/receipts/{receipts_place(source, output)}/{key}.json"
+        content = objects.read_small(bucket, place, _MOST)
+        if content is not None:
+            return dict(json.loads(json.loads(content)["spec"]))
+    return {}

@@ -1,0 +1,115 @@
+"""Which mark of a file's numbers is the decimal one, and which separates thousands: by all of its numbers together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.core.arrays import Floats
+from pipeline.core.errors import RecordError, shorten
+
+MARKS = (".", ",")
+_SIGN = r"^[+\-−]?"
+_EXPONENT = r"([eE][+-]?\d+)?$"
+
+
+@dataclass
+class DialectEvidence:
+    """What the numbers of a file say about their marks; all numeric columns and all rows count.
+
+    A mark is the decimal one where nothing but a fraction looks so: without an integer part or with a zero (.5, 0.125),
+    after more than three digits (1234.567), before another number of digits than three (12.5), or last of two marks
+    (1,234.5). It separates thousands where it occurs twice in a number, or before another mark. A number such as
+    1.234 says nothing by itself.
+
+    Attributes:
+        decimal, thousands, unsettled: marks seen as one, as the other, and in numbers that say nothing; each with the
+            first cell, its column and its line.
+    """
+
+    decimal: dict[str, tuple[str, str, int]] = field(default_factory=dict)
+    thousands: dict[str, tuple[str, str, int]] = field(default_factory=dict)
+    unsettled: dict[str, tuple[str, str, int]] = field(default_factory=dict)
+
+    @property
+    def points_are_decimal(self) -> bool:
+        """Whether there is evidence that points are decimal marks."""
+        return "." in self.decimal
+
+    def add_text(self, text: pa.StringArray, column: str, lines: npt.NDArray[np.int64]) -> None:
+        """Take in cells of a numeric column as they stand, shape (n,)."""
+        cells = pc.utf8_trim_whitespace(text)
+        for mark, other in (MARKS, MARKS[::-1]):
+            m, o = rf"\{mark}", rf"\{other}"
+            both = rf"{_SIGN}\d{{1,3}}({o}\d{{2,3}})*{o}\d{{3}}{m}\d*{_EXPONENT}"
+            fraction = rf"{_SIGN}(0*{m}\d+|\d{{4,}}{m}\d*|\d+{m}(\d{{0,2}}|\d{{4,}}))" + _EXPONENT
+            groups = rf"{_SIGN}\d{{1,3}}({m}\d{{2,3}})+{m}\d{{3}}$"
+            self._note(self.decimal, mark, cells, both, column, lines)
+            self._note(self.thousands, other, cells, both, column, lines)
+            self._note(self.decimal, mark, cells, fraction, column, lines)
+            self._note(self.thousands, mark, cells, groups, column, lines)
+            self._note(self.unsettled, mark, cells, rf"{_SIGN}[1-9]\d{{0,2}}{m}\d{{3}}$", column, lines)
+
+    def _note(
+        self,
+        found: dict[str, tuple[str, str, int]],
+        mark: str,
+        cells: pa.StringArray,
+        pattern: str,
+        column: str,
+        lines: npt.NDArray[np.int64],
+    ) -> None:
+        if mark in found:
+            return
+        row = pc.index(pc.match_substring_regex(cells, pattern), True).as_py()
+        if row >= 0:
+            found[mark] = (cells[row].as_py(), column, int(lines[row]))
+
+    def wants_text_of(self, numbers: Floats) -> bool:
+        """Return whether the text of numbers that were read with decimal points has to be looked at, shape (n,).
+
+        Not if it is known what points are, nor if there are none.
+        """
+        return not self.points_are_decimal and bool((numbers != np.floor(numbers))[np.isfinite(numbers)].any())
+
+    def settled(self) -> tuple[str, str | None]:
+        """Return the decimal mark, and the mark between thousands if there is one.
+
+        Raises:
+            RecordError: AMBIGUOUS_NUMBER if the numbers contradict each other, or say nothing.
+        """
+        decimal, thousands = set(self.decimal), set(self.thousands)
+        if len(decimal) > 1 or decimal & thousands or len(thousands) > 1:
+            raise self._refusal(contradictory=True)
+        if not decimal and not thousands:
+            if self.unsettled:
+                raise self._refusal(contradictory=False)
+            return ".", None
+        mark = next(iter(decimal), None) or MARKS[1 - MARKS.index(next(iter(thousands)))]
+        other = MARKS[1 - MARKS.index(mark)]
+        return mark, other if other in thousands or other in self.unsettled else None
+
+    def _refusal(self, contradictory: bool) -> RecordError:
+        if contradictory:
+            pairs = [*self.decimal.values(), *self.thousands.values()]
+            (cell, column, line), (other, _, other_line) = pairs[0], pairs[-1]
+            problem = f"{shorten(cell)!r} and {shorten(other)!r} (line {other_line}) cannot both be read in one way"
+        else:
+            cell, column, line = next(iter(self.unsettled.values()))
+            problem = f"{shorten(cell)!r}, like all such numbers of the file, may be thousands or a fraction"
+        mark = "," if "," in cell and "." not in cell else "."
+        fraction = "--decimal=," if mark == "," else "--decimal=."
+        grouped = "--thousands=," if mark == "," else "--decimal=, --thousands=."
+        return RecordError(
+            "AMBIGUOUS_NUMBER",
+            f"{problem}.",
+            f"Give {fraction} for fractions, or {grouped} for thousands.",
+            line=line,
+            column=column,
+            found=cell,
+            assume={"decimal": mark},
+        )

@@ -1,0 +1,1 @@
+"""Calendars, frequencies, time zones, and how dates are written."""

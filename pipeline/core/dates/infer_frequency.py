@@ -1,0 +1,444 @@
+"""Which calendar dates lie on.
+
+A calendar is inferred from dates alone, survives gaps, and is refused where it is unclear: a wrong inference is worse
+than a question.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.dates.calendars import (
+    BUSINESS_WEEK,
+    DAY,
+    HOUR,
+    MAX_WEEKLY_SLOTS,
+    WEEKDAY_NAMES,
+    WEEKDAYS,
+    Calendar,
+    Dates,
+    describe_step,
+    fixed_calendar,
+    format_date,
+    lies_on,
+    month_calendar,
+    month_days,
+    parse_frequency,
+    slots_of,
+    weekday_calendar,
+    weekdays_of,
+)
+
+LAST_OF_MONTH = 32  # in place of the day of the month
+YEAR_PARTS_IN_WEEKS = (13, 26, 52)
+MOST_SLOTS_ABSENT, SHORTEST_NIGHT = 4, 6 * HOUR  # in a row, within dates of less than three days
+
+# A stated frequency is believed if at least this share of the dates lies on it.
+LEAST_SHARE_ON_STATED = 0.5
+LEAST_SLOTS_PER_DATE = 0.6  # of a stated frequency: if there are fewer, the dates are closer together
+# A calendar is believed if at least this share of its slots between first and last date is filled.
+LEAST_DENSITY = 0.2
+# A weekday is an exception, not part of the calendar, if so few dates would fall on it with less than this probability,
+# and it is filled so much less than the others: holidays take one Monday in ten, and in some countries one in five.
+CHANCE_OF_RARE = 0.001
+SHARE_OF_RARE = 0.25
+# A frequency is offered if at least this share of the dates lies on it.
+MOST = 0.9
+# An unseen weekday is believed to be closed if it would be missing by chance with less than this probability.
+CHANCE_OF_CLOSED = 1e-5
+
+
+class FrequencyUnclearError(Exception):
+    """The dates do not say how they go on; the message says why, `options` what would settle it.
+
+    Attributes:
+        reason: why it is unclear.
+        options: frequencies that settle it.
+        advice: what to do if no frequency would.
+    """
+
+    def __init__(self, reason: str, options: tuple[str, ...] = (), advice: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.options = options
+        self.advice = advice
+
+
+def infer_calendar(dates: Dates, days_written: bool = True) -> Calendar:
+    """Return the calendar of sorted, distinct dates.
+
+    Of the calendars that every date lies on, the one with the fewest empty slots wins; it is believed
+    only if it is well filled and nothing contradicts it.
+
+    Args:
+        dates: microseconds, shape (n,).
+        days_written: whether the day of the month stands in the dates; 2024-05 can only mean months.
+
+    Raises:
+        FrequencyUnclearError: if they do not say how they go on.
+    """
+    if len(dates) < 3:
+        raise FrequencyUnclearError(f"{len(dates)} dates are too few to tell the frequency from")
+    steps = np.diff(dates)
+    base = int(np.gcd.reduce(steps))
+    if base % DAY:
+        return _infer_within_days(dates, steps, base)
+    months = _infer_months(dates, days_written)
+    if months is None:
+        _refuse_other_calendars(dates, steps)
+    return months or _infer_days(dates, steps, base)
+
+
+def _refuse_midnights_in_utc(dates: Dates, steps: Dates) -> None:
+    """Raise if dates are an hour apart within the day in summer and winter, as midnights of a time zone are in UTC."""
+    clocks = np.unique(dates % DAY)
+    apart = int(clocks[-1] - clocks[0])
+    if len(clocks) == 2 and min(apart, DAY - apart) == HOUR and steps.min() >= DAY - HOUR:
+        raise FrequencyUnclearError(
+            "dates are always at one of two hours, as days of a time zone with summer time are in UTC",
+            advice="Give --timezone=Europe/Berlin, or whichever it is.",
+        )
+
+
+def _infer_within_days(dates: Dates, steps: Dates, base: int) -> Calendar:
+    _refuse_midnights_in_utc(dates, steps)
+    _require_even_steps(dates, steps, base)
+    per_day, uneven = divmod(DAY, base)
+    days = (dates[-1] - dates[0]) / DAY
+    if uneven == 0 and days >= 3:
+        slots_seen = len(np.unique(dates % DAY))
+        filled = len(dates) / (days * per_day + 1)
+        expected = per_day * (1 - (1 - filled) ** days)
+        if slots_seen < 0.9 * expected:
+            step = fixed_calendar(base).name
+            raise FrequencyUnclearError(
+                f"the dates are {step} apart but never fall between certain hours; {step} would also "
+                "forecast those hours",
+                _open_or_all(base),
+            )
+    if days < 3 and steps.max() >= max(SHORTEST_NIGHT, MOST_SLOTS_ABSENT * base):
+        step = fixed_calendar(base).name
+        raise FrequencyUnclearError(
+            f"the dates are {step} apart, but for {describe_step(int(steps.max()))} once; they are too few to tell "
+            "whether that is a gap, or a night",
+            _open_or_all(base),
+        )
+    if days >= 14 and len(np.unique(weekdays_of(dates))) < 7:
+        step = fixed_calendar(base).name
+        raise FrequencyUnclearError(
+            f"the dates are {step} apart but never fall on certain weekdays; {step} would also forecast those days",
+            _open_or_all(base),
+        )
+    return fixed_calendar(base)
+
+
+def _open_or_all(step: int) -> tuple[str, ...]:
+    """Return the frequencies of opening hours and of all hours."""
+    name = fixed_calendar(step).name
+    fits = 7 * DAY % step == 0 and 7 * DAY // step <= MAX_WEEKLY_SLOTS
+    return (f"{name}-open", name) if fits else (name,)
+
+
+def open_calendar(calendar: Calendar, dates: Dates) -> Calendar:
+    """Return a calendar of opening hours with those in which dates fall, but for rare ones.
+
+    Raises:
+        FrequencyUnclearError: if the dates are not its step apart.
+    """
+    step, phase = calendar.step, int(dates[-1] % calendar.step)
+    if (dates % step != phase).any():
+        odd = int(dates[np.flatnonzero(dates % step != phase)[-1]])
+        raise FrequencyUnclearError(
+            f"not all dates are multiples of {describe_step(step)} apart, such as {format_date(odd)}",
+            _open_or_all(int(np.gcd.reduce(np.diff(dates)))) if len(dates) > 1 else (),
+        )
+    slots = (dates + 3 * DAY) % (7 * DAY) // step
+    counts = np.bincount(slots, minlength=7 * DAY // step)
+    usual = float(np.median(counts[counts > 0]))
+    mask = "".join("01"[int(count >= SHARE_OF_RARE * usual and count > 0)] for count in counts)
+    return Calendar(calendar.name, "open", step, mask, phase)
+
+
+_BUSINESS = ("business_start", "business_end")
+
+
+def _infer_months(dates: Dates, days_written: bool) -> Calendar | None:
+    """Return the calendar of months that all dates lie on, or None."""
+    days = dates // DAY
+    months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+    steps = np.diff(months)
+    if steps.min() < 1:
+        return None
+    step = int(np.gcd.reduce(steps))
+    if len(dates) / ((months[-1] - months[0]) / step + 1) < LEAST_DENSITY or not _is_common(steps, step):
+        return None
+    day_of_month = days - month_days(months, "start") + 1
+    fits = {anchor: np.array_equal(month_days(months, anchor), days) for anchor in ("start", "end", *_BUSINESS)}
+    for plain, business in (("start", "business_start"), ("end", "business_end")):
+        if step in (1, 3) and days_written and fits[plain] and fits[business]:
+            phase = -1 if step == 1 else _quarter_phase(int(months[-1] % 12), plain)
+            names = tuple(month_calendar(step, anchor, phase).name for anchor in (plain, business))
+            period = "month" if step == 1 else "quarter"
+            raise FrequencyUnclearError(f"the {plain} of each {period} and its business {plain} both fit", names)
+    anchors = ("start", "end", str(int(day_of_month.max())), *_BUSINESS)
+    for anchor in anchors:
+        if np.array_equal(month_days(months, anchor), days):
+            phase = -1 if anchor.isdigit() or step not in (3, 12) else int(months[-1] % 12)
+            if step == 3 and phase >= 0:
+                phase = _quarter_phase(phase, anchor)
+            return month_calendar(step, anchor, phase)
+    return None
+
+
+def _quarter_phase(month: int, anchor: str) -> int:
+    """Return the month, from 0, by which pandas names quarters: the first one's first, or the year's last."""
+    return month % 3 if "start" in anchor else 9 + month % 3
+
+
+def _refuse_other_calendars(dates: Dates, steps: Dates) -> None:
+    """Raise if the dates are those of a calendar that no frequency here stands for."""
+    if len(dates) < 4:
+        return
+    days = dates // DAY
+    months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+    in_month = np.where(days == month_days(months, "end"), LAST_OF_MONTH, days - month_days(months, "start") + 1)
+    in_days = steps // DAY
+    each, counts = np.unique(in_month, return_counts=True)
+    if len(each) == 2 and counts.min() >= len(dates) / 4 and each[1] - each[0] >= 7 and len(dates) >= 6:
+        raise FrequencyUnclearError(
+            "the dates are two days of each month, which no --frequency stands for",
+            advice="No --frequency fits. Add up the values of each month with --aggregate=MS.",
+        )
+    base = int(np.gcd.reduce(in_days))
+    if base % 7 == 0 and in_days.min() >= 28 and not (in_days == base).any():
+        weekday = WEEKDAY_NAMES[int(weekdays_of(dates[:1])[0])]
+        raise FrequencyUnclearError(
+            f"the dates are {weekday}s four weeks apart or more, and not evenly, as is the third {weekday} of each "
+            "month, or the end of years of 52 and 53 weeks; no --frequency stands for that",
+            advice="No --frequency fits. Write months, quarters or years (2024-05, 2024Q1, 2024) instead of days, or "
+            "add up the values with --aggregate=MS, QS or YS.",
+        )
+
+
+def _infer_days(dates: Dates, steps: Dates, base: int) -> Calendar:
+    if base > DAY:
+        business = _infer_business_steps(dates) if base % (7 * DAY) else None
+        if business is not None:
+            return business
+        _require_even_steps(dates, steps, base)
+        _require_all_weekdays(dates, base)
+        if base // (7 * DAY) in YEAR_PARTS_IN_WEEKS and base % (7 * DAY) == 0:
+            name = fixed_calendar(base, WEEKDAYS[int(weekdays_of(dates[-1:])[0])]).name
+            raise FrequencyUnclearError(
+                f"the dates are {describe_step(base)} apart, as in years of 52 weeks, of which some have 53", (name,)
+            )
+        if base % (7 * DAY) == 0:
+            return fixed_calendar(base, WEEKDAYS[int(weekdays_of(dates[-1:])[0])])
+        on_business_days = set(np.unique(weekdays_of(dates)).tolist()) <= {0, 1, 2, 3, 4}
+        if (len(dates) < 10 or on_business_days) and (steps != base).any():
+            raise FrequencyUnclearError(
+                f"the dates are multiples of {describe_step(base)} apart, but too few to be sure of that",
+                ("B" if on_business_days else "D", fixed_calendar(base).name),
+            )
+        return fixed_calendar(base)
+    weekdays = weekdays_of(dates)
+    seen = np.bincount(weekdays, minlength=7) > 0
+    _refuse_rare_weekdays(dates, weekdays)
+    if seen.all():
+        _require_even_steps(dates, steps, base)
+        return fixed_calendar(DAY)
+    return _infer_open_weekdays(dates, steps, seen)
+
+
+def _infer_business_steps(dates: Dates) -> Calendar | None:
+    """Return the calendar of each n-th business day, n > 1, if all dates lie on it and nearly all of it is there."""
+    if not set(np.unique(weekdays_of(dates)).tolist()) <= {0, 1, 2, 3, 4} or (dates % DAY != dates[0] % DAY).any():
+        return None
+    days = (dates // DAY).astype("datetime64[D]")
+    steps = np.diff(np.busday_count(np.datetime64("1970-01-01"), days, weekmask=BUSINESS_WEEK))
+    step = int(np.gcd.reduce(steps))
+    if step % 5 == 0 or step == 1 or (np.diff(dates) == np.diff(dates)[0]).all():
+        return None
+    calendar = weekday_calendar(BUSINESS_WEEK, step)
+    if len(dates) < 10 or np.mean(steps == step) < MOST:
+        raise FrequencyUnclearError(
+            f"the dates are multiples of {step} business days apart, but too few, or with too many gaps, to be sure",
+            (calendar.name, "B"),
+        )
+    return calendar
+
+
+def _require_all_weekdays(dates: Dates, base: int) -> None:
+    """Raise if dates some days apart would have fallen on weekdays that they have never fallen on."""
+    if base % (7 * DAY) == 0:
+        return
+    slots = np.bincount(weekdays_of(np.arange(dates[0], dates[-1] + 1, base)), minlength=7)
+    seen = np.bincount(weekdays_of(dates), minlength=7)
+    filled = len(dates) / (slots.sum() + 1)
+    never = np.flatnonzero((seen == 0) & (slots > 0))
+    if len(never) and (1 - filled) ** int(slots[never].sum()) < CHANCE_OF_RARE:
+        absent = ", ".join(WEEKDAYS[weekday].title() for weekday in never)
+        raise FrequencyUnclearError(
+            f"the dates are {describe_step(base)} apart but never fall on {absent}, on which "
+            f"{fixed_calendar(base).name} would forecast, too",
+            (fixed_calendar(base).name,),
+        )
+
+
+def binomial_tail(most: int, trials: int, chance: float) -> float:
+    """Return the probability of at most `most` successes in `trials`, each of probability `chance`.
+
+    In logarithms: the number of ways to choose successes is beyond all floats from some 1,030 trials on.
+    """
+    if most >= trials or chance <= 0:
+        return 1.0
+    if chance >= 1:
+        return 0.0
+    whole, success, failure = math.lgamma(trials + 1), math.log(chance), math.log1p(-chance)
+    logs = [
+        whole - math.lgamma(n + 1) - math.lgamma(trials - n + 1) + n * success + (trials - n) * failure
+        for n in range(most + 1)
+    ]
+    largest = max(logs, default=-math.inf)
+    return 0.0 if largest == -math.inf else math.exp(largest) * sum(math.exp(log - largest) for log in logs)
+
+
+def _refuse_rare_weekdays(dates: Dates, weekdays: npt.NDArray[np.int64]) -> None:
+    """Raise if a weekday occurs among the dates, but much more seldom than another that nearly always does."""
+    counts = np.bincount(weekdays, minlength=7)
+    weeks = (int(dates[-1]) - int(dates[0])) / (7 * DAY)
+    rare = np.zeros(7, dtype=bool)
+    for weekday in np.flatnonzero(counts):
+        others = counts[(counts > 0) & (np.arange(7) != weekday)]
+        # never 1: that the others lack no date does not make a date that is lacking impossible
+        most = 1 - 1 / (int(weeks) + 1)
+        usual_share = min(float(others.mean()) / weeks, most) if len(others) and weeks >= 1 else 0.0
+        if counts[weekday] >= usual_share * int(weeks):
+            continue  # no fewer than are to be expected
+        if counts[weekday] >= SHARE_OF_RARE * others.mean():
+            continue  # seldom, and still part of the calendar
+        rare[weekday] = 7 * binomial_tail(int(counts[weekday]), int(weeks), usual_share) < CHANCE_OF_RARE
+    if not rare.any() or rare[counts > 0].all():
+        return
+    odd = int(np.flatnonzero(rare[weekdays])[0])
+    usual = "".join("01"[int(count > 0 and not few)] for count, few in zip(counts, rare, strict=True))
+    name = f"W-{WEEKDAYS[usual.index('1')]}" if usual.count("1") == 1 else weekday_calendar(usual).name
+    raise FrequencyUnclearError(
+        f"{format_date(int(dates[odd]))} is a {WEEKDAYS[int(weekdays[odd])].title()}, on which hardly any other date "
+        "falls",
+        (name, "D"),
+    )
+
+
+def _infer_open_weekdays(dates: Dates, steps: Dates, seen: npt.NDArray[np.bool_]) -> Calendar:
+    """Decide between days and a set of weekdays for daily dates that lack at least one weekday."""
+    mask = "".join("01"[int(day)] for day in seen)
+    first, last = np.datetime64(int(dates[0] // DAY), "D"), np.datetime64(int(dates[-1] // DAY), "D")
+    slots = int(np.busday_count(first, last + 1, weekmask=mask))
+    closed_slots = int((last - first).astype(np.int64)) + 1 - slots
+    calendar = weekday_calendar(mask)
+    if closed_slots == 0:
+        if set(np.flatnonzero(seen)) <= {0, 1, 2, 3, 4}:
+            raise FrequencyUnclearError(
+                "the dates do not span a weekend, so that every day and Monday to Friday both fit", ("D", "B")
+            )
+        _require_even_steps(dates, steps, DAY)
+        return fixed_calendar(DAY)
+    gaps = np.diff(np.busday_count(first, (dates // DAY).astype("datetime64[D]"), weekmask=mask))
+    if np.bincount(gaps).argmax() != 1:
+        _require_even_steps(dates, steps, int(np.gcd.reduce(steps)))
+        raise FrequencyUnclearError("the dates fall on some weekdays only, and seldom on two in a row", ("D",))
+    filled = len(dates) / (slots + 1)  # +1: the estimate must not be certain
+    days = np.arange(int(dates[0] // DAY), int(dates[-1] // DAY) + 1) * DAY
+    occurrences = np.bincount(weekdays_of(days), minlength=7)[~seen]
+    # For a working week the weekend counts as a whole; of other sets any of seven weekdays might be the one.
+    by_chance = (1 - filled) ** closed_slots if mask == BUSINESS_WEEK else 7 * (1 - filled) ** int(occurrences.min())
+    if slots and len(dates) / slots >= LEAST_DENSITY and by_chance < CHANCE_OF_CLOSED:
+        return calendar
+    absent = ", ".join(day.title() for day, open_ in zip(WEEKDAYS, seen, strict=True) if not open_)
+    raise FrequencyUnclearError(
+        f"no date falls on {absent}, but there are too few dates to tell whether any would",
+        ("D", calendar.name),
+    )
+
+
+def _require_even_steps(dates: Dates, steps: Dates, base: int) -> None:
+    """Raise if `base` is not the commonest step, or too few of its slots are filled."""
+    sizes, counts = np.unique(steps, return_counts=True)
+    commonest = int(sizes[counts.argmax()])
+    slots = (int(dates[-1]) - int(dates[0])) // base + 1
+    if commonest != base and not (sizes == base).any():
+        raise FrequencyUnclearError(
+            f"most dates are {describe_step(commonest)} apart, but not all are a multiple of that",
+            _fitting_names(dates, commonest),
+        )
+    if not _is_common(steps, base):
+        odd = int(np.flatnonzero(steps % commonest)[0]) + 1
+        raise FrequencyUnclearError(
+            f"most dates are {describe_step(commonest)} apart, but {format_date(int(dates[odd]))} follows "
+            f"{format_date(int(dates[odd - 1]))}",
+            _fitting_names(dates, commonest),
+        )
+    if len(dates) / slots < LEAST_DENSITY:
+        raise FrequencyUnclearError(
+            f"the smallest step is {describe_step(base)}, but most of the dates that it would give are absent",
+            _open_or_all(commonest) if base == commonest < DAY else _fitting_names(dates, commonest),
+        )
+
+
+def _is_common(steps: Dates, base: int) -> bool:
+    """Return whether the smallest step is no mere exception among the steps."""
+    sizes, counts = np.unique(steps, return_counts=True)
+    at = sizes == base
+    return bool(at.any() and counts[at][0] >= 0.25 * counts.max())
+
+
+def _fitting_names(dates: Dates, step: int) -> tuple[str, ...]:
+    """Return the frequencies worth offering: those on which nearly all of the dates lie."""
+    if 28 * DAY <= step <= 31 * DAY:
+        days = dates // DAY
+        months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+        shares = ((np.mean(month_days(months, a) == days), n) for a, n in (("start", "MS"), ("end", "ME")))
+        return tuple(name for share, name in shares if share >= MOST)
+    phases = np.unique(dates % step, return_counts=True)[1]
+    return (fixed_calendar(step).name,) if phases.max() >= MOST * len(dates) else ()
+
+
+def calendar_of(frequency: str | None, days_written: bool) -> Callable[[Dates], Calendar]:
+    """Return what finds a series' calendar: the stated frequency, or inference."""
+    if frequency is None:
+        return lambda dates: infer_calendar(dates, days_written)
+    calendar = parse_frequency(frequency)
+
+    def stated(dates: Dates) -> Calendar:
+        if calendar.kind == "open":
+            return open_calendar(calendar, dates)
+        on = lies_on(calendar, dates)
+        if len(dates) and on.mean() < LEAST_SHARE_ON_STATED:
+            share = "no date" if not on.any() else f"only {on.sum():,} of {len(on):,} dates"
+            off = dates[~on]
+            raise FrequencyUnclearError(
+                f"{share} of the history lies on {calendar.name}, not {format_date(int(off[-1]))}",
+                _names_instead(dates, days_written),
+            )
+        slots = len(np.unique(slots_of(calendar, dates)))
+        if slots < LEAST_SLOTS_PER_DATE * len(dates):
+            raise FrequencyUnclearError(
+                f"{len(dates):,} dates lie in {slots:,} steps of {calendar.name}: they are closer together",
+                _names_instead(dates, days_written),
+            )
+        return calendar
+
+    return stated
+
+
+def _names_instead(dates: Dates, days_written: bool) -> tuple[str, ...]:
+    """Return the frequency that is inferred, or what would settle it."""
+    try:
+        return (infer_calendar(dates, days_written).name,)
+    except FrequencyUnclearError as error:
+        return error.options

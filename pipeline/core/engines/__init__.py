@@ -1,0 +1,1 @@
+"""From a block of series to a block of forecasts."""

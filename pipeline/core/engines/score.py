@@ -1,0 +1,145 @@
+"""The sanity score: the last horizon held out, its error scaled by that of a seasonal naive forecast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.core.arrays import Floats, Ints
+from pipeline.core.dates.calendars import DAY, HOUR, Dates, parse_frequency, slots_of
+from pipeline.core.series.arrow_lists import first_of_same_dates, flat_list, list_column, timestamps
+
+
+def season_length(frequency: str) -> int:
+    """Return the number of periods in the season that a seasonal naive forecast repeats.
+
+    A day for data within days, a week for days, a year for weeks, months and quarters; 1 where there is none.
+    """
+    calendar = parse_frequency(frequency)
+    if calendar.kind == "weekdays":
+        return calendar.anchor.count("1") if calendar.step == 1 else 1
+    if calendar.kind == "months":
+        return max(12 // calendar.step, 1)
+    if calendar.step < DAY:
+        return max(DAY // calendar.step, 1) if calendar.step <= HOUR or DAY % calendar.step == 0 else 1
+    if calendar.step < 7 * DAY:
+        return max(7 * DAY // calendar.step, 1) if 7 * DAY % calendar.step == 0 else 1
+    return max(364 * DAY // calendar.step, 1)
+
+
+def seasonal_naive_pairs(dates: Dates, frequency: str) -> tuple[Ints, Ints]:
+    """Return pairs of rows a season apart, whatever gaps lie between them; neighbours if there are no such pairs."""
+    slots = slots_of(parse_frequency(frequency), dates)
+    for lag in (season_length(frequency), 1):
+        at = np.minimum(np.searchsorted(slots, slots + lag), len(slots) - 1)
+        earlier = np.flatnonzero(slots[at] == slots + lag)
+        if len(earlier):
+            break
+    return earlier, at[earlier]
+
+
+def seasonal_naive_forecast(dates: Dates, y: Floats, future: Dates, frequency: str) -> Floats:
+    """Return for each date to come the value of the last season that has one; the last value if none has.
+
+    Args:
+        dates: of the history, ascending, shape (n,).
+        y: its values, shape (n,).
+        future: dates to forecast, shape (h,).
+        frequency: of the dates.
+    """
+    calendar = parse_frequency(frequency)
+    slots, wanted = np.split(slots_of(calendar, np.concatenate([dates, future])), [len(dates)])
+    lag = season_length(frequency)
+    forecast = np.full(len(future), y[-1])
+    missing = np.ones(len(future), dtype=np.bool_)
+    while missing.any() and (wanted >= slots[0]).any():
+        wanted = wanted - lag
+        at = np.minimum(np.searchsorted(slots, wanted), len(slots) - 1)
+        found = missing & (slots[at] == wanted)
+        forecast[found] = y[at[found]]
+        missing &= ~found
+    return forecast
+
+
+def seasonal_naive_errors(y: Floats, ds: Dates, offsets: Ints, frequencies: Sequence[str]) -> Floats:
+    """Return the mean absolute error of the seasonal naive forecast within each history, shape (n,); 0 if it has none.
+
+    Args:
+        y: values of all series, one after the other, shape (N,).
+        ds: their dates, shape (N,).
+        offsets: row i of the block is y[offsets[i]:offsets[i + 1]], shape (n + 1,).
+        frequencies: their frequencies.
+    """
+    errors = np.zeros(len(frequencies))
+    names = np.array(frequencies)
+    other = first_of_same_dates(ds, offsets)
+    other[1:] |= names[1:] != names[:-1]
+    for first, last in pairwise([*np.flatnonzero(other).tolist(), len(names)]):
+        start, end = offsets[first], offsets[first + 1]
+        earlier, later = seasonal_naive_pairs(ds[start:end], frequencies[first])
+        if len(earlier):
+            values = y[start : offsets[last]].reshape(last - first, -1)
+            with np.errstate(over="ignore", invalid="ignore"):
+                errors[first:last] = np.abs(values[:, later] - values[:, earlier]).mean(axis=1)
+    return errors
+
+
+def held_out(
+    series: pa.RecordBatch, extras: Sequence[str], horizon: int
+) -> tuple[pa.RecordBatch, Ints, Floats, Floats]:
+    """Cut the last `horizon` values off each history that is at least two horizons long.
+
+    A series with a fault is not scored. Missing values do not count: with gaps, the values held out span more than
+    a horizon.
+
+    Returns:
+        The shortened series, whose dates to forecast are those cut off; their rows in `series`; the values cut off,
+        shape (n, horizon); and the error of the seasonal naive forecast within what is left, shape (n,).
+    """
+    _, offsets = flat_list(series, "ds")
+    cuts = np.diff(offsets) - horizon
+    faulty = np.asarray(series.column("fault").is_valid())
+    kept = np.flatnonzero(~faulty & (cuts >= max(horizon, 2)))
+    if len(kept) < len(series):
+        series = series.take(pa.array(kept))
+    ds, offsets = flat_list(series, "ds")
+    y, _ = flat_list(series, "y")
+    starts, ends = offsets[:-1], offsets[1:]
+    last = ends[:, None] + np.arange(-horizon, 0)
+    early = np.ones(len(ds), dtype=np.bool_)
+    early[last] = False
+    bounds = offsets - horizon * np.arange(len(offsets))
+    dates, values = ds[early], y[early]
+    columns = {
+        "series_id": series.column("series_id"),
+        "ids": series.column("ids"),
+        "frequency": series.column("frequency"),
+        "ds": list_column(bounds, timestamps(dates)),
+        "y": list_column(bounds, pa.array(values)),
+        "future": list_column(horizon * np.arange(len(offsets)), timestamps(ds[last].ravel())),
+    }
+    for name in extras:
+        numbers, own = flat_list(series, f"extra_{name}")  # on the history, then on the dates to forecast
+        rows = np.repeat(own[:-1] - starts, ends - starts) + np.arange(len(ds))
+        columns[f"extra_{name}"] = list_column(offsets, pa.array(numbers[rows]))
+    columns |= {name: series.column(name) for name in ("note", "fault")}
+    shortened = pa.record_batch(columns, schema=series.schema)
+    scales = seasonal_naive_errors(values, dates, bounds, series.column("frequency").to_pylist())
+    return shortened, kept, y[last], scales
+
+
+def mase(actual: Floats, prediction: Floats, scale: Floats) -> Floats:
+    """Return the mean absolute scaled error (Hyndman & Koehler 2006); NaN if there is nothing to scale by.
+
+    Args:
+        actual: shape (n, h).
+        prediction: shape (n, h).
+        scale: of each series, shape (n,).
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large for a mean has no score
+        errors = np.abs(actual - prediction).mean(axis=1)
+        scores: Floats = np.divide(errors, scale, out=np.full(len(scale), np.nan), where=scale > 0)
+    return np.where(np.isfinite(scores), scores, np.nan)

@@ -1,0 +1,1 @@
+"""Faults of our own: contained, narrowed to a series, isolated in a child process."""

@@ -1,0 +1,118 @@
+"""The ledger of an output: which requests have a receipt, and what waits among its dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.core.elements import DeadLetter, Request
+from pipeline.core.errors import RecordError
+from pipeline.core.requests.local_files import InputFile, stray_letter
+from pipeline.core.requests.messages import Message, message_letter
+
+
+@dataclass(frozen=True)
+class Done:
+    """A receipt, as far as the ledger's commands need it.
+
+    Attributes:
+        source, version, output, attempt, id, status: as in the Receipt.
+        age: by which a newer version is told from an older one: a generation, or microseconds.
+        key: of the request.
+    """
+
+    source: str
+    version: str
+    output: str
+    attempt: int
+    id: str
+    status: str
+    age: int
+    key: str
+
+    @property
+    def good(self) -> bool:
+        """Whether something was forecast."""
+        return self.status in ("complete", "partial")
+
+
+class Letters(Protocol):
+    """The dead letters of one request, or of what never became one."""
+
+    @property
+    def key(self) -> str:
+        """The request's key."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Of the first letter."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Of the first letter."""
+        ...
+
+    @property
+    def source_time(self) -> str:
+        """Of the first letter."""
+        ...
+
+    @property
+    def replayed(self) -> bool:
+        """Whether they were sent again already."""
+        ...
+
+    def read(self) -> Iterator[DeadLetter]:
+        """Yield them, a line at a time: there may be a million."""
+        ...
+
+    def mark(self, key: str) -> None:
+        """Note that they were sent again, and as what."""
+        ...
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something that may have to be requested.
+
+    Attributes:
+        source, version, time: which file, which version of it, and when that came to be.
+        message: payload and attributes of the message that asks the pipeline for it; None in a folder.
+        request: what it stands for, or why it stands for nothing; None if it is of no concern.
+    """
+
+    source: str
+    version: str
+    time: str
+    message: tuple[bytes, dict[str, str]] | None
+    request: Request | RecordError | None
+
+    def letter(self, error: RecordError) -> DeadLetter:
+        """Return the dead letter of a candidate that is no request."""
+        if self.message is None:
+            return stray_letter(InputFile(self.source, Path(self.source).name), error)
+        return message_letter(Message(*self.message, "", self.time), error)
+
+
+class Ledger(Protocol):
+    """Receipts and dead letters of an output, and what lies in its inputs."""
+
+    def receipts(self) -> Iterator[Done]:
+        """Yield all receipts, but for those superseded in a folder."""
+        ...
+
+    def dead_letters(self) -> Iterator[Letters]:
+        """Yield all dead letters, request by request."""
+        ...
+
+    def age(self, request: Request) -> int:
+        """Return by which a newer version is told from an older one."""
+        ...
+
+    def once_more(self, request: Request) -> tuple[Request | None, str]:
+        """Return a request as it can be made again; or None, and why it cannot."""
+        ...

@@ -1,0 +1,145 @@
+"""The tables that analysts query: their schemas, read from templates/, and their rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.core.dates.calendars import Dates
+from pipeline.core.elements import ForecastBlock, Request
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.series.arrow_lists import flat_list
+from pipeline.core.series.layout import Layout
+
+TABLES = ("forecasts", "receipts", "dead_letters", "history")
+# A view may use those before it.
+VIEWS = (
+    "latest_forecasts", "latest_receipts", "open_dead_letters", "stale_forecasts", "forecast_summary", "latest_history",
+)  # fmt: skip
+_TYPES = {
+    "STRING": pa.string(), "INTEGER": pa.int64(), "FLOAT": pa.float64(), "BOOLEAN": pa.bool_(),
+    "TIMESTAMP": pa.timestamp("us", tz="UTC"),
+}  # fmt: skip
+
+
+def table_fields(table: str) -> list[dict[str, str]]:
+    """Return a table's BigQuery schema: name, type, mode and description of each column."""
+    fields: list[dict[str, str]] = json.loads(_template(f"{table}.json"))
+    return fields
+
+
+@cache
+def table_schema(table: str) -> pa.Schema:
+    """Return a table's schema for Arrow and Parquet."""
+    return pa.schema(
+        [pa.field(f["name"], _TYPES[f["type"]], nullable=f["mode"] == "NULLABLE") for f in table_fields(table)]
+    )
+
+
+def view_sql(view: str) -> str:
+    """Return a view's query, in BigQuery's SQL with bare table names."""
+    return _template(f"{view}.sql")
+
+
+def _template(name: str) -> str:
+    return (files("pipeline.templates") / "bigquery" / name).read_text()
+
+
+def element_rows(table: str, elements: Iterable[Any]) -> pa.Table:
+    """Return receipts or dead letters as rows of their table."""
+    rows = [dataclasses.asdict(element) for element in elements]
+    for row in rows:
+        for name in ("source_time", "finished_at"):
+            if name in row:
+                row[name] = datetime.fromisoformat(row[name])
+    return pa.Table.from_pylist(rows, schema=table_schema(table))
+
+
+def forecast_rows(block: ForecastBlock, spec: ForecastSpec) -> pa.Table:
+    """Return a block's forecasts as rows of the table, one for each series, step and level."""
+    levels = spec.level
+    batch, layout = block.batch, Layout.from_json(block.layout)
+    steps = np.diff(np.asarray(batch.column("ds").offsets))
+    count, repeats = int(steps.sum()), len(levels)
+    series = pa.array(np.repeat(np.arange(len(batch)), steps * repeats))
+    step = np.concatenate([np.arange(1, n + 1) for n in steps.tolist()]) if count else np.empty(0, dtype=np.int64)
+    dates: Dates = layout.style.to_utc(np.asarray(batch.column("ds").flatten().view(pa.int64())))
+
+    def ends(name: str) -> pa.Array:
+        by_level = [np.asarray(batch.column(f"{name}_{i}").flatten()) for i in range(repeats)]
+        return pa.array(np.column_stack(by_level).ravel())
+
+    rows = count * repeats
+    request: Request = block.request
+    columns = {
+        **_of_request(request, rows),
+        "series_id": batch.column("series_id").take(series),
+        "frequency": batch.column("frequency").take(series),
+        "step": pa.array(np.repeat(step, repeats)),
+        "forecast_timestamp": pa.array(np.repeat(dates, repeats).astype("datetime64[us]"), pa.timestamp("us")),
+        "forecast_value": pa.array(np.repeat(np.asarray(batch.column("yhat").flatten()), repeats)),
+        "confidence_level": pa.array(np.tile(np.asarray(levels) / 100, count)),
+        "prediction_interval_lower_bound": ends("lower"),
+        "prediction_interval_upper_bound": ends("upper"),
+        "status": _constant("", rows),
+        "model": _constant(block.model, rows),
+        "components": _components(batch, spec).take(pa.array(np.repeat(np.arange(count), repeats)))
+        if spec.components
+        else pa.nulls(rows, pa.string()),
+    }
+    schema = table_schema("forecasts")
+    return pa.table([columns[field.name].cast(field.type) for field in schema], schema=schema)
+
+
+def history_rows(block: ForecastBlock) -> pa.Table:
+    """Return the values that a block's forecasts were made from as rows of the table `history`."""
+    batch, layout, request = block.batch, Layout.from_json(block.layout), block.request
+    dates, offsets = flat_list(batch, "history_ds")
+    values, _ = flat_list(batch, "history_y")
+    rows = len(dates)
+    series = pa.array(np.repeat(np.arange(len(batch)), np.diff(offsets)))
+    times = layout.style.to_utc(dates).astype("datetime64[us]")
+    columns = {
+        **_of_request(request, rows),
+        "series_id": batch.column("series_id").take(series),
+        "history_timestamp": pa.array(times, pa.timestamp("us")),
+        "history_value": pa.array(values),
+    }
+    schema = table_schema("history")
+    return pa.table([columns[field.name].cast(field.type) for field in schema], schema=schema)
+
+
+def _of_request(request: Request, rows: int) -> dict[str, pa.Array]:
+    """Return the columns that are the same for all rows of a request."""
+    time = pa.scalar(datetime.fromisoformat(request.source_time), pa.timestamp("us", tz="UTC"))
+    return {
+        "request_key": _constant(request.key, rows),
+        "source": _constant(request.source, rows),
+        "version": _constant(request.version, rows),
+        "source_time": pa.repeat(time, rows),
+        "attempt": pa.array(np.full(rows, request.attempt)),
+        "output": _constant(request.output, rows),
+    }
+
+
+def _components(batch: pa.RecordBatch, spec: ForecastSpec) -> pa.Array:
+    """Return the components of each row as JSON."""
+    pieces: list[Any] = []
+    for i, name in enumerate(spec.component_names):
+        numbers = batch.column(f"component_{name}").flatten()
+        values = pc.if_else(pc.is_nan(numbers), "null", numbers.cast(pa.string()))
+        pieces += [f"{',' if i else '{'}{json.dumps(name)}:", values]
+    return pc.binary_join_element_wise(*pieces, "}", "")
+
+
+def _constant(text: str, rows: int) -> pa.Array:
+    return pa.repeat(pa.scalar(text), rows)

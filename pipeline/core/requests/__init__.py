@@ -1,0 +1,1 @@
+"""From messages, manifests and local files to requests."""

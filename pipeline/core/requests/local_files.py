@@ -1,0 +1,283 @@
+"""Requests from local files: CSVs, and manifests that name one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from pipeline.core.elements import DeadLetter, Request
+from pipeline.core.errors import RecordError, shorten
+from pipeline.core.faults.internal_error import InternalErrors, contained, nowhere
+from pipeline.core.forecast_spec import ForecastSpec, option_errors
+from pipeline.core.requests.names import (
+    MANIFEST_SUFFIX,
+    checked_output_name,
+    feeds_itself,
+    fixed_part,
+    is_pattern,
+    matching_files,
+    output_name,
+    real_path,
+)
+from pipeline.core.sources import open_source
+
+MAX_MANIFEST_BYTES = 1 << 20
+OPERATORS_FIELDS = ("models", "save_models")  # paths, which no manifest may choose
+UNREAD = "unread"  # the version of a file that could not even be opened
+
+
+def _without_operators_fields(schema: dict[str, Any]) -> None:
+    for name in OPERATORS_FIELDS:
+        schema["properties"].pop(name, None)
+
+
+class Manifest(ForecastSpec):
+    """A request as JSON, in a file named *.manifest.json: what to forecast, and any option of the forecast."""
+
+    model_config = ConfigDict(json_schema_extra=_without_operators_fields)
+
+    id: str = Field("", max_length=256, description="The sender's own name for the request; stands in its receipt.")
+    input: str = Field(min_length=1, description="Path of the CSV, absolute or relative to the manifest.")
+    output: str | None = Field(
+        None,
+        min_length=1,
+        description="Name of the forecast below the output folder. Default: the CSV's own name.",
+    )
+    generation: str = Field(
+        "",
+        pattern="^([1-9][0-9]{0,17})?$",
+        description="Generation of an object in a bucket. Default: the one that is there.",
+    )
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A local file to forecast.
+
+    Attributes:
+        path: absolute path of a CSV or a manifest.
+        output: name of the forecast, or for a manifest that of the manifest.
+        named: whether it was named itself, and not found by a pattern or in a folder: a link is followed then.
+    """
+
+    path: str
+    output: str
+    named: bool = False
+
+    @property
+    def is_manifest(self) -> bool:
+        """Whether the file is a manifest."""
+        return self.path.endswith(MANIFEST_SUFFIX)
+
+
+def list_inputs(patterns: list[str], output: Path) -> tuple[list[InputFile], list[str]]:
+    """Return the files that patterns mean, and what is wrong with that, a line each.
+
+    A CSV that one of the manifests names is left to that manifest.
+    """
+    files: dict[str, InputFile] = {}
+    problems = []
+    for pattern in patterns:
+        if feeds_itself(pattern, output):
+            problems.append(
+                f"--output: forecasts in {output} would be read as inputs of {pattern}; choose a folder outside of it"
+            )
+            continue
+        found = matching_files(pattern)
+        if not found:
+            problems.append(f"--input: no file matches {pattern!r}")
+        if len(found) == 1 and os.path.isdir(found[0]):  # noqa: PTH112 - False for a name that is too long
+            problems.append(f"--input: {pattern} is a folder; name the files in it, for example {pattern}/*.csv")
+            continue
+        for path in found:
+            if _is_utf8(str(path)):
+                file = InputFile(str(path), output_name(path, pattern), not is_pattern(pattern))
+                files.setdefault(str(path), file)
+            else:
+                problems.append(f"--input: the name of {os.fsencode(path)!r} is not UTF-8; rename the file")
+    named = {file.path: named_by(file) for file in files.values() if file.is_manifest}
+    claimed = {source for source, _ in named.values()}
+    chosen = [file for file in files.values() if str(real_path(Path(file.path))) not in claimed]
+    problems += _collisions([(named.get(file.path, ("", file.output))[1], file.path) for file in chosen])
+    return chosen, problems
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _collisions(outputs: list[tuple[str, str]]) -> list[str]:
+    """Return a line for each pair of files whose forecasts could not both be written."""
+    problems = []
+    takers: dict[str, str] = {}
+    for output, path in outputs:
+        other = takers.setdefault(output, path) if output else path
+        if other != path:
+            problems.append(
+                f"--input: {other} and {path} would both be forecast to {output}; forecast them in separate runs or "
+                "to separate folders"
+            )
+    for output, path in outputs:
+        for folder in PurePosixPath(output).parents:
+            if str(folder) in takers:
+                problems.append(
+                    f"--input: {path} would be forecast below {folder}, which is the forecast of {takers[str(folder)]}"
+                )
+    return problems
+
+
+def named_by(file: InputFile) -> tuple[str, str]:
+    """Return the source and the output that a manifest names; empty if it is none, which is refused later."""
+    try:
+        stated = json.loads(_start_of(Path(file.path)))
+        source = Path(file.path).parent / stated["input"]
+        return str(real_path(source)), _manifest_output(file, stated["input"], stated.get("output"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError, RecordError):
+        return "", ""
+
+
+def _start_of(path: Path) -> bytes:
+    """Return a manifest's content; of one that is too long, so much that it shows."""
+    with open_source(path) as file:
+        return file.read(MAX_MANIFEST_BYTES + 1)
+
+
+def _manifest_output(file: InputFile, source: str, stated: str | None) -> str:
+    return checked_output_name(stated or (Path(file.output).parent / Path(source).name).as_posix())
+
+
+def request_for(
+    file: InputFile, spec: ForecastSpec, allowed: list[Path], keep: Callable[[str, str], str] = nowhere
+) -> Request:
+    """Return the request that a CSV or a manifest stands for.
+
+    Args:
+        file: the file.
+        spec: the operator's options; a manifest's own fields come before them.
+        allowed: folders that a manifest may name files in, and that links may lead to.
+        keep: keeps the traceback of what nobody foresaw; see InternalErrors.
+
+    Raises:
+        RecordError: if the manifest is bad, or the file a link to elsewhere. A CSV that cannot be read is no error
+            yet: its request has the version UNREAD, and fails when it is loaded.
+    """
+    with contained(InternalErrors(file.path, keep)):
+        return _request_for(file, spec, allowed)
+
+
+def _request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Request:
+    # without folders to hold it against, a link is refused, and all else is what it seems to be
+    may_lead_away = not file.named and (bool(allowed) or os.path.islink(file.path))  # noqa: PTH114 - no errors
+    if may_lead_away and not _is_below(Path(file.path), allowed):
+        raise RecordError(
+            "PATH_NOT_ALLOWED",
+            f"{Path(file.path).name!r} is a link that leads out of the allowed folders.",
+            "Put the file itself there, or ask the operator to allow the folder it is in with --allow.",
+        )
+    if not file.is_manifest:
+        return request_of_csv(Path(file.path), file.output, spec, "")
+    manifest = read_manifest(Path(file.path), spec)
+    source = Path(file.path).parent / manifest.input
+    if "\0" in manifest.input or manifest.input.endswith(MANIFEST_SUFFIX):
+        raise RecordError(
+            "BAD_MANIFEST",
+            f"The input {manifest.input!r} is no CSV.",
+            "Name the CSV to forecast.",
+            found=manifest.input,
+        )
+    if not _is_below(source, allowed):
+        raise RecordError(
+            "PATH_NOT_ALLOWED",
+            f"The input {manifest.input!r} lies outside the allowed folders.",
+            "Put the CSV beside the manifest, or ask the operator to allow its folder with --allow.",
+            found=manifest.input,
+        )
+    output = _manifest_output(file, manifest.input, manifest.output)
+    fields = manifest.model_dump(exclude={"id", "input", "output", "generation"}, exclude_unset=True)
+    return request_of_csv(real_path(source), output, ForecastSpec(**fields), manifest.id)
+
+
+def _is_below(path: Path, folders: list[Path]) -> bool:
+    return any(real_path(path).is_relative_to(real_path(folder)) for folder in folders)
+
+
+def read_manifest(path: Path, spec: ForecastSpec) -> Manifest:
+    """Return a manifest, with the operator's options where it says nothing.
+
+    Raises:
+        RecordError: BAD_MANIFEST, or what keeps the file from being read.
+    """
+    return manifest_fields(_start_of(path), spec)
+
+
+def manifest_fields(content: bytes, spec: ForecastSpec) -> Manifest:
+    """Return a manifest from its JSON, with the operator's options where it says nothing.
+
+    Raises:
+        RecordError: BAD_MANIFEST.
+    """
+    hint = "See docs/options.md, or check it against manifest.schema.json."
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise RecordError("BAD_MANIFEST", f"The manifest has more than {MAX_MANIFEST_BYTES:,} bytes.", hint)
+    try:
+        stated: Any = json.loads(content, object_pairs_hook=_without_repeats)
+    except (ValueError, RecursionError) as error:
+        raise RecordError("BAD_MANIFEST", f"The manifest is not JSON: {shorten(str(error), 200)}.", hint) from None
+    if not isinstance(stated, dict):
+        raise RecordError("BAD_MANIFEST", "The manifest is not a JSON object.", hint)
+    for name in OPERATORS_FIELDS:
+        if name in stated:
+            raise RecordError("BAD_MANIFEST", f"{name} is for the operator to set, not for a manifest.", hint)
+    try:
+        # validated by itself first, so that its errors are its own
+        Manifest(**stated)
+        return Manifest(**{**spec.model_dump(exclude_defaults=True), **stated})
+    except (ValidationError, TypeError) as error:
+        lines = option_errors(list(error.errors())) if isinstance(error, ValidationError) else [str(error)]
+        listed = "; ".join(line.removeprefix("--") for line in lines)
+        raise RecordError("BAD_MANIFEST", f"The manifest is not valid: {listed}.", hint) from None
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    stated = dict(pairs)
+    if len(stated) < len(pairs):
+        repeated = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+        raise ValueError(f"the field {shorten(repeated)!r} stands there twice")
+    return stated
+
+
+def request_of_csv(path: Path, output: str, spec: ForecastSpec, label: str) -> Request:
+    """Return the request for a local CSV as it is now; its version is UNREAD if it cannot be read."""
+    try:
+        with open_source(path) as file:
+            changed = os.fstat(file.fileno()).st_mtime_ns // 1000
+            version = hashlib.file_digest(file, "sha256").hexdigest()
+    except RecordError:
+        changed, version = 0, UNREAD
+    source_time = datetime.fromtimestamp(changed // 10**6, UTC).replace(microsecond=changed % 10**6)
+    text = source_time.isoformat().replace("+00:00", "Z")
+    return Request(str(path), version, text, output, spec.to_json(), id=label)
+
+
+def allowed_folders(patterns: list[str], allow: tuple[str, ...]) -> list[Path]:
+    """Return the folders that manifests may name files in: those of the inputs, and what the operator adds."""
+    return [*(fixed_part(pattern) for pattern in patterns), *(Path(folder) for folder in allow)]
+
+
+def stray_letter(file: InputFile, error: RecordError) -> DeadLetter:
+    """Return the dead letter of a manifest that never became a request."""
+    request = request_of_csv(Path(file.path), file.output, ForecastSpec(), "")
+    return DeadLetter.of(request, "message", "ReadRequests", "", error)

@@ -1,0 +1,322 @@
+"""Messages of Pub/Sub: what Cloud Storage tells of an object, and manifests.
+
+The attributes of a notification are those of Cloud Storage's documentation ("Pub/Sub notifications for Cloud
+Storage"); with them alone a payload is not needed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.core.elements import DeadLetter, Request
+from pipeline.core.errors import CODES, IgnoredError, RecordError
+from pipeline.core.forecast_spec import ForecastSpec, option_errors
+from pipeline.core.request_key import canonical_json
+from pipeline.core.requests.local_files import OPERATORS_FIELDS, UNREAD, Manifest, manifest_fields
+from pipeline.core.requests.names import INTERNAL, MANIFEST_SUFFIX, checked_output_name
+from pipeline.core.requests.uris import folder_prefix, is_uri, joined, lies_below, split_uri, uri_of
+
+FINALIZE = "OBJECT_FINALIZE"
+RESENT = "DROPCAST_REQUEST"  # the payload format of a request that a replay sends
+_MARKERS = ("/", "_$folder$")  # how folders are made believe
+_GENERATION = re.compile("[1-9][0-9]{0,17}")
+_BUCKET = re.compile("[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+LONGEST_NAME = 1024  # bytes of an object's name, as Cloud Storage allows
+_TEXTS = (".csv", ".gz", ".tsv", ".txt")
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message as it came.
+
+    Attributes:
+        data: its payload.
+        attributes: its attributes.
+        message_id: Pub/Sub's own name for it.
+        publish_time: when it was published, RFC 3339 in UTC.
+    """
+
+    data: bytes
+    attributes: Mapping[str, str]
+    message_id: str
+    publish_time: str
+
+
+@dataclass(frozen=True)
+class ObjectVersion:
+    """One generation of an object.
+
+    Attributes:
+        uri: gs://bucket/name.
+        generation: its number, as text.
+        time: when it came to be, RFC 3339 in UTC.
+    """
+
+    uri: str
+    generation: str
+    time: str
+
+    @property
+    def is_manifest(self) -> bool:
+        """Whether it is to be read as a manifest."""
+        return self.uri.endswith(MANIFEST_SUFFIX)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What may be read and written.
+
+    Attributes:
+        spec: the operator's options as canonical JSON.
+        allowed: prefixes that inputs must lie below; none: any object that is notified of, and for a manifest what
+            lies beside it.
+        output: the output prefix, from which nothing is read.
+    """
+
+    spec: str
+    allowed: tuple[str, ...]
+    output: str
+
+
+def notified_object(message: Message, rules: Rules) -> ObjectVersion | None:
+    """Return the object that a notification tells of; None if the message is no notification.
+
+    Raises:
+        IgnoredError: if it is of no concern.
+        RecordError: BAD_MESSAGE.
+    """
+    attributes = message.attributes
+    if "eventType" not in attributes or "bucketId" not in attributes:
+        return None
+    if attributes["eventType"] != FINALIZE:
+        raise IgnoredError("event")
+    name, generation = attributes.get("objectId", ""), attributes.get("objectGeneration", "")
+    if not name or not _GENERATION.fullmatch(generation) or not _BUCKET.fullmatch(attributes["bucketId"]):
+        raise RecordError(
+            "BAD_MESSAGE",
+            "The notification names no bucket, no object, or no generation of it.",
+            "Have Cloud Storage itself send the notifications (gcloud storage buckets notifications create).",
+            found=name or generation,
+        )
+    payload = _payload(message)
+    uri = uri_of(attributes["bucketId"], name)
+    if name.endswith(_MARKERS) or (str(payload.get("size")) == "0" and not name.lower().endswith(_TEXTS)):
+        raise IgnoredError("marker")
+    if lies_below(uri, [rules.output]) or INTERNAL in name.split("/"):
+        raise IgnoredError("output")
+    if rules.allowed and not lies_below(uri, rules.allowed):
+        raise IgnoredError("elsewhere")
+    time = payload.get("timeCreated") or attributes.get("eventTime") or message.publish_time
+    return ObjectVersion(uri, generation, _utc(str(time), message.publish_time))
+
+
+def request_of_object(version: ObjectVersion, message: Message, rules: Rules) -> Request:
+    """Return the request for a CSV; its forecast has the object's whole name, unless it is sent once more.
+
+    Raises:
+        RecordError: BAD_MESSAGE.
+    """
+    if message.attributes.get("payloadFormat") != RESENT:
+        name = _fitting(split_uri(version.uri)[1], rules)
+        return Request(version.uri, version.generation, version.time, name, rules.spec)
+    try:
+        asked = _Resent.model_validate_json(message.data)
+        spec = ForecastSpec.from_json(rules.spec if asked.spec is None else asked.spec)
+    except ValidationError as error:
+        problem = "; ".join(option_errors(list(error.errors())))
+        raise RecordError(
+            "BAD_MESSAGE", f"The request sent once more is not valid: {problem}.", "Replay with the same version."
+        ) from None
+    if asked.spec is not None and any(getattr(spec, name) for name in OPERATORS_FIELDS):
+        raise RecordError("BAD_MESSAGE", "The request names files of the operator.", "Leave out models.")
+    output = _fitting(
+        asked.output if asked.output == split_uri(version.uri)[1] else checked_output_name(asked.output), rules
+    )
+    return Request(version.uri, version.generation, version.time, output, spec.to_json(), asked.attempt, asked.id)
+
+
+def _fitting(output: str, rules: Rules) -> str:
+    """Return the name of a forecast.
+
+    Raises:
+        RecordError: PATH_NOT_ALLOWED if it is too long below the output prefix.
+    """
+    whole = split_uri(folder_prefix(rules.output) + output)[1]
+    if len(whole.encode(errors="surrogatepass")) > LONGEST_NAME:
+        raise RecordError(
+            "PATH_NOT_ALLOWED",
+            f"The name of the forecast would have more than {LONGEST_NAME:,} bytes.",
+            "Give the file a shorter name, or a manifest with an output of its own.",
+        )
+    return output
+
+
+class _Resent(BaseModel):
+    """The payload of a request that is sent once more."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    output: str
+    spec: str | None
+    attempt: int = Field(ge=0, le=1_000_000)
+    id: str
+
+
+def _payload(message: Message) -> dict[str, Any]:
+    if message.attributes.get("payloadFormat") != "JSON_API_V1":
+        return {}
+    try:
+        payload = json.loads(message.data)
+    except (ValueError, RecursionError):
+        return {}  # the attributes suffice
+    return payload if isinstance(payload, dict) else {}
+
+
+def _utc(text: str, otherwise: str) -> str:
+    """Return a time as all of ours are written: in UTC, with Z."""
+    try:
+        time = datetime.fromisoformat(text)
+        time = (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return otherwise
+    return time.isoformat().replace("+00:00", "Z")
+
+
+@dataclass(frozen=True)
+class ManifestRequest:
+    """What a manifest asks for, before it is known which generation of its input is there.
+
+    Attributes:
+        input: URI of the CSV.
+        generation: that is asked for; "" for the one that is there.
+        output: name of the forecast.
+        spec: canonical JSON.
+        id: as in a Request.
+    """
+
+    input: str
+    generation: str
+    output: str
+    spec: str
+    id: str
+
+    def request(self, live: ObjectVersion | None, asked: str) -> Request:
+        """Return the request, given the generation that is there now and the time at which it was asked for."""
+        if self.generation:
+            time = live.time if live is not None and live.generation == self.generation else asked
+            return Request(self.input, self.generation, time, self.output, self.spec, id=self.id)
+        version, time = (live.generation, live.time) if live is not None else (UNREAD, asked)
+        return Request(self.input, version, time, self.output, self.spec, id=self.id)
+
+
+def read_manifest_message(content: bytes, place: str, rules: Rules) -> ManifestRequest:
+    """Return what a manifest asks for.
+
+    Args:
+        content: JSON.
+        place: URI of the object it was read from, "" if it came as a message.
+        rules: what may be read and written; the manifest's own options come before the operator's.
+
+    Raises:
+        RecordError: BAD_MANIFEST or PATH_NOT_ALLOWED.
+    """
+    manifest: Manifest = manifest_fields(content, ForecastSpec.from_json(rules.spec))
+    uri = joined(place, manifest.input) if place or is_uri(manifest.input) else ""
+    bucket, name = split_uri(uri)
+    if not uri or not bucket or not name or name.endswith(("/", MANIFEST_SUFFIX)):
+        raise RecordError(
+            "BAD_MANIFEST",
+            f"The input {manifest.input!r} is no CSV in a bucket.",
+            "Name it as gs://bucket/name.csv.",
+            found=manifest.input,
+        )
+    beside = (folder_prefix(place.rpartition("/")[0]),) if place else ()
+    if not lies_below(uri, rules.allowed or beside) or lies_below(uri, [rules.output]):
+        raise RecordError(
+            "PATH_NOT_ALLOWED",
+            f"The input {manifest.input!r} lies outside the allowed prefixes.",
+            "Put the CSV beside the manifest, or ask the operator to allow its prefix with --allow.",
+            found=manifest.input,
+        )
+    if not _BUCKET.fullmatch(bucket):
+        raise RecordError("BAD_MANIFEST", f"There is no bucket {bucket!r}.", "Name the CSV as gs://bucket/name.csv.")
+    output = _fitting(checked_output_name(manifest.output or name), rules)
+    fields = manifest.model_dump(exclude={"id", "input", "output", "generation"}, exclude_unset=True)
+    return ManifestRequest(uri, manifest.generation, output, ForecastSpec(**fields).to_json(), manifest.id)
+
+
+def _kept(message: Message) -> str:
+    return canonical_json({"attributes": dict(message.attributes), "data": base64.b64encode(message.data).decode()})
+
+
+def message_key(message: Message) -> str:
+    """Return what stands for a message that is no request."""
+    return hashlib.sha256(_kept(message).encode()).hexdigest()[:32]
+
+
+def message_letter(message: Message, error: RecordError, stage: str = "ReadRequests") -> DeadLetter:
+    """Return the dead letter of a message that is no request, its bytes kept for a replay."""
+    kept = _kept(message)
+    bucket, name = message.attributes.get("bucketId", ""), message.attributes.get("objectId", "")
+    source = uri_of(bucket, name) if bucket and name else f"message {message.message_id}"
+    version = message.attributes.get("objectGeneration", "") or message.message_id
+    return DeadLetter(
+        request_key=message_key(message),
+        source=source,
+        version=version,
+        source_time=_utc(message.publish_time, message.publish_time),
+        attempt=0,
+        output="",
+        scope="message",
+        stage=stage,
+        series_id="",
+        code=error.code,
+        message=f"{source}: {error}",
+        hint=error.hint,
+        line=error.line,
+        column=error.column,
+        found=error.found,
+        replayable=CODES[error.code].replayable,
+        request=kept,
+    )
+
+
+def kept_message(letter: DeadLetter) -> tuple[bytes, dict[str, str]]:
+    """Return payload and attributes of the message of a dead letter."""
+    kept = json.loads(letter.request)
+    return base64.b64decode(kept["data"]), dict(kept["attributes"])
+
+
+def notification_of(version: ObjectVersion) -> dict[str, str]:
+    """Return the attributes of a notification as Cloud Storage would send it for an object that is there already."""
+    bucket, name = split_uri(version.uri)
+    return {
+        "eventType": FINALIZE, "bucketId": bucket, "objectId": name, "objectGeneration": version.generation,
+        "eventTime": version.time, "payloadFormat": "NONE",
+    }  # fmt: skip
+
+
+def resent(request: Request, with_spec: bool = True) -> tuple[bytes, dict[str, str]]:
+    """Return payload and attributes of the message that asks for a request once more.
+
+    Args:
+        request: the request.
+        with_spec: whether with its own options; else with those that the pipeline has by then.
+    """
+    version = ObjectVersion(request.source, request.version, request.source_time)
+    fields = {
+        "output": request.output,
+        "spec": request.spec if with_spec else None,
+        "attempt": request.attempt,
+        "id": request.id,
+    }
+    return canonical_json(fields).encode(), {**notification_of(version), "payloadFormat": RESENT}

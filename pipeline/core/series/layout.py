@@ -1,0 +1,54 @@
+"""How a request's forecast is to look."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+from pipeline.core.csv_reading.dialect import PLAIN, CsvDialect
+from pipeline.core.dates.date_style import DateStyle
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a request's forecast is to look; the same for all its blocks.
+
+    Attributes:
+        id_columns: names of the id columns in the output.
+        value_name: name of the value column, which names the series of a file that has but one.
+        date_style: a DateStyle as text.
+        extras: names of the extra columns.
+        notes: what the owner should know about how the file was read.
+        mixed_offsets: whether dates with several UTC offsets were turned into UTC.
+        dialect: how the CSV is written, and its forecast will be.
+        extras_ahead: whether extra columns must have numbers on the dates to forecast; else their last one goes on,
+            for what asks about dates of the history only.
+    """
+
+    id_columns: tuple[str, ...]
+    value_name: str
+    date_style: str
+    extras: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    mixed_offsets: bool = False
+    dialect: CsvDialect = PLAIN
+    extras_ahead: bool = True
+
+    def to_json(self) -> str:
+        """Return the layout as JSON."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Layout:
+        """Return what `to_json` wrote."""
+        fields = json.loads(text)
+        for name in ("id_columns", "extras", "notes"):
+            fields[name] = tuple(fields[name])
+        fields["dialect"] = CsvDialect(**fields["dialect"])
+        return cls(**fields)
+
+    @property
+    def style(self) -> DateStyle:
+        """How dates are written."""
+        return DateStyle.from_text(self.date_style)

@@ -1,0 +1,320 @@
+"""From a local CSV to blocks of series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.core.csv_reading.columns import id_of_each_row
+from pipeline.core.csv_reading.id_evidence import (
+    MAX_EVIDENCE_IDS,
+    MAX_EVIDENCE_ROWS,
+    IdColumns,
+    TextRows,
+    ids_by_content,
+    ids_too_many_to_tell,
+)
+from pipeline.core.csv_reading.reader import CsvReader, Rows, UndecidedIdsError
+from pipeline.core.errors import RecordError, joined
+from pipeline.core.faults.internal_error import InternalErrors
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
+from pipeline.core.plain_text import printable
+from pipeline.core.series.batch import reference_batch, series_batch, too_many_rows
+from pipeline.core.series.layout import Layout
+from pipeline.core.series.row_store import BlockSizes, RowStore, read_work_file
+from pipeline.core.sources import ByteSource, restart
+from pipeline.core.spec_limits import refuse_large_forecast
+
+CENTURY_GAP_YEARS = 30  # between years of two digits, once sorted
+FUTURE_YEARS = 10  # that such a year may lie after the file
+
+
+@dataclass
+class LoadedCsv:
+    """A CSV that was read to its end, its rows gathered by series.
+
+    Attributes:
+        layout: what it looks like.
+        ids: ids of each series, in order of first appearance.
+        faults: faults of series, by number.
+        rows: number of rows.
+        date_column, value_columns: names of these columns.
+        unused: columns that have no role.
+    """
+
+    spec: ForecastSpec
+    limits: Limits
+    layout: Layout
+    ids: list[tuple[str, ...]]
+    faults: dict[int, RecordError]
+    rows: int
+    date_column: str
+    value_columns: tuple[str, ...]
+    unused: tuple[str, ...]
+    store: RowStore = field(repr=False)
+
+    @property
+    def parts(self) -> int:
+        """Number of blocks."""
+        return len(self.store.blocks())
+
+    def batches(self, errors: InternalErrors = InternalErrors()) -> Iterator[pa.RecordBatch]:  # noqa: B008 - frozen
+        """Yield the blocks, each a batch of core/series/batch.py.
+
+        Args:
+            errors: turns what nobody foresaw into the fault of a series.
+        """
+        for first, last, rows in self.store.read_all():
+            yield series_batch(
+                rows, self.ids[first:last], self.faults, first, self.layout, self.spec, self.limits, errors
+            )
+
+    def references(self) -> Iterator[tuple[str, int, int, pa.RecordBatch]]:
+        """Yield, for a large file, each block's work file, range of series, and ids with known faults."""
+        for first, last in self.store.blocks():
+            yield (
+                self.store.work_file(first).name,
+                first,
+                last,
+                reference_batch(self.ids[first:last], self.faults, first),
+            )
+
+
+def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, source_time: str = "") -> LoadedCsv:
+    """Read a CSV to its end.
+
+    Args:
+        file: its bytes.
+        spec: how to read it.
+        limits: what it may cost.
+        work: folder for the work files of a large file.
+        source_time: when the file came to be, RFC 3339, if that is known.
+
+    Raises:
+        RecordError: if it cannot be read.
+    """
+    read_as, notes, on_wall = spec, [], False
+    questions: list[RecordError] = []
+    while True:
+        try:
+            loaded = _load(file, read_as, limits, work, source_time, on_wall)
+        except _ReadOnWall:
+            on_wall = True
+        except _OtherDialect as other:
+            read_as = read_as.model_copy(update={"decimal": other.decimal, "thousands": other.thousands})
+            notes.append(other.note)
+        except UndecidedIdsError:
+            restart(file)
+            try:
+                ids = _ids_of(file, read_as, limits)
+            except RecordError as error:
+                read_as = _assuming(read_as, error, questions)
+            else:
+                read_as = read_as.model_copy(update={"id_columns": ids.names})
+                notes += [ids.note] if ids.note else []
+        except RecordError as error:
+            read_as = _assuming(read_as, error, questions)
+        else:
+            if questions:
+                raise joined(_with_first_fault(questions, loaded))
+            loaded.spec, loaded.layout = spec, replace(loaded.layout, notes=(*loaded.layout.notes, *notes))
+            return loaded
+        restart(file)
+
+
+def _with_first_fault(questions: list[RecordError], loaded: LoadedCsv) -> list[RecordError]:
+    """Return questions and the first fault of a cell, which needs an option, too; the longer of two footers."""
+    first = min(loaded.faults.values(), key=lambda fault: fault.line or 0, default=None)
+    if first is None:
+        return questions
+    others = [
+        known for known in questions if not ("skip_footer" in (known.assume or {}) and "--skip_footer" in first.hint)
+    ]
+    return [*others, first]
+
+
+def _assuming(spec: ForecastSpec, error: RecordError, questions: list[RecordError]) -> ForecastSpec:
+    """Return options with which to read on, so that all that a file needs is asked at once.
+
+    Raises:
+        RecordError: with all questions so far, if it is no use to read on.
+    """
+    if error.assume is None or any(str(error) == str(known) for known in questions):
+        raise joined(questions) if questions else error
+    # a later answer takes in an earlier one: of two footers the longer
+    questions[:] = [known for known in questions if not (known.assume or {}).keys() & error.assume.keys()]
+    questions.append(error)
+    return spec.model_copy(update=error.assume)
+
+
+def _ids_of(file: ByteSource, spec: ForecastSpec, limits: Limits) -> IdColumns:
+    """Return which columns tell series apart, from all rows.
+
+    Raises:
+        RecordError: if they do not say it.
+    """
+    most = min(limits.max_series, MAX_EVIDENCE_IDS)
+    reader = CsvReader.open(file, spec, limits.model_copy(update={"max_series": most}), undecided=True)
+    parts: list[Rows] = []
+    count = 0
+    columns = reader.columns
+    try:
+        for rows in reader.rows():
+            parts.append(rows)
+            count += len(rows.codes)
+            if count > MAX_EVIDENCE_ROWS:
+                raise ids_too_many_to_tell(columns, reader.header_line)
+    except RecordError as error:
+        if error.code in ("TOO_MANY_SERIES", "ID_TOO_LONG"):
+            raise ids_too_many_to_tell(columns, reader.header_line) from None
+        raise
+    named = tuple(name for name in columns.ids if name not in columns.undecided)
+    rows_of_text = TextRows(
+        np.concatenate([rows.dates for rows in parts]),
+        np.concatenate([rows.values for rows in parts]),
+        np.concatenate([rows.lines for rows in parts]),
+        np.concatenate([rows.codes for rows in parts]),
+        reader.ids,
+        named,
+        columns.undecided,
+    )
+    return ids_by_content(rows_of_text, reader.header_line, adding_up=spec.aggregate is not None)
+
+
+class _OtherDialect(Exception):  # noqa: N818 - no error
+    """The numbers of the file turned out to be written otherwise than they were read."""
+
+    def __init__(self, decimal: str, thousands: str | None) -> None:
+        super().__init__(decimal, thousands)
+        self.decimal, self.thousands = decimal, thousands
+
+    @property
+    def note(self) -> str:
+        """What the owner should know."""
+        grouped = f", {self.thousands!r} between thousands" if self.thousands else ""
+        return f"numbers were read with {self.decimal!r} as decimal mark{grouped}"
+
+
+class _ReadOnWall(Exception):  # noqa: N818 - no error
+    """The dates turned out to be whole days on a clock that is changed in summer: they are to be read as it shows."""
+
+
+def _load(
+    file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, source_time: str, on_wall: bool
+) -> LoadedCsv:
+    reader = CsvReader.open(file, spec, limits, on_wall=on_wall)
+    sizes = BlockSizes.of(spec, len(reader.columns.extras))
+    store = RowStore(work, len(reader.columns.extras), limits.max_rows, sizes)
+    for rows in reader.rows():
+        store.add(rows)
+    if reader.dialect is not None:
+        decimal, thousands = reader.dialect.settled()
+        if (decimal, thousands) != (".", None):
+            raise _OtherDialect(decimal, thousands)
+    if spec.timezone is None and not on_wall and reader.offsets.are_days:
+        raise _ReadOnWall
+    if not reader.ids:
+        raise RecordError("NO_ROWS", "There is a header but no row with a date below it.", "Add rows.")
+    too_large = refuse_large_forecast(len(reader.ids), spec, limits)
+    if too_large is not None:
+        raise too_large
+    _refuse_century_jump(reader, source_time)
+    reader.refuse_dashes()
+    reader.explain_rows_below()
+    store.finish(len(reader.ids))
+    if spec.id_columns is None and reader.columns.ids and len(store.counts) > 3 and store.counts.max() == 1:
+        distinct = [len({ids[i] for ids in reader.ids}) for i in range(len(reader.columns.ids))]
+        most = reader.columns.ids[distinct.index(max(distinct))]
+        raise id_of_each_row(reader.columns.ids, most, reader.header_line)
+    faults = reader.faults
+    for code in (store.counts > limits.max_rows).nonzero()[0].tolist():
+        faults[code] = too_many_rows(limits.max_rows)
+    style = reader.final_style
+    notes = []
+    if reader.columns.unused:
+        notes.append("columns not used: " + ", ".join(map(printable, reader.columns.unused)))
+    if reader.lines_below_header:
+        lines = "line" if reader.lines_below_header == 1 else f"{reader.lines_below_header} lines"
+        notes.append(f"the {lines} below the header, without a number or date, did not count")
+    if reader.missing:
+        cells = "cell says" if reader.missing == 1 else "cells say"
+        notes.append(f"{reader.missing:,} {cells} in words or marks that there is no value")
+    if reader.unseen_missing:
+        notes.append(
+            "no cell has what --missing_values names: " + ", ".join(sorted(map(printable, reader.unseen_missing)))
+        )
+    mixed = len(reader.offsets.minutes) > 1 and spec.timezone is None
+    if mixed:
+        notes.append(
+            "dates have several UTC offsets: they were read as the clock showed them, and are written in UTC by the "
+            "last offset; --timezone=Europe/Berlin, say, would write them on that clock"
+            if on_wall
+            else "dates have several UTC offsets: all were turned into UTC; --timezone=Europe/Berlin, say, would "
+            "forecast them on that clock"
+        )
+    layout = Layout(
+        reader.id_columns,
+        reader.columns.values[0],
+        style.to_text(),
+        reader.columns.extras,
+        tuple(notes),
+        mixed and not on_wall,
+        reader.csv_dialect,
+    )
+    columns = reader.columns
+    return LoadedCsv(
+        spec,
+        limits,
+        layout,
+        reader.ids,
+        faults,
+        reader.row_count,
+        columns.date,
+        columns.values,
+        columns.unused,
+        store,
+    )
+
+
+def _refuse_century_jump(reader: CsvReader, source_time: str) -> None:
+    """Raise if years of two digits were put into another century than they are of."""
+    years = sorted(reader.short_years)
+    if not years:
+        return
+    gap = next(((a, b) for a, b in pairwise(years) if b - a >= CENTURY_GAP_YEARS), None)
+    late = bool(source_time) and years[-1] > int(source_time[:4]) + FUTURE_YEARS
+    if gap is None and not late:
+        return
+    why = f"with none from {gap[0] + 1} to {gap[1] - 1}" if gap else f"in a file of {source_time[:4]}"
+    raise RecordError(
+        "BAD_DATE_FORMAT",
+        f"Years of two digits were read as {years[0]} to {years[-1]}, {why}: some are of another century.",
+        f"Write them with four digits, and give --date_format={reader.style.format.replace('%y', '%Y')!r}.",
+        column=reader.columns.date,
+    )
+
+
+def resolve_reference(
+    work_file: Path,
+    first: int,
+    last: int,
+    reference: pa.RecordBatch,
+    layout: Layout,
+    spec: ForecastSpec,
+    limits: Limits,
+    errors: InternalErrors = InternalErrors(),  # noqa: B008 - frozen
+) -> pa.RecordBatch:
+    """Return the block of series that a reference stands for, read from its work file."""
+    ids = [tuple(ids) for ids in reference.column("ids").to_pylist()]
+    faults = {
+        first + i: RecordError.from_json(text)
+        for i, text in enumerate(reference.column("fault").to_pylist()) if text is not None
+    }  # fmt: skip
+    rows = read_work_file(work_file, first, last, len(layout.extras))
+    return series_batch(rows, ids, faults, first, layout, spec, limits, errors)

@@ -1,0 +1,245 @@
+"""Rows gathered by series: in memory for a small file, in work files for a large one.
+
+A work file holds the rows of BUCKET_SERIES series that are neighbours in order of first appearance. Memory
+is a buffer plus a block, whatever the order of the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.csv_reading.reader import Rows
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.io_faults import does_io
+from pipeline.core.spec_limits import outputs_of
+
+# Series in a block: enough to spread its fixed cost, few enough to share out the work, which is some microseconds
+# a series with one engine and a tenth of a second with the other.
+BLOCK_SERIES = {"native": 512, "stan": 64}
+MAX_BLOCK_BYTES = 16 << 20  # of a block of series, and of its forecasts, as they travel
+BUCKET_SERIES = 512  # so that most blocks are read from their work file in one go
+NEVER = 1 << 62  # spill_bytes of what stays in memory whatever its size
+SPILL_BYTES = 128 << 20  # rows of a larger file go to work files
+_READ_RECORDS = 1 << 20
+
+
+@dataclass(frozen=True)
+class BlockSizes:
+    """How large blocks may become, and what a series adds to one.
+
+    Attributes:
+        series: most series in a block.
+        row: bytes of a row of the history, as it travels.
+        future: bytes that a series has whatever its history: dates to forecast, extra columns on these.
+        forecast: bytes of a series' forecast.
+        most: most bytes of a block, and of its forecasts; a single series may have more.
+    """
+
+    series: int
+    row: int
+    future: int
+    forecast: int
+    most: int = MAX_BLOCK_BYTES
+
+    @classmethod
+    def of(cls, spec: ForecastSpec, extras: int) -> BlockSizes:
+        """Return the sizes for a request's options and a number of extra columns."""
+        outputs = outputs_of(spec)
+        return cls(
+            BLOCK_SERIES[spec.solver], 16 + 8 * extras, spec.horizon * (8 + 8 * extras), 8 * (spec.horizon + outputs)
+        )
+
+
+def _record_type(extras: int) -> np.dtype[np.void]:
+    fields = [("code", "<i8"), ("date", "<i8"), ("value", "<f8"), ("line", "<i8")]
+    return np.dtype(fields + [(f"extra_{i}", "<f8") for i in range(extras)])
+
+
+class RowStore:
+    """Gathers rows and gives them back by series.
+
+    Args:
+        folder: where work files may be made; it is made when the first one is needed.
+        extras: number of extra columns.
+        max_rows: rows of one series that are kept; the rest are counted only.
+        sizes: of blocks.
+        spill_bytes: size of the buffer; SPILL_BYTES by default.
+    """
+
+    def __init__(
+        self, folder: Path, extras: int, max_rows: int, sizes: BlockSizes, spill_bytes: int | None = None
+    ) -> None:
+        self.counts: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self.spilled = False
+        self._folder = folder
+        self._max_rows = max_rows
+        self._sizes = sizes
+        self._spill_bytes = SPILL_BYTES if spill_bytes is None else spill_bytes
+        self._type = _record_type(extras)
+        self._buffer: list[Rows] = []
+        self._buffered = 0
+        self._sorted = True  # whether the rows came sorted
+        self._last = (-1, 0)  # series and date of the last row
+
+    def add(self, rows: Rows) -> None:
+        """Take rows in; a series' rows beyond the limit are counted and dropped."""
+        if not len(rows.codes):
+            return
+        before = self._grow(int(rows.codes.max()) + 1)
+        added = np.bincount(rows.codes, minlength=before)
+        self.counts[: len(added)] += added
+        if (self.counts > self._max_rows).any():
+            rows = rows.take(self.counts[rows.codes] <= self._max_rows)
+            if not len(rows.codes):
+                return
+        self._sorted = self._sorted and (int(rows.codes[0]), int(rows.dates[0])) > self._last and _is_sorted(rows)
+        self._last = (int(rows.codes[-1]), int(rows.dates[-1]))
+        self._buffer.append(rows)
+        self._buffered += len(rows.codes) * self._type.itemsize
+        # sorting the buffer takes several times its size, so that later ones are smaller
+        if self._buffered > (self._spill_bytes // 8 if self.spilled else self._spill_bytes):
+            self._spill()
+
+    def _grow(self, size: int) -> int:
+        if size > len(self.counts):
+            grown = np.zeros(max(size, 2 * len(self.counts)), dtype=np.int64)
+            grown[: len(self.counts)] = self.counts
+            self.counts = grown
+        return len(self.counts)
+
+    @does_io(OSError)
+    def finish(self, series: int) -> None:
+        """Declare that all rows are in, and how many series there are."""
+        self._grow(series)
+        self.counts = self.counts[:series]
+        longest = min(int(self.counts.max(initial=0)), self._max_rows)
+        if longest * self._sizes.row + self._sizes.future > self._sizes.most and self._spill_bytes != NEVER:
+            self._spill()  # a series that is larger than a block travels by reference
+        if self.spilled:
+            self._spill()
+            for code in range(0, series, BUCKET_SERIES):  # series may have no row but faulty ones
+                self.work_file(code).touch()
+
+    def blocks(self) -> list[tuple[int, int]]:
+        """Return the blocks as ranges of series: neighbours, limited in number, and in bytes before and after."""
+        sizes = self._sizes
+        most = min(sizes.series, max(sizes.most // sizes.forecast, 1))
+        ranges, start, size = [], 0, 0
+        for code, count in enumerate(np.minimum(self.counts, self._max_rows).tolist()):
+            own = count * sizes.row + sizes.future
+            full = code - start == most or size + own > sizes.most or code % BUCKET_SERIES == 0
+            if code > start and full:
+                ranges.append((start, code))
+                start, size = code, 0
+            size += own
+        if len(self.counts) > start:
+            ranges.append((start, len(self.counts)))
+        return ranges
+
+    def read_all(self) -> Iterator[tuple[int, int, Rows]]:
+        """Yield each block's range of series and its rows."""
+        if self.spilled:
+            for first, last in self.blocks():
+                yield first, last, read_work_file(self.work_file(first), first, last, self._type)
+            return
+        if not self._sorted:
+            self._buffer, self._sorted = [_sorted(_concatenated(self._buffer, self._type))], True
+        for first, last in self.blocks():
+            yield first, last, self._rows_between(first, last)
+
+    def _rows_between(self, first: int, last: int) -> Rows:
+        """Return the rows of a range of series; the buffer is sorted."""
+        found = []
+        for rows in self._buffer:
+            if rows.codes[0] < last and rows.codes[-1] >= first:
+                start, end = np.searchsorted(rows.codes, (first, last))
+                found.append(rows.take(slice(int(start), int(end))))
+        return found[0] if len(found) == 1 else _concatenated(found, self._type)
+
+    def work_file(self, code: int) -> Path:
+        """Return the work file that holds a series' rows."""
+        return self._folder / f"rows-{code // BUCKET_SERIES:06d}.bin"
+
+    @does_io(OSError)
+    def _spill(self) -> None:
+        if not self.spilled:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for stale in self._folder.glob("rows-*.bin"):
+                stale.unlink()  # of a run that was killed
+            self.spilled = True
+        if not self._buffer:
+            return
+        records = _records(self._buffer, self._type)
+        self._buffer, self._buffered = [], 0
+        buckets = records["code"] // BUCKET_SERIES
+        if (np.diff(buckets) < 0).any():
+            order = np.argsort(buckets, kind="stable")
+            records, buckets = records[order], buckets[order]
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(buckets)) + 1])
+        for start, end in pairwise([*starts.tolist(), len(records)]):
+            with self.work_file(int(buckets[start]) * BUCKET_SERIES).open("ab") as file:
+                records[start:end].tofile(file)
+
+
+@does_io(OSError)
+def read_work_file(path: Path, first: int, last: int, record_type: np.dtype[np.void] | int) -> Rows:
+    """Return the rows of a range of series from a work file, sorted by series, date and line.
+
+    Args:
+        path: the work file.
+        first: the first series.
+        last: after the last series.
+        record_type: type of the records, or the number of extra columns.
+    """
+    kind = _record_type(record_type) if isinstance(record_type, int) else record_type
+    found = []
+    with path.open("rb") as file:
+        while len(records := np.fromfile(file, dtype=kind, count=_READ_RECORDS)):
+            wanted = (records["code"] >= first) & (records["code"] < last)
+            found.append(records if wanted.all() else records[wanted])
+    return _sorted(_rows(np.concatenate(found) if found else np.empty(0, dtype=kind)))
+
+
+def _records(parts: list[Rows], kind: np.dtype[np.void]) -> npt.NDArray[np.void]:
+    """Return rows as records."""
+    records = np.empty(sum(len(rows.codes) for rows in parts), dtype=kind)
+    start = 0
+    for rows in parts:
+        own = records[start : start + len(rows.codes)]
+        own["code"], own["date"], own["value"], own["line"] = rows.codes, rows.dates, rows.values, rows.lines
+        for i in range(rows.extras.shape[1]):
+            own[f"extra_{i}"] = rows.extras[:, i]
+        start += len(own)
+    return records
+
+
+def _rows(records: npt.NDArray[np.void]) -> Rows:
+    """Return records as rows."""
+    names = [name for name in records.dtype.names or () if name.startswith("extra_")]
+    extras = np.column_stack([records[name] for name in names]) if names else np.empty((len(records), 0))
+    codes, dates, values, lines = (np.ascontiguousarray(records[name]) for name in ("code", "date", "value", "line"))
+    return Rows(codes, dates, values, lines, extras)
+
+
+def _concatenated(parts: list[Rows], kind: np.dtype[np.void]) -> Rows:
+    if not parts:
+        return _rows(np.empty(0, dtype=kind))
+    return Rows(*(np.concatenate([getattr(rows, field.name) for rows in parts]) for field in fields(Rows)))
+
+
+def _is_sorted(rows: Rows) -> bool:
+    """Return whether rows are sorted by series and date, no date of a series standing there twice."""
+    codes, dates = rows.codes, rows.dates
+    later = dates[1:] > dates[:-1]
+    return bool(((codes[1:] > codes[:-1]) | ((codes[1:] == codes[:-1]) & later)).all())
+
+
+def _sorted(rows: Rows) -> Rows:
+    """Return rows sorted by series, date and line."""
+    return rows if _is_sorted(rows) else rows.take(np.lexsort((rows.lines, rows.dates, rows.codes)))

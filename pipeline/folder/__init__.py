@@ -1,0 +1,1 @@
+"""Everything in a local folder: output, results, watch, query."""

@@ -1,0 +1,113 @@
+"""What was done in a folder, and what became of what was not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from pipeline.core.elements import DeadLetter, Request
+from pipeline.core.errors import RecordError
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.ndjson import read_ndjson
+from pipeline.core.outputs.ledger import Candidate, Done
+from pipeline.core.requests.local_files import UNREAD, InputFile, request_for, request_of_csv
+from pipeline.core.requests.names import INTERNAL
+
+_REPLAYED = ".replayed"
+
+
+@dataclass(frozen=True)
+class FolderLetters:
+    """Dead letters in an output folder."""
+
+    path: Path
+    source: str
+    version: str
+    source_time: str
+
+    @property
+    def key(self) -> str:
+        """The request's key."""
+        return self.path.stem.removeprefix("message-")
+
+    @property
+    def replayed(self) -> bool:
+        """Whether they were sent again already."""
+        return self._mark.exists()
+
+    @property
+    def _mark(self) -> Path:
+        return self.path.with_suffix(_REPLAYED)
+
+    def read(self) -> Iterator[DeadLetter]:
+        """Yield them, a line at a time."""
+        with self.path.open("rb") as file:
+            yield from read_ndjson(file)
+
+    def mark(self, key: str) -> None:
+        """Note that they were sent again, and as what."""
+        self._mark.write_text(key + "\n")
+
+
+class FolderLedger:
+    """The ledger of an output folder."""
+
+    def __init__(self, output: Path) -> None:
+        self._internal = output / INTERNAL
+
+    def receipts(self) -> Iterator[Done]:
+        """Yield all receipts that are not superseded."""
+        names = ["source", "version", "output", "attempt", "id", "status", "source_time"]
+        for path in sorted((self._internal / "receipts").glob("*/*.parquet")):
+            for row in pq.read_table(path, columns=names).to_pylist():
+                time = row.pop("source_time")
+                if row["status"] != "superseded":
+                    yield Done(**row, age=_microseconds(time), key=path.stem)
+
+    def dead_letters(self) -> Iterator[FolderLetters]:
+        """Yield all dead letters."""
+        for path in sorted((self._internal / "dead_letters").glob("*.ndjson")):
+            with path.open("rb") as file:
+                first = next(read_ndjson(file))
+            yield FolderLetters(path, first.source, first.version, first.source_time)
+
+    def age(self, request: Request) -> int:
+        """Return when its source came to be."""
+        return _microseconds(datetime.fromisoformat(request.source_time))
+
+    def once_more(self, request: Request) -> tuple[Request | None, str]:
+        """Return a request as it can be made again: what lies there now must be what was asked for."""
+        now = request_of_csv(Path(request.source), request.output, ForecastSpec.from_json(request.spec), request.id)
+        if now.version == UNREAD:
+            return None, "still not there, or not to be read"
+        if request.version not in (now.version, UNREAD):
+            return None, "outdated: the file is another by now"
+        return dataclasses.replace(now, attempt=request.attempt), ""
+
+
+def _microseconds(time: datetime) -> int:
+    return round(time.timestamp() * 1e6)
+
+
+def candidates_in_folders(files: list[InputFile], spec: ForecastSpec, allowed: list[Path]) -> Iterator[Candidate]:
+    """Yield what local files stand for.
+
+    Args:
+        files: CSVs and manifests.
+        spec: how they are forecast.
+        allowed: folders that manifests may name files in.
+    """
+    for file in files:
+        itself: Request | None = None
+        try:
+            request: Request | RecordError = request_for(file, spec, allowed)
+            itself = request if isinstance(request, Request) and not file.is_manifest else None
+        except RecordError as error:
+            request = error
+        itself = itself or request_of_csv(Path(file.path), file.output, spec, "")
+        yield Candidate(file.path, itself.version, itself.source_time, None, request)

@@ -1,0 +1,238 @@
+"""Files on this machine, forecast by the core alone: what `dropcast forecast` and `dropcast watch` do."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import NoReturn
+
+from tqdm import tqdm
+
+from pipeline.core.elements import DeadLetter, ForecastBlock, Outcome, Receipt, SeriesBlock
+from pipeline.core.engines.by_name import engine_named
+from pipeline.core.errors import RecordError
+from pipeline.core.outputs.summary import RunOutcome, outcome_of
+from pipeline.core.process_request import finish, forecast, load_blocks, publish, unreadable, write_block
+from pipeline.core.requests.local_files import request_for, stray_letter
+from pipeline.folder.output import OutputFolder
+from pipeline.options import Settings
+
+# Above this much input, starting a process for each core pays: bytes and files, by solver. Starting takes seconds, in
+# which the native engine forecasts tens of thousands of series.
+WORTH_WHILE = {"native": (200_000_000, 5_000), "stan": (500_000, 50)}
+Told = Callable[[RunOutcome], None]
+LIVES = 5  # how often the processes that forecast are started, before the rest is done in this one
+
+_log = logging.getLogger(__name__)
+
+
+def forecast_files(
+    settings: Settings,
+    workers: int = 1,
+    show_progress: bool = False,
+    tell: Told = lambda _: None,
+    put_off: frozenset[str] = frozenset(),
+) -> RunOutcome:
+    """Forecast files and write all that the pipeline would write.
+
+    Args:
+        settings: what to do.
+        workers: processes to fit in; 1 fits in this one.
+        show_progress: draw a progress bar on standard error.
+        tell: is told what came of each file once that is written.
+        put_off: codes of faults that pass by themselves: a file with one is left as it was, without a trace.
+
+    Raises:
+        OSError: if a file could not be read, or nothing be written, for reasons of the system.
+    """
+    files = _Files(settings, tell, put_off)
+    written: dict[str, int] = {}
+    with _bar(settings, show_progress) as bar:
+        for result in _forecasts(files.blocks(), settings, files.folder, workers):
+            part = write_block(result, files.folder)
+            bar.update(_size(result.request.source) / result.parts)
+            key = result.request.key
+            written[key] = written.get(key, 0) + 1
+            if written[key] == result.parts:
+                files.finish(publish(part, files.folder))
+    if files.trouble is not None:
+        raise files.trouble
+    return outcome_of(files.receipts, files.letters)
+
+
+def _bar(settings: Settings, shown: bool) -> tqdm[NoReturn]:
+    """Return a progress bar over the bytes of all files: how many series are in them, nobody knows yet."""
+    total = sum(_size(file.path) for file in settings.files) if shown else 0
+    return tqdm(
+        total=total or None, unit="B", unit_scale=True, disable=not shown, leave=False,
+        bar_format="{percentage:3.0f}% |{bar:30}| {n_fmt} of {total_fmt}, {remaining} to go" if total else None,
+    )  # fmt: skip
+
+
+def _size(path: str) -> int:
+    return os.path.getsize(path) if os.path.isfile(path) else 0  # noqa: PTH113, PTH202 - no errors
+
+
+class _Files:
+    """The files of a run, and what has come of them so far."""
+
+    def __init__(self, settings: Settings, tell: Told, put_off: frozenset[str]) -> None:
+        self.folder = OutputFolder(settings.output, settings.history)
+        self.receipts: list[Receipt] = []
+        self.letters: list[DeadLetter] = []
+        self.trouble: OSError | None = None  # the first one of a disk or its like: it is raised once the rest is done
+        self._settings, self._tell, self._put_off = settings, tell, put_off
+
+    def blocks(self) -> Iterator[SeriesBlock]:
+        """Yield the blocks of all files; those that cannot be read are finished at once."""
+        settings = self._settings
+        seen: set[str] = set()
+        for file in settings.files:
+            try:
+                request = request_for(file, settings.spec, list(settings.allowed), self.folder.keep_traceback)
+            except RecordError as error:
+                if error.code not in self._put_off:
+                    letter = stray_letter(file, error)
+                    self.folder.write_stray_dead_letter(letter)
+                    self.letters.append(letter)
+                    self._tell(RunOutcome((), (letter,)))
+                continue
+            except OSError as error:
+                self.trouble = self.trouble or error
+                continue
+            if file.is_manifest:
+                self.folder.remove_stray_dead_letter(file.path)
+            if request.key in seen:
+                continue  # two manifests may ask for the same
+            seen.add(request.key)
+            try:
+                yield from load_blocks(request, settings.limits, self.folder)
+            except RecordError as error:
+                if error.code in self._put_off:
+                    shutil.rmtree(self.folder.work(request), ignore_errors=True)
+                else:
+                    self.finish(unreadable(request, error))
+            except OSError as error:
+                self.trouble = self.trouble or error
+
+    def finish(self, outcome: Outcome) -> None:
+        """Write a request's dead letters and receipt."""
+        receipt, letters = finish(outcome, self.folder)
+        self.letters += letters
+        self.receipts.append(receipt)
+        self._tell(RunOutcome((vars(receipt),), tuple(letters)))
+
+
+def _forecasts(
+    blocks: Iterator[SeriesBlock], settings: Settings, folder: OutputFolder, workers: int
+) -> Iterator[ForecastBlock]:
+    """Yield the forecasts of blocks in their order, a few ahead of the one that is asked for."""
+    if workers <= 1:
+        for block in blocks:
+            yield forecast(block, settings.limits, folder)
+        return
+    with _Workers(settings, folder, workers) as pool:
+        for block in blocks:
+            pool.submit(block)
+            if len(pool) > 2 * workers:
+                yield pool.next_result()
+        while len(pool):
+            yield pool.next_result()
+
+
+class _Workers:
+    """Processes that forecast blocks, whose results come in the order of the blocks.
+
+    If one of them dies, all are started anew. The blocks that were being forecast then have a marker: the next time
+    they are forecast in children. If they keep dying, the rest is done in this process.
+    """
+
+    def __init__(self, settings: Settings, folder: OutputFolder, workers: int) -> None:
+        self._settings, self._folder, self._workers = settings, folder, workers
+        self._waiting: deque[tuple[SeriesBlock, Future[ForecastBlock] | None]] = deque()
+        self._left = LIVES
+        self._pool: ProcessPoolExecutor | None = self._started()
+
+    def __enter__(self) -> _Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def submit(self, block: SeriesBlock) -> None:
+        """Have a block forecast."""
+        self._waiting.append((block, self._submitted(block)))
+
+    def next_result(self) -> ForecastBlock:
+        """Return the forecast of the block that was submitted first."""
+        while True:
+            block, future = self._waiting[0]
+            try:
+                result = forecast(block, self._settings.limits, self._folder) if future is None else future.result()
+            except BrokenProcessPool:
+                self._start_anew()
+                continue
+            self._waiting.popleft()
+            return result
+
+    def _started(self) -> ProcessPoolExecutor | None:
+        if self._left == 0:
+            return None
+        self._left -= 1
+        return ProcessPoolExecutor(
+            self._workers,
+            get_context("spawn"),
+            initializer=_begin_worker,
+            initargs=(self._settings.spec.solver, os.getpid()),
+        )
+
+    def _submitted(self, block: SeriesBlock) -> Future[ForecastBlock] | None:
+        if self._pool is None:
+            return None
+        try:
+            return self._pool.submit(forecast, block, self._settings.limits, self._folder)
+        except BrokenProcessPool:
+            self._start_anew()
+            return self._submitted(block)
+
+    def _start_anew(self) -> None:
+        _log.warning("a process that forecasts has died: its blocks are forecast again, each in a process of its own")
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._pool = self._started()
+        undone = list(self._waiting)
+        self._waiting.clear()
+        for block, future in undone:
+            kept = future is not None and future.done() and not future.cancelled() and future.exception() is None
+            self._waiting.append((block, future if kept else self._submitted(block)))
+
+
+def _begin_worker(solver: str, parent: int) -> None:
+    """Load the engine; see to it that a worker ends when whoever started it was killed."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    engine_named(solver)
+
+
+def workers_worth_while(settings: Settings) -> int:
+    """Return how many processes to fit in: one a core if there is enough to do for that."""
+    most_bytes, most_files = WORTH_WHILE[settings.spec.solver]
+    much = sum(_size(file.path) for file in settings.files) > most_bytes or len(settings.files) > most_files
+    return (os.cpu_count() or 1) if much else 1

@@ -1,0 +1,1 @@
+"""What the library `dropcast` stands on."""

@@ -1,0 +1,99 @@
+"""The wings of the house: which may import which, and that nothing goes round in a circle."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# Modules at the root of core/ that stand on wings of it; all others there stand on nothing but each other.
+OPTIONS = {"forecast_spec", "spec_limits", "elements", "ndjson"}
+TOP_OF_CORE = {"process_request", "block_bytes"}
+# A wing may import itself and what is listed. Outside of core/ a wing may import all of it.
+ALLOWED = {
+    "core": set(),
+    "core.dates": {"core"},
+    "core.options": {"core", "core.dates"},
+    "core.faults": {"core", "core.options"},
+    "core.requests": {"core", "core.options", "core.faults"},
+    "core.csv_reading": {"core", "core.options", "core.dates", "core.faults"},
+    "core.series": {"core", "core.options", "core.dates", "core.faults", "core.csv_reading"},
+    "core.model": {"core", "core.options", "core.dates", "core.faults"},
+    "core.engines": {"core", "core.options", "core.dates", "core.faults", "core.series", "core.model"},
+    "core.outputs": {
+        "core", "core.options", "core.dates", "core.requests", "core.csv_reading", "core.series", "core.engines",
+    },
+    "core.top": {"core", "core.options", "core.faults", "core.series", "core.engines", "core.outputs"},
+    "library": {"core"},
+    "report": {"core"},
+    "folder": {"core", "front"},
+    "cloud": {"core", "front"},
+    "templates": set(),
+    "transforms": {"core", "folder", "cloud", "front"},
+    "front": {"core", "folder", "cloud", "transforms"},
+    "commands": {"core", "folder", "cloud", "transforms", "front", "report"},
+}  # fmt: skip
+
+
+def modules() -> dict[str, Path]:
+    """Return the package's modules by name."""
+    found = {}
+    for path in (ROOT / "pipeline").rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        found[name.removesuffix(".__init__")] = path
+    return found
+
+
+def imports(path: Path, known: dict[str, Path]) -> set[str]:
+    """Return the modules of the package that a module imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pipeline"):
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                found.add(full if full in known else str(node.module))
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name in known}
+    return found
+
+
+def wing(module: str) -> str:
+    """Return the wing that a module is in."""
+    parts = module.split(".")[1:]
+    if not parts:
+        return "core"  # the package itself, which is empty
+    if parts[0] != "core":
+        return parts[0] if (ROOT / "pipeline" / parts[0]).is_dir() else "front"
+    if len(parts) > 1 and (ROOT / "pipeline" / "core" / parts[1]).is_dir():
+        return f"core.{parts[1]}"
+    name = parts[1] if len(parts) > 1 else ""
+    return "core.options" if name in OPTIONS else "core.top" if name in TOP_OF_CORE else "core"
+
+
+KNOWN = modules()
+
+
+@pytest.mark.parametrize("module", sorted(KNOWN))
+def test_a_wing_imports_only_what_it_may(module: str) -> None:
+    own = wing(module)
+    for other in imports(KNOWN[module], KNOWN) - {module}:
+        to = wing(other)
+        inner = to.startswith("core.") and not own.startswith("core")
+        assert to == own or to in ALLOWED[own] or (inner and "core" in ALLOWED[own]), f"{module} imports {other}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    edges = {module: imports(path, KNOWN) - {module} for module, path in KNOWN.items()}
+    left = dict(edges)
+    while leaves := [module for module, others in left.items() if not others & left.keys()]:
+        for module in leaves:
+            del left[module]
+    assert not left, f"in a circle, or on the way to one: {sorted(left)}"
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(KNOWN) > 100
+    assert {wing(module) for module in KNOWN} <= ALLOWED.keys()
+    assert imports(KNOWN["pipeline.core.process_request"], KNOWN)
