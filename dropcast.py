@@ -140,8 +140,8 @@ def check(data: Frame, **options: Any) -> Frame:
         options: any option of a forecast.
 
     Returns:
-        A frame of the same kind with a row a series: unique_id, frequency, values (how many there are), first and last
-        date, and for one that cannot be forecast code, message and hint.
+        A frame of the same kind with one row per series: unique_id, frequency, values (how many there are), first and
+        last date, and for one that cannot be forecast code, message and hint.
 
     Raises:
         ValueError: if an option, or a column, is wrong.

@@ -94,7 +94,7 @@ def time_pipeline(cloud: LocalCloud, content: str, uploads: int, engine: str) ->
         while rows < 28 * uploads:
             rows = next(iter(cloud.bigquery_client().query(sql).result()))["n"]
         print(f"{uploads} forecasts, {rows} rows, the last {time.perf_counter() - start:.2f} s after the first upload")
-        assert rows == 28 * uploads, "a row stands there twice"
+        assert rows == 28 * uploads, "a row appears twice"
         process.kill()
         process.wait()
     return seconds

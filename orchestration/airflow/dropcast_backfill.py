@@ -316,7 +316,7 @@ def state_of_day(given: Mapping[str, Any], pattern: str) -> tuple[dict[str, int]
 
 
 class RunTemplate(DataflowStartFlexTemplateOperator):
-    """The provider's operator, deferred; two things are mended so that a retry changes nothing.
+    """The provider's operator, deferred; two things are fixed so that a retry changes nothing.
 
     A job of the same name that runs already (a try whose answer was lost, a worker that went away) is waited for; the
     operator would fail with 409. And the trigger that the operator uses waits for ever for a job that somebody

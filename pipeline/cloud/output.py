@@ -48,7 +48,7 @@ _MAY_BE_DONE_AGAIN = ("failed", "superseded")  # by a receipt that says otherwis
 CSV_TYPE, GZIP_TYPE, PARQUET_TYPE = "text/csv; charset=utf-8", "application/gzip", "application/vnd.apache.parquet"
 TEXT_TYPE, ARROW_TYPE = "text/plain; charset=utf-8", "application/vnd.apache.arrow.stream"
 _TOLD_APART = {"forecasts": ("step", "confidence_level"), "history": ("history_timestamp",)}  # rows of a series
-_MOST = 256 << 20  # bytes of an object of ours
+_MOST = 256 << 20  # bytes of one of our objects
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class OutputBucket:
         }
 
     def keep_traceback(self, error_id: str, text: str) -> str:
-        """Keep the traceback of a fault of ours, beside the log, which has it too; see output.Output."""
+        """Keep the traceback of our own fault, beside the log, which has it too; see output.Output."""
         name = f"{self._internal}errors/{error_id}.txt"
         objects.put(self._bucket, name, text.encode(errors="backslashreplace"), TEXT_TYPE)
         return ""
@@ -192,7 +192,7 @@ class OutputBucket:
     def write_block(self, block: ForecastBlock) -> Outcome:
         """Write one block's rows, and the CSV if the block is the only one; see output.Output."""
         request, mine = block.request, block
-        part = self._part(block)  # before anything is written: this may fail for a reason of ours
+        part = self._part(block)  # before anything is written: this may fail for a reason of our own
         block = self._first_try(block)
         if block is not mine:
             try:
@@ -348,7 +348,7 @@ class OutputBucket:
             error = RecordError(
                 "ROW_REFUSED",
                 f"BigQuery refused {len(reasons):,} rows of the series: {reasons[0]}",
-                "The forecast is in the CSV. Mend the table, then replay.",
+                "The forecast is in the CSV. Fix the table, then replay.",
             )
             summary["letters"].append(DeadLetter.of(request, "series", "WriteForecasts", name, error).to_json())
         summary["rows"] -= len(refused) if "step" in rows.column_names else 0
@@ -381,7 +381,7 @@ class OutputBucket:
         self._write_letters(f"message-{letter.request_key}", [letter])
 
     def remove_stray_dead_letter(self, source: str) -> None:
-        """Do nothing: a manifest that was mended is a new generation, and the old one's dead letter stays true."""
+        """Do nothing: a manifest that was fixed is a new generation, and the old one's dead letter stays true."""
 
     def _letters_name(self, name: str) -> str:
         return f"{self._internal}dead_letters/{name}.ndjson"

@@ -16,7 +16,7 @@ from pipeline.core.outputs.results import FileResult
 from pipeline.core.requests.names import INTERNAL, receipts_place
 from pipeline.core.requests.uris import folder_prefix, generation_number, split_uri
 
-_MOST = 256 << 20  # bytes of an object of ours
+_MOST = 256 << 20  # bytes of one of our objects
 _AT_ONCE = 16
 
 

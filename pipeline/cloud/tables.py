@@ -1,6 +1,6 @@
 """The tables in BigQuery: made if absent, held against their schemas; what is written twice is there once.
 
-A few rows go by insertAll, with ids of ours. Many go as Parquet parts by a load job, whose id derives from what it
+A few rows go by insertAll, with our own ids. Many go as Parquet parts by a load job, whose id derives from what it
 loads: a job that is found is looked at, not started again.
 """
 
@@ -269,7 +269,7 @@ def location_of(dataset: str) -> str:
 
 
 def qualified(sql: str, dataset: str) -> str:
-    """Return a query whose bare names of tables and views of ours have their dataset before them.
+    """Return a query whose bare names of our tables and views have their dataset before them.
 
     The same replacement is made in terraform/modules/dropcast/bigquery.tf, so that neither undoes the other's view.
     """
@@ -278,7 +278,7 @@ def qualified(sql: str, dataset: str) -> str:
 
 
 def may_be_streamed(source_time: str) -> bool:
-    """Return whether rows of a source that came to be then can be streamed; else they must be loaded."""
+    """Return whether rows of a source created then can be streamed; else they must be loaded."""
     return datetime.now(UTC) - datetime.fromisoformat(source_time) < STREAMED_BACK
 
 

@@ -1,4 +1,4 @@
-"""dropcast replay: dead letters once more, when their cause is mended."""
+"""dropcast replay: dead letters once more, when their cause is fixed."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _requests(arguments: dict[str, Any], output: str) -> Iterator[Sending]:
             say(printable(f"  outdated: {request.source}#{request.version}, attempt {request.attempt}"))
             continue
         if done.get((request.source, request.output, request.version), set()) - {letters.key}:
-            say(printable(f"  mended since, with other options: {request.source}"))
+            say(printable(f"  fixed since, with other options: {request.source}"))
             continue
         again, why_not = ledger.once_more(dataclasses.replace(request, attempt=request.attempt + 1))
         if again is None:
@@ -109,7 +109,7 @@ def _send_messages(arguments: dict[str, Any], output: str) -> int:
         if letter.scope != "message":
             continue
         if not is_uri(output):
-            say(printable(f"  mend it, then run `dropcast reconcile`: {letter.message}"))
+            say(printable(f"  fix it, then run `dropcast reconcile`: {letter.message}"))
             continue
         if not arguments["topic"] and not arguments["dry_run"]:
             say(printable(f"  needs --topic: {letter.message}"))

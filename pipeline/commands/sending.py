@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="PLACE", help="where the forecasts are: a folder, or gs://bucket/prefix")
     parser.add_argument("--topic", metavar="TOPIC", help="send to the pipeline's topic: projects/PROJECT/topics/NAME")
     parser.add_argument("--dataset", metavar="PROJECT.DATASET", help="without --topic: the tables to write to")
-    parser.add_argument("--since", metavar="TIME", help="only what came to be at or after, such as 2026-01-31")
-    parser.add_argument("--until", metavar="TIME", help="only what came to be before")
+    parser.add_argument("--since", metavar="TIME", help="only what was created at or after, such as 2026-01-31")
+    parser.add_argument("--until", metavar="TIME", help="only what was created before")
     parser.add_argument("--dry_run", action="store_true", help="say what would be done, and do nothing")
 
 

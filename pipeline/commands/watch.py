@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     found = parser_for(
         "watch",
-        "Watch a folder: forecast what is dropped into it, and what lies there and is not done. Started anew after "
+        "Watch a folder: forecast what is dropped into it, and what is already there and not done. Started anew after "
         "whatever ended it, it goes on where it was. Ctrl-C ends it.",
         "dropcast watch inbox forecasts --horizon=14",
         "INBOX OUTBOX [OPTION ...]",
@@ -176,7 +176,7 @@ def _passes(step: Callable[[float], Pass], every: float, arguments: dict[str, An
             if not found.more:
                 time.sleep(max(every, min(found.looked / SHARE, LONGEST_PAUSE)))
     except KeyboardInterrupt:
-        tell.say("Ended. What was not done yet is done when it is started again.")
+        tell.say("Stopped. Run it again to finish the rest.")
         return DONE
     except OSError as error:
         complain(f"{in_one_line(error)}. See to it, and start it again.")

@@ -20,7 +20,7 @@ class Request:
     Attributes:
         source: URI of the CSV; an absolute path for a local file.
         version: the object's generation, or the SHA-256 of a local file's content.
-        source_time: when that version came to be, RFC 3339 in UTC.
+        source_time: when that version was created, RFC 3339 in UTC.
         output: name of the forecast below the output prefix.
         spec: a ForecastSpec as canonical JSON of the fields that differ from their defaults.
         attempt: 0; a replay or an operator's "again" counts up.
@@ -76,7 +76,7 @@ class SeriesBlock:
 
 @dataclass(frozen=True)
 class ForecastBlock:
-    """The forecasts of one SeriesBlock, a row a series, with a status each (core/engines/forecast_batch.py).
+    """The forecasts of one SeriesBlock, one row per series, with a status each (core/engines/forecast_batch.py).
 
     Attributes:
         request, part, parts, layout, load_seconds, load: as in the SeriesBlock.

@@ -6,7 +6,7 @@ from __future__ import annotations
 def printable(text: str, kept: str = "") -> str:
     """Return text without what a terminal would obey or a reader could not see.
 
-    Control characters, marks that turn the direction of writing, ends of lines that are none of ours and the like are
+    Control characters, marks that turn the direction of writing, foreign line ends and the like are
     shown as escapes, such as \\x1b.
 
     Args:

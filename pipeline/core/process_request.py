@@ -226,7 +226,7 @@ def _suspected(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBl
 
 
 def write_block(block: ForecastBlock, output: Output) -> Outcome:
-    """Write a block; if it cannot be written for a fault of ours, as one whose series all have that fault."""
+    """Write a block; if it cannot be written for our own fault, as one whose series all have that fault."""
     try:
         with contained(internal_errors(block.request, output)):
             return output.write_block(block)

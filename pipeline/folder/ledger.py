@@ -77,11 +77,11 @@ class FolderLedger:
             yield FolderLetters(path, first.source, first.version, first.source_time)
 
     def age(self, request: Request) -> int:
-        """Return when its source came to be."""
+        """Return when its source was created."""
         return _microseconds(datetime.fromisoformat(request.source_time))
 
     def once_more(self, request: Request) -> tuple[Request | None, str]:
-        """Return a request as it can be made again: what lies there now must be what was asked for."""
+        """Return a request as it can be made again: the current content must be what was asked for."""
         now = request_of_csv(Path(request.source), request.output, ForecastSpec.from_json(request.spec), request.id)
         if now.version == UNREAD:
             return None, "still not there, or not to be read"

@@ -1,7 +1,7 @@
 """A folder as the place for forecasts: CSVs under their inputs' names, tables and the ledger under _dropcast/.
 
 Every file appears whole, by a rename from the request's work folder. Names derive from the request, so that a
-run that was killed is mended by running it again. The receipt comes last: it alone says that a request is done.
+run that was killed is completed by running it again. The receipt comes last: it alone says that a request is done.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class OutputFolder:
         return self._internal / "work" / MARKERS / f"{request.key}-{step}"
 
     def keep_traceback(self, error_id: str, text: str) -> str:
-        """Keep the traceback of a fault of ours; see output.Output."""
+        """Keep the traceback of our own fault; see output.Output."""
         path = self._internal / "errors" / f"{error_id}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, errors="backslashreplace")
@@ -179,7 +179,7 @@ class OutputFolder:
         )
 
     def _owner_of(self, request: Request) -> str:
-        """Return the source, if it is still there, whose forecast lies where a first one of ours would; or ""."""
+        """Return the source, if it is still there, whose forecast lies where our first one would; or ""."""
         if self._receipt_path(request).parent.is_dir() or not (self.root / request.output).is_file():
             return ""
         columns = ["source", "output", "status"]
@@ -245,7 +245,7 @@ class OutputFolder:
         cut = cut_of(block)
         if block.parts > 1 and self._has_part(request, told, cut):
             return Outcome(request, block.parts, block.part)
-        # all that may fail for a reason of ours comes before anything is written
+        # all that may fail for a reason of our own comes before anything is written
         rows = forecast_rows(block, spec)
         past = history_rows(block) if self.history else None
         summary = block_summary(block, layout, spec, rows.num_rows)
@@ -327,7 +327,7 @@ class OutputFolder:
         self._write_letters(_stray_name(letter.source), [letter])
 
     def remove_stray_dead_letter(self, source: str) -> None:
-        """Remove the dead letter of a manifest that has been mended."""
+        """Remove the dead letter of a manifest that has been fixed."""
         self._remove_letters(_stray_name(source))
 
     def _write_letters(self, name: str, letters: list[DeadLetter]) -> None:
@@ -362,7 +362,7 @@ class OutputFolder:
         if self._done_before(outcome):
             return self._read_receipt(self._receipt_path(request))
         receipt = receipt_of(request, list(self._summaries(outcome)), self._dead_letters(outcome), outcome.superseded)
-        # Locally, what lies there now always wins, even if an older file was put back.
+        # Locally, the current content always wins, even if an older file was put back.
         for path, other in self._receipts_of(request):
             if other["request_key"] != request.key and _outranks(other, request):
                 superseded = element_rows("receipts", []).schema

@@ -45,7 +45,7 @@ def write_problem_note(forecast: Path, status: str, letters: Sequence[DeadLetter
 
 
 def notes_below(folder: Path) -> set[Path]:
-    """Return the notes that lie below a folder; a file of that name that is none of ours is none."""
+    """Return the notes that lie below a folder; other files of that name are not notes."""
     found = set()
     for note in folder.rglob(f"*{SUFFIX}"):
         if note.is_file():
@@ -66,7 +66,7 @@ def problem_note(name: str, status: str, letters: Sequence[DeadLetter]) -> str:
     ]
     if len(letters) > SHOWN:
         lines.append(f"... and {len(letters) - SHOWN:,} more: {INTERNAL}/dead_letters/, or `dropcast query`")
-    lines.append("This note goes away once the file is mended and dropped again.")
+    lines.append("This note goes away once the file is fixed and dropped again.")
     return "\n".join(printable(line) for line in lines) + "\n"
 
 

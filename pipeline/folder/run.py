@@ -220,7 +220,7 @@ class _Workers:
 
 
 def _begin_worker(solver: str, parent: int) -> None:
-    """Load the engine; see to it that a worker ends when whoever started it was killed."""
+    """Load the engine; make sure that a worker ends when whoever started it was killed."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -177,7 +177,7 @@ class WatchedFolder:
         return len(told)
 
     def _done(self, file: InputFile, states: _Seen) -> bool:
-        """Return whether a file was dealt with before, perhaps by an earlier process; see to its note."""
+        """Return whether a file was dealt with before, perhaps by an earlier process; keep its note up to date."""
         try:
             request = request_for(file, self._settings.spec, list(self._settings.allowed), self._folder.keep_traceback)
         except RecordError as error:

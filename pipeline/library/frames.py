@@ -37,7 +37,7 @@ class Series:
         limits: what one may cost.
         id_columns: names of the columns that tell series apart; none for a single series.
         date_column: name of the date's column.
-        keys: a row a series: its values in these columns, as they came.
+        keys: one row per series: its values in these columns, as they came.
         layout: what goes along with each block.
         date_type: of the date's column, as it came; None for texts.
         in_utc: whether dates within days were turned into UTC, where no hour is missing and none comes twice.
@@ -249,7 +249,7 @@ def _dates(
         dates, bad, offsets = style.read(text)
         if bad.any():
             found = text[int(np.flatnonzero(bad)[0])].as_py()
-            raise RecordError("BAD_DATE", f"{found!r} is no date like the first.", "Mend it.", column=name)
+            raise RecordError("BAD_DATE", f"{found!r} is no date like the first.", "Fix it.", column=name)
         if offsets is not None:
             raise RecordError(
                 "BAD_DATE_FORMAT", "The dates are texts with an offset.", "Give them as timestamps.", column=name

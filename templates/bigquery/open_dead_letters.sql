@@ -1,4 +1,4 @@
--- What is still to be mended, each once: dead letters of the most recent request of each source and output, and
+-- What is still to be fixed, each once: dead letters of the most recent request of each source and output, and
 -- of what never became a request.
 SELECT
   dead_letters.*

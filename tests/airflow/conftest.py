@@ -120,7 +120,7 @@ class FakeGoogle:
     def letter(self, uri: str, scope: str, code: str, generation: int = 1, **fields: Any) -> None:
         self._insert("dead_letters", uri, generation, {
             "scope": scope, "series_id": "", "code": code, "message": f"What {code} means.",
-            "hint": "Mend it.", **fields,
+            "hint": "Fix it.", **fields,
         })  # fmt: skip
 
     def _insert(self, table: str, uri: str, generation: int, fields: dict[str, Any]) -> None:

@@ -96,7 +96,7 @@ def test_bad_files_fail_the_day_and_are_named(run: Run, google: FakeGoogle, capl
     assert states["run"] == "failed"
     [alert] = [one.getMessage() for one in caplog.records if one.getMessage().startswith("dropcast_backfill manual")]
     assert "3 of 4 files" in alert
-    assert f"{day}bad.csv: failed NO_DATE_COLUMN: NO_DATE_COLUMN (1): What NO_DATE_COLUMN means. Mend it." in alert
+    assert f"{day}bad.csv: failed NO_DATE_COLUMN: NO_DATE_COLUMN (1): What NO_DATE_COLUMN means. Fix it." in alert
     assert f"{day}lost.csv: missing: no receipt for generation 1" in alert
     assert f"{day}some.csv: partial BAD_NUMBER: 2 of 3 series failed; BAD_NUMBER (2): " in alert
     assert "good.csv" not in alert

@@ -88,7 +88,7 @@ def page(new_page: NewPage) -> Page:
 
 
 def accessibility_violations(page: Page) -> list[str]:
-    """Return what axe-core finds wrong with the page as it is now: which rule, where, and what would mend it."""
+    """Return what axe-core finds wrong with the page as it is now: which rule, where, and what would fix it."""
     page.evaluate(_axe())
     options = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
     result = page.evaluate("options => axe.run(document, options)", options)

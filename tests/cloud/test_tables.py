@@ -79,7 +79,7 @@ def test_rows_with_the_same_ids_are_there_once_and_bad_ones_are_named(stage: Sta
     assert len(refused) == 12
     assert all(refused.values())
     assert stage.count("forecasts") == 1188
-    assert made.insert("forecasts", rows, ids) == {}, "once its cause is mended"
+    assert made.insert("forecasts", rows, ids) == {}, "once its cause is fixed"
     assert stage.count("forecasts") == 1200
 
 

@@ -97,7 +97,7 @@ def test_a_manifest_of_many_fields_is_refused_in_few_words() -> None:
     assert refused.value.code == "BAD_MANIFEST"
     assert "field0" in refused.value.message
     assert len(refused.value.message) <= LONGEST_MESSAGE
-    with pytest.raises(RecordError, match="'field7' stands there twice"):
+    with pytest.raises(RecordError, match="'field7' appears twice"):
         manifest_fields(f'{{"input": "a.csv", {fields}, "field7": 1}}'.encode(), ForecastSpec())
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from pipeline.core.errors import RecordError
-from pipeline.core.faults import isolation
 from pipeline.core.faults.isolation import PROOF, ChildDiedError, in_child, proven
 from pipeline.core.io_faults import is_io, mark_as_io
 
@@ -101,7 +100,7 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
         from tests.core.test_isolation import tell_and_wait
         in_child(tell_and_wait, {str(told)!r})
     """)
-    parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(isolation.__file__).parents[2])
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
     while not (told.exists() and told.read_text()):
         assert parent.poll() is None
     parent.kill()

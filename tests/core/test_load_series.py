@@ -205,3 +205,13 @@ def test_text_that_changes_far_below_the_sample_is_asked_about(tmp_path: Path) -
     assert len(load(stacked, tmp_path, id_columns="remark").ids) == 2
     assert len(load(stacked, tmp_path, id_columns="none").ids) == 1
     assert load(stacked.replace("B,", "A,").replace("A,", ",", 1), tmp_path).rows == 6000
+
+
+def test_questions_that_answer_each_other_come_to_an_end(tmp_path: Path) -> None:
+    rows = "".join(
+        f"2025-01-{day:02d},{hour:02d}:00,{hour + 1:02d}:00,1\n" for day in range(1, 9) for hour in range(23)
+    )
+    with pytest.raises(RecordError) as caught:
+        load(f"Date,From,To,kW\n{rows}", tmp_path)
+    assert caught.value.hint == "Give --date_column=Date,From, which joins them, or --id_columns=From."
+    assert load(f"Date,From,To,kW\n{rows}", tmp_path, date_column="Date,From").rows == 184

@@ -269,7 +269,7 @@ def test_a_newer_file_that_fails_leaves_the_old_forecast_and_shows_as_stale(
     assert ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts") == [(28,)]
     assert ask(tmp_path / "out", "SELECT failed_code FROM stale_forecasts") == [("BAD_DATE_FORMAT",)]
     assert ask(tmp_path / "out", "SELECT count(*) FROM open_dead_letters") == [(1,)]
-    # mended
+    # fixed
     write_csv(days=80)
     os.utime(path, (3000, 3000))
     run(make_settings())
@@ -350,7 +350,7 @@ def test_a_refusal_under_other_limits_takes_no_forecast_back(
     assert ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts") == before
     assert ask(tmp_path / "out", "SELECT DISTINCT code FROM dead_letters") == [("TOO_MANY_SERIES",)]
     assert ask(tmp_path / "out", "SELECT code FROM open_dead_letters") == [], (
-        "its forecast holds: nothing is to be mended"
+        "its forecast holds: nothing is to be fixed"
     )
 
 

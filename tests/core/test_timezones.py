@@ -67,7 +67,7 @@ def test_hours_follow_the_clock_on_the_wall_when_it_is_changed(tmp_path: Path) -
 def test_an_hour_that_comes_twice_is_two_hours_of_a_zone(tmp_path: Path) -> None:
     history = HOURS[HOURS < "2023-11-01 00:00+01:00"]
     text = "time,kwh\n" + "".join(f"{t:%Y-%m-%d %H:%M},{t.hour + t.fold / 10}\n" for t in history)
-    with pytest.raises(AssertionError, match="stands here again"):
+    with pytest.raises(AssertionError, match="appears again"):
         forecast_lines(loaded(text, tmp_path))
     csv = loaded(text, tmp_path, timezone="Europe/Berlin")
     (batch,) = csv.batches()

@@ -73,7 +73,7 @@ def test_a_manifest_that_is_mended_is_taken_up(folders: Folders, write_csv: Writ
     manifest.write_text("{")
     folders("forecast", str(manifest))
     code, told = folders("replay")
-    assert (code, "mend it" in told, "0 requests and 0 messages replayed." in told) == (0, True, True)
+    assert (code, "fix it" in told, "0 requests and 0 messages replayed." in told) == (0, True, True)
     manifest.write_text(json.dumps({"input": "a.csv", "output": "mine.csv"}))
     assert "1 requests made." in folders("reconcile")[1]
     assert connect(folders.out).sql("SELECT COUNT(*) FROM dead_letters").fetchall() == [(0,)]
@@ -105,7 +105,7 @@ def test_what_was_mended_by_other_options_is_left_alone(folders: Folders, write_
     assert folders("forecast", str(path))[0] == 3
     assert folders("forecast", str(path), "--date_column=ordered")[0] == 0
     code, told = folders("replay")
-    assert (code, "mended since" in told, "0 requests" in told) == (0, True, True)
+    assert (code, "fixed since" in told, "0 requests" in told) == (0, True, True)
     assert folders.receipts()["orders.csv"][0] == "complete"
 
 

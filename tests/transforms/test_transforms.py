@@ -142,7 +142,7 @@ def test_dead_letters_and_receipts_are_written_for_a_file_that_failed(tmp_path: 
 
 
 def test_stray_dead_letters_are_kept_as_files(tmp_path: Path) -> None:
-    letter = DeadLetter.of(REQUEST, "message", "ReadRequests", "", RecordError("BAD_MANIFEST", "Not JSON.", "Mend it."))
+    letter = DeadLetter.of(REQUEST, "message", "ReadRequests", "", RecordError("BAD_MANIFEST", "Not JSON.", "Fix it."))
     with TestPipeline() as pipeline:
         written = pipeline | beam.Create([letter]) | WriteStrayDeadLetters(Destination(str(tmp_path)))
         assert_that(written, equal_to([letter]))

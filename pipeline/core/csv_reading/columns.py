@@ -183,7 +183,7 @@ def choose_columns(
     undecided: tuple[str, ...] = ()
     numbering = False
     if spec.id_columns is None:
-        undecided, constants = found.undecided_texts(date), found.constant_texts()
+        undecided, constants = found.undecided_texts(date, joined=bool(time)), found.constant_texts()
         if spec.aggregate is not None:  # what repeats may tell apart series that must not be added up
             undecided = (*undecided, *found.codes())
         numbering = found.numbers_rows(ids)
@@ -229,7 +229,7 @@ class _Chooser:
         raise RecordError(
             "UNKNOWN_COLUMN",
             f"The column {name!r} of --{option} {problem}; the file has: {', '.join(self._header)}.",
-            "Mend the option, or the file's header.",
+            "Fix the option, or the file's header.",
             line=self._line,
             column=name,
         )
@@ -345,8 +345,9 @@ class _Chooser:
             and len(set(self._sample[name])) > 1
         )  # fmt: skip
 
-    def undecided_texts(self, date: str) -> tuple[str, ...]:
-        texts = tuple(name for name in self.left if self._text(name))
+    def undecided_texts(self, date: str, joined: bool) -> tuple[str, ...]:
+        """Return the columns of text whose role only all rows can say; `joined` if the date has its time already."""
+        texts = tuple(name for name in self.left if self._text(name) and not (joined and self._clock(name)))
         for name in texts:
             if len(set(self._sample[date])) < len(self._sample[date]) and self._clock(name):
                 raise RecordError(

@@ -45,7 +45,7 @@ PLAIN = CsvDialect()
 
 
 def header_of_forecast(start: bytes) -> tuple[list[str], CsvDialect] | None:
-    """Return the header of a forecast of ours and how the file is written; None if it is none.
+    """Return the header of one of our forecasts and how the file is written; None if it is none.
 
     Args:
         start: the first bytes of the file.

@@ -481,7 +481,7 @@ class CsvReader:
                 RecordError(
                     "BAD_DATE",
                     f"{problem}.",
-                    "Mend the cell, or remove the row.",
+                    "Fix the cell, or remove the row.",
                     line=int(lines[row]),
                     column=self.columns.date,
                     found=found,

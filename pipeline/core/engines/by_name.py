@@ -15,7 +15,7 @@ def quieten_prophet() -> None:
 
 @cache
 def engine_named(name: str) -> Engine:
-    """Return the engine, made once a process."""
+    """Return the engine, made once per process."""
     if name == "native":
         from pipeline.core.engines.native import NativeEngine  # imports numba
 

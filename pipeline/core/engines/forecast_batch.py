@@ -1,4 +1,4 @@
-"""The forecasts of a block of series as one record batch, a row a series, each with its status."""
+"""The forecasts of a block of series as one record batch, one row per series, each with its status."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ def changepoints_outside() -> RecordError:
     return RecordError(
         "BAD_CHANGEPOINTS",
         "The changepoints do not all lie within the history.",
-        "Mend --changepoints, or leave them out.",
+        "Fix --changepoints, or leave them out.",
     )
 
 
@@ -19,5 +19,5 @@ def bad_capacity() -> RecordError:
     return RecordError(
         "BAD_CAPACITY",
         "The cap is not above the floor (which is 0 unless given) on every date.",
-        "Mend --cap, --floor, or their columns.",
+        "Fix --cap, --floor, or their columns.",
     )

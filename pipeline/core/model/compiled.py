@@ -1,4 +1,4 @@
-"""How the numeric kernels are compiled: by numba, once a machine; later processes read the result from a folder."""
+"""How the numeric kernels are compiled: by numba, once per machine; later processes read the result from a folder."""
 
 from __future__ import annotations
 

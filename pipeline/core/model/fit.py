@@ -83,7 +83,7 @@ class FittedSeries:
         delta: shape (n, S).
         beta: shape (n, K).
         regressor_mean, regressor_std: by which regressors are standardised, shape (n, R).
-        status: how sigma came to be, see solver.py; shape (n,).
+        status: how sigma was found, see solver.py; shape (n,).
         rows: lengths of the histories, shape (n,).
     """
 

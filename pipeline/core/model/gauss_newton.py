@@ -175,7 +175,7 @@ def gauss_newton(
         work, room: as for solver.solve.
 
     Returns:
-        s2, and how it came to be.
+        s2, and how it was found.
     """
     s2, status, objective = np.nan, UNDEFINED, np.inf
     climbed = np.empty_like(theta)

@@ -11,7 +11,7 @@ whose error is a tail of the distribution; where the slope changes dwarf sigma, 
 without any change is widened to keep the sum short, by less than a fiftieth of the deviation.
 
 The half width of an interval depends on p, r and h alone. It is computed at the nodes of a fixed lattice in (log p,
-log r), once a process, and interpolated there by cubics: what a series gets depends on nothing but the series. Where
+log r), once per process, and interpolated there by cubics: what a series gets depends on nothing but the series. Where
 slope changes are so large that the half width jumps with p (from among the paths without a change to the others),
 it is computed for that very series.
 """

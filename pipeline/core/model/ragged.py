@@ -64,7 +64,7 @@ def fit_ragged(
         tau: scale of the hinges' prior.
         theta: results: smooth parameters and hinges, shape (n, ns + nd).
         s2: results: variance of the noise, shape (n,).
-        status: results: how s2 came to be, shape (n,).
+        status: results: how s2 was found, shape (n,).
     """
     n, nd = changepoints.shape
     ns = len(precision)

@@ -35,7 +35,7 @@ def model_table_path(folder: Path, output: str, part: int) -> Path:
 
 
 def models_table(fitted: Sequence[FittedSeries], names: Sequence[str], spec: ForecastSpec) -> pa.Table:
-    """Return fitted series as a table, a row a series.
+    """Return fitted series as a table, one row per series.
 
     Args:
         fitted: whose members are positions in `names`.

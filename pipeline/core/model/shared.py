@@ -70,7 +70,7 @@ def fit_shared(
         tau: scale of the hinges' prior.
         theta: results: smooth parameters and hinges, shape (n, ns + nd).
         s2: results: variance of the noise, shape (n,).
-        status: results: how s2 came to be, shape (n,).
+        status: results: how s2 was found, shape (n,).
     """
     n, rows = y.shape
     ns, nd = z.shape[1], len(changepoints)

@@ -26,7 +26,7 @@ from pipeline.core.model.compiled import compiled
 from pipeline.core.model.eigen import eigen, multiply
 
 MAXIMUM, MARGINAL, STUCK, FLOOR, UNDEFINED = 0, 1, 2, 3, 4
-"""How sigma came to be: the posterior's maximum (of largest sigma); there is none, and the smooth block alone says
+"""How sigma was found: the posterior's maximum (of largest sigma); there is none, and the smooth block alone says
 what sigma is; the search ended where the posterior still rises; the columns fit the series exactly, and sigma is the
 floor; the arithmetic broke down. Each is worse than the one before."""
 STAN = -1  # all parameters are Stan's, whose search came further
@@ -399,7 +399,7 @@ def solve(
         work, room: of shape (ns + nd + 4, ns + nd) each.
 
     Returns:
-        s2, and how it came to be: MAXIMUM, MARGINAL, FLOOR or UNDEFINED.
+        s2, and how it was found: MAXIMUM, MARGINAL, FLOOR or UNDEFINED.
     """
     ns = len(precision)
     if not np.isfinite(yy):

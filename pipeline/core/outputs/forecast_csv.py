@@ -95,7 +95,7 @@ _HEADER_BYTES = 1 << 16
 
 
 def forecast_header(path: Path) -> tuple[list[str], CsvDialect] | None:
-    """Return the header of a forecast of ours, perhaps in gzip, and how the file is written; None if it is none.
+    """Return the header of one of our forecasts, perhaps in gzip, and how the file is written; None if it is none.
 
     Raises:
         OSError: if it cannot be read.
@@ -113,7 +113,7 @@ def read_forecast_csv(
     """Return each series' forecast, by the names of the CSV's columns; components go by `component NAME`.
 
     Args:
-        path: a forecast of ours.
+        path: one of our forecasts.
         id_columns: its id columns.
         value_name: name of the value column, which names a series without ids.
         spec: with which it was made.

@@ -80,7 +80,7 @@ class Candidate:
     """Something that may have to be requested.
 
     Attributes:
-        source, version, time: which file, which version of it, and when that came to be.
+        source, version, time: which file, which version of it, and when that was created.
         message: payload and attributes of the message that asks the pipeline for it; None in a folder.
         request: what it stands for, or why it stands for nothing; None if it is of no concern.
     """

@@ -50,7 +50,7 @@ class Output(Protocol):
         ...
 
     def keep_traceback(self, error_id: str, text: str) -> str:
-        """Keep the traceback of a fault of ours under its id; return where, or "" if only the log has it."""
+        """Keep the traceback of our own fault under its id; return where, or "" if only the log has it."""
         ...
 
     def new_load(self) -> str:
@@ -102,7 +102,7 @@ class Output(Protocol):
         ...
 
     def remove_stray_dead_letter(self, source: str) -> None:
-        """Remove the dead letter of a manifest that has been mended."""
+        """Remove the dead letter of a manifest that has been fixed."""
         ...
 
     def write_receipt(self, outcome: Outcome) -> Receipt:

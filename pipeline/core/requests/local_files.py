@@ -255,7 +255,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     stated = dict(pairs)
     if len(stated) < len(pairs):
         repeated = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
-        raise ValueError(f"the field {shorten(repeated)!r} stands there twice")
+        raise ValueError(f"the field {shorten(repeated)!r} appears twice")
     return stated
 
 

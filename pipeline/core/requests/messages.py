@@ -58,7 +58,7 @@ class ObjectVersion:
     Attributes:
         uri: gs://bucket/name.
         generation: its number, as text.
-        time: when it came to be, RFC 3339 in UTC.
+        time: when it was created, RFC 3339 in UTC.
     """
 
     uri: str
@@ -182,7 +182,7 @@ def _payload(message: Message) -> dict[str, Any]:
 
 
 def _utc(text: str, otherwise: str) -> str:
-    """Return a time as all of ours are written: in UTC, with Z."""
+    """Return a time as all our times are written: in UTC, with Z."""
     try:
         time = datetime.fromisoformat(text)
         time = (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)

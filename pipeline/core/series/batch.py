@@ -1,4 +1,4 @@
-"""A block of series as one record batch, a row a series: sorted, checked, with the dates to forecast."""
+"""A block of series as one record batch, one row per series: sorted, checked, with the dates to forecast."""
 
 from __future__ import annotations
 
@@ -322,7 +322,7 @@ class _Builder:
             raise RecordError(
                 "DATE_OUT_OF_RANGE",
                 "Dates, and dates to forecast, must lie in the years 1 to 9999.",
-                "Mend the dates, or shorten the horizon.",
+                "Fix the dates, or shorten the horizon.",
             )
         self._refuse_dates_that_look_alike(last, future)
         if int(dates[-1]) == last:

@@ -31,6 +31,7 @@ from pipeline.core.series.row_store import BlockSizes, RowStore, read_work_file
 from pipeline.core.sources import ByteSource, restart
 from pipeline.core.spec_limits import refuse_large_forecast
 
+MAX_QUESTIONS = 8  # that one refusal asks
 CENTURY_GAP_YEARS = 30  # between years of two digits, once sorted
 FUTURE_YEARS = 10  # that such a year may lie after the file
 
@@ -94,13 +95,14 @@ def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, s
         spec: how to read it.
         limits: what it may cost.
         work: folder for the work files of a large file.
-        source_time: when the file came to be, RFC 3339, if that is known.
+        source_time: when the file was created, RFC 3339, if that is known.
 
     Raises:
         RecordError: if it cannot be read.
     """
     read_as, notes, on_wall = spec, [], False
     questions: list[RecordError] = []
+    asked: list[str] = []
     while True:
         try:
             loaded = _load(file, read_as, limits, work, source_time, on_wall)
@@ -114,12 +116,12 @@ def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, s
             try:
                 ids = _ids_of(file, read_as, limits)
             except RecordError as error:
-                read_as = _assuming(read_as, error, questions)
+                read_as = _assuming(read_as, error, questions, asked)
             else:
                 read_as = read_as.model_copy(update={"id_columns": ids.names})
                 notes += [ids.note] if ids.note else []
         except RecordError as error:
-            read_as = _assuming(read_as, error, questions)
+            read_as = _assuming(read_as, error, questions, asked)
         else:
             if questions:
                 raise joined(_with_first_fault(questions, loaded))
@@ -139,13 +141,20 @@ def _with_first_fault(questions: list[RecordError], loaded: LoadedCsv) -> list[R
     return [*others, first]
 
 
-def _assuming(spec: ForecastSpec, error: RecordError, questions: list[RecordError]) -> ForecastSpec:
+def _assuming(spec: ForecastSpec, error: RecordError, questions: list[RecordError], asked: list[str]) -> ForecastSpec:
     """Return options with which to read on, so that all that a file needs is asked at once.
+
+    Args:
+        spec: the options so far.
+        error: the next question.
+        questions: those so far, of which later ones may have taken the place.
+        asked: the texts of all that were ever asked: one that comes again ends it.
 
     Raises:
         RecordError: with all questions so far, if it is no use to read on.
     """
-    if error.assume is None or any(str(error) == str(known) for known in questions):
+    asked.append(str(error))
+    if error.assume is None or str(error) in asked[:-1] or len(asked) > MAX_QUESTIONS:
         raise joined(questions) if questions else error
     # a later answer takes in an earlier one: of two footers the longer
     questions[:] = [known for known in questions if not (known.assume or {}).keys() & error.assume.keys()]
