@@ -45,7 +45,7 @@ from pipeline.core.series.layout import Layout
 
 STREAMED_ROWS = 20_000  # of a block; more go by a load job
 _MAY_BE_DONE_AGAIN = ("failed", "superseded")  # by a receipt that says otherwise
-CSV_TYPE, GZIP_TYPE, PARQUET_TYPE = "text/csv; charset=utf-8", "application/gzip", "application/vnd.apache.parquet"
+GZIP_TYPE, PARQUET_TYPE = "application/gzip", "application/vnd.apache.parquet"
 TEXT_TYPE, ARROW_TYPE = "text/plain; charset=utf-8", "application/vnd.apache.arrow.stream"
 _TOLD_APART = {"forecasts": ("step", "confidence_level"), "history": ("history_timestamp",)}  # rows of a series
 _MOST = 256 << 20  # bytes of one of our objects
@@ -509,7 +509,10 @@ def _taken(request: Request) -> RecordError:
 
 
 def _content_type(request: Request) -> str:
-    return GZIP_TYPE if request.output.endswith(".gz") else CSV_TYPE
+    if request.output.endswith(".gz"):
+        return GZIP_TYPE
+    encoding = ForecastSpec.from_json(request.spec).encoding  # a forecast is written as its source is
+    return f"text/csv; charset={encoding.removesuffix('-sig')}"
 
 
 def _packed(body: bytes, request: Request) -> bytes:

@@ -118,6 +118,16 @@ def test_the_newest_generation_wins_among_racing_writers(stage: Stage) -> None:
     assert stage.object("f/a.csv").metadata["dropcast-version"] == newest
 
 
+def test_a_forecast_is_stored_in_the_encoding_of_its_source_and_says_so(stage: Stage) -> None:
+    rows = "".join(f"Köln;2024-01-{day:02d};{day % 7},5\n" for day in range(1, 29))
+    request = request_for(stage, "a.csv", f"store;date;y\n{rows}".encode("cp1252"))
+    spec = ForecastSpec(horizon=3, score=False, encoding="cp1252").to_json()
+    assert process(dataclasses.replace(request, spec=spec), Limits(), prepared(stage)).status == "complete"
+    found = stage.object("f/a.csv")
+    assert found.content_type == "text/csv; charset=cp1252"
+    assert found.download_as_bytes().decode("cp1252").splitlines()[1].startswith("Köln;2024-01-29;")
+
+
 def test_an_answer_that_is_lost_changes_nothing(stage: Stage, through: Callable[..., list[FaultProxy]]) -> None:
     output = prepared(stage)
     request = request_for(stage, "a.csv", daily())

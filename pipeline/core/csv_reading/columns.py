@@ -133,9 +133,10 @@ class Columns:
         """The same columns with all text of unknown role as ids, after those that are named as ids; one value only."""
         constants = [name for name, _ in self.constants]
         named = tuple(name for name in self.ids if name not in constants)
+        unknown = {*self.undecided, *constants}
+        others = tuple(name for name in (*self.ids, *self.unused) if name in unknown)  # as in the header
         return replace(
-            self, values=self.values[:1], ids=(*named, *self.undecided, *constants), extras=(), constants=(),
-            undecided=(*self.undecided, *constants),
+            self, values=self.values[:1], ids=(*named, *others), extras=(), constants=(), undecided=others
         )  # fmt: skip
 
     @property
