@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.csv_reading.id_evidence import IdColumns, TextRows, ids_by_content
+from pipeline.core.csv_reading.id_evidence import IdColumns, TextRows, _Grouped, ids_by_content
 from pipeline.core.errors import RecordError
 
 DAY = 86_400_000_000
@@ -71,3 +71,14 @@ def test_the_order_of_rows_decides_nothing(shops: int, days: int, order: object,
     records = [(day, float(shop), (f"s{shop}",)) for day in range(days) for shop in range(shops) if day not in absent]
     order.shuffle(records)  # type: ignore[attr-defined]
     assert ids_by_content(rows_of(records, ("laden",)), 1).names == ("laden",)
+
+
+def test_many_columns_of_text_are_not_tried_in_every_combination(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+    repeats = _Grouped.repeats
+    monkeypatch.setattr(_Grouped, "repeats", lambda self, names: tried.append(names) or repeats(self, names))
+    texts = [tuple(f"{(row * (column + 3)) % 5}x" for column in range(40)) for row in range(60)]
+    records = [(row // 20, float(row), text) for row, text in enumerate(texts)]
+    with pytest.raises(RecordError):
+        ids_by_content(rows_of(records, tuple(f"c{column}" for column in range(40))), 1)
+    assert 40 < len(tried) < 400

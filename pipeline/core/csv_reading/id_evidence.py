@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -22,6 +23,8 @@ from pipeline.core.errors import RecordError, shorten
 MAX_EVIDENCE_ROWS = 4_000_000  # of a larger file the owner has to say what its ids are
 MAX_EVIDENCE_IDS = 250_000  # distinct rows of text
 MAX_ID_COLUMNS = 4  # that are found together by content
+MAX_TRIED, MAX_TRIED_ROWS = 300, 100_000_000  # combinations of columns; and times the rows
+KEPT_GROUPINGS = 16  # of the rows by columns, at a time
 MIN_SERIES_ROWS = 3  # what has fewer is no series worth forecasting
 MIN_COVERAGE = 0.5  # of the file's dates within a series' span: transactions have fewer
 MIN_RUNS_PER_TEXT = 2  # a remark comes back after another one
@@ -81,6 +84,11 @@ class _Grouped:
         self._texts = rows.texts
         self._groups: dict[tuple[str, ...], Ints] = {}
 
+    @property
+    def rows(self) -> int:
+        """Number of rows, each counted once."""
+        return len(self._codes)
+
     def _texts_of(self, name: str) -> list[str]:
         at = self._columns.index(name)
         return [texts[at].strip() for texts in self._texts]
@@ -88,6 +96,8 @@ class _Grouped:
     def _group(self, names: tuple[str, ...]) -> Ints:
         """Return the number of each row's group, in order of first appearance, shape (n,)."""
         if names not in self._groups:
+            while len(self._groups) >= KEPT_GROUPINGS:
+                del self._groups[next(iter(self._groups))]
             columns = [self._texts_of(name) for name in names]
             numbers: dict[tuple[str, ...], int] = {}
             of_texts = [
@@ -262,7 +272,11 @@ def ids_by_content(rows: TextRows, line: int, adding_up: bool = False) -> IdColu
 def _smallest(grouped: _Grouped, named: tuple[str, ...], others: tuple[str, ...], line: int) -> tuple[str, ...]:
     """Return the fewest columns of text that make dates unique, and whose series look like series."""
     working: list[tuple[str, ...]] = []
+    left = max(len(others), min(MAX_TRIED, MAX_TRIED_ROWS // max(grouped.rows, 1)))
     for size in range(1, min(len(others), MAX_ID_COLUMNS) + 1):
+        left -= math.comb(len(others), size)
+        if left < 0:
+            break
         fitting = [names for names in combinations(others, size) if not grouped.repeats((*named, *names))]
         sensible = [names for names in fitting if grouped.are_series((*named, *names))]
         working += [names for names in fitting if grouped.have_rows((*named, *names))]
