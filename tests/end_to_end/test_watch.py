@@ -364,7 +364,7 @@ def test_two_watches_of_one_folder_do_not_disturb_each_other(tmp_path: Path, wri
     assert second.communicate()[1].startswith(b"OUTBOX: another run of dropcast is writing to")
     assert second.returncode == 2
     first.send_signal(signal.SIGTERM)
-    assert b"Ended." in first.communicate()[0]
+    assert b"Stopped." in first.communicate()[0]
     assert first.returncode == 0
 
 
