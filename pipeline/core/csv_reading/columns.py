@@ -278,9 +278,13 @@ class _Chooser:
             line=self._line,
         )
 
-    def _years(self, name: str) -> bool:
+    def _all_are(self, name: str, pattern: re.Pattern[str]) -> bool:
+        """Return whether a column has cells, and all that are not empty match a pattern."""
         cells = [cell.strip() for cell in self._sample[name] if cell.strip()]
-        return bool(cells) and all(re.fullmatch(r"[12]\d{3}", cell) for cell in cells)
+        return bool(cells) and all(pattern.fullmatch(cell) for cell in cells)
+
+    def _years(self, name: str) -> bool:
+        return self._all_are(name, _YEAR)
 
     def _is_part_of_date(self, name: str) -> bool:
         cells = {cell.strip().lower() for cell in self._sample[name] if cell.strip()}
@@ -310,7 +314,7 @@ class _Chooser:
     def all_values(self) -> tuple[str, ...]:
         columns = [
             name for name in self.left
-            if self._is_value(name) and name.lower() not in DATE_NAMES and not self._compact_dates(name)
+            if self._is_value(name) and name.lower() not in DATE_NAMES and not self._all_are(name, _COMPACT_DATE)
         ]  # fmt: skip
         if not columns:
             raise self._none("VALUE", "value_column")
@@ -330,20 +334,14 @@ class _Chooser:
     def numbers_rows(self, ids: tuple[str, ...]) -> bool:
         return any(name.lower() in ROW_NUMBER_NAMES and _counts_up(self._sample[name]) for name in ids)
 
-    def _compact_dates(self, name: str) -> bool:
-        cells = [cell.strip() for cell in self._sample[name] if cell.strip()]
-        return bool(cells) and all(_COMPACT_DATE.fullmatch(cell) for cell in cells)
-
     def _clock(self, name: str) -> bool:
-        cells = [cell.strip() for cell in self._sample[name] if cell.strip()]
-        return bool(cells) and all(re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", cell) for cell in cells)
+        return self._all_are(name, _CLOCK)
 
     def codes(self) -> tuple[str, ...]:
         """Return the columns of numbers or dates that may be codes of series: their texts come again and again."""
         return tuple(
             name for name in self.left
-            if not self._text(name) and 1 < 3 * len(set(self._sample[name])) <= len(self._sample[name])
-            and len(set(self._sample[name])) > 1
+            if not self._text(name) and 1 < len(set(self._sample[name])) <= len(self._sample[name]) / 3
         )  # fmt: skip
 
     def undecided_texts(self, date: str, joined: bool) -> tuple[str, ...]:
@@ -416,9 +414,7 @@ class _Chooser:
         )
 
     def _times(self, name: str) -> bool:
-        cells = [cell.strip() for cell in self._sample[name] if cell.strip()]
-        dates = all(_SHORT_DATE.fullmatch(cell) for cell in cells)
-        return bool(cells) and all(_TIME_OF_DAY.fullmatch(cell) for cell in cells) and not dates
+        return self._all_are(name, _TIME_OF_DAY) and not self._all_are(name, _SHORT_DATE)
 
     def _take(self, name: str) -> str:
         del self.left[name]
@@ -510,5 +506,7 @@ _NUMBER = re.compile(
 _WITH_UNIT = re.compile(
     rf"([^\w\s(]?|[A-Z]{{0,2}}[€$£¥₹₺]\s?)([+\-−]?{_DIGITS})(\s?[^\d\s][^\d]{{0,7}}|)", re.IGNORECASE
 )
+_YEAR = re.compile(r"[12]\d{3}")
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
 _COMPACT_DATE = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 _PART_OF_YEAR = re.compile(r"(q|h|kw ?|w|m)[0-5]?\d")

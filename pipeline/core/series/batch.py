@@ -228,10 +228,9 @@ class _Builder:
             before = len(dates)
             dates, values, extras = one_row_per_date(dates, values, extras, rows.lines, self._spec.duplicates)
             if len(dates) < before and self._spec.duplicates == "error":
-                note = (
-                    f"{before - len(dates):,} row{'s' if before - len(dates) > 1 else ''} that repeat a date, with the "
-                )
-                note += "same value or none, did not count"
+                dropped = before - len(dates)
+                rows_that = f"{dropped:,} row{'s' if dropped > 1 else ''} that"
+                note = f"{rows_that} repeat a date, with the same value or none, did not count"
         else:
             periods_of = None
             if clock is not None and not clock.on_wall and self._periods.step < DAY:
