@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -160,7 +161,7 @@ def check(data: Frame, **options: Any) -> Frame:
             **{name: _optional_dates(series, column) for name, column in ends.items()},
             "code": pa.array([None if fault is None else fault.code for fault in faults], pa.string()),
             "message": pa.array([None if fault is None else fault.message for fault in faults], pa.string()),
-            "hint": pa.array([fault and fault.hint.replace("--", "") for fault in faults], pa.string()),
+            "hint": pa.array([fault and _in_python(fault.hint) for fault in faults], pa.string()),
         }  # fmt: skip
         tables.append(series.with_keys(first + np.arange(len(batch)), columns))
     result: Frame = _like(data, pa.concat_tables(tables))
@@ -278,8 +279,7 @@ def _spec(**options: Any) -> ForecastSpec:
     try:
         spec = ForecastSpec(**options, score=False)
     except ValidationError as error:
-        lines = option_errors(list(error.errors()))
-        raise ValueError("\n".join(line.removeprefix("--") for line in lines)) from None
+        raise ValueError("\n".join(option_errors(list(error.errors()), mark=""))) from None
     if spec.value_column is not None and (len(spec.value_column) > 1 or "*" in spec.value_column):
         raise ValueError("value_column: name one; make a wide frame long first (melt in pandas, unpivot in polars)")
     return spec
@@ -308,8 +308,13 @@ def _series(data: Any, spec: ForecastSpec, made: Sequence[str] = (), ahead: bool
 
 
 def _said(error: RecordError) -> str:
-    """Return a fault in the words of a library: without lines of a file, and options without dashes."""
-    return f"{error.message} {error.hint}".replace("--", "")
+    """Return a fault in the words of a library: without lines of a file."""
+    return f"{error.message} {_in_python(error.hint)}"
+
+
+def _in_python(hint: str) -> str:
+    """Return a hint in which options are named as arguments are: without the dashes of the command line."""
+    return re.sub(r"--(?=[a-z])", "", hint)
 
 
 def _table(data: Any, spec: ForecastSpec | None = None) -> pa.Table:

@@ -19,7 +19,7 @@ from pipeline import launch
 from pipeline.core.engines.by_name import engine_named
 from pipeline.folder.query import connect
 from pipeline.folder.run import forecast_files
-from pipeline.options import settings_from
+from pipeline.runs import run_from
 
 FILES, ROWS, ROUNDS = 100, 365, 5
 
@@ -71,7 +71,7 @@ def run_pipeline(inputs: Path, output: Path) -> None:
 
 def run_core(inputs: Path, output: Path) -> None:
     """Run what `dropcast forecast` runs, in one process."""
-    forecast_files(settings_from({"output": str(output)}, [f"{inputs}/*.csv"]))
+    forecast_files(run_from({"output": str(output)}, [f"{inputs}/*.csv"]))
 
 
 if __name__ == "__main__":

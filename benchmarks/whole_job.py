@@ -120,10 +120,10 @@ def runner_of(stage: str) -> Callable[[Path, Path], None]:
         return read
     if stage == "core":
         from pipeline.folder.run import forecast_files
-        from pipeline.options import settings_from
+        from pipeline.runs import run_from
 
         def core(path: Path, output: Path) -> None:
-            outcome = forecast_files(settings_from({"output": str(output)}, [str(path)]))
+            outcome = forecast_files(run_from({"output": str(output)}, [str(path)]))
             assert outcome.exit_code == 0
 
         return core

@@ -13,7 +13,9 @@ from typing import Any
 from apache_beam import coders
 
 from pipeline.core.block_bytes import block_from_bytes, block_to_bytes
-from pipeline.core.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request, SeriesBlock
+from pipeline.core.blocks import ForecastBlock, SeriesBlock
+from pipeline.core.elements import DeadLetter, Receipt, Request
+from pipeline.core.outputs.outcomes import Outcome, WrittenPart, outcome_from_json, outcome_to_json
 from pipeline.core.request_key import canonical_json
 
 
@@ -65,20 +67,40 @@ class ReceiptCoder(FieldsCoder):
     element = Receipt
 
 
-class OutcomeCoder(FieldsCoder):
-    """Coder of Outcome."""
+class WrittenPartCoder(FieldsCoder):
+    """Coder of WrittenPart."""
 
-    element = Outcome
+    element = WrittenPart
 
-    def encode(self, value: Outcome) -> bytes:
-        """Return the outcome's bytes."""
+    def encode(self, value: WrittenPart) -> bytes:
+        """Return the part's bytes."""
         request, *fields = _fields(value)
         return canonical_json([dataclasses.asdict(request), *fields]).encode()
 
+    def decode(self, encoded: bytes) -> WrittenPart:
+        """Return the part."""
+        request, *fields = json.loads(encoded)
+        return WrittenPart(Request(**request), *fields)
+
+
+class OutcomeCoder(coders.Coder):
+    """Coder of Outcome, whichever of its classes."""
+
+    def encode(self, value: Outcome) -> bytes:
+        """Return the outcome's bytes."""
+        return outcome_to_json(value).encode()
+
     def decode(self, encoded: bytes) -> Outcome:
         """Return the outcome."""
-        request, *fields = json.loads(encoded)
-        return Outcome(Request(**request), *fields)
+        return outcome_from_json(encoded)
+
+    def is_deterministic(self) -> bool:
+        """Return True: sorted JSON leaves no choice."""
+        return True
+
+    def to_type_hint(self) -> type[Outcome]:
+        """Return the element's type."""
+        return Outcome
 
 
 class BlockCoder(coders.Coder):
@@ -123,6 +145,7 @@ CODERS: dict[type[Any], type[coders.Coder]] = {
     Request: RequestCoder,
     SeriesBlock: SeriesBlockCoder,
     ForecastBlock: ForecastBlockCoder,
+    WrittenPart: WrittenPartCoder,
     Outcome: OutcomeCoder,
     DeadLetter: DeadLetterCoder,
     Receipt: ReceiptCoder,

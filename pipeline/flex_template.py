@@ -20,21 +20,10 @@ from pipeline import __version__
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.requests.local_files import OPERATORS_FIELDS
-from pipeline.options import FORMS, RUN_OPTIONS, SWITCHES, choices_of, group_of
+from pipeline.options import RunOptions, choices_of, extra_of, group_of
 
 Kind = Literal["streaming", "batch"]
 KINDS: tuple[Kind, ...] = ("streaming", "batch")
-ONLY = {"input_subscription": "streaming", "input": "batch"}
-_TYPES = {
-    "input_subscription": "PUBSUB_SUBSCRIPTION", "output_topic": "PUBSUB_TOPIC", "output": "GCS_WRITE_FOLDER",
-    "history": "BOOLEAN", "partition_expiration_days": "NUMBER",
-}  # fmt: skip
-_REQUIRED = {"input_subscription", "input", "output"}
-_GROUPS = {
-    "input": "Source", "input_subscription": "Source", "allow": "Source", "output": "Destination",
-    "dataset": "Destination", "history": "Destination", "partition_expiration_days": "Destination",
-    "output_topic": "Destination",
-}  # fmt: skip
 _ABOUT: dict[Kind, tuple[str, str]] = {
     "streaming": (
         "Dropcast: forecast uploads",
@@ -95,27 +84,31 @@ def container_spec(kind: Kind, image: str) -> dict[str, Any]:
 
 def option_names(kind: Kind) -> list[str]:
     """Return the names of the options that a template offers."""
-    names = [name for name, _, _ in RUN_OPTIONS] + [*ForecastSpec.model_fields, *Limits.model_fields]
-    return [name for name in names if ONLY.get(name, kind) == kind and name not in OPERATORS_FIELDS]
-
-
-def _parameters(kind: Kind) -> list[dict[str, Any]]:
-    texts = {name: text for name, _, text in RUN_OPTIONS}
+    fields = {**RunOptions.model_fields, **ForecastSpec.model_fields, **Limits.model_fields}
     return [
-        _run_parameter(name, texts[name]) if name in texts else _model_parameter(name) for name in option_names(kind)
+        name
+        for name, field in fields.items()
+        if extra_of(field).get("only", kind) == kind and name not in OPERATORS_FIELDS
     ]
 
 
-def _run_parameter(name: str, text: str) -> dict[str, Any]:
-    parameter = _named(name, text, _TYPES.get(name, "TEXT"), _GROUPS[name])
-    if name not in _REQUIRED:
+def _parameters(kind: Kind) -> list[dict[str, Any]]:
+    return [
+        _run_parameter(name) if name in RunOptions.model_fields else _model_parameter(name)
+        for name in option_names(kind)
+    ]
+
+
+def _run_parameter(name: str) -> dict[str, Any]:
+    field = RunOptions.model_fields[name]
+    extra = extra_of(field)
+    parameter = _named(name, field.description or "", extra["kind"], extra["group"])
+    if not extra.get("required"):
         parameter["isOptional"] = True
-    if name in FORMS and name not in SWITCHES:
-        parameter["regexes"] = [f"^({FORMS[name]})$"]
-    if name in ("output", "input"):
-        parameter["regexes"] = ["^gs://[^/]+(/.*)?$"]
-    if name == "history":
-        parameter["defaultValue"] = "false"
+    if "form" in extra:
+        parameter["regexes"] = [f"^({extra['form']})$"]
+    if isinstance(field.default, bool):
+        parameter["defaultValue"] = _text(field.default)
     return parameter
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import apache_beam as beam
 
-from pipeline.core.elements import Outcome
-from pipeline.options import Settings
+from pipeline.core.outputs.outcomes import Outcome
+from pipeline.runs import Run
 from pipeline.transforms.deduplicate import Deduplicate
 from pipeline.transforms.forecast import Forecast
 from pipeline.transforms.load_rows import LoadRows
@@ -17,11 +17,11 @@ from pipeline.transforms.write_forecasts import WriteForecasts
 from pipeline.transforms.write_receipts import WriteReceipts
 
 
-def build(pipeline: beam.Pipeline, settings: Settings) -> beam.PCollection:
+def build(pipeline: beam.Pipeline, run: Run) -> beam.PCollection:
     """Apply the whole graph; return the receipts, one for each request."""
-    limits, destination = settings.limits, settings.destination
+    limits, destination = run.limits, run.destination
 
-    read = pipeline | "ReadRequests" >> ReadRequests(settings)
+    read = pipeline | "ReadRequests" >> ReadRequests(run)
     requests = read["requests"] | "Deduplicate" >> Deduplicate(destination.batch)
     loaded = requests | "LoadSeries" >> LoadSeries(limits, destination)
     forecasts = loaded["blocks"] | "Forecast" >> Forecast(limits, destination)
@@ -31,4 +31,4 @@ def build(pipeline: beam.Pipeline, settings: Settings) -> beam.PCollection:
     read["bad"] | "WriteStrayDeadLetters" >> WriteStrayDeadLetters(destination)
     lettered = outcomes | "WriteDeadLetters" >> WriteDeadLetters(destination)
     receipts = lettered | "WriteReceipts" >> WriteReceipts(destination)
-    return receipts | "PublishReceipts" >> PublishReceipts(settings.output_topic)
+    return receipts | "PublishReceipts" >> PublishReceipts(run.output_topic)

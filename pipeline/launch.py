@@ -23,9 +23,11 @@ from apache_beam.options.pipeline_options import (
 
 from pipeline import graph
 from pipeline.core.outputs.summary import describe, describe_counts, exit_code_of_counts, outcome_of
-from pipeline.folder.output import BusyError, OutputFolder
+from pipeline.folder.lock import BusyError
+from pipeline.folder.output import FolderOutput
 from pipeline.metrics import NAMESPACE
-from pipeline.options import OptionsError, Settings, add_run_arguments, settings_from, unknown_options, with_underscores
+from pipeline.options import OptionsError, add_run_arguments, unknown_options, with_underscores
+from pipeline.runs import BucketRun, FolderRun, run_from
 from pipeline.terminal import say
 
 THREADS = 4  # of one worker process on Dataflow
@@ -52,36 +54,36 @@ def run(argv: list[str]) -> int:
     problems = unknown_options(*_unknown(argv))
     options = PipelineOptions(argv)
     arguments = options.view_as(DropcastOptions).get_all_options()
-    settings = settings_from(arguments, [arguments["input"]] if arguments.get("input") else [], problems)
+    asked = run_from(arguments, [arguments["input"]] if arguments.get("input") else [], problems)
     options.view_as(SetupOptions).save_main_session = False  # the package is installed where it runs
-    if settings.bucket is not None:
-        return _run_between_buckets(options, settings)
-    return _run_in_folder(options, settings)
+    if isinstance(asked, BucketRun):
+        return _run_between_buckets(options, asked)
+    return _run_in_folder(options, asked)
 
 
-def _run_in_folder(options: PipelineOptions, settings: Settings) -> int:
+def _run_in_folder(options: PipelineOptions, run: FolderRun) -> int:
     """Run the pipeline on this machine's files."""
     for name in ("common", "worker", "portability"):  # what they tell of an exception is raised, too
         logging.getLogger(f"apache_beam.runners.{name}").setLevel(logging.CRITICAL)
-    settings = dataclasses.replace(settings, run=uuid.uuid4().hex[:12])
-    folder = OutputFolder(settings.output, run=settings.run)
+    run = dataclasses.replace(run, id=uuid.uuid4().hex[:12])
+    folder = FolderOutput(run.output, run=run.id)
     try:
         with folder.for_us_alone():
             folder.forget_runs()  # of those that were killed
             try:
                 with beam.Pipeline(options=options) as pipeline:
-                    graph.build(pipeline, settings)
+                    graph.build(pipeline, run)
                 outcome = outcome_of(*folder.done_in_run())
             finally:
                 folder.forget_runs()
     except BusyError as error:
         raise OptionsError([f"--output: {error}; wait for it, or choose another folder"]) from None
     except RuntimeError as error:
-        within = _os_error_within(str(error), str(settings.output))
+        within = _os_error_within(str(error), str(run.output))
         if within is None:
             raise
         raise within from None
-    say(describe(outcome, settings.output))
+    say(describe(outcome, run.output))
     return outcome.exit_code
 
 
@@ -100,7 +102,7 @@ def _os_error_within(text: str, place: str) -> OSError | None:
     return OSError(int(said[1]), said[2], said[3] or place) if said else OSError(f"{place}: {raised[-1][1]}")
 
 
-def _run_between_buckets(options: PipelineOptions, settings: Settings) -> int:
+def _run_between_buckets(options: PipelineOptions, run: BucketRun) -> int:
     """Run the pipeline between buckets; a run that is handed over to a service is not waited for by us."""
     try:
         from pipeline.cloud.prepare import prepare
@@ -108,14 +110,14 @@ def _run_between_buckets(options: PipelineOptions, settings: Settings) -> int:
         raise OptionsError(
             [f"--output: buckets need Google's clients ({error}): pip install 'dropcast[gcp]'"]
         ) from None
-    prepare(settings)
-    options.view_as(StandardOptions).streaming = not settings.destination.batch
+    prepare(run)
+    options.view_as(StandardOptions).streaming = not run.destination.batch
     on_dataflow = (options.view_as(StandardOptions).runner or "").startswith("Dataflow")
     if on_dataflow:
         _prepare_for_dataflow(options)
     pipeline = beam.Pipeline(options=options)
-    graph.build(pipeline, settings)
-    if not settings.destination.batch:
+    graph.build(pipeline, run)
+    if not run.destination.batch:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a container is asked to end
     result = pipeline.run()
     if on_dataflow:
@@ -125,13 +127,13 @@ def _run_between_buckets(options: PipelineOptions, settings: Settings) -> int:
     except KeyboardInterrupt:
         say("Interrupted. Run `dropcast reconcile` to finish the rest.")
         return 0
-    if not settings.destination.batch:
+    if not run.destination.batch:
         return 0
     counts = {
         found.key.metric.name: found.committed
         for found in result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
     }
-    say(describe_counts(counts, settings.destination.path))
+    say(describe_counts(counts, run.destination.path))
     return exit_code_of_counts(counts)
 
 

@@ -11,7 +11,7 @@ from pipeline.core.outputs.output import Output
 from pipeline.core.outputs.results import Results
 from pipeline.core.requests.uris import is_uri
 from pipeline.folder.ledger import FolderLedger
-from pipeline.folder.output import OutputFolder
+from pipeline.folder.output import FolderOutput
 from pipeline.folder.results import FolderResults
 
 
@@ -60,13 +60,13 @@ class Destination:
 def open_output(destination: Destination) -> Output:
     """Return the place itself; its clients live as long as the process."""
     if destination.in_bucket:
-        from pipeline.cloud.output import OutputBucket  # needs the extra `gcp`
+        from pipeline.cloud.output import BucketOutput  # needs the extra `gcp`
         from pipeline.cloud.retry import on_retry
         from pipeline.metrics import count_retry
 
         on_retry(count_retry)
-        return OutputBucket(destination.path, destination.dataset, destination.batch, destination.history)
-    return OutputFolder(Path(destination.path), destination.history, destination.run)
+        return BucketOutput(destination.path, destination.dataset, destination.batch, destination.history)
+    return FolderOutput(Path(destination.path), destination.history, destination.run)
 
 
 def open_ledger(output: str) -> Ledger:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from pipeline.options import Settings, settings_from
+from pipeline.runs import FolderRun, run_from
 from tests.naive_engine import NaiveEngine
 
 # A busy machine, or the first use of a clone, is no failure: how long an example takes says nothing of the code.
@@ -51,11 +51,11 @@ def naive_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def make_settings(tmp_path: Path) -> Callable[..., Settings]:
+def make_settings(tmp_path: Path) -> Callable[..., FolderRun]:
     """Return a function that makes settings for patterns below the test's folder."""
 
-    def make(*patterns: str, output: str = "out", **options: str) -> Settings:
+    def make(*patterns: str, output: str = "out", **options: str) -> FolderRun:
         inputs = [str(tmp_path / pattern) for pattern in patterns or ("in/*",)]
-        return settings_from({"output": str(tmp_path / output), **options}, inputs)
+        return run_from({"output": str(tmp_path / output), **options}, inputs)
 
     return make

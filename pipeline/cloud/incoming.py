@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.cloud.objects import live_version, read_version
-from pipeline.core.elements import Request
+from pipeline.core.elements import DeadLetter, Request
 from pipeline.core.errors import RecordError
 from pipeline.core.faults.internal_error import InternalErrors, contained
 from pipeline.core.requests.local_files import MAX_MANIFEST_BYTES
@@ -11,10 +11,23 @@ from pipeline.core.requests.messages import (
     Message,
     Rules,
     message_key,
+    message_letter,
     notified_object,
     read_manifest_message,
     request_of_object,
 )
+
+
+def request_or_letter(message: Message, rules: Rules) -> Request | DeadLetter:
+    """Return the request that a message stands for, or the dead letter of one that is none.
+
+    Raises:
+        IgnoredError: if it is of no concern.
+    """
+    try:
+        return request_of(message, rules)
+    except RecordError as error:
+        return message_letter(message, error)
 
 
 def request_of(message: Message, rules: Rules) -> Request:

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from google.cloud import storage
 
 from pipeline.cloud import objects
-from pipeline.cloud.incoming import request_of
+from pipeline.cloud.incoming import request_or_letter
+from pipeline.cloud.object_metadata import ObjectMetadata
 from pipeline.core.elements import DeadLetter, Request
-from pipeline.core.errors import IgnoredError, RecordError
+from pipeline.core.errors import IgnoredError
 from pipeline.core.ndjson import read_ndjson
 from pipeline.core.outputs.ledger import Candidate, Done
 from pipeline.core.requests.local_files import UNREAD
-from pipeline.core.requests.messages import Message, Rules, notification_of
+from pipeline.core.requests.messages import Rules, message_of
 from pipeline.core.requests.names import INTERNAL
 from pipeline.core.requests.uris import folder_prefix, generation_number, split_uri
-
-REPLAYED = "dropcast-replayed"
 
 
 @dataclass(frozen=True)
@@ -27,11 +26,27 @@ class BucketLetters:
     """The dead letters of one request, or of one message; see core/outputs/ledger.py."""
 
     blob: storage.Blob
-    code: str
-    source: str
-    version: str
-    source_time: str
-    replayed: bool
+    metadata: ObjectMetadata
+
+    @property
+    def source(self) -> str:
+        """Of the first letter."""
+        return self.metadata.source or ""
+
+    @property
+    def version(self) -> str:
+        """Of the first letter."""
+        return self.metadata.version or ""
+
+    @property
+    def source_time(self) -> str:
+        """Of the first letter."""
+        return self.metadata.source_time or ""
+
+    @property
+    def replayed(self) -> bool:
+        """Whether they were sent again already."""
+        return self.metadata.replayed is not None
 
     @property
     def key(self) -> str:
@@ -45,7 +60,7 @@ class BucketLetters:
 
     def mark(self, key: str) -> None:
         """Note that they were sent again, and as what."""
-        self.blob.metadata = {**(self.blob.metadata or {}), REPLAYED: key}
+        self.blob.metadata = {**(self.blob.metadata or {}), **ObjectMetadata(replayed=key).to_dict()}
         self.blob.patch(**objects.OPTIONS)
 
 
@@ -59,31 +74,24 @@ class BucketLedger:
         """Yield all receipts below an output prefix; their content is not read."""
         bucket, root = split_uri(folder_prefix(self._output))
         for blob in objects.listed(bucket, f"{root}{INTERNAL}/receipts/"):
-            found = blob.metadata or {}
+            found = ObjectMetadata.read(blob)
+            age, attempt = found.rank
             yield Done(
-                found.get("dropcast-source", ""),
-                found.get("dropcast-version", ""),
-                found.get("dropcast-output", ""),
-                int(found.get("dropcast-attempt", "0")),
-                found.get("dropcast-id", ""),
-                found.get("dropcast-status", ""),
-                generation_number(found.get("dropcast-version", "")),
-                found.get("dropcast-key", ""),
+                source=found.source or "",
+                version=found.version or "",
+                output=found.output or "",
+                attempt=attempt,
+                id=found.id or "",
+                status=found.status or "",
+                age=age,
+                key=found.key or "",
             )
 
     def dead_letters(self) -> Iterator[BucketLetters]:
         """Yield all dead letters below an output prefix; their content is not read."""
         bucket, root = split_uri(folder_prefix(self._output))
         for blob in objects.listed(bucket, f"{root}{INTERNAL}/dead_letters/"):
-            found = blob.metadata or {}
-            yield BucketLetters(
-                blob,
-                found.get("dropcast-code", ""),
-                found.get("dropcast-source", ""),
-                found.get("dropcast-version", ""),
-                found.get("dropcast-source-time", ""),
-                REPLAYED in found,
-            )
+            yield BucketLetters(blob, ObjectMetadata.read(blob))
 
     def age(self, request: Request) -> int:
         """Return the generation."""
@@ -102,12 +110,12 @@ class BucketLedger:
 def candidates_in_buckets(pattern: str, rules: Rules) -> Iterator[Candidate]:
     """Yield what a pattern of objects means."""
     for version in objects.matching(pattern):
-        message = (b"", notification_of(version))
-        request: Request | RecordError | None
+        message = message_of(version)
+        request: Request | DeadLetter | None
         try:
-            request = request_of(Message(*message, "", version.time), rules)
+            request = request_or_letter(message, rules)
         except IgnoredError:
             request = None
-        except RecordError as error:
-            request = error
-        yield Candidate(version.uri, version.generation, version.time, message, request)
+        yield Candidate(
+            version.uri, version.generation, version.time, request, (message.data, dict(message.attributes))
+        )

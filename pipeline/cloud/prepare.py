@@ -10,28 +10,29 @@ from google.cloud import pubsub_v1
 from pipeline.cloud import objects, tables
 from pipeline.cloud.clients import publisher, storage_client
 from pipeline.core.requests.uris import folder_prefix, split_uri
-from pipeline.options import OptionsError, Settings
+from pipeline.options import OptionsError
+from pipeline.runs import BucketRun
 
 _log = logging.getLogger(__name__)
 
 
-def prepare(settings: Settings) -> None:
+def prepare(run: BucketRun) -> None:
     """Look at buckets, subscription and tables; make tables that are absent.
 
     Raises:
         OptionsError: with a line for each thing that is wrong.
     """
-    destination = settings.destination
+    destination = run.destination
     problems = _bucket_problems(destination.path)
-    for pattern in settings.objects:
+    for pattern in run.objects:
         if split_uri(pattern)[0] != split_uri(destination.path)[0]:
             problems += _bucket_problems(pattern.split("*")[0], "input")
-    if settings.output_topic:
-        problems += _topic_problems(settings.output_topic)
-    if not problems and settings.subscription:
-        problems += _loop_problems(destination.path, settings.subscription, settings.output_topic)
+    if run.output_topic:
+        problems += _topic_problems(run.output_topic)
+    if not problems and run.subscription:
+        problems += _loop_problems(destination.path, run.subscription, run.output_topic)
     if not problems and destination.dataset:
-        problems += tables.Tables(destination.dataset).prepare(settings.expiration_days)
+        problems += tables.Tables(destination.dataset).prepare(run.expiration_days)
     if problems:
         raise OptionsError(problems)
 

@@ -9,14 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pipeline.cloud import ledger, objects
+from pipeline.cloud.dead_letters import BucketDeadLetters
+from pipeline.cloud.object_metadata import ObjectMetadata
+from pipeline.cloud.receipts import BucketReceipts
+from pipeline.cloud.work_files import MAX_OBJECT_BYTES
 from pipeline.core.elements import DeadLetter, Receipt
 from pipeline.core.errors import RecordError, SupersededError
-from pipeline.core.ndjson import from_ndjson
 from pipeline.core.outputs.results import FileResult
 from pipeline.core.requests.names import INTERNAL, receipts_place
-from pipeline.core.requests.uris import folder_prefix, generation_number, split_uri
+from pipeline.core.requests.uris import folder_prefix, split_uri
 
-_MOST = 256 << 20  # bytes of one of our objects
 _AT_ONCE = 16
 
 
@@ -36,13 +38,12 @@ class BucketResults:
         """Return the latest result of each source and output, by output."""
         latest: dict[tuple[str, str], tuple[tuple[int, int], str]] = {}
         for blob in objects.listed(self._bucket, f"{self._root}{INTERNAL}/receipts/"):
-            found = {name.removeprefix("dropcast-"): text for name, text in (blob.metadata or {}).items()}
-            if found.get("status") == "superseded":
+            found = ObjectMetadata.read(blob)
+            if found.status == "superseded":
                 continue
-            place = (found.get("source", ""), found.get("output", ""))
-            rank = (generation_number(found.get("version", "")), int(found.get("attempt", "0")))
-            if place not in latest or rank > latest[place][0]:
-                latest[place] = (rank, blob.name)
+            place = (found.source or "", found.output or "")
+            if place not in latest or found.rank > latest[place][0]:
+                latest[place] = (found.rank, blob.name)
         if not latest:
             raise FileNotFoundError(f"there are no receipts in {self._place}; forecast something into it first")
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -51,17 +52,12 @@ class BucketResults:
         return sorted((result for result in read if result is not None), key=lambda one: one.receipt.output)
 
     def _result(self, name: str) -> FileResult | None:
-        content = objects.read_small(self._bucket, name, _MOST)
-        if content is None:
+        receipt = BucketReceipts(self._bucket, f"{self._root}{INTERNAL}/receipts/").read_object(name)
+        if receipt is None:
             return None  # removed meanwhile
-        receipt = Receipt(**json.loads(content))
-        letters: tuple[DeadLetter, ...] = ()
-        if receipt.status in ("failed", "partial"):
-            text = objects.read_small(
-                self._bucket, f"{self._root}{INTERNAL}/dead_letters/{receipt.request_key}.ndjson", _MOST
-            )
-            letters = tuple(from_ndjson(text or b""))
-        return FileResult(receipt, letters)
+        dead_letters = BucketDeadLetters(self._bucket, f"{self._root}{INTERNAL}/dead_letters/")
+        has_letters = receipt.status in ("failed", "partial")
+        return FileResult(receipt, dead_letters.read(receipt.request_key) if has_letters else ())
 
     def strays(self) -> list[DeadLetter]:
         """Return the dead letters of what never became a request."""
@@ -77,7 +73,7 @@ class BucketResults:
 
 
 def _of_message(letters: ledger.BucketLetters) -> Iterator[DeadLetter]:
-    if (letters.blob.metadata or {}).get("dropcast-scope") == "message":
+    if letters.metadata.scope == "message":
         yield from letters.read()
 
 
@@ -118,12 +114,12 @@ def options_of_forecast(forecast: str, source: str) -> dict[str, object]:
     """
     bucket, name = split_uri(forecast)
     blob = objects.look(bucket, name)
-    key = ((blob.metadata if blob else None) or {}).get("dropcast-key", "")
+    key = ObjectMetadata.read(blob).key or ""
     parts = name.split("/")
     for depth in range(len(parts)) if key else ():
         root, output = "".join(f"{part}/" for part in parts[:depth]), "/".join(parts[depth:])
         place = f"{root}{INTERNAL}/receipts/{receipts_place(source, output)}/{key}.json"
-        content = objects.read_small(bucket, place, _MOST)
+        content = objects.read_small(bucket, place, MAX_OBJECT_BYTES)
         if content is not None:
             return dict(json.loads(json.loads(content)["spec"]))
     return {}

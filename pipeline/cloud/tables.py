@@ -23,8 +23,9 @@ from google.cloud import bigquery
 
 from pipeline.cloud.clients import bigquery_client
 from pipeline.cloud.retry import CALL, retrying
+from pipeline.core.elements import DeadLetter, Receipt
 from pipeline.core.io_faults import place
-from pipeline.core.outputs.tables import TABLES, VIEWS, table_fields, view_sql
+from pipeline.core.outputs.tables import TABLES, VIEWS, element_rows, table_fields, view_sql
 
 ROWS_A_REQUEST = 500  # of insertAll, as BigQuery's documentation advises
 ROW_BYTES, REQUEST_BYTES = 1 << 20, 4 << 20  # of a text in a row, and of all rows of a request, which may have 10 MB
@@ -259,6 +260,13 @@ class Tables:
             return self._client.get_job(job_id, location=self._location, retry=retrying(), timeout=CALL)
         except exceptions.NotFound:
             return None
+
+
+def insert_own(tables: Tables | None, table: str, elements: Sequence[DeadLetter | Receipt], ids: Sequence[str]) -> None:
+    """Insert dead letters or receipts, none of which BigQuery may refuse; without tables do nothing."""
+    refused = tables.insert(table, element_rows(table, elements), ids) if tables is not None else {}
+    if refused:
+        raise RuntimeError(f"BigQuery refused rows of {table}: {next(iter(refused.values()))}")
 
 
 @cache

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import gzip
 import os
 import shutil
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
 from pipeline.commands.sending import needs_clients
-from pipeline.core.elements import DeadLetter
-from pipeline.core.errors import DoneError, RecordError
+from pipeline.core.elements import DeadLetter, Receipt
+from pipeline.core.errors import DoneError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.summary import DEAD_LETTERED, RunOutcome, describe
@@ -22,10 +22,12 @@ from pipeline.core.plain_text import printable
 from pipeline.core.process_request import process
 from pipeline.core.requests.names import INTERNAL
 from pipeline.core.scratch import scratch_folder
-from pipeline.folder.output import BusyError, OutputFolder
+from pipeline.folder.lock import BusyError
+from pipeline.folder.output import FolderOutput
 from pipeline.folder.run import forecast_files, workers_worth_while
-from pipeline.options import Settings, settings_from
-from pipeline.places import Destination, open_output
+from pipeline.options import RunOptions
+from pipeline.places import open_output
+from pipeline.runs import BucketRun, FolderRun, run_from
 from pipeline.terminal import complain, say
 
 STDIN = "stdin.csv"
@@ -43,9 +45,7 @@ def parser() -> argparse.ArgumentParser:
         "files", nargs="*", metavar="FILE", help="CSV, pattern or manifest, gs:// too; - for standard input"
     )
     found.add_argument("--output", metavar="DIR", help="folder, or gs://, for them [forecasts]; - for standard output")
-    found.add_argument("--allow", metavar="DIR,...", help="further folders that manifests may name files in")
-    found.add_argument("--history", metavar="true|false", help="write the table history, too [false]")
-    found.add_argument("--dataset", metavar="PROJECT.DATASET", help="in buckets: the tables to write to")
+    add_model_arguments(found, RunOptions, ("allow", "history", "dataset"))
     found.add_argument("--workers", type=int, metavar="N", help="processes to fit with [one a core for large inputs]")
     found.add_argument("--json", action="store_true", help="print receipts and dead letters as JSON")
     found.add_argument("--quiet", action="store_true", help="print nothing unless something went wrong")
@@ -67,22 +67,21 @@ def main(argv: list[str]) -> int:
             arguments["output"] = arguments["output"] or "forecasts"
             copies = scratch if to_stdout else Path(arguments["output"]) / INTERNAL / "copies"
             files = copies_of_streams(arguments["files"], copies)
-            settings = settings_from(arguments, files)
-            if settings.bucket is not None:
-                return _between_buckets(settings, bool(arguments["json"]), bool(arguments["quiet"]))
-            if to_stdout and len(settings.files) != 1:
+            run = run_from(arguments, files, inputs_name="FILE")
+            if isinstance(run, BucketRun):
+                return _between_buckets(run, bool(arguments["json"]), bool(arguments["quiet"]))
+            if to_stdout and len(run.files) != 1:
                 raise OptionsError(["--output: - takes a single input"])
-            code = _run(settings, arguments, to_stdout)
+            code = _in_folder(run, arguments, to_stdout)
             shutil.rmtree(copies, ignore_errors=True)
             return code
     except BusyError as error:
         return refuse(OptionsError([f"--output: {error}; wait for it, or choose another folder"]))
     except OptionsError as error:
-        error.lines = [line.replace("--input: is missing", "FILE: is missing") for line in error.lines]
         return refuse(error)
 
 
-def _between_buckets(settings: Settings, as_json: bool, quiet: bool) -> int:
+def _between_buckets(run: BucketRun, as_json: bool, quiet: bool) -> int:
     """Forecast objects one after the other, here; what is done stays done.
 
     Raises:
@@ -92,31 +91,30 @@ def _between_buckets(settings: Settings, as_json: bool, quiet: bool) -> int:
     from pipeline.cloud.ledger import candidates_in_buckets
     from pipeline.cloud.prepare import prepare
 
-    prepare(settings)
-    place = settings.destination
-    output = open_output(Destination(place.path, place.dataset, False, place.history))
-    receipts: list[dict[str, Any]] = []
+    prepare(run)
+    output = open_output(dataclasses.replace(run.destination, batch=False))
+    receipts: list[Receipt] = []
     letters: list[DeadLetter] = []
     refused = before = 0
-    for candidate in (one for pattern in settings.objects for one in candidates_in_buckets(pattern, settings.rules)):
+    for candidate in (one for pattern in run.objects for one in candidates_in_buckets(pattern, run.rules)):
         request = candidate.request
-        if isinstance(request, RecordError):
+        if isinstance(request, DeadLetter):
             refused += 1
-            complain([printable(f"{request.code}  {candidate.source}: {request}"), printable(f"    {request.hint}")])
-            output.write_stray_dead_letter(candidate.letter(request))
+            complain([printable(f"{request.code}  {request.message}"), printable(f"    {request.hint}")])
+            output.write_stray_dead_letter(request)
         elif request is not None:
             try:
-                receipt = process(request, settings.limits, output)
+                receipt, own_letters = process(request, run.limits, output)
             except DoneError:
                 before += 1
                 continue
-            receipts.append(vars(receipt))
-            letters += output.dead_letters(request.key) if receipt.status in ("failed", "partial") else []
+            receipts.append(receipt)
+            letters += own_letters
     outcome = RunOutcome(tuple(receipts), tuple(letters))
     if as_json:
         say(outcome.to_json())
     elif outcome.letters or not quiet:
-        say(describe(outcome, place.path))
+        say(describe(outcome, run.destination.path))
         if before:
             say(f"{before:,} done before (dropcast reconcile --again does them anew).")
         if not receipts and not before and not refused:
@@ -151,20 +149,20 @@ def _is_pipe(name: str) -> bool:
     return os.path.exists(name) and Path(name).is_fifo()  # noqa: PTH110
 
 
-def _run(settings: Settings, arguments: dict[str, object], to_stdout: bool) -> int:
-    workers = arguments["workers"] or workers_worth_while(settings)
+def _in_folder(run: FolderRun, arguments: dict[str, object], to_stdout: bool) -> int:
+    workers = arguments["workers"] or workers_worth_while(run)
     quiet = bool(arguments["quiet"]) or bool(arguments["json"])
-    with OutputFolder(settings.output).for_us_alone():
-        outcome = forecast_files(settings, int(str(workers)), show_progress=not quiet and sys.stderr.isatty())
+    with FolderOutput(run.output).for_us_alone():
+        outcome = forecast_files(run, int(str(workers)), show_progress=not quiet and sys.stderr.isatty())
     if to_stdout:
         for receipt in outcome.receipts:
-            if receipt["status"] != "failed":
-                path = settings.output / str(receipt["output"])
+            if receipt.status != "failed":
+                path = run.output / receipt.output
                 with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
                     shutil.copyfileobj(file, sys.stdout.buffer)
     tell = complain if to_stdout else say
     if arguments["json"]:
         tell(outcome.to_json())
     elif outcome.letters or not (quiet or to_stdout):
-        tell(describe(outcome, settings.output))
+        tell(describe(outcome, run.output))
     return outcome.exit_code

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.commands import OptionsError
 from pipeline.commands.sending import needs_clients
 from pipeline.core.requests.uris import is_uri
-from pipeline.folder.output import spec_of_forecast
+from pipeline.folder.receipts import spec_of_forecast
 
 
 def local_path(place: str, role: str, scratch: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
 from pipeline.commands.sending import Sending, add_arguments, carry_out, checked, destination_of, within
-from pipeline.core.errors import RecordError
+from pipeline.core.elements import DeadLetter
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.outputs.ledger import Candidate
 from pipeline.core.outputs.summary import DEAD_LETTERED, DONE
@@ -21,8 +21,9 @@ from pipeline.core.requests.messages import Rules, resent
 from pipeline.core.requests.names import MANIFEST_SUFFIX
 from pipeline.core.requests.uris import is_uri
 from pipeline.folder.ledger import candidates_in_folders
-from pipeline.folder.output import BusyError, OutputFolder
-from pipeline.options import spec_from
+from pipeline.folder.lock import BusyError
+from pipeline.folder.output import FolderOutput
+from pipeline.options import RunOptions, spec_from
 from pipeline.places import open_ledger, open_output
 from pipeline.terminal import say
 
@@ -40,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--input", metavar="PATTERN", help="files, such as 'in/*.csv', or gs://bucket/prefix/")
     add_arguments(found)
     found.add_argument("--again", metavar="LABEL", help="request anew what has a receipt, once for each label")
-    found.add_argument("--allow", metavar="PLACE,...", help="where inputs may lie besides, as for the pipeline")
+    add_model_arguments(found, RunOptions, ("allow",))
     add_model_arguments(found, ForecastSpec)
     return found
 
@@ -56,7 +57,7 @@ def main(argv: list[str]) -> int:
         spec, _, problems = spec_from(arguments)
         if problems:
             raise OptionsError(problems)
-        allowed = tuple(part.strip() for part in (arguments["allow"] or "").split(",") if part.strip())
+        allowed = RunOptions(allow=arguments["allow"] or ()).allow
         done, failed = carry_out(_lacking(arguments, output, spec, allowed), arguments, output)
     except BusyError as error:
         return refuse(OptionsError([f"--output: {error}"]))
@@ -68,7 +69,7 @@ def main(argv: list[str]) -> int:
 
 def _lacking(arguments: dict[str, Any], output: str, spec: ForecastSpec, allowed: tuple[str, ...]) -> Iterator[Sending]:
     """Yield the requests that have no receipt, or with --again no receipt of that label."""
-    ledger, folder = open_ledger(output), OutputFolder(Path(output))
+    ledger, folder = open_ledger(output), FolderOutput(Path(output))
     outputs = open_output(destination_of(arguments, output))
     attempts: dict[tuple[str, str, str], int] = {}
     labels: dict[tuple[str, str, str], set[str]] = {}
@@ -81,11 +82,11 @@ def _lacking(arguments: dict[str, Any], output: str, spec: ForecastSpec, allowed
         request = candidate.request
         if not within(candidate.time, arguments) or request is None:
             continue
-        if isinstance(request, RecordError):
+        if isinstance(request, DeadLetter):
             if (candidate.source, candidate.version) not in refused:
-                say(printable(f"  {request.code} {candidate.source}: {request}"))
+                say(printable(f"  {request.code}  {request.message}"))
                 if not arguments["dry_run"]:
-                    outputs.write_stray_dead_letter(candidate.letter(request))
+                    outputs.write_stray_dead_letter(request)
             continue
         place = (request.source, request.version, request.output)
         label = arguments["again"]
@@ -108,7 +109,7 @@ def _candidates(pattern: str, output: str, spec: ForecastSpec, allowed: tuple[st
         files, problems = list_inputs([pattern], Path(output))
         if problems:
             raise OptionsError(problems)
-        return candidates_in_folders(files, spec, allowed_folders([pattern], allowed))
+        return candidates_in_folders(files, spec, allowed_folders([pattern], allowed), Path(output))
     from pipeline.cloud.ledger import candidates_in_buckets
 
     return candidates_in_buckets(pattern, Rules(spec.to_json(), allowed, output))

@@ -17,7 +17,7 @@ from pipeline.core.outputs.summary import DEAD_LETTERED, DONE
 from pipeline.core.plain_text import printable
 from pipeline.core.requests.messages import kept_message, resent
 from pipeline.core.requests.uris import is_uri
-from pipeline.folder.output import BusyError
+from pipeline.folder.lock import BusyError
 from pipeline.places import open_ledger
 from pipeline.terminal import say
 

@@ -8,28 +8,66 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pipeline.commands import OptionsError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from pipeline.commands import OptionsError, add_model_arguments
 from pipeline.core.elements import Request
 from pipeline.core.errors import DoneError
 from pipeline.core.plain_text import printable
 from pipeline.core.process_request import process
 from pipeline.core.requests.names import INTERNAL
 from pipeline.core.requests.uris import is_uri
-from pipeline.folder.output import OutputFolder
-from pipeline.options import spec_from, wrong_forms
+from pipeline.folder.output import FolderOutput
+from pipeline.options import Dataset, Topic, spec_from, validated
 from pipeline.places import Destination, open_output
 from pipeline.terminal import say
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _is_moment(text: str) -> str:
+    try:
+        _moment(text)
+    except ValueError:
+        raise ValueError("must be a time such as 2026-01-31 or 2026-01-31T06:00") from None
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_is_moment)]
+
+
+class SendOptions(BaseModel):
+    """Options of the commands that send requests, or do them here."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    topic: Topic | None = Field(
+        None,
+        description="send to the pipeline's topic: projects/PROJECT/topics/NAME",
+        json_schema_extra={"metavar": "TOPIC"},
+    )
+    dataset: Dataset | None = Field(
+        None, description="without --topic: the tables to write to", json_schema_extra={"metavar": "PROJECT.DATASET"}
+    )
+    since: Moment | None = Field(
+        None,
+        description="only what was created at or after, such as 2026-01-31",
+        json_schema_extra={"metavar": "TIME"},
+    )
+    until: Moment | None = Field(
+        None, description="only what was created before", json_schema_extra={"metavar": "TIME"}
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of both commands."""
     parser.add_argument("--output", metavar="PLACE", help="where the forecasts are: a folder, or gs://bucket/prefix")
-    parser.add_argument("--topic", metavar="TOPIC", help="send to the pipeline's topic: projects/PROJECT/topics/NAME")
-    parser.add_argument("--dataset", metavar="PROJECT.DATASET", help="without --topic: the tables to write to")
-    parser.add_argument("--since", metavar="TIME", help="only what was created at or after, such as 2026-01-31")
-    parser.add_argument("--until", metavar="TIME", help="only what was created before")
+    add_model_arguments(parser, SendOptions)
     parser.add_argument("--dry_run", action="store_true", help="say what would be done, and do nothing")
 
 
@@ -43,14 +81,8 @@ def checked(arguments: dict[str, Any]) -> str:
     if not is_uri(output) and not (Path(output) / INTERNAL).is_dir():
         where = f"nothing was forecast into {output}" if output else "is missing"
         raise OptionsError([f"--output: {where}; name the output of a run, a folder or gs://bucket/prefix"])
-    problems = wrong_forms(arguments)
-    for name in ("since", "until"):
-        try:
-            _moment(arguments[name] or "2000-01-01")
-        except ValueError:
-            problems.append(
-                f"--{name}: must be a time such as 2026-01-31 or 2026-01-31T06:00 (given: {arguments[name]!r})"
-            )
+    problems: list[str] = []
+    validated(SendOptions, arguments, problems)
     problems += [f"--{name}: is for buckets" for name in ("topic", "dataset") if arguments[name] and not is_uri(output)]
     if problems:
         raise OptionsError(problems)
@@ -75,11 +107,6 @@ def within(time: str, arguments: dict[str, Any]) -> bool:
     """Return whether a time, as text in UTC, lies between --since and --until."""
     since, until = arguments["since"], arguments["until"]
     return (not since or _moment(time) >= _moment(since)) and (not until or _moment(time) < _moment(until))
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -127,7 +154,7 @@ def carry_out(sendings: Iterable[Sending], arguments: dict[str, Any], output: st
         _make_tables(destination.dataset)
     done = failed = 0
     place = open_output(destination)
-    alone = place.for_us_alone() if isinstance(place, OutputFolder) else nullcontext()
+    alone = place.for_us_alone() if isinstance(place, FolderOutput) else nullcontext()
     with alone:
         for sending in sendings:
             request = sending.request
@@ -141,7 +168,7 @@ def carry_out(sendings: Iterable[Sending], arguments: dict[str, Any], output: st
                 sending.then()
             else:
                 try:
-                    receipt = process(request, limits, place)
+                    receipt, _ = process(request, limits, place)
                 except DoneError:
                     continue  # by the pipeline, meanwhile
                 failed += receipt.status == "failed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import signal
 import time
 from collections.abc import Callable
@@ -11,15 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
+from pipeline.commands.sending import needs_clients
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.summary import DEAD_LETTERED, DONE, RunOutcome, told
 from pipeline.core.requests.names import feeds_itself, real_path
 from pipeline.core.requests.uris import is_uri
+from pipeline.core.watching import Pass
 from pipeline.folder.inbox import Inbox
-from pipeline.folder.output import BusyError, OutputFolder
-from pipeline.folder.watch import Pass, WatchedFolder
-from pipeline.options import Settings, spec_from, with_absolute_folders, wrong_forms
+from pipeline.folder.lock import BusyError
+from pipeline.folder.output import FolderOutput
+from pipeline.folder.watch import WatchedFolder
+from pipeline.options import RunOptions, spec_from, validated
+from pipeline.places import open_output
+from pipeline.runs import BucketRun, FolderRun, run_from, with_absolute_folders
 from pipeline.terminal import StdoutError, complain, in_one_line, passes, say, unforeseen
 
 EVERY, EVERY_IN_BUCKETS = 0.5, 10.0  # seconds
@@ -42,9 +48,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--settle", metavar="SECONDS", help="read a file once it has not changed for so long [1]")
     found.add_argument("--every", metavar="SECONDS", help="look so often [0.5; in buckets, where it costs, 10]")
     found.add_argument("--once", action="store_true", help="do what is to be done now, and end")
-    found.add_argument("--allow", metavar="DIR,...", help="further folders that manifests may name files in")
-    found.add_argument("--history", metavar="true|false", help="write the table history, too [false]")
-    found.add_argument("--dataset", metavar="PROJECT.DATASET", help="in buckets: the tables to write to")
+    add_model_arguments(found, RunOptions, ("allow", "history", "dataset"))
     add_model_arguments(found, ForecastSpec)
     add_model_arguments(found, Limits)
     return found
@@ -67,16 +71,14 @@ def main(argv: list[str]) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         tell = _Teller(places[1])
         if is_uri(places[0]):
-            from pipeline.commands.watch_bucket import bucket_step
-
-            step = bucket_step(arguments, spec, limits, tell)
+            step = _bucket_step(arguments, tell)
             return _passes(step, seconds["every"] or EVERY_IN_BUCKETS, arguments, tell)
         settle = 1.0 if seconds["settle"] is None else seconds["settle"]
-        inbox, settings = _settings(arguments, spec, limits)
-        folder = OutputFolder(settings.output)
+        inbox, run = _folder_run(arguments, spec, limits)
+        folder = FolderOutput(run.output)
         with folder.for_us_alone():
             folder.clear_unfinished()
-            watched = WatchedFolder(Inbox(inbox, settle), settings, tell)
+            watched = WatchedFolder(Inbox(inbox, settle), run, tell)
             return _passes(watched.step, seconds["every"] or EVERY, arguments, tell)
     except BusyError as error:
         return refuse(OptionsError([f"OUTBOX: {error}"]))
@@ -94,7 +96,7 @@ def _seconds(text: str | None, name: str, problems: list[str]) -> float | None:
     return value
 
 
-def _settings(arguments: dict[str, str], spec: ForecastSpec, limits: Limits) -> tuple[Path, Settings]:
+def _folder_run(arguments: dict[str, str], spec: ForecastSpec, limits: Limits) -> tuple[Path, FolderRun]:
     """Return the inbox, and how and where to its files are forecast.
 
     Raises:
@@ -107,19 +109,39 @@ def _settings(arguments: dict[str, str], spec: ForecastSpec, limits: Limits) -> 
         raise OptionsError([f"INBOX: {inbox} lies in {outbox}, where forecasts are written; choose another"])
     if feeds_itself(f"{inbox}/**/*", outbox):
         raise OptionsError([f"OUTBOX: forecasts in {outbox} would be read again; choose a folder outside of {inbox}"])
-    problems = wrong_forms(arguments)
-    if arguments["dataset"]:
+    problems: list[str] = []
+    options = validated(RunOptions, arguments, problems) or RunOptions()
+    if options.dataset:
         problems.append("--dataset: is for buckets")
     if problems:
         raise OptionsError(problems)
     try:
         outbox.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OptionsError([f"OUTBOX: {outbox} cannot be made: {error.strerror}"]) from None
-    allow = [Path(part.strip()) for part in (arguments["allow"] or "").split(",") if part.strip()]
-    return inbox, Settings(
-        (), outbox, with_absolute_folders(spec), limits, (inbox.absolute(), *allow), arguments["history"] == "true"
-    )
+        raise OptionsError([f"OUTBOX: {outbox} cannot be created: {error.strerror}"]) from None
+    allowed = (inbox.absolute(), *(Path(folder) for folder in options.allow))
+    return inbox, FolderRun((), outbox, with_absolute_folders(spec), limits, allowed, options.history)
+
+
+def _bucket_step(arguments: dict[str, Any], tell: Callable[[RunOutcome], None]) -> Callable[[float], Pass]:
+    """Return what looks at a bucket once; see WatchedBucket.step.
+
+    Raises:
+        OptionsError: if an option is wrong, or Google's clients are not there.
+    """
+    needs_clients()
+    from pipeline.cloud.output import BucketOutput
+    from pipeline.cloud.prepare import prepare
+    from pipeline.cloud.watch import WatchedBucket
+
+    inbox = arguments["inbox"] if arguments["inbox"].endswith("/") else f"{arguments['inbox']}/"
+    run = run_from({**arguments, "output": arguments["outbox"]}, [inbox], inputs_name="INBOX")
+    assert isinstance(run, BucketRun)
+    prepare(run)
+    # each object by itself: its rows are not to wait for those of others
+    output = open_output(dataclasses.replace(run.destination, batch=False))
+    assert isinstance(output, BucketOutput)
+    return WatchedBucket(inbox, output, run.rules, run.limits, tell).step
 
 
 class _Teller:

@@ -12,9 +12,11 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from pipeline.core.elements import ForecastBlock, Request, SeriesBlock
+from pipeline.core.blocks import ForecastBlock, SeriesBlock
+from pipeline.core.elements import Request
 from pipeline.core.request_key import canonical_json
 from pipeline.core.series.arrow_lists import TIMESTAMPS, first_of_same_dates, flat_list
+from pipeline.core.series.layout import Layout
 
 B = TypeVar("B", SeriesBlock, ForecastBlock)
 _HEADER = b"dropcast"
@@ -23,7 +25,7 @@ _HEADER = b"dropcast"
 def block_to_bytes(block: SeriesBlock | ForecastBlock) -> bytes:
     """Return a block as bytes."""
     fields = {f.name: getattr(block, f.name) for f in dataclasses.fields(block) if f.name != "batch"}
-    fields["request"] = dataclasses.asdict(block.request)
+    fields["request"], fields["layout"] = dataclasses.asdict(block.request), block.layout.to_json()
     batch = _dates_once(block.batch).replace_schema_metadata({_HEADER: canonical_json(fields).encode()})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
@@ -36,7 +38,7 @@ def block_from_bytes(kind: type[B], encoded: bytes) -> B:
     with pa.ipc.open_stream(pa.py_buffer(encoded)) as reader:
         batch = reader.read_next_batch()
     fields = json.loads(batch.schema.metadata[_HEADER])
-    fields["request"] = Request(**fields["request"])
+    fields["request"], fields["layout"] = Request(**fields["request"]), Layout.from_json(fields["layout"])
     return kind(batch=_dates_each(batch.replace_schema_metadata(None)), **fields)
 
 

@@ -1,16 +1,20 @@
-"""What flows through the pipeline. Nothing here imports Beam: coders.py teaches Beam these types."""
+"""What a run keeps account of: requests, dead letters and receipts. coders.py teaches Beam these types."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import Any
-
-import pyarrow as pa
+from functools import cached_property
+from typing import Any, Literal, get_args
 
 from pipeline.core.errors import CODES, RecordError
+from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.request_key import request_key
+
+Status = Literal["complete", "partial", "failed", "superseded"]
+"""What became of a request: all forecast, some series not, the whole file not, or a newer version came first."""
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @dataclass(frozen=True)
@@ -40,85 +44,14 @@ class Request:
         """The hash from which every name, row id and job id of this request derives."""
         return request_key(self.source, self.version, self.output, self.attempt, self.spec)
 
+    @cached_property
+    def parsed_spec(self) -> ForecastSpec:
+        """The spec, parsed once for each request that is held."""
+        return ForecastSpec.from_json(self.spec)
+
     def to_json(self) -> str:
         """Return all that a replay needs."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
-
-
-@dataclass(frozen=True)
-class SeriesBlock:
-    """Some series of one request, as one record batch (core/series/batch.py).
-
-    Attributes:
-        request: what this is a part of.
-        part: number of this block, from 0.
-        parts: how many blocks the request has.
-        layout: how the forecast is to look, as JSON of a Layout.
-        batch: the series, a row each; or, if `work_file` is set, no rows yet.
-        work_file: where a large file's rows wait, relative to the work folder; "" for none.
-        first: number of the block's first series in `work_file`'s numbering.
-        last: number after the block's last series.
-        load_seconds: what loading the file took; stands on part 0 only.
-        load: tells this reading of the file from others, whose work files it must not touch; "" in a folder.
-    """
-
-    request: Request
-    part: int
-    parts: int
-    layout: str
-    batch: pa.RecordBatch
-    work_file: str = ""
-    first: int = 0
-    last: int = 0
-    load_seconds: float = 0.0
-    load: str = ""
-
-
-@dataclass(frozen=True)
-class ForecastBlock:
-    """The forecasts of one SeriesBlock, one row per series, with a status each (core/engines/forecast_batch.py).
-
-    Attributes:
-        request, part, parts, layout, load_seconds, load: as in the SeriesBlock.
-        batch: the forecasts.
-        fit_seconds: what the engine took.
-        model: engine and version.
-        work_files: whether the series came from work files.
-    """
-
-    request: Request
-    part: int
-    parts: int
-    layout: str
-    batch: pa.RecordBatch
-    fit_seconds: float
-    load_seconds: float
-    model: str
-    work_files: bool = False
-    load: str = ""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A request whose forecasts are written, or whose file could not be read.
-
-    Attributes:
-        request: what it is about.
-        parts: number of parts written; 0 if the file could not be read.
-        part: the part just written, while parts are still gathered; -1 once all are there.
-        failure: a DeadLetter as JSON if the file could not be read, else "".
-        summary: what was written, as JSON, if the request has one part; those of several lie in work files.
-        superseded: whether it gave way to a newer version of its source.
-        load: as in the SeriesBlock.
-    """
-
-    request: Request
-    parts: int
-    part: int = -1
-    failure: str = ""
-    summary: str = ""
-    superseded: bool = False
-    load: str = ""
 
 
 @dataclass(frozen=True)
@@ -196,7 +129,7 @@ class Receipt:
     attempt: int
     output: str
     id: str
-    status: str
+    status: Status
     code: str
     series: int
     series_forecast: int

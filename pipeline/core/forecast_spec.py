@@ -450,8 +450,13 @@ class ForecastSpec(BaseModel):
         return tuple(dict.fromkeys(columns))
 
 
-def option_errors(errors: list[Any]) -> list[str]:
-    """Return pydantic's errors as lines that begin with the option's name."""
+def option_errors(errors: list[Any], mark: str = "--") -> list[str]:
+    """Return pydantic's errors as lines that begin with the option's name.
+
+    Args:
+        errors: as pydantic lists them.
+        mark: what stands before the name: that of an option on the command line, or nothing.
+    """
     lines = []
     for error in errors:
         name = str(error["loc"][0]) if error["loc"] else ""
@@ -459,7 +464,7 @@ def option_errors(errors: list[Any]) -> list[str]:
         given = (
             "" if not name or isinstance(error["input"], dict) else f" (given: {shorten(repr(error['input']), 100)})"
         )
-        lines.append(f"--{name}: {message}{given}" if name else message)
+        lines.append(f"{mark}{name}: {message}{given}" if name else message)
     return list(dict.fromkeys(lines))
 
 
@@ -474,9 +479,11 @@ def _in_our_words(error: Any) -> str:
         return f"must be more than {limits['gt']}"
     if error["type"] in ("float_parsing", "int_parsing", "int_from_float", "float_type", "int_type"):
         return "must be a whole number" if error["type"].startswith("int") else "must be a number"
+    if error["type"] in ("bool_parsing", "bool_type"):
+        return "must be true or false"
     if error["type"] == "extra_forbidden":
         return "there is no such option"
-    return str(error["msg"]).removeprefix("Value error, ")
+    return str(limits["error"]) if error["type"] == "value_error" else str(error["msg"])
 
 
 def fallback_notes(spec: ForecastSpec) -> list[str]:

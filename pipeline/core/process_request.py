@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from pipeline.core.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request, SeriesBlock
+from pipeline.core.blocks import ForecastBlock, SeriesBlock
+from pipeline.core.elements import DeadLetter, Receipt, Request
 from pipeline.core.engines.by_name import engine_named
 from pipeline.core.engines.forecast_batch import blamed_forecast, faulty_forecasts, forecast_block
 from pipeline.core.errors import RecordError, SupersededError
@@ -23,8 +24,15 @@ from pipeline.core.faults.narrowing import narrowed, narrowed_in_children
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.io_faults import MarkedSource
 from pipeline.core.limits import Limits
-from pipeline.core.outputs.outcomes import failed_at
-from pipeline.core.outputs.output import Output
+from pipeline.core.outputs.outcomes import (
+    FailedRequest,
+    Outcome,
+    SupersededRequest,
+    WrittenPart,
+    WrittenRequest,
+    failed_at,
+)
+from pipeline.core.outputs.output import Output, WorkFiles
 from pipeline.core.series.batch import faulty_series
 from pipeline.core.series.layout import Layout
 from pipeline.core.series.load import LoadedCsv, load_csv, resolve_reference
@@ -41,18 +49,32 @@ def internal_errors(request: Request, output: Output) -> InternalErrors:
 # ----------------------------------------------------------------------------------------------- load
 
 
-def load_blocks(request: Request, limits: Limits, output: Output) -> Iterator[SeriesBlock]:
-    """Yield a request's blocks; for a large file references to its work files.
+def load(request: Request, limits: Limits, output: Output) -> Iterator[SeriesBlock | Outcome]:
+    """Yield a request's blocks; or what became of it, if it cannot be read or a newer version has taken its place.
 
-    The file is read to its end before the first block comes, so that a file is refused whole. One that was being read
-    when a process ended is read in a child.
+    For a large file the blocks are references to its work files. The file is read to its end before the first block
+    comes, so that a file is refused whole. One that was being read when a process ended is read in a child.
+
+    Raises:
+        DoneError: if it is done already.
+    """
+    try:
+        yield from load_blocks(request, limits, output)
+    except RecordError as error:
+        yield unreadable(request, error)
+    except SupersededError:
+        yield SupersededRequest(request)
+
+
+def load_blocks(request: Request, limits: Limits, output: Output) -> Iterator[SeriesBlock]:
+    """Yield a request's blocks; see `load`.
 
     Raises:
         RecordError: if it cannot be read.
         SupersededError: if a newer version of it has been forecast, or has taken its place.
         DoneError: if it is done already.
     """
-    refused = refuse_costly(ForecastSpec.from_json(request.spec), limits)
+    refused = refuse_costly(request.parsed_spec, limits)
     if refused is not None:
         raise refused
     errors = internal_errors(request, output)
@@ -76,36 +98,38 @@ def all_blocks(request: Request, limits: Limits, output: Output) -> list[SeriesB
 
 def _read_blocks(request: Request, limits: Limits, output: Output) -> Iterator[SeriesBlock]:
     start = time.perf_counter()
-    load, errors = output.new_load(), internal_errors(request, output)
-
+    reading, errors = output.new_reading(), internal_errors(request, output)
+    work_files = output.work_files(request, reading)
     with contained(errors):
         try:
             with HEAVY_WORK.shared():
-                loaded = _read(request, load, limits, output)
+                loaded = _read(request, work_files, limits, output)
         except MemoryError:
             with HEAVY_WORK.alone():
-                loaded = _read(request, load, limits, output)
-    layout, parts = loaded.layout.to_json(), loaded.parts
+                loaded = _read(request, work_files, limits, output)
     seconds = time.perf_counter() - start
     if loaded.store.spilled:
-        output.keep_work_files(request, load)
+        work_files.share()
         for part, (name, first, last, batch) in enumerate(loaded.references()):
-            yield SeriesBlock(request, part, parts, layout, batch, name, first, last, 0.0 if part else seconds, load)
+            yield SeriesBlock(
+                request, part, loaded.parts, loaded.layout, batch, name, first, last, 0.0 if part else seconds, reading
+            )
         return
     for part, batch in enumerate(loaded.batches(errors)):
-        yield SeriesBlock(request, part, parts, layout, batch, load_seconds=0.0 if part else seconds, load=load)
+        yield SeriesBlock(
+            request, part, loaded.parts, loaded.layout, batch, load_seconds=0.0 if part else seconds, reading=reading
+        )
 
 
-def _read(request: Request, load: str, limits: Limits, output: Output) -> LoadedCsv:
+def _read(request: Request, work_files: WorkFiles, limits: Limits, output: Output) -> LoadedCsv:
     """Read a request's CSV to its end."""
-    spec = ForecastSpec.from_json(request.spec)
     try:
         with output.open_source(request) as opened:
             source = MarkedSource(opened)
-            loaded = load_csv(source, spec, limits, output.work(request, load), request.source_time)
+            loaded = load_csv(source, request.parsed_spec, limits, work_files.folder, request.source_time)
             changed = source.version() != request.version
     except BaseException:
-        output.discard_work_files(request, load)
+        work_files.discard()
         raise
     if changed:
         raise RecordError(
@@ -135,7 +159,7 @@ def forecast_rows(
 ) -> ForecastBlock:
     """Forecast a block's rows from the first to before the last, here."""
     start = time.perf_counter()
-    spec, layout = ForecastSpec.from_json(block.request.spec), Layout.from_json(block.layout)
+    spec, layout = block.request.parsed_spec, block.layout
     errors = internal_errors(block.request, output)
     rows = (len(block.batch) if last is None else last) - first
     try:
@@ -169,7 +193,7 @@ def _series_of(
 ) -> pa.RecordBatch:
     if not block.work_file:
         return block.batch
-    with output.work_file(block.request, block.load, block.work_file) as path:
+    with output.work_files(block.request, block.reading).open(block.work_file) as path:
         return resolve_reference(path, block.first, block.last, block.batch, layout, spec, limits, errors)
 
 
@@ -199,13 +223,13 @@ def _finished(block: SeriesBlock, forecasts: pa.RecordBatch, model: str, seconds
         block.load_seconds,
         model,
         bool(block.work_file),
-        block.load,
+        block.reading,
     )
 
 
 def _suspected(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBlock:
     """Forecast a block in children, so that a series that ends its process costs only itself."""
-    spec, layout = ForecastSpec.from_json(block.request.spec), Layout.from_json(block.layout)
+    spec, layout = block.request.parsed_spec, block.layout
     start = time.perf_counter()
     models: list[str] = []
 
@@ -225,24 +249,23 @@ def _suspected(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBl
 # ---------------------------------------------------------------------------------------------- write
 
 
-def write_block(block: ForecastBlock, output: Output) -> Outcome:
+def write_block(block: ForecastBlock, output: Output) -> WrittenPart | Outcome:
     """Write a block; if it cannot be written for our own fault, as one whose series all have that fault."""
     try:
         with contained(internal_errors(block.request, output)):
             return output.write_block(block)
     except RecordError as fault:
-        spec, layout = ForecastSpec.from_json(block.request.spec), Layout.from_json(block.layout)
-        faulty = _all_faulty(block.batch, layout, spec, fault, output)
+        faulty = _all_faulty(block.batch, block.layout, block.request.parsed_spec, fault, output)
         return output.write_block(dataclasses.replace(block, batch=faulty))
 
 
-def publish(outcome: Outcome, output: Output) -> Outcome:
+def publish(written: WrittenRequest, output: Output) -> Outcome:
     """Put the CSV of a request of several parts in its place, once all are written."""
     try:
-        with contained(internal_errors(outcome.request, output)):
-            return output.publish(outcome)
+        with contained(internal_errors(written.request, output)):
+            return output.publish(written)
     except RecordError as error:
-        return failed_at(outcome, "WriteForecasts", error)
+        return failed_at(written, "WriteForecasts", error)
 
 
 def write_dead_letters(outcome: Outcome, output: Output) -> tuple[Outcome, list[DeadLetter]]:
@@ -266,14 +289,9 @@ def write_receipt(outcome: Outcome, output: Output) -> Receipt:
         return output.write_receipt(failed)
 
 
-def unreadable(request: Request, error: RecordError) -> Outcome:
+def unreadable(request: Request, error: RecordError) -> FailedRequest:
     """Return the outcome of a request whose file cannot be read."""
-    return Outcome(request, 0, failure=DeadLetter.of_file(request, "LoadSeries", error).to_json())
-
-
-def superseded(request: Request) -> Outcome:
-    """Return the outcome of a request that gave way to a newer version of its source."""
-    return Outcome(request, 0, superseded=True)
+    return FailedRequest(request, DeadLetter.of_file(request, "LoadSeries", error))
 
 
 def finish(outcome: Outcome, output: Output) -> tuple[Receipt, list[DeadLetter]]:
@@ -283,18 +301,13 @@ def finish(outcome: Outcome, output: Output) -> tuple[Receipt, list[DeadLetter]]
     return write_receipt(outcome, output), letters
 
 
-def process(request: Request, limits: Limits, output: Output) -> Receipt:
-    """Do all that is to be done for a request, here and now; return its receipt.
+def process(request: Request, limits: Limits, output: Output) -> tuple[Receipt, list[DeadLetter]]:
+    """Do all that is to be done for a request, here and now; return its receipt and dead letters.
 
     Raises:
         DoneError: if it is done already.
     """
-    try:
-        for block in load_blocks(request, limits, output):
-            written = write_block(forecast(block, limits, output), output)
-        outcome = publish(written, output)
-    except RecordError as error:
-        outcome = unreadable(request, error)
-    except SupersededError:
-        outcome = superseded(request)
-    return finish(outcome, output)[0]
+    for step in load(request, limits, output):
+        reached = step if isinstance(step, Outcome) else write_block(forecast(step, limits, output), output)
+    outcome = reached if isinstance(reached, Outcome) else publish(reached.whole(), output)
+    return finish(outcome, output)

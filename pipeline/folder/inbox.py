@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.core.outputs.problem_note import SUFFIX
 from pipeline.core.requests.names import INTERNAL
-from pipeline.folder.problem_notes import SUFFIX
 
 # What browsers, editors and copying tools call a file that they have not finished; and what we write ourselves.
 _PASSED_OVER = (".tmp", ".part", ".partial", ".crdownload", ".download", ".swp", "~", SUFFIX)

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from pipeline.core.elements import DeadLetter, Request
-from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.ndjson import read_ndjson
 from pipeline.core.outputs.ledger import Candidate, Done
-from pipeline.core.requests.local_files import UNREAD, InputFile, request_for, request_of_csv
+from pipeline.core.requests.local_files import UNREAD, InputFile, request_of_csv
 from pipeline.core.requests.names import INTERNAL
-
-_REPLAYED = ".replayed"
+from pipeline.folder.dead_letters import REPLAYED, STRAY
+from pipeline.folder.incoming import request_or_letter
+from pipeline.folder.output import FolderOutput
+from pipeline.folder.receipts import FolderReceipts
+from pipeline.folder.whole_files import WholeFiles
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class FolderLetters:
     @property
     def key(self) -> str:
         """The request's key."""
-        return self.path.stem.removeprefix("message-")
+        return self.path.stem.removeprefix(STRAY)
 
     @property
     def replayed(self) -> bool:
@@ -42,7 +42,7 @@ class FolderLetters:
 
     @property
     def _mark(self) -> Path:
-        return self.path.with_suffix(_REPLAYED)
+        return self.path.with_suffix(REPLAYED)
 
     def read(self) -> Iterator[DeadLetter]:
         """Yield them, a line at a time."""
@@ -59,15 +59,15 @@ class FolderLedger:
 
     def __init__(self, output: Path) -> None:
         self._internal = output / INTERNAL
+        self._receipts = FolderReceipts(self._internal / "receipts", WholeFiles(self._internal / "work"))
 
     def receipts(self) -> Iterator[Done]:
         """Yield all receipts that are not superseded."""
         names = ["source", "version", "output", "attempt", "id", "status", "source_time"]
-        for path in sorted((self._internal / "receipts").glob("*/*.parquet")):
-            for row in pq.read_table(path, columns=names).to_pylist():
-                time = row.pop("source_time")
-                if row["status"] != "superseded":
-                    yield Done(**row, age=_microseconds(time), key=path.stem)
+        for path, row in self._receipts.all(names):
+            time = row.pop("source_time")
+            if row["status"] != "superseded":
+                yield Done(**row, age=_microseconds(time), key=path.stem)
 
     def dead_letters(self) -> Iterator[FolderLetters]:
         """Yield all dead letters."""
@@ -82,7 +82,7 @@ class FolderLedger:
 
     def once_more(self, request: Request) -> tuple[Request | None, str]:
         """Return a request as it can be made again: the current content must be what was asked for."""
-        now = request_of_csv(Path(request.source), request.output, ForecastSpec.from_json(request.spec), request.id)
+        now = request_of_csv(Path(request.source), request.output, request.parsed_spec, request.id)
         if now.version == UNREAD:
             return None, "still not there, or not to be read"
         if request.version not in (now.version, UNREAD):
@@ -94,20 +94,19 @@ def _microseconds(time: datetime) -> int:
     return round(time.timestamp() * 1e6)
 
 
-def candidates_in_folders(files: list[InputFile], spec: ForecastSpec, allowed: list[Path]) -> Iterator[Candidate]:
+def candidates_in_folders(
+    files: list[InputFile], spec: ForecastSpec, allowed: list[Path], output: Path
+) -> Iterator[Candidate]:
     """Yield what local files stand for.
 
     Args:
         files: CSVs and manifests.
         spec: how they are forecast.
         allowed: folders that manifests may name files in.
+        output: folder of the forecasts.
     """
     for file in files:
-        itself: Request | None = None
-        try:
-            request: Request | RecordError = request_for(file, spec, allowed)
-            itself = request if isinstance(request, Request) and not file.is_manifest else None
-        except RecordError as error:
-            request = error
+        request = request_or_letter(file, spec, allowed, FolderOutput(output))
+        itself = request if isinstance(request, Request) and not file.is_manifest else None
         itself = itself or request_of_csv(Path(file.path), file.output, spec, "")
-        yield Candidate(file.path, itself.version, itself.source_time, None, request)
+        yield Candidate(file.path, itself.version, itself.source_time, request)

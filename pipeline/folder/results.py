@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pipeline.core.elements import DeadLetter, Receipt
 from pipeline.core.errors import RecordError
 from pipeline.core.outputs.results import FileResult
 from pipeline.core.sources import content_version
-from pipeline.folder.output import OutputFolder
+from pipeline.folder.output import FolderOutput
+from pipeline.folder.receipts import receipt_of_row
 
 
 class FolderResults:
@@ -18,13 +18,13 @@ class FolderResults:
     def __init__(self, root: Path) -> None:
         from pipeline.folder.query import connect  # imports DuckDB
 
-        self._root, self._folder = root, OutputFolder(root)
+        self._root, self._folder = root, FolderOutput(root)
         self._tables = connect(root)
 
     def files(self) -> list[FileResult]:
         """Return the latest result of each source and output, by output."""
         found = self._tables.sql("SELECT * FROM latest_receipts ORDER BY output, source").to_arrow_table().to_pylist()
-        return [FileResult(_receipt(row), self._folder.dead_letters(row["request_key"])) for row in found]
+        return [FileResult(receipt_of_row(row), self._folder.dead_letters(row["request_key"])) for row in found]
 
     def strays(self) -> list[DeadLetter]:
         """Return the dead letters of what never became a request."""
@@ -44,8 +44,3 @@ class FolderResults:
         """Return the forecast; None if it is gone."""
         path = self._root / receipt.output
         return path if path.is_file() else None
-
-
-def _receipt(row: dict[str, Any]) -> Receipt:
-    times = {name: row[name].isoformat().replace("+00:00", "Z") for name in ("source_time", "finished_at")}
-    return Receipt(**{name: times.get(name, row[name]) for name in Receipt.__dataclass_fields__})

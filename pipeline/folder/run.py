@@ -16,14 +16,15 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from pipeline.core.elements import DeadLetter, ForecastBlock, Outcome, Receipt, SeriesBlock
+from pipeline.core.blocks import ForecastBlock, SeriesBlock
+from pipeline.core.elements import DeadLetter, Receipt, Request
 from pipeline.core.engines.by_name import engine_named
-from pipeline.core.errors import RecordError
+from pipeline.core.outputs.outcomes import FailedRequest, Outcome, WrittenPart
 from pipeline.core.outputs.summary import RunOutcome, outcome_of
-from pipeline.core.process_request import finish, forecast, load_blocks, publish, unreadable, write_block
-from pipeline.core.requests.local_files import request_for, stray_letter
-from pipeline.folder.output import OutputFolder
-from pipeline.options import Settings
+from pipeline.core.process_request import finish, forecast, load, publish, write_block
+from pipeline.folder.incoming import request_or_letter
+from pipeline.folder.output import FolderOutput
+from pipeline.runs import FolderRun
 
 # Above this much input, starting a process for each core pays: bytes and files, by solver. Starting takes seconds, in
 # which the native engine forecasts tens of thousands of series.
@@ -35,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 def forecast_files(
-    settings: Settings,
+    run: FolderRun,
     workers: int = 1,
     show_progress: bool = False,
     tell: Told = lambda _: None,
@@ -44,7 +45,7 @@ def forecast_files(
     """Forecast files and write all that the pipeline would write.
 
     Args:
-        settings: what to do.
+        run: what to do.
         workers: processes to fit in; 1 fits in this one.
         show_progress: draw a progress bar on standard error.
         tell: is told what came of each file once that is written.
@@ -53,24 +54,27 @@ def forecast_files(
     Raises:
         OSError: if a file could not be read, or nothing be written, for reasons of the system.
     """
-    files = _Files(settings, tell, put_off)
-    written: dict[str, int] = {}
-    with _bar(settings, show_progress) as bar:
-        for result in _forecasts(files.blocks(), settings, files.folder, workers):
-            part = write_block(result, files.folder)
-            bar.update(_size(result.request.source) / result.parts)
-            key = result.request.key
-            written[key] = written.get(key, 0) + 1
-            if written[key] == result.parts:
-                files.finish(publish(part, files.folder))
+    files = _Files(run, tell, put_off)
+    parts: dict[str, list[int]] = {}
+    with _bar(run, show_progress) as bar:
+        for block in _forecasts(files.blocks(), run, files.folder, workers):
+            written = write_block(block, files.folder)
+            bar.update(_size(block.request.source) / block.parts)
+            if isinstance(written, WrittenPart):
+                numbers = parts.setdefault(block.request.key, [])
+                numbers.append(written.part)
+                if written.completes(numbers):
+                    files.finish(publish(written.whole(), files.folder))
+            else:
+                files.finish(written)
     if files.trouble is not None:
         raise files.trouble
     return outcome_of(files.receipts, files.letters)
 
 
-def _bar(settings: Settings, shown: bool) -> tqdm[NoReturn]:
+def _bar(run: FolderRun, shown: bool) -> tqdm[NoReturn]:
     """Return a progress bar over the bytes of all files: how many series are in them, nobody knows yet."""
-    total = sum(_size(file.path) for file in settings.files) if shown else 0
+    total = sum(_size(file.path) for file in run.files) if shown else 0
     return tqdm(
         total=total or None, unit="B", unit_scale=True, disable=not shown, leave=False,
         bar_format="{percentage:3.0f}% |{bar:30}| {n_fmt} of {total_fmt}, {remaining} to go" if total else None,
@@ -84,62 +88,65 @@ def _size(path: str) -> int:
 class _Files:
     """The files of a run, and what has come of them so far."""
 
-    def __init__(self, settings: Settings, tell: Told, put_off: frozenset[str]) -> None:
-        self.folder = OutputFolder(settings.output, settings.history)
+    def __init__(self, run: FolderRun, tell: Told, put_off: frozenset[str]) -> None:
+        self.folder = FolderOutput(run.output, run.history)
         self.receipts: list[Receipt] = []
         self.letters: list[DeadLetter] = []
         self.trouble: OSError | None = None  # the first one of a disk or its like: it is raised once the rest is done
-        self._settings, self._tell, self._put_off = settings, tell, put_off
+        self._run, self._tell, self._put_off = run, tell, put_off
 
     def blocks(self) -> Iterator[SeriesBlock]:
         """Yield the blocks of all files; those that cannot be read are finished at once."""
-        settings = self._settings
-        seen: set[str] = set()
-        for file in settings.files:
+        for request in self._requests():
             try:
-                request = request_for(file, settings.spec, list(settings.allowed), self.folder.keep_traceback)
-            except RecordError as error:
-                if error.code not in self._put_off:
-                    letter = stray_letter(file, error)
-                    self.folder.write_stray_dead_letter(letter)
-                    self.letters.append(letter)
-                    self._tell(RunOutcome((), (letter,)))
-                continue
+                for step in load(request, self._run.limits, self.folder):
+                    if isinstance(step, SeriesBlock):
+                        yield step
+                    elif isinstance(step, FailedRequest) and step.letter.code in self._put_off:
+                        shutil.rmtree(self.folder.work_files(request).folder, ignore_errors=True)
+                    else:
+                        self.finish(step)
             except OSError as error:
                 self.trouble = self.trouble or error
+
+    def _requests(self) -> Iterator[Request]:
+        """Yield the requests that the files stand for, each once; manifests that are none are finished at once."""
+        seen: set[str] = set()
+        for file in self._run.files:
+            try:
+                request = request_or_letter(file, self._run.spec, self._run.allowed, self.folder)
+            except OSError as error:
+                self.trouble = self.trouble or error
+                continue
+            if isinstance(request, DeadLetter):
+                if request.code not in self._put_off:
+                    self.folder.write_stray_dead_letter(request)
+                    self.letters.append(request)
+                    self._tell(RunOutcome((), (request,)))
                 continue
             if file.is_manifest:
                 self.folder.remove_stray_dead_letter(file.path)
-            if request.key in seen:
-                continue  # two manifests may ask for the same
-            seen.add(request.key)
-            try:
-                yield from load_blocks(request, settings.limits, self.folder)
-            except RecordError as error:
-                if error.code in self._put_off:
-                    shutil.rmtree(self.folder.work(request), ignore_errors=True)
-                else:
-                    self.finish(unreadable(request, error))
-            except OSError as error:
-                self.trouble = self.trouble or error
+            if request.key not in seen:  # two manifests may ask for the same
+                seen.add(request.key)
+                yield request
 
     def finish(self, outcome: Outcome) -> None:
         """Write a request's dead letters and receipt."""
         receipt, letters = finish(outcome, self.folder)
         self.letters += letters
         self.receipts.append(receipt)
-        self._tell(RunOutcome((vars(receipt),), tuple(letters)))
+        self._tell(RunOutcome((receipt,), tuple(letters)))
 
 
 def _forecasts(
-    blocks: Iterator[SeriesBlock], settings: Settings, folder: OutputFolder, workers: int
+    blocks: Iterator[SeriesBlock], run: FolderRun, folder: FolderOutput, workers: int
 ) -> Iterator[ForecastBlock]:
     """Yield the forecasts of blocks in their order, a few ahead of the one that is asked for."""
     if workers <= 1:
         for block in blocks:
-            yield forecast(block, settings.limits, folder)
+            yield forecast(block, run.limits, folder)
         return
-    with _Workers(settings, folder, workers) as pool:
+    with _Workers(run, folder, workers) as pool:
         for block in blocks:
             pool.submit(block)
             if len(pool) > 2 * workers:
@@ -155,8 +162,8 @@ class _Workers:
     they are forecast in children. If they keep dying, the rest is done in this process.
     """
 
-    def __init__(self, settings: Settings, folder: OutputFolder, workers: int) -> None:
-        self._settings, self._folder, self._workers = settings, folder, workers
+    def __init__(self, run: FolderRun, folder: FolderOutput, workers: int) -> None:
+        self._run, self._folder, self._workers = run, folder, workers
         self._waiting: deque[tuple[SeriesBlock, Future[ForecastBlock] | None]] = deque()
         self._left = LIVES
         self._pool: ProcessPoolExecutor | None = self._started()
@@ -180,7 +187,7 @@ class _Workers:
         while True:
             block, future = self._waiting[0]
             try:
-                result = forecast(block, self._settings.limits, self._folder) if future is None else future.result()
+                result = forecast(block, self._run.limits, self._folder) if future is None else future.result()
             except BrokenProcessPool:
                 self._start_anew()
                 continue
@@ -195,14 +202,14 @@ class _Workers:
             self._workers,
             get_context("spawn"),
             initializer=_begin_worker,
-            initargs=(self._settings.spec.solver, os.getpid()),
+            initargs=(self._run.spec.solver, os.getpid()),
         )
 
     def _submitted(self, block: SeriesBlock) -> Future[ForecastBlock] | None:
         if self._pool is None:
             return None
         try:
-            return self._pool.submit(forecast, block, self._settings.limits, self._folder)
+            return self._pool.submit(forecast, block, self._run.limits, self._folder)
         except BrokenProcessPool:
             self._start_anew()
             return self._submitted(block)
@@ -231,8 +238,8 @@ def _begin_worker(solver: str, parent: int) -> None:
     engine_named(solver)
 
 
-def workers_worth_while(settings: Settings) -> int:
+def workers_worth_while(run: FolderRun) -> int:
     """Return how many processes to fit in: one a core if there is enough to do for that."""
-    most_bytes, most_files = WORTH_WHILE[settings.spec.solver]
-    much = sum(_size(file.path) for file in settings.files) > most_bytes or len(settings.files) > most_files
+    most_bytes, most_files = WORTH_WHILE[run.spec.solver]
+    much = sum(_size(file.path) for file in run.files) > most_bytes or len(run.files) > most_files
     return (os.cpu_count() or 1) if much else 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from pipeline.core.elements import ForecastBlock, SeriesBlock
+from pipeline.core.blocks import ForecastBlock, SeriesBlock
 from pipeline.core.limits import Limits
 from pipeline.core.process_request import forecast
 from pipeline.metrics import NAMESPACE, milliseconds

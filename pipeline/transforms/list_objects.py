@@ -1,4 +1,4 @@
-"""ListObjects: what lies in a bucket to requests."""
+"""ListObjects: the objects in a bucket to requests."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 
 from pipeline.core.elements import DeadLetter, Request
-from pipeline.core.errors import IgnoredError, RecordError
-from pipeline.core.requests.messages import Message, Rules, message_letter, notification_of
-from pipeline.metrics import NAMESPACE, count_failure
-
-BAD = "bad"
+from pipeline.core.requests.messages import Rules, message_of
+from pipeline.transforms.requests_of_messages import BAD, requests_of
 
 
 @dataclass
@@ -46,22 +42,9 @@ class ListObjects(beam.PTransform):
 class _List(beam.DoFn):
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._requests = Metrics.counter(NAMESPACE, "requests")
 
     def process(self, pattern: str) -> Iterator[Request | beam.pvalue.TaggedOutput]:
-        from pipeline.cloud.incoming import request_of  # needs the extra `gcp`
-        from pipeline.cloud.objects import matching
+        from pipeline.cloud.objects import matching  # needs the extra `gcp`
 
         for version in matching(pattern):
-            message = Message(b"", notification_of(version), "", version.time)
-            try:
-                request = request_of(message, self._rules)
-            except IgnoredError:
-                continue
-            except RecordError as error:
-                count_failure(error.code)
-                letter: DeadLetter = message_letter(message, error)
-                yield beam.pvalue.TaggedOutput(BAD, letter)
-                continue
-            self._requests.inc()
-            yield request
+            yield from requests_of(message_of(version), self._rules)

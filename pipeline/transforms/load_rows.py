@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from pipeline.core.elements import Outcome
+from pipeline.core.outputs.outcomes import Outcome
 from pipeline.places import Destination, open_output
 
 

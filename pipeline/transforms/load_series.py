@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from pipeline.core.elements import Outcome, Request, SeriesBlock
-from pipeline.core.errors import DoneError, RecordError, SupersededError
+from pipeline.core.blocks import SeriesBlock
+from pipeline.core.elements import Request
+from pipeline.core.errors import DoneError
 from pipeline.core.limits import Limits
-from pipeline.core.process_request import load_blocks, superseded, unreadable
+from pipeline.core.outputs.outcomes import FailedRequest, Outcome
+from pipeline.core.process_request import load
 from pipeline.metrics import NAMESPACE, count_failure, milliseconds
 from pipeline.places import Destination, open_output
 
@@ -23,7 +25,8 @@ UNREADABLE = "unreadable"
 class LoadSeries(beam.PTransform):
     """Reads each request's CSV and cuts it into blocks, which are spread over the workers.
 
-    Input: Request. Outputs: `blocks` (SeriesBlock), `unreadable` (Outcome) for files that cannot be read.
+    Input: Request. Outputs: `blocks` (SeriesBlock), `unreadable` (Outcome) for files that cannot be read
+    or gave way to a newer version.
 
     Attributes:
         limits: what a file may cost.
@@ -49,20 +52,19 @@ class _ReadCsv(beam.DoFn):
         self._seconds = Metrics.distribution(NAMESPACE, "load_milliseconds")
 
     def process(self, request: Request) -> Iterator[SeriesBlock | beam.pvalue.TaggedOutput]:
-        start = time.perf_counter()
+        start, whole = time.perf_counter(), True
         try:
-            yield from load_blocks(request, self._limits, open_output(self._destination))
-        except RecordError as error:
-            count_failure(error.code)
-            failed: Outcome = unreadable(request, error)
-            yield beam.pvalue.TaggedOutput(UNREADABLE, failed)
-            return
+            for step in load(request, self._limits, open_output(self._destination)):
+                if isinstance(step, SeriesBlock):
+                    yield step
+                    continue
+                whole = False
+                if isinstance(step, FailedRequest):
+                    count_failure(step.letter.code)
+                yield beam.pvalue.TaggedOutput(UNREADABLE, step)
         except DoneError:
             Metrics.counter(NAMESPACE, "done_before").inc()
             return
-        except SupersededError:
-            passed: Outcome = superseded(request)
-            yield beam.pvalue.TaggedOutput(UNREADABLE, passed)
-            return
-        self._files.inc()
-        self._seconds.update(milliseconds(time.perf_counter() - start))
+        if whole:
+            self._files.inc()
+            self._seconds.update(milliseconds(time.perf_counter() - start))

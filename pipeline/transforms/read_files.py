@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 
 from pipeline.core.elements import DeadLetter, Request
-from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.requests.local_files import InputFile, request_for, stray_letter
-from pipeline.folder.output import OutputFolder
-from pipeline.metrics import NAMESPACE, count_failure
-
-BAD = "bad"
+from pipeline.core.requests.local_files import InputFile
+from pipeline.folder.incoming import request_or_letter
+from pipeline.folder.output import FolderOutput
+from pipeline.transforms.requests_of_messages import BAD, told_apart
 
 
 @dataclass
@@ -55,23 +52,11 @@ class ReadFiles(beam.PTransform):
 class _MakeRequest(beam.DoFn):
     def __init__(self, spec: str, allowed: tuple[str, ...], output: str) -> None:
         self._spec, self._allowed, self._output = spec, allowed, output
-        self._requests = Metrics.counter(NAMESPACE, "requests")
 
     def process(self, element: tuple[str, str, bool]) -> Iterator[Request | beam.pvalue.TaggedOutput]:
-        file, folder = InputFile(*element), OutputFolder(Path(self._output))
-        try:
-            request = request_for(
-                file,
-                ForecastSpec.from_json(self._spec),
-                [Path(path) for path in self._allowed],
-                folder.keep_traceback,
-            )
-        except RecordError as error:
-            count_failure(error.code)
-            letter: DeadLetter = stray_letter(file, error)
-            yield beam.pvalue.TaggedOutput(BAD, letter)
-            return
-        if file.is_manifest:
+        file, folder = InputFile(*element), FolderOutput(Path(self._output))
+        allowed = [Path(path) for path in self._allowed]
+        read = request_or_letter(file, ForecastSpec.from_json(self._spec), allowed, folder)
+        if file.is_manifest and isinstance(read, Request):
             folder.remove_stray_dead_letter(file.path)
-        self._requests.inc()
-        yield request
+        yield told_apart(read)

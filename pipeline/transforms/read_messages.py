@@ -11,11 +11,9 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from pipeline.core.elements import DeadLetter, Request
-from pipeline.core.errors import IgnoredError, RecordError
-from pipeline.core.requests.messages import Message, Rules, message_letter
-from pipeline.metrics import NAMESPACE, count_failure
-
-BAD = "bad"
+from pipeline.core.requests.messages import Message, Rules
+from pipeline.metrics import NAMESPACE
+from pipeline.transforms.requests_of_messages import BAD, requests_of
 
 
 @dataclass
@@ -51,7 +49,6 @@ class _Parse(beam.DoFn):
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._messages = Metrics.counter(NAMESPACE, "messages")
-        self._requests = Metrics.counter(NAMESPACE, "requests")
 
     def process(self, element: Any) -> Iterator[Request | beam.pvalue.TaggedOutput]:
         self._messages.inc()
@@ -62,17 +59,4 @@ class _Parse(beam.DoFn):
             element.message_id or "",
             published.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         )
-        from pipeline.cloud.incoming import request_of  # needs the extra `gcp`
-
-        try:
-            request = request_of(message, self._rules)
-        except IgnoredError as ignored:
-            Metrics.counter(NAMESPACE, f"ignored_{ignored}").inc()
-            return
-        except RecordError as error:
-            count_failure(error.code)
-            letter: DeadLetter = message_letter(message, error)
-            yield beam.pvalue.TaggedOutput(BAD, letter)
-            return
-        self._requests.inc()
-        yield request
+        yield from requests_of(message, self._rules)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from pipeline.options import Settings
+from pipeline.runs import FolderRun, Run
 from pipeline.transforms.list_objects import ListObjects
 from pipeline.transforms.read_files import ReadFiles
 from pipeline.transforms.read_messages import ReadMessages
@@ -19,10 +19,10 @@ class ReadRequests(beam.PTransform):
     Input: the pipeline's begin. Outputs: `requests` (Request), `bad` (DeadLetter of scope message).
 
     Attributes:
-        settings: of the run.
+        run: what is to be done.
     """
 
-    settings: Settings
+    run: Run
 
     def expand(self, begin: beam.pvalue.PBegin) -> dict[str, beam.PCollection]:
         """Apply the transform."""
@@ -30,10 +30,10 @@ class ReadRequests(beam.PTransform):
         return read
 
     def _source(self) -> beam.PTransform:
-        settings = self.settings
-        if settings.subscription:
-            return ReadMessages(settings.subscription, settings.rules)
-        if settings.destination.in_bucket:
-            return ListObjects(settings.objects, settings.rules)
-        allowed = tuple(str(folder.absolute()) for folder in settings.allowed)
-        return ReadFiles(settings.files, settings.spec.to_json(), allowed, settings.destination.path)
+        run = self.run
+        if isinstance(run, FolderRun):
+            allowed = tuple(str(folder.absolute()) for folder in run.allowed)
+            return ReadFiles(run.files, run.spec.to_json(), allowed, run.destination.path)
+        if run.subscription:
+            return ReadMessages(run.subscription, run.rules)
+        return ListObjects(run.objects, run.rules)

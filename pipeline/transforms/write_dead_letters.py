@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import apache_beam as beam
 
-from pipeline.core.elements import DeadLetter, Outcome
+from pipeline.core.elements import DeadLetter
+from pipeline.core.outputs.outcomes import FailedRequest, Outcome
 from pipeline.core.process_request import write_dead_letters
 from pipeline.metrics import count_failure
 from pipeline.places import Destination, open_output
@@ -56,11 +57,11 @@ class _WriteLetters(beam.DoFn):
         self._destination = destination
 
     def process(self, outcome: Outcome) -> Iterator[Outcome]:
-        written, letters = write_dead_letters(outcome, open_output(self._destination))
-        for letter in letters:
-            if not outcome.failure or outcome.parts:  # those of a file that could not be read are counted already
-                count_failure(letter.code)
-        yield written
+        counted = isinstance(outcome, FailedRequest) and outcome.written is None  # where its file could not be read
+        lettered, letters = write_dead_letters(outcome, open_output(self._destination))
+        for letter in letters if not counted else ():
+            count_failure(letter.code)
+        yield lettered
 
 
 class _WriteStray(beam.DoFn):

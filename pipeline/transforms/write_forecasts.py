@@ -12,7 +12,8 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.transforms.userstate import SetRuntimeState, SetStateSpec, TimerSpec, on_timer
 
-from pipeline.core.elements import ForecastBlock, Outcome
+from pipeline.core.blocks import ForecastBlock
+from pipeline.core.outputs.outcomes import Outcome, WrittenPart, WrittenRequest
 from pipeline.core.process_request import publish, write_block
 from pipeline.metrics import NAMESPACE
 from pipeline.places import Destination, open_output
@@ -36,12 +37,12 @@ class WriteForecasts(beam.PTransform):
     def expand(self, forecasts: beam.PCollection) -> beam.PCollection:
         """Apply the transform."""
         written = forecasts | "WriteBlocks" >> beam.ParDo(_WriteBlock(self.destination)).with_output_types(
-            Outcome, gather=Outcome
+            Outcome, gather=WrittenPart
         ).with_outputs(GATHER, main="whole")
         gathered = (
             written[GATHER]
             | "KeyByRequest"
-            >> beam.Map(lambda part: (part.request.key + part.load, part)).with_output_types(tuple[str, Outcome])
+            >> beam.Map(lambda part: (part.request.key + part.reading, part)).with_output_types(tuple[str, WrittenPart])
             | "GatherParts"
             >> beam.ParDo(_Gather() if self.destination.batch else _GatherForAWhile()).with_output_types(Outcome)
             | "PublishCsv" >> beam.ParDo(_Publish(self.destination)).with_output_types(Outcome)
@@ -56,18 +57,18 @@ class _WriteBlock(beam.DoFn):
         self._rows = Metrics.counter(NAMESPACE, "rows")
 
     def process(self, block: ForecastBlock) -> Iterator[Outcome | beam.pvalue.TaggedOutput]:
-        part = write_block(block, open_output(self._destination))
+        written = write_block(block, open_output(self._destination))
         self._series.inc(len(block.batch))
         self._rows.inc(len(block.batch.column("yhat").flatten()))
         # A request of one part has nothing to wait for.
-        yield part if block.parts == 1 else beam.pvalue.TaggedOutput(GATHER, part)
+        yield beam.pvalue.TaggedOutput(GATHER, written) if isinstance(written, WrittenPart) else written
 
 
-def _last_of(outcome: Outcome, parts: SetRuntimeState) -> Iterator[Outcome]:
-    """Note a part that is finished; yield it if all are."""
-    parts.add(outcome.part)
-    if len(set(parts.read())) == outcome.parts:
-        yield outcome
+def _whole_request(part: WrittenPart, written: SetRuntimeState) -> Iterator[WrittenRequest]:
+    """Note that a part is written; yield the request if all its parts are."""
+    written.add(part.part)
+    if part.completes(list(written.read())):
+        yield part.whole()
 
 
 class _Gather(beam.DoFn):
@@ -77,10 +78,10 @@ class _Gather(beam.DoFn):
 
     def process(
         self,
-        element: tuple[str, Outcome],
+        element: tuple[str, WrittenPart],
         parts: SetRuntimeState = beam.DoFn.StateParam(PARTS),  # noqa: B008 - Beam's way
-    ) -> Iterator[Outcome]:
-        yield from _last_of(element[1], parts)
+    ) -> Iterator[WrittenRequest]:
+        yield from _whole_request(element[1], parts)
 
 
 class _GatherForAWhile(beam.DoFn):
@@ -91,13 +92,13 @@ class _GatherForAWhile(beam.DoFn):
 
     def process(
         self,
-        element: tuple[str, Outcome],
+        element: tuple[str, WrittenPart],
         timestamp: Any = beam.DoFn.TimestampParam,
         parts: SetRuntimeState = beam.DoFn.StateParam(PARTS),  # noqa: B008 - Beam's way
         forget: Any = beam.DoFn.TimerParam(FORGET),  # noqa: B008
-    ) -> Iterator[Outcome]:
+    ) -> Iterator[WrittenRequest]:
         forget.set(timestamp + REMEMBERED)
-        yield from _last_of(element[1], parts)
+        yield from _whole_request(element[1], parts)
 
     @on_timer(FORGET)
     def forget(self, parts: SetRuntimeState = beam.DoFn.StateParam(PARTS)) -> Iterable[Outcome]:  # noqa: B008
@@ -109,5 +110,5 @@ class _Publish(beam.DoFn):
     def __init__(self, destination: Destination) -> None:
         self._destination = destination
 
-    def process(self, outcome: Outcome) -> Iterator[Outcome]:
-        yield publish(outcome, open_output(self._destination))
+    def process(self, written: WrittenRequest) -> Iterator[Outcome]:
+        yield publish(written, open_output(self._destination))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
-from pipeline.core.elements import Outcome, Receipt
+from pipeline.core.elements import STATUSES, Receipt
+from pipeline.core.outputs.outcomes import Outcome
 from pipeline.core.process_request import write_receipt
 from pipeline.metrics import NAMESPACE
 from pipeline.places import Destination, open_output
@@ -37,10 +38,7 @@ class WriteReceipts(beam.PTransform):
 class _WriteReceipt(beam.DoFn):
     def __init__(self, destination: Destination) -> None:
         self._destination = destination
-        self._statuses = {
-            status: Metrics.counter(NAMESPACE, f"receipts_{status}")
-            for status in ("complete", "partial", "failed", "superseded")
-        }
+        self._statuses = {status: Metrics.counter(NAMESPACE, f"receipts_{status}") for status in STATUSES}
         self._forecast = Metrics.counter(NAMESPACE, "series_forecast")
         self._failed = Metrics.counter(NAMESPACE, "series_failed")
 

@@ -19,7 +19,7 @@ from sqlglot.optimizer.qualify import qualify
 from pipeline.cloud.objects import _expression
 from pipeline.core.errors import IgnoredError
 from pipeline.core.requests.messages import Message, ObjectVersion, Rules, notification_of, notified_object
-from pipeline.options import settings_from
+from pipeline.runs import run_from
 
 METADATA = {one["name"]: one for one in json.loads((ROOT / "templates/metadata_batch.json").read_text())["parameters"]}
 # one of each kind
@@ -129,7 +129,7 @@ def test_the_parameters_are_the_templates(backfill: Any, params: Any) -> None:
         assert isinstance(value, str)
         for expression in METADATA[name].get("regexes", ()):
             assert re.fullmatch(expression, value), name
-    settings = settings_from(given, [given["input"]])  # the pipeline's own opinion
+    settings = run_from(given, [given["input"]])  # the pipeline's own opinion
     assert settings.spec.horizon == 14
     assert settings.spec.level == (80.0, 95.0)
     assert settings.destination.path == "gs://acme-data-dropcast-forecasts/daily"

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from pipeline.commands.report import report
 from pipeline.folder.run import forecast_files
-from pipeline.options import settings_from
+from pipeline.runs import run_from
 from tests.browser.conftest import CALM, DARK, PHONE, NewPage, accessibility_violations, first_paint_ms
 from tests.conftest import daily_series
 
@@ -35,7 +35,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for file, text in files.items():
             (root / name / file).write_text(text)
         out = root / f"{name}-out"
-        forecast_files(settings_from({"output": str(out), "level": "80,95"}, [f"{root}/{name}/*"]))
+        forecast_files(run_from({"output": str(out), "level": "80,95"}, [f"{root}/{name}/*"]))
         made[name] = out / "report.html"
         made[name].write_bytes(report(str(out), f"Report of {name}"))
     return made
@@ -166,7 +166,7 @@ def test_ten_thousand_series_are_there_at_once(page: Page, tmp_path: Path) -> No
     (tmp_path / "many.csv").write_text(
         "store,date,y\n" + "".join(f"s{s},{day}\n" for s in range(10_000) for day in days)
     )
-    forecast_files(settings_from({"output": str(tmp_path / "out"), "horizon": "7"}, [str(tmp_path / "many.csv")]))
+    forecast_files(run_from({"output": str(tmp_path / "out"), "horizon": "7"}, [str(tmp_path / "many.csv")]))
     path = tmp_path / "report.html"
     path.write_bytes(report(str(tmp_path / "out"), "Many"))
     page.goto(path.as_uri(), wait_until="commit")

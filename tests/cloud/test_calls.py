@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from benchmarks import cost_model
-from pipeline.cloud.output import OutputBucket
+from pipeline.cloud.output import BucketOutput
 from pipeline.cloud.tables import Tables
 from pipeline.core.limits import Limits
 from pipeline.core.process_request import process
@@ -21,7 +21,7 @@ def test_the_calls_of_a_small_file_are_those_that_the_costs_are_made_of(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert Tables(stage.dataset).prepare(None) == []
-    output = OutputBucket(stage.output, stage.dataset, batch=False)
+    output = BucketOutput(stage.output, stage.dataset, batch=False)
     request = request_for(stage, "a.csv", daily())
     calls: list[str] = []
     real = requests.Session.request
@@ -32,7 +32,7 @@ def test_the_calls_of_a_small_file_are_those_that_the_costs_are_made_of(
         return real(self, method, url, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(requests.Session, "request", counted)
-    assert process(request, Limits(), output).status == "complete"
+    assert process(request, Limits(), output)[0].status == "complete"
     assert calls.count("POST") + 1 == cost_model.FILE_WRITES, "the upload itself among them"
     assert calls.count("GET") == cost_model.FILE_READS
     assert set(calls) <= {"POST", "GET", "DELETE"}

@@ -111,13 +111,13 @@ def test_replay_sends_the_next_attempt_once(stage: Stage, capsys: pytest.Capture
 
 
 def test_a_message_is_replayed_as_it_was(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
-    from pipeline.cloud.output import OutputBucket
+    from pipeline.cloud.output import BucketOutput
     from pipeline.core.errors import RecordError
     from pipeline.core.requests.messages import Message, message_letter
 
     message = Message(b"\xff", {"a": "ü", "topic": "x"}, "1", "2026-01-01T00:00:00Z")
     letter = message_letter(message, RecordError("BAD_MESSAGE", "It is neither.", "Send another."))
-    OutputBucket(stage.output, "", batch=False).write_stray_dead_letter(letter)
+    BucketOutput(stage.output, "", batch=False).write_stray_dead_letter(letter)
     replay = ["replay", f"--output={stage.output}", f"--topic={stage.topic}"]
     for _ in range(2):
         assert cli.main(replay) == 0

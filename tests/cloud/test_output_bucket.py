@@ -17,13 +17,15 @@ import pytest
 
 from pipeline.cloud import clients, objects, retry
 from pipeline.cloud.objects import live_version
-from pipeline.cloud.output import OutputBucket
+from pipeline.cloud.output import BucketOutput
 from pipeline.core import process_request
-from pipeline.core.elements import ForecastBlock, Request
+from pipeline.core.blocks import ForecastBlock
+from pipeline.core.elements import Request
 from pipeline.core.engines.forecast_batch import faulty_forecasts
 from pipeline.core.errors import DoneError, RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.outputs.outcomes import Outcome, SupersededRequest, WrittenPart, WrittenRequest
 from pipeline.core.process_request import (
     finish,
     forecast,
@@ -35,7 +37,6 @@ from pipeline.core.process_request import (
 )
 from pipeline.core.series import row_store
 from pipeline.core.series.batch import faulty_series
-from pipeline.core.series.layout import Layout
 from tests.cloud.conftest import Stage, daily
 from tests.local_cloud.fault_proxy import FaultProxy, Rule
 
@@ -88,16 +89,23 @@ def stores(count: int) -> str:
     return "store,ds,y\n" + "\n".join(lines) + "\n"
 
 
-def prepared(stage: Stage, batch: bool = False) -> OutputBucket:
+def prepared(stage: Stage, batch: bool = False) -> BucketOutput:
     from pipeline.cloud.tables import Tables
 
     assert Tables(stage.dataset).prepare(None) == []
-    return OutputBucket(stage.output, stage.dataset, batch)
+    return BucketOutput(stage.output, stage.dataset, batch)
+
+
+def published(last: WrittenPart | Outcome, output: BucketOutput) -> Outcome:
+    """Return what becomes of a request once this, the last of its parts, is written."""
+    whole = last.whole() if isinstance(last, WrittenPart) else last
+    assert isinstance(whole, WrittenRequest)
+    return output.publish(whole)
 
 
 def test_the_newest_generation_wins_among_racing_writers(stage: Stage) -> None:
     requests = [request_for(stage, "a.csv", daily(seed)) for seed in range(8)]
-    output = OutputBucket(stage.output, "", batch=False)
+    output = BucketOutput(stage.output, "", batch=False)
     blocks = []
     for number, request in enumerate(requests):
         stage.upload("copy.csv", daily(number))
@@ -109,7 +117,7 @@ def test_the_newest_generation_wins_among_racing_writers(stage: Stage) -> None:
 
     def write(block: object) -> bool:
         together.wait()
-        return output.write_block(block).superseded  # type: ignore[arg-type]
+        return isinstance(output.write_block(block), SupersededRequest)
 
     with ThreadPoolExecutor(len(blocks)) as pool:
         superseded = dict(zip((block.request.version for block in blocks), pool.map(write, blocks), strict=True))
@@ -122,7 +130,7 @@ def test_a_forecast_is_stored_in_the_encoding_of_its_source_and_says_so(stage: S
     rows = "".join(f"Köln;2024-01-{day:02d};{day % 7},5\n" for day in range(1, 29))
     request = request_for(stage, "a.csv", f"store;date;y\n{rows}".encode("cp1252"))
     spec = ForecastSpec(horizon=3, score=False, encoding="cp1252").to_json()
-    assert process(dataclasses.replace(request, spec=spec), Limits(), prepared(stage)).status == "complete"
+    assert process(dataclasses.replace(request, spec=spec), Limits(), prepared(stage))[0].status == "complete"
     found = stage.object("f/a.csv")
     assert found.content_type == "text/csv; charset=cp1252"
     assert found.download_as_bytes().decode("cp1252").splitlines()[1].startswith("Köln;2024-01-29;")
@@ -144,7 +152,7 @@ def test_an_answer_that_is_lost_changes_nothing(stage: Stage, through: Callable[
     )
     told: list[int] = []
     retry.on_retry(lambda: told.append(1))
-    receipt = process(request, Limits(), output)
+    receipt, _ = process(request, Limits(), output)
     assert receipt.status == "complete"
     assert len(storage.log) >= 4
     assert len(bigquery.log) == 3
@@ -155,14 +163,14 @@ def test_an_answer_that_is_lost_changes_nothing(stage: Stage, through: Callable[
 
 
 def test_a_forecast_of_another_file_or_of_nobody_is_not_overwritten(stage: Stage) -> None:
-    output = OutputBucket(stage.output, "", batch=False)
+    output = BucketOutput(stage.output, "", batch=False)
     bucket = stage.cloud.storage_client().bucket(stage.out)
     bucket.blob("f/a.csv").upload_from_string("a person's own")
-    assert process(request_for(stage, "a.csv", daily()), Limits(), output).code == "OUTPUT_TAKEN"
+    assert process(request_for(stage, "a.csv", daily()), Limits(), output)[0].code == "OUTPUT_TAKEN"
     assert bucket.blob("f/a.csv").download_as_text() == "a person's own"
-    assert process(request_for(stage, "b.csv", daily()), Limits(), output).status == "complete"
+    assert process(request_for(stage, "b.csv", daily()), Limits(), output)[0].status == "complete"
     other = request_for(stage, "c.csv", daily(), output="b.csv")
-    assert process(other, Limits(), output).code == "OUTPUT_TAKEN"
+    assert process(other, Limits(), output)[0].code == "OUTPUT_TAKEN"
 
 
 def test_many_parts_are_composed_and_removed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,15 +182,15 @@ def test_many_parts_are_composed_and_removed(stage: Stage, monkeypatch: pytest.M
         assert len(blocks) == 70
         parts = [output.write_block(forecast(block, Limits(), output)) for block in blocks]
         parts += [output.write_block(forecast(block, Limits(), output)) for block in blocks[:3]]  # a retry
-        outcome = output.publish(parts[-1])
-        assert output.publish(parts[0]) == output.publish(parts[-1]) == dataclasses.replace(outcome, part=outcome.part)
+        outcome = published(parts[-1], output)
+        assert published(parts[0], output) == published(parts[-1], output) == outcome
         output.load_rows([outcome])
         output.load_rows([outcome])
         assert output.write_dead_letters(outcome) == []
         receipt = output.write_receipt(outcome)
         assert (receipt.series, receipt.rows) == (70, 210)
         # whatever a runner repeats after the end changes nothing
-        output.publish(parts[-1])
+        published(parts[-1], output)
         output.load_rows([outcome])
         assert output.write_receipt(outcome) == receipt
         data = stage.object(f"f/{name}").download_as_bytes(raw_download=True)
@@ -214,7 +222,7 @@ def test_a_crash_between_any_two_steps_is_mended_by_doing_it_again(
 
         with pytest.raises(ConnectionResetError):
             process(request, Limits(), Crashing(crash))  # type: ignore[arg-type]
-    assert process(request, Limits(), output).status == "complete"
+    assert process(request, Limits(), output)[0].status == "complete"
     with pytest.raises(DoneError):
         process(request, Limits(), output)
     assert stage.count("latest_forecasts") == 15
@@ -224,15 +232,15 @@ def test_a_crash_between_any_two_steps_is_mended_by_doing_it_again(
 def test_a_large_file_goes_through_work_files(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(row_store, "SPILL_BYTES", 2000)
     monkeypatch.setattr(row_store, "BLOCK_SERIES", {"native": 2, "stan": 2})
-    output = OutputBucket(stage.output, "", batch=False)
+    output = BucketOutput(stage.output, "", batch=False)
     request = request_for(stage, "a.csv", stores(5))
     blocks = list(load_blocks(request, Limits(), output))
     assert all(block.work_file for block in blocks)
     assert any("rows-" in name for name in stage.names(f"f/_dropcast/work/{request.key}"))
     # another reads the same file at the same time, and ends first
-    assert process(request, Limits(), output).rows == 15
+    assert process(request, Limits(), output)[0].rows == 15
     parts = [output.write_block(forecast(block, Limits(), output)) for block in blocks]
-    outcome = output.publish(parts[-1])
+    outcome = published(parts[-1], output)
     output.load_rows([outcome])
     assert output.write_receipt(outcome).rows == 15
     assert stage.names("f/_dropcast/work/") == []
@@ -243,7 +251,7 @@ def test_what_a_crash_left_half_removed_is_done_all_the_same(stage: Stage, monke
     output = prepared(stage)
     request = request_for(stage, "a.csv", stores(5))
     parts = [output.write_block(forecast(b, Limits(), output)) for b in load_blocks(request, Limits(), output)]
-    outcome = output.publish(parts[-1])
+    outcome = published(parts[-1], output)
     output.load_rows([outcome])
 
     def some(bucket: str, names: list[str]) -> None:
@@ -267,18 +275,18 @@ def test_a_file_that_is_refused_late_leaves_nothing_on_this_machine(
 ) -> None:
     monkeypatch.setattr(row_store, "SPILL_BYTES", 2000)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    output = OutputBucket(stage.output, "", batch=False)
+    output = BucketOutput(stage.output, "", batch=False)
     request = request_for(stage, "a.csv", stores(20) + "too,many,cells,here\n")
-    assert process(request, Limits(), output).code == "RAGGED_ROW"
+    assert process(request, Limits(), output)[0].code == "RAGGED_ROW"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_refusal_of_what_was_done_takes_nothing_back(stage: Stage) -> None:
     output = prepared(stage)
     request = request_for(stage, "a.csv", stores(3))
-    assert process(request, Limits(max_series=2), output).code == "TOO_MANY_SERIES"
+    assert process(request, Limits(max_series=2), output)[0].code == "TOO_MANY_SERIES"
     assert stage.count("open_dead_letters") == 1
-    assert process(request, Limits(), output).status == "complete"
+    assert process(request, Limits(), output)[0].status == "complete"
     assert stage.count("open_dead_letters") == 0
     refused = unreadable(request, RecordError("SOURCE_GONE", "It is not there.", "Upload it."))
     output.write_dead_letters(refused)
@@ -292,16 +300,16 @@ def test_rows_that_are_large_go_in_several_requests(stage: Stage) -> None:
     names = ["x" * 60_000, "y" * 60_000]
     lines = [f"{name},{line}" for name in names for line in daily().splitlines()[1:]]
     request = request_for(stage, "a.csv", "store,ds,y\n" + "\n".join(lines) + "\n", spec='{"horizon":50}')
-    assert process(request, Limits(max_id_length=60_000), output).rows == 100
+    assert process(request, Limits(max_id_length=60_000), output)[0].rows == 100
     assert stage.count("latest_forecasts") == 100
 
 
 def test_the_views_follow_the_generation_whatever_the_clock_says(stage: Stage) -> None:
     output = prepared(stage)
     old = request_for(stage, "a.csv", daily(), source_time="2026-12-01T00:00:00Z")
-    assert process(old, Limits(), output).status == "complete"
+    assert process(old, Limits(), output)[0].status == "complete"
     new = request_for(stage, "a.csv", daily(1), source_time="2026-11-01T00:00:00Z")
-    assert process(new, Limits(), output).status == "complete"
+    assert process(new, Limits(), output)[0].status == "complete"
     assert {row["version"] for row in stage.query("SELECT version FROM `{}.latest_forecasts`")} == {new.version}
     again = dataclasses.replace(new, source_time="2026-11-02T00:00:00Z")
     assert again.key == new.key
@@ -315,7 +323,7 @@ def test_a_source_is_read_as_it_is_stored(stage: Stage, encoding: str | None) ->
     packed = gzip.compress(daily(rows=4000).encode())
     stage.upload("a.csv", packed, content_encoding=encoding)
     request = request_for(stage, "a.csv")
-    output = OutputBucket(stage.output, "", batch=False)
+    output = BucketOutput(stage.output, "", batch=False)
     with output.open_source(request) as file:
         assert file.read(6) == packed[:6]
         assert io.BytesIO(packed[6:]).read() == file.read()
@@ -326,7 +334,7 @@ def test_rows_that_bigquery_refuses_are_dead_letters_of_their_series(stage: Stag
     output = prepared(stage)
     stage.cloud.front.refuse_every("forecasts", 10)
     try:
-        receipt = process(request_for(stage, "a.csv", stores(10)), Limits(), output)
+        receipt, _ = process(request_for(stage, "a.csv", stores(10)), Limits(), output)
     finally:
         stage.cloud.front.refuse_every("forecasts", 0)
     assert (receipt.status, receipt.series, receipt.series_failed, receipt.rows) == ("partial", 10, 3, 27)
@@ -350,9 +358,9 @@ def test_history_goes_to_its_table_by_either_route(stage: Stage, batch: bool) ->
     from pipeline.cloud.tables import Tables
 
     assert Tables(stage.dataset).prepare(None) == []
-    output = OutputBucket(stage.output, stage.dataset, batch, history=True)
+    output = BucketOutput(stage.output, stage.dataset, batch, history=True)
     request = request_for(stage, "a.csv", stores(3))
-    assert process(request, Limits(), output).status == "complete"
+    assert process(request, Limits(), output)[0].status == "complete"
     assert stage.count("history") == stage.count("latest_history") == 3 * 40
     assert stage.count("forecasts") == 9
     both = "SELECT COUNT(*) AS n FROM `{}.latest_history` JOIN `{}.latest_forecasts` USING (request_key, series_id)"
@@ -365,7 +373,7 @@ def test_a_server_that_never_answers_is_asked_again(
     monkeypatch.setitem(objects.OPTIONS, "timeout", 1)
     request = request_for(stage, "a.csv", daily())
     storage, _ = through([Rule("hang", method="GET", path="alt=media", times=1), Rule("hang", method="GET", times=2)])
-    assert process(request, Limits(), OutputBucket(stage.output, "", batch=False)).status == "complete"
+    assert process(request, Limits(), BucketOutput(stage.output, "", batch=False))[0].status == "complete"
     assert len(storage.log) == 3
 
 
@@ -374,7 +382,7 @@ def test_a_source_that_may_not_be_read_is_its_own_dead_letter(
 ) -> None:
     request = request_for(stage, "a.csv", daily())
     through([Rule("status", method="GET", path=f"{stage.uploads}.*alt=media", code=403)])
-    receipt = process(request, Limits(), OutputBucket(stage.output, "", batch=False))
+    receipt, _ = process(request, Limits(), BucketOutput(stage.output, "", batch=False))
     assert (receipt.status, receipt.code) == ("failed", "SOURCE_FORBIDDEN")
 
 
@@ -391,7 +399,7 @@ def test_tables_that_may_not_be_read_are_an_error_at_the_start(
 
 def all_faulty(block: ForecastBlock, code: str = "INTERNAL_ERROR") -> ForecastBlock:
     """Return a block as a try would have it for which memory did not suffice."""
-    spec, layout = ForecastSpec.from_json(block.request.spec), Layout.from_json(block.layout)
+    spec, layout = block.request.parsed_spec, block.layout
     series = faulty_series(
         block.batch.column("ids"), block.batch.column("fault"), RecordError(code, "No memory.", "Try again."), layout
     )
@@ -412,7 +420,7 @@ def test_what_the_first_try_wrote_of_a_part_stands(
         assert len(blocks) == (1 if series == 3 else 2)
         blocks[0] = all_faulty(blocks[0]) if faulty else blocks[0]
         outcomes = [output.write_block(block) for block in blocks]
-    receipt, letters = finish(output.publish(outcomes[-1]), output)
+    receipt, letters = finish(published(outcomes[-1], output), output)
     failed = 3 if first == "faulty" else 0
     assert (receipt.series_forecast, receipt.series_failed) == (series - failed, failed)
     assert sum(letter.scope == "series" for letter in letters) == failed
@@ -424,13 +432,13 @@ def test_what_the_first_try_wrote_of_a_part_stands(
 
     def left() -> list[str]:  # but for what the reading that crashed has left, for the lifecycle rule
         names = stage.names("f/_dropcast/work/")
-        return [name for name in names if {"first", "markers", blocks[0].load} & set(name.split("/"))]
+        return [name for name in names if {"first", "markers", blocks[0].reading} & set(name.split("/"))]
 
     assert left() == []
     if receipt.status == "failed":  # that may be tried again
         return
     late = [output.write_block(block) for block in blocks]
-    again, _ = finish(output.publish(late[-1]), output)
+    again, _ = finish(published(late[-1], output), output)
     assert again == receipt, "once there is a receipt it stands, whoever is late"
     assert stage.count("latest_forecasts") == receipt.rows
     assert left() == []
@@ -453,7 +461,7 @@ def test_a_marker_makes_a_request_suspect_and_its_child_does_the_work(
 
     monkeypatch.setattr(process_request, "in_child", counted)
     monkeypatch.setattr("pipeline.core.faults.isolation.in_child", counted)
-    assert process(request, Limits(), output).status == "complete"
+    assert process(request, Limits(), output)[0].status == "complete"
     assert children == ["all_blocks", "forecast_rows"]
     assert stage.names("f/_dropcast/work/") == []
 
@@ -469,8 +477,8 @@ def test_a_fault_of_ours_costs_one_request_its_forecast(stage: Stage, monkeypatc
         return real(source, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(process_request, "load_csv", broken)
-    assert process(bad, Limits(), output).code == "INTERNAL_ERROR"
-    assert process(good, Limits(), output).status == "complete"
+    assert process(bad, Limits(), output)[0].code == "INTERNAL_ERROR"
+    assert process(good, Limits(), output)[0].status == "complete"
     (letter,) = output.dead_letters(bad.key)
     assert letter.replayable
     (name,) = stage.names("f/_dropcast/errors/")
@@ -494,9 +502,9 @@ def test_a_network_error_that_nobody_knows_is_raised_and_never_ours(
         patched.setattr("google.cloud.storage.Blob.download_as_bytes", broken)
         with pytest.raises(OddError):
             process(request, Limits(), output)
-    assert output.receipt(request) is None
+    assert output.standing_receipt(request) is None
     assert output.dead_letters(request.key) == []
-    assert process(request, Limits(), output).status == "complete"
+    assert process(request, Limits(), output)[0].status == "complete"
 
 
 def test_rows_that_bigquery_refuses_cost_their_own_request_alone(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,7 +513,7 @@ def test_rows_that_bigquery_refuses_cost_their_own_request_alone(stage: Stage, m
     for number in range(5):
         request = request_for(stage, f"{number}.csv", daily(number))
         (block,) = load_blocks(request, Limits(), output)
-        outcomes.append(output.publish(output.write_block(forecast(block, Limits(), output))))
+        outcomes.append(published(output.write_block(forecast(block, Limits(), output)), output))
     (bad,) = [
         name for name in stage.names("f/_dropcast/work/") if outcomes[3].request.key in name and ".parquet" in name
     ]

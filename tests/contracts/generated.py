@@ -18,11 +18,13 @@ from pipeline.coders import CODERS
 from pipeline.core.errors import CODES
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.outputs.outcomes import Outcome
 from pipeline.core.outputs.tables import TABLES, table_fields
 from pipeline.core.requests.local_files import InputFile, Manifest
 from pipeline.flex_template import metadata
-from pipeline.options import RUN_OPTIONS, Settings
+from pipeline.options import RunOptions
 from pipeline.places import Destination
+from pipeline.runs import BucketRun, FolderRun, Run
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,24 +37,27 @@ def manifest_schema() -> str:
 
 def graph_snapshot() -> str:
     """Return the names, state ids and coders on which an update of a running job depends."""
-    batch = Settings((InputFile("/in/x.csv", "x.csv"),), Path("/out"), ForecastSpec(), Limits(), ())
-    streaming = dataclasses.replace(
-        batch,
-        files=(),
-        bucket=Destination("gs://out/forecasts", "project.dataset", batch=False),
+    batch = FolderRun((InputFile("/in/x.csv", "x.csv"),), Path("/out"), ForecastSpec(), Limits(), ())
+    streaming = BucketRun(
+        Destination("gs://out/forecasts", "project.dataset", batch=False),
+        ForecastSpec(),
+        Limits(),
         subscription="projects/project/subscriptions/uploads",
         output_topic="projects/project/topics/receipts",
     )
     snapshot = {"batch": _snapshot(batch), "streaming": _snapshot(streaming)}
     assert len(snapshot["batch"]["coders"]) == len(CODERS), "an element travels without its own coder"
     # a coder writes an element's fields in their order
-    fields = {coder.__name__: [f.name for f in dataclasses.fields(element)] for element, coder in CODERS.items()}
+    classes = {element: [f.name for f in dataclasses.fields(element)] for element in CODERS}
+    for outcome in Outcome.__subclasses__():
+        classes[Outcome] += [f"{outcome.__name__}.{field.name}" for field in dataclasses.fields(outcome)]
+    fields = {coder.__name__: classes[element] for element, coder in CODERS.items()}
     return json.dumps({**snapshot, "fields": dict(sorted(fields.items()))}, indent=2) + "\n"
 
 
-def _snapshot(settings: Settings) -> dict[str, Any]:
-    pipeline = beam.Pipeline(options=PipelineOptions(streaming=bool(settings.subscription)))
-    graph.build(pipeline, settings)
+def _snapshot(run: Run) -> dict[str, Any]:
+    pipeline = beam.Pipeline(options=PipelineOptions(streaming=not run.destination.batch))
+    graph.build(pipeline, run)
     proto = pipeline.to_runner_api()
     transforms = proto.components.transforms.values()
     return {
@@ -80,8 +85,7 @@ def _coder(coder: beam_runner_api_pb2.Coder) -> str:
 def options_reference() -> str:
     """Return the table of options for docs/options.md."""
     lines = ["| option | meaning | default |", "| --- | --- | --- |"]
-    lines += [f"| `--{name}` | {_cell(text)} | |" for name, _, text in RUN_OPTIONS]
-    for model in (ForecastSpec, Limits):
+    for model in (RunOptions, ForecastSpec, Limits):
         for name, field in model.model_fields.items():
             default = "" if field.default in (None, ()) else json.dumps(field.default)
             lines.append(f"| `--{name}` | {_cell(field.description or '')} | {f'`{default}`' if default else ''} |")

@@ -19,7 +19,7 @@ from pipeline.core.errors import CODES
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.tables import TABLES, VIEWS, table_fields, view_sql
-from pipeline.options import RUN_OPTIONS
+from pipeline.options import RunOptions
 from tests.contracts.generated import ROOT, up_to_date
 from tests.contracts.project_files import project_files
 
@@ -90,7 +90,7 @@ def test_the_manifests_schema_accepts_and_refuses_as_the_pipeline_does() -> None
 def test_options_that_a_document_names_exist(document: str) -> None:
     beams = {"runner", "direct_num_workers", "direct_running_mode", "prism_location", "environment_type"}
     commands = {"save", "series", "format", "json", "quiet", "workers", "help", "version", "periods"}
-    options = {name for name, _, _ in RUN_OPTIONS}
+    options = set(RunOptions.model_fields)
     known = {*ForecastSpec.model_fields, *Limits.model_fields, *options, *beams, *commands}
     named = set(re.findall(r"--([a-z][a-z_]+)(?=[=`' ])", (ROOT / document).read_text()))
     assert named - known == set()

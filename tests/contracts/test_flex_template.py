@@ -17,8 +17,9 @@ from google.protobuf import json_format
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.requests.local_files import OPERATORS_FIELDS
-from pipeline.flex_template import KINDS, ONLY, Kind, container_spec, main, metadata
-from pipeline.options import RUN_OPTIONS, settings_from
+from pipeline.flex_template import KINDS, Kind, container_spec, main, metadata
+from pipeline.options import RunOptions
+from pipeline.runs import run_from
 
 ROOT = Path(__file__).parents[2]
 FILES = {"streaming": "metadata.json", "batch": "metadata_batch.json"}
@@ -50,8 +51,8 @@ def test_dataflows_own_types_know_every_field(kind: Kind) -> None:
 def test_the_template_has_exactly_the_options(kind: Kind) -> None:
     named = [parameter["name"] for parameter in written(kind)["parameters"]]
     assert len(named) == len(set(named))
-    options = {name for name, _, _ in RUN_OPTIONS} | set(ForecastSpec.model_fields) | set(Limits.model_fields)
-    options -= {*OPERATORS_FIELDS, *(name for name, only in ONLY.items() if only != kind)}
+    options = set(RunOptions.model_fields) | set(ForecastSpec.model_fields) | set(Limits.model_fields)
+    options -= {*OPERATORS_FIELDS, {"streaming": "input", "batch": "input_subscription"}[kind]}
     assert set(named) == options
 
 
@@ -75,7 +76,7 @@ def test_parameters_are_complete_for_a_person(kind: Kind) -> None:
 def test_the_defaults_are_those_of_the_pipeline(kind: Kind) -> None:
     given = {one["name"]: one["defaultValue"] for one in written(kind)["parameters"] if "defaultValue" in one}
     arguments = {**given, **OUTSIDE[kind], "output": "gs://out/daily"}
-    settings = settings_from(arguments, [arguments["input"]] if kind == "batch" else [])
+    settings = run_from(arguments, [arguments["input"]] if kind == "batch" else [])
     assert settings.spec == ForecastSpec()
     assert settings.limits == Limits()
     assert settings.destination.batch == (kind == "batch")

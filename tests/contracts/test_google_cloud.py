@@ -18,7 +18,7 @@ from google.protobuf import json_format
 
 from pipeline.cloud.tables import CLUSTER, PARTITION
 from pipeline.core.outputs.tables import TABLES, VIEWS
-from pipeline.options import Settings, settings_from
+from pipeline.runs import BucketRun, run_from
 from tests.downloads import Unavailable, required
 from tests.terraform_provider.install import cli_config
 
@@ -212,7 +212,7 @@ def test_the_job_is_given_what_the_template_takes(example: dict[str, Any]) -> No
     assert settings.subscription == "projects/acme-data/subscriptions/dropcast-uploads"
 
 
-def settings_of(parameters: dict[str, str], metadata: str) -> Settings:
+def settings_of(parameters: dict[str, str], metadata: str) -> BucketRun:
     """Hold parameters against a template's metadata, as Dataflow does, and return what the pipeline makes of them."""
     described = json.loads((ROOT / "templates" / metadata).read_text())["parameters"]
     for parameter in described:
@@ -220,7 +220,8 @@ def settings_of(parameters: dict[str, str], metadata: str) -> Settings:
         assert given is not None or parameter.get("isOptional"), parameter["name"]
         assert given is None or all(re.fullmatch(regex, given) for regex in parameter.get("regexes", ())), given
     assert set(parameters) <= {parameter["name"] for parameter in described}
-    settings = settings_from(parameters, [parameters["input"]] if "input" in parameters else [])
+    settings = run_from(parameters, [parameters["input"]] if "input" in parameters else [])
+    assert isinstance(settings, BucketRun)
     assert settings.prefixes == ("gs://acme-data-dropcast-uploads/",)
     return settings
 

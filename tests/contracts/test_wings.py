@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # Modules at the root of core/ that stand on wings of it; all others there stand on nothing but each other.
 OPTIONS = {"forecast_spec", "spec_limits", "elements", "ndjson"}
-TOP_OF_CORE = {"process_request", "block_bytes"}
+BLOCKS = {"blocks", "block_bytes"}
+TOP_OF_CORE = {"process_request"}
 # A wing may import itself and what is listed. Outside of core/ a wing may import all of it.
 ALLOWED = {
     "core": set(),
@@ -20,12 +21,16 @@ ALLOWED = {
     "core.requests": {"core", "core.options", "core.faults"},
     "core.csv_reading": {"core", "core.options", "core.dates", "core.faults"},
     "core.series": {"core", "core.options", "core.dates", "core.faults", "core.csv_reading"},
+    "core.blocks": {"core", "core.options", "core.series"},
     "core.model": {"core", "core.options", "core.dates", "core.faults"},
-    "core.engines": {"core", "core.options", "core.dates", "core.faults", "core.series", "core.model"},
+    "core.engines": {"core", "core.options", "core.dates", "core.faults", "core.series", "core.blocks", "core.model"},
     "core.outputs": {
-        "core", "core.options", "core.dates", "core.requests", "core.csv_reading", "core.series", "core.engines",
+        "core", "core.options", "core.dates", "core.requests", "core.csv_reading", "core.series", "core.blocks",
+        "core.engines",
     },
-    "core.top": {"core", "core.options", "core.faults", "core.series", "core.engines", "core.outputs"},
+    "core.top": {
+        "core", "core.options", "core.faults", "core.series", "core.blocks", "core.engines", "core.outputs",
+    },
     "library": {"core"},
     "report": {"core"},
     "folder": {"core", "front"},
@@ -69,6 +74,8 @@ def wing(module: str) -> str:
     if len(parts) > 1 and (ROOT / "pipeline" / "core" / parts[1]).is_dir():
         return f"core.{parts[1]}"
     name = parts[1] if len(parts) > 1 else ""
+    if name in BLOCKS:
+        return "core.blocks"
     return "core.options" if name in OPTIONS else "core.top" if name in TOP_OF_CORE else "core"
 
 

@@ -83,6 +83,6 @@ def test_what_native_does_not_cover_stan_does_and_the_receipt_says_so(
     write_csv("in/a.csv", daily_series(30))
     outcome = forecast_files(make_settings(mcmc_samples="20", horizon="3"))
     receipt = outcome.receipts[0]
-    assert receipt["model"].startswith("stan prophet")
-    assert "mcmc_samples" in receipt["notes"]
+    assert receipt.model.startswith("stan prophet")
+    assert "mcmc_samples" in receipt.notes
     assert np.isfinite([float(row["prediction"]) for row in rows(tmp_path / "out/a.csv")]).all()

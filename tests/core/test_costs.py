@@ -20,7 +20,8 @@ from pipeline.core.model.structure import seasonalities_of
 from pipeline.core.requests.local_files import manifest_fields
 from pipeline.core.series.load import load_csv
 from pipeline.core.spec_limits import DEFAULT_ORDERS, features_of, outputs_of, refuse_costly
-from pipeline.options import OptionsError, settings_from
+from pipeline.options import OptionsError
+from pipeline.runs import run_from
 from tests.conftest import daily_series
 
 
@@ -69,8 +70,8 @@ def test_options_of_the_operator_are_held_against_the_limits_at_once(tmp_path: P
     (tmp_path / "a.csv").write_text(daily_series())
     given = {"output": str(tmp_path / "out"), "yearly_seasonality": "900"}
     with pytest.raises(OptionsError, match="max_features"):
-        settings_from(given, [str(tmp_path / "a.csv")])
-    assert settings_from({**given, "max_features": "3000"}, [str(tmp_path / "a.csv")])
+        run_from(given, [str(tmp_path / "a.csv")])
+    assert run_from({**given, "max_features": "3000"}, [str(tmp_path / "a.csv")])
 
 
 def test_an_id_has_a_length(tmp_path: Path) -> None:

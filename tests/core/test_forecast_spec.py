@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.request_key import request_key
-from pipeline.options import OptionsError, settings_from, spec_from
+from pipeline.options import OptionsError, spec_from
+from pipeline.runs import run_from
 
 
 def test_the_key_depends_only_on_what_differs_from_the_defaults() -> None:
@@ -65,7 +66,7 @@ def test_an_invalid_spec_cannot_be_made(wrong: dict[str, object]) -> None:
 def test_all_errors_come_at_once_each_with_its_option() -> None:
     wrong = {"horizon": "0", "level": "x", "growth": "logistic", "max_rows": "1", "frequency": "often"}
     with pytest.raises(OptionsError) as refusal:
-        settings_from(wrong, [])
+        run_from(wrong, [])
     lines = refusal.value.lines
     for option in ("--horizon", "--level", "--frequency", "--max_rows", "--output", "--input"):
         assert sum(line.startswith(f"{option}:") for line in lines) == 1, lines

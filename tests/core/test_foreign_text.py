@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import duckdb
@@ -12,15 +13,20 @@ from hypothesis import strategies as st
 from pipeline.core.elements import DeadLetter, Request
 from pipeline.core.errors import RecordError
 from pipeline.core.ndjson import from_ndjson, to_ndjson
+from pipeline.core.outputs.outcomes import WrittenRequest
+from pipeline.core.outputs.problem_note import problem_note
+from pipeline.core.outputs.receipts import receipt_of
 from pipeline.core.outputs.summary import RunOutcome, describe, told
 from pipeline.core.plain_text import printable
-from pipeline.folder.problem_notes import problem_note
 from pipeline.folder.query import answer, connect
 from pipeline.folder.run import forecast_files
 
 ENDS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"  # Python's splitlines() cuts at these; and a terminal obeys some
 HOSTILE = f"a\x1b[31mb\u202ec\n{ENDS}"
 TEXT = st.text(st.characters(codec="utf-8"))
+
+
+REQUEST = Request("/in/x.csv", "v", "2024-01-01T00:00:00Z", "x.csv", "{}")
 
 
 def letter(text: str) -> DeadLetter:
@@ -44,12 +50,14 @@ def test_dead_letters_come_back_whatever_they_quote(texts: list[str]) -> None:
 
 
 def test_nothing_that_a_terminal_obeys_reaches_a_person() -> None:
-    receipt = {"source": f"/in/{HOSTILE}.csv", "output": f"{HOSTILE}.csv", "status": "complete", "series_forecast": 1,
-               "series_failed": 0, "frequencies": "D", "score_mase": None, "notes": "a note of\x1b ours", "rows": 3,
-               "code": ""}  # fmt: skip
-    outcome = RunOutcome((receipt, {**receipt, "status": "failed", "code": "X"}), (letter(HOSTILE),))
-    plain = {**receipt, "source": "/in/x.csv", "output": "x.csv"}
-    same = RunOutcome((plain, {**plain, "status": "failed", "code": "X"}), (letter("x"),))
+    receipt = receipt_of(WrittenRequest(REQUEST, 1), [], [])
+    hostile = dataclasses.replace(
+        receipt, source=f"/in/{HOSTILE}.csv", output=f"{HOSTILE}.csv", notes="a note of\x1b our own"
+    )
+    failed = dataclasses.replace(hostile, status="failed", code="X")
+    outcome = RunOutcome((hostile, failed), (letter(HOSTILE),))
+    plain = dataclasses.replace(hostile, source="/in/x.csv", output="x.csv")
+    same = RunOutcome((plain, dataclasses.replace(plain, status="failed", code="X")), (letter("x"),))
     assert len(describe(same, "out").split("\n")) == len(describe(outcome, "out").split("\n")), "a line made by others"
     texts = [
         describe(outcome, "out"),
@@ -72,7 +80,7 @@ def test_a_folder_of_hostile_names_is_forecast_told_of_and_asked(
     write_csv(f"in/{name}.csv", text)  # type: ignore[operator]
     settings = make_settings()  # type: ignore[operator]
     first = forecast_files(settings)
-    assert [receipt["status"] for receipt in first.receipts] == ["partial"]
+    assert [receipt.status for receipt in first.receipts] == ["partial"]
     for arguments in (["report", str(settings.output)], ["watch", str(tmp_path / "in"), str(settings.output), "--once"],
                       ["query", "SELECT * FROM dead_letters", f"--output={settings.output}"],
                       ["check", str(tmp_path / "in" / f"{name}.csv")],

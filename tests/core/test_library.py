@@ -22,7 +22,7 @@ from pipeline.core.limits import Limits
 from pipeline.core.series.arrow_lists import lists_of
 from pipeline.folder.run import forecast_files
 from pipeline.library.frames import series_of_table
-from pipeline.options import settings_from
+from pipeline.runs import run_from
 
 
 def sales(stores: int = 3, days: int = 90) -> pd.DataFrame:
@@ -45,7 +45,7 @@ def test_the_same_numbers_as_from_a_csv(tmp_path: Path) -> None:
     frame = sales()
     frame["y"] = frame.y.round(3)
     frame.to_csv(tmp_path / "in.csv", index=False)
-    forecast_files(settings_from({"output": str(tmp_path / "out"), "horizon": "14"}, [str(tmp_path / "in.csv")]))
+    forecast_files(run_from({"output": str(tmp_path / "out"), "horizon": "14"}, [str(tmp_path / "in.csv")]))
     written = pd.read_csv(tmp_path / "out/in.csv", parse_dates=["date"])
     found = dropcast.forecast(frame, 14)
     assert list(found) == ["unique_id", "ds", "Dropcast", "Dropcast-lo-80", "Dropcast-hi-80"]

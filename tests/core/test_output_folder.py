@@ -12,21 +12,21 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.core.elements import Outcome
 from pipeline.core.errors import RecordError
 from pipeline.core.limits import Limits
+from pipeline.core.outputs.outcomes import WrittenPart, WrittenRequest
 from pipeline.core.outputs.summary import RunOutcome
 from pipeline.core.process_request import forecast, load_blocks
 from pipeline.core.requests.local_files import request_for
 from pipeline.core.series import row_store
-from pipeline.folder.output import OutputFolder
+from pipeline.folder.output import FolderOutput
 from pipeline.folder.query import connect
 from pipeline.folder.run import forecast_files
-from pipeline.options import Settings
+from pipeline.runs import FolderRun
 from tests.conftest import daily_series
 
 pytestmark = pytest.mark.usefixtures("naive_engine")
-MakeSettings = Callable[..., Settings]
+MakeSettings = Callable[..., FolderRun]
 WriteCsv = Callable[..., Path]
 
 
@@ -39,7 +39,7 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-def run(settings: Settings) -> RunOutcome:
+def run(settings: FolderRun) -> RunOutcome:
     return forecast_files(settings)
 
 
@@ -64,8 +64,8 @@ def test_a_run_leaves_the_csv_the_tables_and_nothing_else(
 ) -> None:
     outcome = run(make_settings())
     receipt = outcome.receipts[0]
-    key = receipt["request_key"]
-    assert (receipt["status"], receipt["series"], receipt["series_failed"], receipt["rows"]) == (
+    key = receipt.request_key
+    assert (receipt.status, receipt.series, receipt.series_failed, receipt.rows) == (
         "partial",
         600,
         1,
@@ -141,7 +141,7 @@ def test_the_only_series_of_a_file_fails_as_the_file(
     write_csv("in/x.csv", "date,y\n2024-01-01,oops\n")
     outcome = run(make_settings())
     assert [(letter.scope, letter.code, letter.line) for letter in outcome.letters] == [("file", "BAD_NUMBER", 2)]
-    assert (outcome.receipts[0]["status"], outcome.receipts[0]["series"]) == ("failed", 0)
+    assert (outcome.receipts[0].status, outcome.receipts[0].series) == ("failed", 0)
     assert not (tmp_path / "out/x.csv").exists()
 
 
@@ -153,7 +153,7 @@ def test_a_file_none_of_whose_series_can_be_forecast_is_told_so_once(
     assert sorted((letter.scope, letter.code) for letter in outcome.letters) == [
         ("file", "NOTHING_FORECAST"), ("series", "FREQUENCY_UNCLEAR"), ("series", "TOO_FEW_ROWS"),
     ]  # fmt: skip
-    assert outcome.receipts[0]["status"] == "failed"
+    assert outcome.receipts[0].status == "failed"
 
 
 def test_the_books_balance(stores: Path, write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path) -> None:
@@ -179,20 +179,23 @@ def test_the_books_balance(stores: Path, write_csv: WriteCsv, make_settings: Mak
     )
 
 
-@pytest.mark.parametrize("series", [3, 300], ids=["one block", "two blocks"])
+@pytest.mark.parametrize("series", [3, 600], ids=["one block", "two blocks"])
 def test_every_step_after_the_first_may_be_repeated(
     series: int, write_csv: WriteCsv, make_settings: MakeSettings
 ) -> None:
     rows = (f"s{i},2024-01-{day:02d},{i + day}\n" for i in range(series) for day in range(1, 15))
     write_csv("in/stores.csv", "store,date,y\n" + "".join(rows))
     settings = make_settings()
-    folder = OutputFolder(settings.output)
+    folder = FolderOutput(settings.output)
     request = request_for(settings.files[0], settings.spec, [])
-    outcome = Outcome(request, 0)
-    for block in load_blocks(request, Limits(), folder):
+    blocks = list(load_blocks(request, Limits(), folder))
+    assert len(blocks) == (1 if series == 3 else 2)
+    for block in blocks:
         result = forecast(block, Limits(), folder)
-        assert folder.write_block(result) == folder.write_block(result)
-        outcome = folder.write_block(result)
+        last = folder.write_block(result)
+        assert folder.write_block(result) == last
+    outcome = last.whole() if isinstance(last, WrittenPart) else last
+    assert isinstance(outcome, WrittenRequest)
     published = folder.publish(outcome)
     assert folder.publish(outcome) == published
     assert folder.write_dead_letters(published) == folder.write_dead_letters(published)
@@ -306,7 +309,7 @@ def test_dead_letters_hold_all_that_a_replay_needs(
 ) -> None:
     write_csv("in/bad.csv", "date,y\n2024-01-01,1\n")
     outcome = run(make_settings(horizon="5"))
-    path = tmp_path / "out/_dropcast/dead_letters" / f"{outcome.receipts[0]['request_key']}.ndjson"
+    path = tmp_path / "out/_dropcast/dead_letters" / f"{outcome.receipts[0].request_key}.ndjson"
     letter = json.loads(path.read_text())
     request = json.loads(letter["request"])
     assert (request["source"], request["spec"], request["attempt"]) == (
@@ -362,7 +365,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_forecast_under_its_old_vers
     request = request_for(settings.files[0], settings.spec, [])
     path.write_text(path.read_text() + "2025-01-01,5\n")
     with pytest.raises(RecordError) as refusal:
-        list(load_blocks(request, Limits(), OutputFolder(settings.output)))
+        list(load_blocks(request, Limits(), FolderOutput(settings.output)))
     assert refusal.value.code == "SOURCE_CHANGED"
 
 

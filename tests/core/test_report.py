@@ -16,11 +16,11 @@ import pytest
 
 from pipeline.commands import report as command
 from pipeline.folder.run import forecast_files
-from pipeline.options import Settings
 from pipeline.report.page import SERIES_A_BLOCK
+from pipeline.runs import FolderRun
 from tests.conftest import daily_series
 
-MakeSettings = Callable[..., Settings]
+MakeSettings = Callable[..., FolderRun]
 WriteCsv = Callable[..., Path]
 
 
@@ -40,7 +40,7 @@ class Report:
         return {**{key: values[row] for key, values in self.summary["series"].items()}, **self.details[row]}
 
 
-def report(settings: Settings, most: int = 1000) -> Report:
+def report(settings: FolderRun, most: int = 1000) -> Report:
     return Report(command.report(str(settings.output), "Sales", most))
 
 

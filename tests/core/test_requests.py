@@ -11,7 +11,8 @@ from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.requests.local_files import UNREAD, InputFile, list_inputs, request_for
 from pipeline.core.requests.names import checked_output_name, fixed_part, output_name
-from pipeline.options import OptionsError, Settings
+from pipeline.options import OptionsError
+from pipeline.runs import FolderRun
 
 WriteCsv = Callable[..., Path]
 
@@ -80,7 +81,7 @@ def test_a_path_that_cannot_even_be_looked_at_fails_as_a_file_that_is_gone(name:
 
 @pytest.mark.parametrize(("pattern", "output"), [("in/*.csv", "in"), ("in/**/*.csv", "in/out"), ("in/x.csv", "in")])
 def test_an_output_that_feeds_the_input_is_refused(
-    pattern: str, output: str, make_settings: Callable[..., Settings], write_csv: WriteCsv
+    pattern: str, output: str, make_settings: Callable[..., FolderRun], write_csv: WriteCsv
 ) -> None:
     write_csv("in/x.csv")
     with pytest.raises(OptionsError, match="would be read as inputs"):
@@ -88,7 +89,7 @@ def test_an_output_that_feeds_the_input_is_refused(
 
 
 def test_an_output_below_the_input_that_the_pattern_does_not_reach_is_fine(
-    make_settings: Callable[..., Settings], write_csv: WriteCsv
+    make_settings: Callable[..., FolderRun], write_csv: WriteCsv
 ) -> None:
     write_csv("in/x.csv")
     assert len(make_settings("in/*.csv", output="in/forecasts").files) == 1

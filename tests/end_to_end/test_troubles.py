@@ -16,7 +16,7 @@ import pytest
 from pipeline import cli, main
 from pipeline.commands import watch
 from pipeline.core.io_faults import io
-from pipeline.folder.output import OutputFolder
+from pipeline.folder.output import FolderOutput
 from pipeline.terminal import carried_out
 from tests.conftest import daily_series
 
@@ -181,7 +181,7 @@ def test_what_a_run_did_is_known_whatever_the_clock_says(
         def now(cls, tz: object = None) -> datetime:
             return datetime(year, 1, 1, tzinfo=UTC)
 
-    monkeypatch.setattr("pipeline.core.outputs.outcomes.datetime", Stepped)
+    monkeypatch.setattr("pipeline.core.outputs.receipts.datetime", Stepped)
     for place in (tmp_path / "out").rglob("*"):
         os.utime(place, (0, 0))
     assert main.main(options) == 3
@@ -196,8 +196,8 @@ def test_what_an_earlier_run_did_is_not_told_again(
     write_csv("in/bad.csv", "date,y\n2024-01-01,x\n")
     assert cli.main(["forecast", f"{tmp_path}/in/*", f"--output={tmp_path}/out"]) == 3
     write_csv("in2/good.csv")
-    left = OutputFolder(tmp_path / "out", run="killed")
-    left._note_done("x-y")
+    left = FolderOutput(tmp_path / "out", run="killed")
+    left._notes.add("x-y")
     capsys.readouterr()
     assert main.main([f"--input={tmp_path}/in2/*", f"--output={tmp_path}/out", "--runner=FnApiRunner"]) == 0
     assert "1 file and 1 series forecast, 28 rows; 0 dead letters." in capsys.readouterr().out

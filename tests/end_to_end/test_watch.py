@@ -19,11 +19,12 @@ from pipeline.core import process_request
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.summary import RunOutcome
+from pipeline.core.watching import Pass
 from pipeline.folder.inbox import Inbox
-from pipeline.folder.output import OutputFolder
+from pipeline.folder.output import FolderOutput
 from pipeline.folder.query import connect
-from pipeline.folder.watch import Pass, WatchedFolder
-from pipeline.options import Settings
+from pipeline.folder.watch import WatchedFolder
+from pipeline.runs import FolderRun
 from tests.conftest import daily_series
 from tests.core.test_output_folder import contents
 
@@ -36,7 +37,7 @@ class Watch:
     def __init__(self, root: Path, **options: Any) -> None:
         self.root, self.out = root, root / "out"
         (root / "in").mkdir(exist_ok=True)
-        self._settings = Settings((), self.out, ForecastSpec(**options), Limits(), (root / "in",))
+        self._settings = FolderRun((), self.out, ForecastSpec(**options), Limits(), (root / "in",))
         self.told: list[str] = []
         self.now = 0.0
         self.again()
@@ -45,7 +46,7 @@ class Watch:
         self.watched = WatchedFolder(Inbox(self.root / "in", 1.0), self._settings, self._tell)
 
     def _tell(self, outcome: RunOutcome) -> None:
-        self.told += [f"{row['status']} {row['output']}" for row in outcome.receipts]
+        self.told += [f"{receipt.status} {receipt.output}" for receipt in outcome.receipts]
         self.told += [f"{letter.code} {letter.output}" for letter in outcome.letters if letter.scope == "message"]
 
     def look(self) -> list[str]:
@@ -247,7 +248,7 @@ def test_rows_of_a_request_that_was_killed_and_is_gone_do_not_stay(watch: Watch,
     watch.look()
     (part,) = (watch.out / "_dropcast/forecasts").glob("*.parquet")
     shutil.copy(part, part.with_name(f"{'0' * 32}-000000.parquet"))
-    OutputFolder(watch.out).clear_unfinished()
+    FolderOutput(watch.out).clear_unfinished()
     assert [path.name for path in (watch.out / "_dropcast/forecasts").glob("*")] == [part.name]
 
 
@@ -305,7 +306,7 @@ def test_notes_go_when_what_they_complain_of_goes(watch: Watch, write_csv: Write
 
 
 def test_one_pass_does_so_much_and_no_more(watch: Watch, write_csv: WriteCsv, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.folder.watch.MOST_FILES", 2)
+    monkeypatch.setattr("pipeline.folder.watch.PASS_FILES", 2)
     for number in range(5):
         write_csv(f"in/{number}.csv")
     watch.watched.step(0)

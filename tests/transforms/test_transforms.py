@@ -15,13 +15,14 @@ from apache_beam.testing.test_stream import TestStream
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import TimestampedValue
 
-from pipeline.core.elements import DeadLetter, ForecastBlock, Request, SeriesBlock
+from pipeline.core.blocks import ForecastBlock, SeriesBlock
+from pipeline.core.elements import DeadLetter, Request
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.process_request import forecast, load_blocks, unreadable
 from pipeline.core.requests.local_files import InputFile, request_for
-from pipeline.folder.output import OutputFolder
+from pipeline.folder.output import FolderOutput
 from pipeline.places import Destination
 from pipeline.transforms.deduplicate import Deduplicate
 from pipeline.transforms.forecast import Forecast
@@ -81,7 +82,7 @@ def test_load_series_gives_blocks_or_the_reason_why_not(write_csv: WriteCsv, tmp
             equal_to([("good.csv", 0, 1, 1)]),
             "blocks",
         )
-        codes = loaded["unreadable"] | beam.Map(lambda o: DeadLetter.from_json(o.failure).code)
+        codes = loaded["unreadable"] | beam.Map(lambda o: o.letter.code)
         assert_that(codes, equal_to(["NO_ROWS", "SOURCE_GONE"]), "unreadable")
     assert counters(pipeline)["files_read"] == 1
     assert counters(pipeline)["failures_SOURCE_GONE"] == 1
@@ -91,7 +92,7 @@ def blocks_of(write_csv: WriteCsv, tmp_path: Path, stores: int) -> list[SeriesBl
     text = "store,date,y\n" + "".join(f"{s},2024-01-{d:02d},{d}\n" for s in range(stores) for d in range(1, 15))
     path = write_csv("stores.csv", text)
     request = request_for(InputFile(str(path), "stores.csv"), ForecastSpec(), [])
-    return list(load_blocks(request, Limits(), OutputFolder(tmp_path / "work")))
+    return list(load_blocks(request, Limits(), FolderOutput(tmp_path / "work")))
 
 
 def test_forecast_gives_each_block_its_forecasts(write_csv: WriteCsv, tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_forecast_gives_each_block_its_forecasts(write_csv: WriteCsv, tmp_path: 
 
 
 def forecasts_of(blocks: list[SeriesBlock], tmp_path: Path) -> list[ForecastBlock]:
-    return [forecast(block, Limits(), OutputFolder(tmp_path / "work")) for block in blocks]
+    return [forecast(block, Limits(), FolderOutput(tmp_path / "work")) for block in blocks]
 
 
 @pytest.mark.parametrize("stores", [3, 200])
@@ -138,7 +139,7 @@ def test_dead_letters_and_receipts_are_written_for_a_file_that_failed(tmp_path: 
         receipts = lettered | WriteReceipts(Destination(str(tmp_path)))
         assert_that(receipts | beam.Map(lambda r: (r.status, r.code)), equal_to([("failed", "BAD_GZIP")]))
     assert counters(pipeline)["receipts_failed"] == 1
-    assert [letter.code for letter in OutputFolder(tmp_path).dead_letters(REQUEST.key)] == ["BAD_GZIP"]
+    assert [letter.code for letter in FolderOutput(tmp_path).dead_letters(REQUEST.key)] == ["BAD_GZIP"]
 
 
 def test_stray_dead_letters_are_kept_as_files(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline.core.elements import SeriesBlock
+from pipeline.core.blocks import SeriesBlock
 from pipeline.core.engines.native import SeriesArrays, fit_block, forecast_fitted
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec

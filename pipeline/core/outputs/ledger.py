@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from pipeline.core.elements import DeadLetter, Request
-from pipeline.core.errors import RecordError
-from pipeline.core.requests.local_files import InputFile, stray_letter
-from pipeline.core.requests.messages import Message, message_letter
 
 
 @dataclass(frozen=True)
@@ -81,25 +77,19 @@ class Candidate:
 
     Attributes:
         source, version, time: which file, which version of it, and when that was created.
+        request: what it stands for, or the dead letter of what is no request; None if it is of no concern.
         message: payload and attributes of the message that asks the pipeline for it; None in a folder.
-        request: what it stands for, or why it stands for nothing; None if it is of no concern.
     """
 
     source: str
     version: str
     time: str
-    message: tuple[bytes, dict[str, str]] | None
-    request: Request | RecordError | None
-
-    def letter(self, error: RecordError) -> DeadLetter:
-        """Return the dead letter of a candidate that is no request."""
-        if self.message is None:
-            return stray_letter(InputFile(self.source, Path(self.source).name), error)
-        return message_letter(Message(*self.message, "", self.time), error)
+    request: Request | DeadLetter | None
+    message: tuple[bytes, dict[str, str]] | None = None
 
 
 class Ledger(Protocol):
-    """Receipts and dead letters of an output, and what lies in its inputs."""
+    """Receipts and dead letters of an output."""
 
     def receipts(self) -> Iterator[Done]:
         """Yield all receipts, but for those superseded in a folder."""

@@ -1,141 +1,234 @@
-"""What came of a request: what its blocks tell of themselves, its dead letters, and its receipt."""
+"""What became of a request, from its first written part to the end of it; and what each part tells of itself."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import statistics
+import json
 from collections import Counter
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pipeline import __version__
-from pipeline.core.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request
+from pipeline.core.blocks import ForecastBlock
+from pipeline.core.elements import DeadLetter, Request
 from pipeline.core.errors import RecordError
-from pipeline.core.forecast_spec import ForecastSpec, fallback_notes
+from pipeline.core.forecast_spec import fallback_notes
 from pipeline.core.request_key import canonical_json
 from pipeline.core.series.layout import Layout
 
 SOFTWARE = f"dropcast {__version__}"
 
 
-def block_summary(block: ForecastBlock, layout: Layout, spec: ForecastSpec, rows: int) -> dict[str, Any]:
-    """Return what the receipt will need to know of a block, ready for JSON.
+@dataclass(frozen=True)
+class BlockSummary:
+    """What dead letters and the receipt need to know of a written block.
+
+    Attributes:
+        notes: what the owner should know about how the file was read.
+        series_notes: notes about single series, and how many series each is about.
+        letters: dead letters of the block's series.
+        first_fault: what is wrong with the first series that has no forecast; "" if all have one.
+        series: number of series.
+        failed: how many of them have no forecast.
+        refused: how many more the table refused; these are in the CSV.
+        rows: number of rows in the table.
+        frequencies: of the series, each once.
+        mase: scores of the series that have one.
+        load_seconds, fit_seconds, model, work_files: as in the ForecastBlock.
+        cut: tells this block from one of the same number in a file that was cut into others.
+        waits_to_load: whether the rows are in Parquet files that a load job is still to bring to the table.
+    """
+
+    notes: tuple[str, ...]
+    series_notes: dict[str, int]
+    letters: tuple[DeadLetter, ...]
+    first_fault: str
+    series: int
+    failed: int
+    refused: int
+    rows: int
+    frequencies: tuple[str, ...]
+    mase: tuple[float, ...]
+    load_seconds: float
+    fit_seconds: float
+    model: str
+    work_files: bool
+    cut: str
+    waits_to_load: bool = False
+
+    def to_json(self) -> str:
+        """Return the summary as JSON."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> BlockSummary:
+        """Return what `to_json` wrote."""
+        return cls.from_fields(json.loads(text))
+
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> BlockSummary:
+        """Return the summary with these fields, whose lists may be JSON's."""
+        tuples = {name: tuple(fields[name]) for name in ("notes", "frequencies", "mase")}
+        return cls(**{**fields, **tuples, "letters": tuple(DeadLetter(**letter) for letter in fields["letters"])})
+
+
+@dataclass(frozen=True)
+class WrittenPart:
+    """One of several parts of a request is written; others may not be.
+
+    Attributes:
+        request: what it is a part of.
+        part, parts, reading: as in the ForecastBlock.
+    """
+
+    request: Request
+    part: int
+    parts: int
+    reading: str = ""
+
+    def completes(self, written: Collection[int]) -> bool:
+        """Return whether the parts with these numbers are all; a number may occur twice, after a retry."""
+        return len(set(written)) == self.parts
+
+    def whole(self) -> WrittenRequest:
+        """Return the request, all parts of which are written."""
+        return WrittenRequest(self.request, self.parts, self.reading)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a request so far: one of the classes below.
+
+    Attributes:
+        request: what it is about.
+    """
+
+    request: Request
+
+    @property
+    def written(self) -> WrittenRequest | None:
+        """What was written of the request, if anything was."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class WrittenRequest(Outcome):
+    """All parts of a request are written.
+
+    Attributes:
+        parts: how many.
+        reading: as in the ForecastBlock.
+        summary: of the only part; None if there are several, whose summaries are among the work files.
+    """
+
+    parts: int
+    reading: str = ""
+    summary: BlockSummary | None = None
+
+    @property
+    def written(self) -> WrittenRequest:
+        """This itself."""
+        return self
+
+
+@dataclass(frozen=True)
+class FailedRequest(Outcome):
+    """A request failed as a whole: its file cannot be read, or its forecast cannot be put in its place.
+
+    Attributes:
+        letter: why.
+        written: what had been written of it before.
+    """
+
+    letter: DeadLetter
+    written: WrittenRequest | None = None
+
+
+@dataclass(frozen=True)
+class SupersededRequest(Outcome):
+    """A request gave way to a newer version of its source.
+
+    Attributes:
+        written: what had been written of it before.
+    """
+
+    written: WrittenRequest | None = None
+
+
+def outcome_to_json(outcome: Outcome) -> str:
+    """Return an outcome as JSON, with the name of its class."""
+    fields = dataclasses.asdict(outcome)
+    return json.dumps([type(outcome).__name__, fields], sort_keys=True, separators=(",", ":"))
+
+
+def outcome_from_json(text: str | bytes) -> Outcome:
+    """Return what `outcome_to_json` wrote."""
+    name, fields = json.loads(text)
+    if name == WrittenRequest.__name__:
+        return _written(fields)
+    request = Request(**fields["request"])
+    written = None if fields["written"] is None else _written(fields["written"])
+    if name == SupersededRequest.__name__:
+        return SupersededRequest(request, written)
+    return FailedRequest(request, DeadLetter(**fields["letter"]), written)
+
+
+def _written(fields: dict[str, Any]) -> WrittenRequest:
+    summary = None if fields["summary"] is None else BlockSummary.from_fields(fields["summary"])
+    return WrittenRequest(Request(**fields["request"]), fields["parts"], fields["reading"], summary)
+
+
+def failed_at(outcome: Outcome, stage: str, error: RecordError) -> FailedRequest:
+    """Return the outcome of a request that failed as a whole at a later stage."""
+    return FailedRequest(outcome.request, DeadLetter.of_file(outcome.request, stage, error), outcome.written)
+
+
+def block_summary(block: ForecastBlock, rows: int) -> BlockSummary:
+    """Return what the receipt needs to know of a block.
 
     Args:
         block: the forecasts.
-        layout: of the block.
-        spec: of the request.
         rows: number of rows that the block has in the table.
     """
-    column = block.batch.column("fault")
-    names = block.batch.column("series_id")
-    failed = np.flatnonzero(np.asarray(column.is_valid())).tolist()
-    letters = [
-        series_letter(block.request, layout, names[row].as_py(), RecordError.from_json(column[row].as_py()))
-        for row in failed
-    ]
-    return {
-        "notes": [*layout.notes, *fallback_notes(spec)],
-        "series_notes": Counter(block.batch.column("note").drop_null().to_pylist()),
-        "letters": [letter.to_json() for letter in letters],
-        "series": len(block.batch),
-        "failed": len(failed),  # in the fit
-        "refused": 0,  # by the table
-        "rows": rows,
-        "frequencies": sorted(set(block.batch.column("frequency").drop_null().to_pylist())),
-        "mase": block.batch.column("mase").drop_null().to_pylist(),
-        "load_seconds": block.load_seconds,
-        "fit_seconds": block.fit_seconds,
-        "model": block.model,
-        "work_files": block.work_files,
-    }
+    layout, batch = block.layout, block.batch
+    names, faults = batch.column("series_id"), batch.column("fault")
+    failed = np.flatnonzero(np.asarray(faults.is_valid())).tolist()
+    errors = [RecordError.from_json(faults[row].as_py()) for row in failed]
+    return BlockSummary(
+        notes=(*layout.notes, *fallback_notes(block.request.parsed_spec)),
+        series_notes=dict(Counter(batch.column("note").drop_null().to_pylist())),
+        letters=tuple(
+            _series_letter(block.request, layout, names[row].as_py(), error)
+            for row, error in zip(failed, errors, strict=True)
+        ),
+        first_fault=str(errors[0]) if errors else "",
+        series=len(batch),
+        failed=len(failed),
+        refused=0,
+        rows=rows,
+        frequencies=tuple(sorted(set(batch.column("frequency").drop_null().to_pylist()))),
+        mase=tuple(batch.column("mase").drop_null().to_pylist()),
+        load_seconds=block.load_seconds,
+        fit_seconds=block.fit_seconds,
+        model=block.model,
+        work_files=block.work_files,
+        cut=cut_of(block),
+    )
 
 
 def cut_of(block: ForecastBlock) -> str:
-    """Return what tells a part of a request from one of the same number in a file that was cut otherwise."""
+    """Return what tells a part of a request from one of the same number in a file that was cut into others."""
     names = block.batch.column("series_id")
     ends = [names[0].as_py(), names[len(names) - 1].as_py()]
-    cut = canonical_json([SOFTWARE, block.parts, len(names), ends, block.layout])
+    cut = canonical_json([SOFTWARE, block.parts, len(names), ends, block.layout.to_json()])
     return hashlib.sha256(cut.encode()).hexdigest()[:16]
 
 
-def series_letter(request: Request, layout: Layout, name: str, error: RecordError) -> DeadLetter:
+def _series_letter(request: Request, layout: Layout, name: str, error: RecordError) -> DeadLetter:
     """Return a series' dead letter; the fault of a file's only series is the file's own."""
     scope = "series" if layout.id_columns else "file"
     return DeadLetter.of(request, scope, "Forecast", name if layout.id_columns else "", error)
-
-
-def letters_of(request: Request, summaries: Sequence[dict[str, Any]]) -> list[DeadLetter]:
-    """Return the dead letters of a request; if nothing is forecast, the file's own comes first."""
-    letters = [DeadLetter.from_json(line) for part in summaries for line in part["letters"]]
-    if letters and all(part["series"] == part["failed"] for part in summaries) and letters[0].scope == "series":
-        name = letters[0].source.rsplit("/", 1)[-1]
-        first = letters[0].message.removeprefix(name).lstrip(",: ")
-        error = RecordError(
-            "NOTHING_FORECAST",
-            f"None of the {len(letters):,} series could be forecast; the first: {first}",
-            letters[0].hint,
-        )
-        letters.insert(0, DeadLetter.of_file(request, "Forecast", error))
-    return letters
-
-
-def _note_of_series(text: str, times: int) -> str:
-    return text if times == 1 else f"{text} ({times:,} series)"
-
-
-def receipt_of(
-    request: Request, summaries: Sequence[dict[str, Any]], letters: Sequence[DeadLetter], superseded: bool = False
-) -> Receipt:
-    """Return the receipt of a request.
-
-    Args:
-        request: what was to be forecast.
-        summaries: what its blocks tell; none if it could not be read.
-        letters: its dead letters.
-        superseded: whether it gave way to a newer version of its source.
-    """
-    file_letter = next((letter for letter in letters if letter.scope == "file"), None)
-    failed = sum(1 for letter in letters if letter.scope == "series")
-    forecast = sum(part["series"] - part["failed"] - part["refused"] for part in summaries)
-    status = "superseded" if superseded else "failed" if file_letter else "partial" if failed else "complete"
-    scores = [score for part in summaries for score in part["mase"]]
-    of_series = sum((Counter(part["series_notes"]) for part in summaries), Counter[str]())
-    notes = (
-        [*summaries[0]["notes"], *(_note_of_series(*note) for note in sorted(of_series.items()))] if summaries else []
-    )
-    return Receipt(
-        request_key=request.key,
-        source=request.source,
-        version=request.version,
-        source_time=request.source_time,
-        attempt=request.attempt,
-        output=request.output,
-        id=request.id,
-        status=status,
-        code=file_letter.code if file_letter else "",
-        series=forecast + failed,
-        series_forecast=forecast,
-        series_failed=failed,
-        rows=sum(part["rows"] for part in summaries),
-        model=summaries[0]["model"] if summaries else "",
-        frequencies=",".join(sorted({name for part in summaries for name in part["frequencies"]})),
-        spec=request.spec,
-        notes="\n".join(notes),
-        score_mase=statistics.median(scores) if scores else None,
-        score_series=len(scores),
-        load_seconds=round(sum(part["load_seconds"] for part in summaries), 6),
-        fit_seconds=round(sum(part["fit_seconds"] for part in summaries), 6),
-        software=SOFTWARE,
-        finished_at=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-    )
-
-
-def failed_at(outcome: Outcome, stage: str, error: RecordError) -> Outcome:
-    """Return the outcome of a request whose file as a whole has a fault after all."""
-    letter = DeadLetter.of_file(outcome.request, stage, error)
-    return dataclasses.replace(outcome, part=-1, failure=letter.to_json())

@@ -6,8 +6,31 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.core.elements import DeadLetter, ForecastBlock, Outcome, Receipt, Request
+from pipeline.core.blocks import ForecastBlock
+from pipeline.core.elements import DeadLetter, Receipt, Request
+from pipeline.core.outputs.outcomes import Outcome, WrittenPart, WrittenRequest
 from pipeline.core.sources import Source
+
+
+class WorkFiles(Protocol):
+    """The work files of one reading of a large request; gone once its receipt is written."""
+
+    @property
+    def folder(self) -> Path:
+        """The local folder into which a worker writes them."""
+        ...
+
+    def share(self) -> None:
+        """Put them where other workers find them."""
+        ...
+
+    def discard(self) -> None:
+        """Remove what this worker has of the work files of a request that cannot be read."""
+        ...
+
+    def open(self, name: str) -> AbstractContextManager[Path]:
+        """Return a local copy of one, for reading."""
+        ...
 
 
 class Output(Protocol):
@@ -53,35 +76,23 @@ class Output(Protocol):
         """Keep the traceback of our own fault under its id; return where, or "" if only the log has it."""
         ...
 
-    def new_load(self) -> str:
+    def new_reading(self) -> str:
         """Return what tells a reading of a file from others, whose work files it must not touch."""
         ...
 
-    def work(self, request: Request, load: str) -> Path:
-        """Return a local folder for the work files of a large request."""
+    def work_files(self, request: Request, reading: str) -> WorkFiles:
+        """Return the work files of one reading of a request."""
         ...
 
-    def keep_work_files(self, request: Request, load: str) -> None:
-        """Put the work files where other workers find them."""
-        ...
-
-    def discard_work_files(self, request: Request, load: str) -> None:
-        """Remove what this worker has of the work files of a request that cannot be read."""
-        ...
-
-    def work_file(self, request: Request, load: str, name: str) -> AbstractContextManager[Path]:
-        """Return a work file for reading."""
-        ...
-
-    def write_block(self, block: ForecastBlock) -> Outcome:
-        """Write one block's rows; return the request's outcome, or that of one of its parts.
+    def write_block(self, block: ForecastBlock) -> WrittenPart | Outcome:
+        """Write one block's rows, and the CSV if the block is the request's only one.
 
         While the request has no receipt, what an earlier try wrote of a part stands, rows and faults, whatever this
         one found: memory or time may have decided otherwise.
         """
         ...
 
-    def publish(self, outcome: Outcome) -> Outcome:
+    def publish(self, written: WrittenRequest) -> Outcome:
         """Put the CSV of a request of several parts in its place, once all are written."""
         ...
 
@@ -107,4 +118,12 @@ class Output(Protocol):
 
     def write_receipt(self, outcome: Outcome) -> Receipt:
         """Write the receipt, which ends a request, and remove its work files."""
+        ...
+
+    def standing_receipt(self, request: Request) -> Receipt | None:
+        """Return the receipt of a request that is done, and need not be done again; else None."""
+        ...
+
+    def write_problem_note(self, output: str, text: str) -> None:
+        """Write a note beside the forecast of a file with problems, or remove it if there is no text."""
         ...

@@ -6,11 +6,9 @@ import dataclasses
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from pipeline.core.elements import DeadLetter, Receipt
+from pipeline.core.elements import STATUSES, DeadLetter, Receipt
 from pipeline.core.plain_text import printable
 from pipeline.core.requests.names import INTERNAL
 
@@ -23,11 +21,11 @@ class RunOutcome:
     """What came of a run.
 
     Attributes:
-        receipts: one for each request, as rows of the table.
+        receipts: one for each request.
         letters: all dead letters.
     """
 
-    receipts: tuple[dict[str, Any], ...]
+    receipts: tuple[Receipt, ...]
     letters: tuple[DeadLetter, ...]
 
     @property
@@ -38,22 +36,18 @@ class RunOutcome:
     def to_json(self) -> str:
         """Return receipts and dead letters as JSON."""
         letters = [dataclasses.asdict(letter) for letter in self.letters]
-        return json.dumps({"receipts": self.receipts, "dead_letters": letters}, default=_as_text, indent=2)
-
-
-def _as_text(value: object) -> str:
-    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
+        receipts = [dataclasses.asdict(receipt) for receipt in self.receipts]
+        return json.dumps({"receipts": receipts, "dead_letters": letters}, indent=2)
 
 
 def outcome_of(receipts: Iterable[Receipt], letters: Iterable[DeadLetter]) -> RunOutcome:
     """Return what came of a run, by output."""
-    rows = sorted((dict(vars(receipt)) for receipt in receipts), key=lambda row: str(row["output"]))
-    return RunOutcome(tuple(rows), tuple(letters))
+    return RunOutcome(tuple(sorted(receipts, key=lambda receipt: receipt.output)), tuple(letters))
 
 
 def told(outcome: RunOutcome, output: Path | str) -> list[str]:
     """Return what came of one file for a person, a line or more."""
-    lines = [line for row in outcome.receipts for line in _told(row, output)]
+    lines = [line for receipt in outcome.receipts for line in _told(receipt, output)]
     lines[:1] = [line.strip() for line in lines[:1]]
     letters = _letters(outcome.letters)
     if len(outcome.letters) > SHOWN:
@@ -63,16 +57,16 @@ def told(outcome: RunOutcome, output: Path | str) -> list[str]:
 
 def describe(outcome: RunOutcome, output: Path | str) -> str:
     """Return the summary of a run for a person."""
-    lines = [line for row in outcome.receipts for line in _told(row, output)]
+    lines = [line for receipt in outcome.receipts for line in _told(receipt, output)]
     if outcome.letters:
         lines += ["", "Not forecast:", *_letters(outcome.letters)]
         if len(outcome.letters) > SHOWN:
             where = f"{str(output).rstrip('/')}/{INTERNAL}/dead_letters"
             lines.append(f"  ... and {len(outcome.letters) - SHOWN:,} more in {where}")
     receipts = outcome.receipts
-    series = sum(row["series_forecast"] for row in receipts)
-    rows = sum(row["rows"] for row in receipts)
-    files = sum(row["status"] != "failed" for row in receipts)
+    series = sum(receipt.series_forecast for receipt in receipts)
+    rows = sum(receipt.rows for receipt in receipts)
+    files = sum(receipt.status != "failed" for receipt in receipts)
     lines += [
         "",
         f"{_count(files, 'file')} and {series:,} series forecast, {rows:,} rows; "
@@ -85,7 +79,7 @@ def describe(outcome: RunOutcome, output: Path | str) -> str:
 
 def describe_counts(counts: dict[str, int], output: str) -> str:
     """Return the summary of a run between buckets for a person, from its counters."""
-    receipts = {name: counts.get(f"receipts_{name}", 0) for name in ("complete", "partial", "failed", "superseded")}
+    receipts = {name: counts.get(f"receipts_{name}", 0) for name in STATUSES}
     told = ", ".join(f"{number:,} {name}" for name, number in receipts.items() if number or name == "complete")
     failures = {name.removeprefix("failures_"): number for name, number in counts.items() if "failures_" in name}
     lines = [
@@ -105,17 +99,17 @@ def _count(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
-def _told(row: dict[str, Any], output: Path | str) -> list[str]:
-    name = row["source"].rsplit("/", 1)[-1]
-    name = row["output"] if row["output"].endswith(f"/{name}") else name  # with the folders that it lies in
-    if row["status"] == "failed":
-        return [printable(f"  failed    {name}: {row['code']}")]
-    score = "" if row["score_mase"] is None else f", MASE {row['score_mase']:.2f}"
-    failed = f", {row['series_failed']:,} series not" if row["series_failed"] else ""
+def _told(receipt: Receipt, output: Path | str) -> list[str]:
+    name = receipt.source.rsplit("/", 1)[-1]
+    name = receipt.output if receipt.output.endswith(f"/{name}") else name  # with the folders that it lies in
+    if receipt.status == "failed":
+        return [printable(f"  failed    {name}: {receipt.code}")]
+    score = "" if receipt.score_mase is None else f", MASE {receipt.score_mase:.2f}"
+    failed = f", {receipt.series_failed:,} series not" if receipt.series_failed else ""
     lines = [
-        f"  {row['status']:<9} {name}: {row['series_forecast']:,} series ({row['frequencies']}){failed}{score} "
-        f"-> {str(output).rstrip('/')}/{row['output']}",
-        *(f"            {note}" for note in row["notes"].split("\n") if note),
+        f"  {receipt.status:<9} {name}: {receipt.series_forecast:,} series ({receipt.frequencies}){failed}{score} "
+        f"-> {str(output).rstrip('/')}/{receipt.output}",
+        *(f"            {note}" for note in receipt.notes.split("\n") if note),
     ]
     return [printable(line) for line in lines]
 

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.core.blocks import ForecastBlock
 from pipeline.core.dates.calendars import Dates
-from pipeline.core.elements import ForecastBlock, Request
+from pipeline.core.elements import Request
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.series.arrow_lists import flat_list
-from pipeline.core.series.layout import Layout
 
 TABLES = ("forecasts", "receipts", "dead_letters", "history")
 # A view may use those before it.
@@ -64,10 +64,10 @@ def element_rows(table: str, elements: Iterable[Any]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=table_schema(table))
 
 
-def forecast_rows(block: ForecastBlock, spec: ForecastSpec) -> pa.Table:
+def forecast_rows(block: ForecastBlock) -> pa.Table:
     """Return a block's forecasts as rows of the table, one for each series, step and level."""
+    spec, batch, layout = block.request.parsed_spec, block.batch, block.layout
     levels = spec.level
-    batch, layout = block.batch, Layout.from_json(block.layout)
     steps = np.diff(np.asarray(batch.column("ds").offsets))
     count, repeats = int(steps.sum()), len(levels)
     series = pa.array(np.repeat(np.arange(len(batch)), steps * repeats))
@@ -102,7 +102,7 @@ def forecast_rows(block: ForecastBlock, spec: ForecastSpec) -> pa.Table:
 
 def history_rows(block: ForecastBlock) -> pa.Table:
     """Return the values that a block's forecasts were made from as rows of the table `history`."""
-    batch, layout, request = block.batch, Layout.from_json(block.layout), block.request
+    batch, layout, request = block.batch, block.layout, block.request
     dates, offsets = flat_list(batch, "history_ds")
     values, _ = flat_list(batch, "history_y")
     rows = len(dates)

@@ -79,10 +79,15 @@ class InputFile:
         return self.path.endswith(MANIFEST_SUFFIX)
 
 
-def list_inputs(patterns: list[str], output: Path) -> tuple[list[InputFile], list[str]]:
+def list_inputs(patterns: list[str], output: Path, called: str = "--input") -> tuple[list[InputFile], list[str]]:
     """Return the files that patterns mean, and what is wrong with that, a line each.
 
     A CSV that one of the manifests names is left to that manifest.
+
+    Args:
+        patterns: as they were given.
+        output: folder of the forecasts.
+        called: what the patterns are called where they were given.
     """
     files: dict[str, InputFile] = {}
     problems = []
@@ -94,20 +99,20 @@ def list_inputs(patterns: list[str], output: Path) -> tuple[list[InputFile], lis
             continue
         found = matching_files(pattern)
         if not found:
-            problems.append(f"--input: no file matches {pattern!r}")
+            problems.append(f"{called}: no file matches {pattern!r}")
         if len(found) == 1 and os.path.isdir(found[0]):  # noqa: PTH112 - False for a name that is too long
-            problems.append(f"--input: {pattern} is a folder; name the files in it, for example {pattern}/*.csv")
+            problems.append(f"{called}: {pattern} is a folder; name the files in it, for example {pattern}/*.csv")
             continue
         for path in found:
             if _is_utf8(str(path)):
                 file = InputFile(str(path), output_name(path, pattern), not is_pattern(pattern))
                 files.setdefault(str(path), file)
             else:
-                problems.append(f"--input: the name of {os.fsencode(path)!r} is not UTF-8; rename the file")
+                problems.append(f"{called}: the name of {os.fsencode(path)!r} is not UTF-8; rename the file")
     named = {file.path: named_by(file) for file in files.values() if file.is_manifest}
     claimed = {source for source, _ in named.values()}
     chosen = [file for file in files.values() if str(real_path(Path(file.path))) not in claimed]
-    problems += _collisions([(named.get(file.path, ("", file.output))[1], file.path) for file in chosen])
+    problems += _collisions([(named.get(file.path, ("", file.output))[1], file.path) for file in chosen], called)
     return chosen, problems
 
 
@@ -119,7 +124,7 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def _collisions(outputs: list[tuple[str, str]]) -> list[str]:
+def _collisions(outputs: list[tuple[str, str]], called: str) -> list[str]:
     """Return a line for each pair of files whose forecasts could not both be written."""
     problems = []
     takers: dict[str, str] = {}
@@ -127,14 +132,14 @@ def _collisions(outputs: list[tuple[str, str]]) -> list[str]:
         other = takers.setdefault(output, path) if output else path
         if other != path:
             problems.append(
-                f"--input: {other} and {path} would both be forecast to {output}; forecast them in separate runs or "
+                f"{called}: {other} and {path} would both be forecast to {output}; forecast them in separate runs or "
                 "to separate folders"
             )
     for output, path in outputs:
         for folder in PurePosixPath(output).parents:
             if str(folder) in takers:
                 problems.append(
-                    f"--input: {path} would be forecast below {folder}, which is the forecast of {takers[str(folder)]}"
+                    f"{called}: {path} would be forecast below {folder}, which is the forecast of {takers[str(folder)]}"
                 )
     return problems
 
@@ -246,9 +251,8 @@ def manifest_fields(content: bytes, spec: ForecastSpec) -> Manifest:
         Manifest(**stated)
         return Manifest(**{**spec.model_dump(exclude_defaults=True), **stated})
     except (ValidationError, TypeError) as error:
-        lines = option_errors(list(error.errors())) if isinstance(error, ValidationError) else [str(error)]
-        listed = "; ".join(line.removeprefix("--") for line in lines)
-        raise RecordError("BAD_MANIFEST", f"The manifest is not valid: {listed}.", hint) from None
+        lines = option_errors(list(error.errors()), mark="") if isinstance(error, ValidationError) else [str(error)]
+        raise RecordError("BAD_MANIFEST", f"The manifest is not valid: {'; '.join(lines)}.", hint) from None
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -296,6 +296,11 @@ def kept_message(letter: DeadLetter) -> tuple[bytes, dict[str, str]]:
     return base64.b64decode(kept["data"]), dict(kept["attributes"])
 
 
+def message_of(version: ObjectVersion) -> Message:
+    """Return a message with the notification of an object, as its bucket would have sent it."""
+    return Message(b"", notification_of(version), "", version.time)
+
+
 def notification_of(version: ObjectVersion) -> dict[str, str]:
     """Return the attributes of a notification as Cloud Storage would send it for an object that is there already."""
     bucket, name = split_uri(version.uri)

@@ -1,0 +1,130 @@
+"""The rows of forecasts on their way to BigQuery: a few are inserted at once, many are loaded by jobs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.cloud.tables import PARTS_A_JOB, LoadRefusedError, Tables, job_name, may_be_streamed, row_id
+from pipeline.cloud.work_files import BucketWorkFiles
+from pipeline.core.blocks import ForecastBlock
+from pipeline.core.elements import DeadLetter, Request
+from pipeline.core.errors import RecordError, shorten
+from pipeline.core.outputs.outcomes import BlockSummary
+
+STREAMED_ROWS = 20_000  # of a block; more go by a load job
+_TOLD_APART = {"forecasts": ("step", "confidence_level"), "history": ("history_timestamp",)}  # rows of a series
+_FIX = "The forecast is in the CSV. Fix the table, then replay."
+
+
+@dataclass(frozen=True)
+class WaitingPart:
+    """A part whose rows wait to be loaded.
+
+    Attributes:
+        position: of its request among those that are loaded together.
+        key: of its request.
+        work_files: where the rows are.
+        part: its number.
+    """
+
+    position: int
+    key: str
+    work_files: BucketWorkFiles
+    part: int
+
+
+class ForecastRows:
+    """Brings rows to the tables.
+
+    Args:
+        tables: of the dataset.
+        batch: whether the run ends: then all rows are loaded, by few jobs at its end.
+        history: whether there are rows of the table history.
+    """
+
+    def __init__(self, tables: Tables, batch: bool, history: bool) -> None:
+        self._tables, self._batch = tables, batch
+        self._names = ("forecasts", "history") if history else ("forecasts",)
+
+    def write(
+        self, block: ForecastBlock, rows: dict[str, pa.Table], summary: BlockSummary, work_files: BucketWorkFiles
+    ) -> BlockSummary:
+        """Insert a block's rows, or have them wait for a load job; return the summary with what came of that.
+
+        Args:
+            block: the forecasts.
+            rows: by table.
+            summary: of the block.
+            work_files: where rows wait.
+        """
+        together = sum(table.num_rows for table in rows.values())
+        streamed = block.parts == 1 and together <= STREAMED_ROWS and may_be_streamed(block.request.source_time)
+        if self._batch or not streamed:
+            for name, table in rows.items():
+                work_files.write_rows(name, block.part, _parquet(table))
+            return dataclasses.replace(summary, waits_to_load=True)
+        for name, table in rows.items():
+            summary = _with_refused(summary, block.request, name, table, self._insert(name, table))
+        return summary
+
+    def _insert(self, table: str, rows: pa.Table) -> dict[int, str]:
+        names = ["request_key", "series_id", *_TOLD_APART[table]]
+        ids = [row_id(*row.values()) for row in rows.select(names).to_pylist()]
+        return self._tables.insert(table, rows, ids)
+
+    def load(self, waiting: Sequence[WaitingPart]) -> dict[int, RecordError]:
+        """Load the rows of parts, in as few jobs as may be; return the faults by the requests' positions."""
+        failed: dict[int, RecordError] = {}
+        for start in range(0, len(waiting), PARTS_A_JOB):
+            failed |= self._load(waiting[start : start + PARTS_A_JOB])
+        return failed
+
+    def _load(self, parts: Sequence[WaitingPart]) -> dict[int, RecordError]:
+        """Load parts; if they are refused together, those of each request apart."""
+        name = job_name(f"{part.key} {part.part}" for part in parts)
+        try:
+            for table in self._names:
+                self._tables.load(table, [part.work_files.rows_uri(table, part.part) for part in parts], name)
+        except LoadRefusedError as refused:
+            requests = sorted({part.position for part in parts})
+            if len(requests) == 1:
+                why = f"BigQuery refused the rows of this file: {shorten(str(refused), 500)}"
+                return {requests[0]: RecordError("ROW_REFUSED", why, _FIX)}
+            middle = requests[len(requests) // 2]
+            halves = ([part for part in parts if (part.position < middle) is side] for side in (True, False))
+            return {position: error for half in halves for position, error in self._load(half).items()}
+        return {}
+
+
+def _with_refused(
+    summary: BlockSummary, request: Request, table: str, rows: pa.Table, refused: dict[int, str]
+) -> BlockSummary:
+    """Return a summary that counts rows which BigQuery refused, with dead letters of their series."""
+    names = rows.column("series_id")
+    by_series: dict[str, list[str]] = {}
+    for position, why in sorted(refused.items()):
+        by_series.setdefault(names[position].as_py(), []).append(why)
+    letters = [
+        DeadLetter.of(
+            request, "series", "WriteForecasts", series,
+            RecordError("ROW_REFUSED", f"BigQuery refused {len(reasons):,} rows of the series: {reasons[0]}", _FIX),
+        )
+        for series, reasons in by_series.items()
+    ]  # fmt: skip
+    return dataclasses.replace(
+        summary,
+        letters=(*summary.letters, *letters),
+        rows=summary.rows - (len(refused) if table == "forecasts" else 0),
+        refused=summary.refused + len(by_series),
+    )
+
+
+def _parquet(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())

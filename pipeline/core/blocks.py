@@ -1,0 +1,63 @@
+"""What is forecast at a time: some series of a request, and their forecasts, as Arrow record batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from pipeline.core.elements import Request
+from pipeline.core.series.layout import Layout
+
+
+@dataclass(frozen=True)
+class SeriesBlock:
+    """Some series of one request, as one record batch (core/series/batch.py).
+
+    Attributes:
+        request: what this is a part of.
+        part: number of this block, from 0.
+        parts: how many blocks the request has.
+        layout: how the forecast is to look.
+        batch: the series, a row each; or, if `work_file` is set, no rows yet.
+        work_file: where a large file's rows wait, relative to the work folder; "" for none.
+        first: number of the block's first series in `work_file`'s numbering.
+        last: number after the block's last series.
+        load_seconds: what loading the file took; stands on part 0 only.
+        reading: tells this reading of the file from others, whose work files it must not touch; "" in a folder.
+    """
+
+    request: Request
+    part: int
+    parts: int
+    layout: Layout
+    batch: pa.RecordBatch
+    work_file: str = ""
+    first: int = 0
+    last: int = 0
+    load_seconds: float = 0.0
+    reading: str = ""
+
+
+@dataclass(frozen=True)
+class ForecastBlock:
+    """The forecasts of one SeriesBlock, one row per series, with a status each (core/engines/forecast_batch.py).
+
+    Attributes:
+        request, part, parts, layout, load_seconds, reading: as in the SeriesBlock.
+        batch: the forecasts.
+        fit_seconds: what the engine took.
+        model: engine and version.
+        work_files: whether the series came from work files.
+    """
+
+    request: Request
+    part: int
+    parts: int
+    layout: Layout
+    batch: pa.RecordBatch
+    fit_seconds: float
+    load_seconds: float
+    model: str
+    work_files: bool = False
+    reading: str = ""

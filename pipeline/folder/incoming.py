@@ -1,0 +1,29 @@
+"""From a file to the request it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.core.elements import DeadLetter, Request
+from pipeline.core.errors import RecordError
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.requests.local_files import InputFile, request_for, stray_letter
+from pipeline.folder.output import FolderOutput
+
+
+def request_or_letter(
+    file: InputFile, spec: ForecastSpec, allowed: Sequence[Path], folder: FolderOutput
+) -> Request | DeadLetter:
+    """Return the request that a CSV or a manifest stands for, or the dead letter of a manifest that is none.
+
+    Args:
+        file: the file.
+        spec: the operator's options.
+        allowed: folders that a manifest may name files in.
+        folder: the output; it keeps tracebacks.
+    """
+    try:
+        return request_for(file, spec, list(allowed), folder.keep_traceback)
+    except RecordError as error:
+        return stray_letter(file, error)

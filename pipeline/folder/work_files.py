@@ -1,0 +1,72 @@
+"""The work files of a request in an output folder: rows of a large file, and parts of its forecast."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.core.outputs.outcomes import BlockSummary
+
+
+class FolderWorkFiles:
+    """The work files of one request; the folder is there for all workers, and gone once the receipt is written.
+
+    Args:
+        folder: where they are; it is made when something is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def share(self) -> None:
+        """Do nothing: all workers see the folder."""
+
+    def discard(self) -> None:
+        """Do nothing: they are removed with the receipt."""
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[Path]:
+        """Return a work file."""
+        yield self.folder / name
+
+    def exists(self) -> bool:
+        """Return whether there are any."""
+        return self.folder.exists()
+
+    def remove(self) -> None:
+        """Remove them, if there are any."""
+        if self.exists():
+            for path in self.folder.iterdir():
+                path.unlink()
+            self.folder.rmdir()
+
+    def write_part(self, part: int, csv: bytes, summary: BlockSummary) -> None:
+        """Keep a part's rows of the CSV and its summary, which comes last, and says that the part is written."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._csv(part).write_bytes(csv)
+        told = self._summary(part)
+        draft = told.with_suffix(".whole")
+        draft.write_text(summary.to_json())
+        draft.replace(told)
+
+    def has_part(self, part: int, cut: str) -> bool:
+        """Return whether a part is written, by a try that cut the file in the same way; see BlockSummary."""
+        told = self._summary(part)
+        return told.exists() and json.loads(told.read_bytes()).get("cut") == cut
+
+    def summary(self, part: int) -> BlockSummary | None:
+        """Return the summary of a part; None if that is not written."""
+        told = self._summary(part)
+        return BlockSummary.from_json(told.read_bytes()) if told.exists() else None
+
+    def csv(self, part: int) -> bytes:
+        """Return a part's rows of the CSV."""
+        return self._csv(part).read_bytes()
+
+    def _summary(self, part: int) -> Path:
+        return self.folder / f"part-{part:06d}.json"
+
+    def _csv(self, part: int) -> Path:
+        return self.folder / f"part-{part:06d}.csv"

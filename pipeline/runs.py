@@ -1,0 +1,186 @@
+"""What a run is to do, validated: forecasts of this machine's files into a folder, or of objects into a bucket."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
+from pipeline.core.requests.local_files import OPERATORS_FIELDS, InputFile, allowed_folders, list_inputs
+from pipeline.core.requests.messages import Rules
+from pipeline.core.requests.uris import folder_prefix, is_uri
+from pipeline.options import OptionsError, RunOptions, spec_from, validated
+from pipeline.places import Destination
+
+
+@dataclass(frozen=True)
+class FolderRun:
+    """Files of this machine, forecast into a folder.
+
+    Attributes:
+        files: the files to forecast.
+        output: the folder for the forecasts.
+        spec: how to forecast.
+        limits: what a file may cost.
+        allowed: folders that manifests may name files in.
+        history: whether to write the values from which forecasts are made.
+        id: what tells this run from others, if its folder is to note what it has done.
+    """
+
+    files: tuple[InputFile, ...]
+    output: Path
+    spec: ForecastSpec
+    limits: Limits
+    allowed: tuple[Path, ...]
+    history: bool = False
+    id: str = ""
+
+    @property
+    def destination(self) -> Destination:
+        """Where the forecasts go."""
+        return Destination(str(self.output.absolute()), history=self.history, run=self.id)
+
+    @property
+    def output_topic(self) -> str:
+        """No topic: receipts of files are not published."""
+        return ""
+
+
+@dataclass(frozen=True)
+class BucketRun:
+    """Objects, forecast into a bucket.
+
+    Attributes:
+        destination: where the forecasts go.
+        spec: how to forecast.
+        limits: what an object may cost.
+        objects: patterns of objects to forecast, once.
+        subscription: where notifications and manifests come from instead, for as long as the pipeline runs.
+        prefixes: prefixes that objects must be below.
+        output_topic: where receipts are published; "" for nowhere.
+        expiration_days: after how many days BigQuery drops a partition of a table that is created.
+    """
+
+    destination: Destination
+    spec: ForecastSpec
+    limits: Limits
+    objects: tuple[str, ...] = ()
+    subscription: str = ""
+    prefixes: tuple[str, ...] = ()
+    output_topic: str = ""
+    expiration_days: int | None = None
+
+    @property
+    def rules(self) -> Rules:
+        """What may be read from buckets, and how it is forecast."""
+        return Rules(self.spec.to_json(), self.prefixes, self.destination.path)
+
+
+Run = FolderRun | BucketRun
+
+
+def run_from(
+    arguments: dict[str, Any], inputs: Sequence[str], known_problems: Sequence[str] = (), inputs_name: str = "--input"
+) -> Run:
+    """Return what options ask for.
+
+    Args:
+        arguments: parsed options by name.
+        inputs: patterns.
+        known_problems: what is wrong already, a line each.
+        inputs_name: what the patterns are called where they are given.
+
+    Raises:
+        OptionsError: with a line for each thing that is wrong.
+    """
+    # an option that a template's form leaves empty is not given
+    arguments = {name: value for name, value in arguments.items() if value != "" or name not in RunOptions.model_fields}
+    spec, limits, problems = spec_from(arguments)
+    problems = [*known_problems, *problems]
+    options = validated(RunOptions, arguments, problems) or RunOptions(output=arguments.get("output"))
+    if arguments.get("input_subscription") or any(is_place(path) for path in [*inputs, options.output or ""]):
+        problems += _bucket_problems(options, arguments, inputs, spec)
+        if problems:
+            raise OptionsError(problems)
+        return BucketRun(
+            Destination(options.output or "", options.dataset or "", not options.input_subscription, options.history),
+            spec,
+            limits,
+            objects=tuple(inputs),
+            subscription=options.input_subscription or "",
+            prefixes=options.allow,
+            output_topic=options.output_topic or "",
+            expiration_days=options.partition_expiration_days,
+        )
+    files, more = list_inputs(list(inputs), Path(options.output or "forecasts"), inputs_name)
+    problems += [*_folder_problems(options, arguments, inputs, inputs_name), *more]
+    output = Path(options.output or "")
+    if not problems:
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            problems.append(f"--output: {output} cannot be created: {error.strerror}")
+    if problems:
+        raise OptionsError(problems)
+    return FolderRun(
+        tuple(files),
+        output,
+        with_absolute_folders(spec),
+        limits,
+        tuple(allowed_folders(list(inputs), options.allow)),
+        options.history,
+    )
+
+
+def is_place(path: str) -> bool:
+    """Return whether a path has a scheme, such as that of an object."""
+    return "://" in path
+
+
+def _folder_problems(
+    options: RunOptions, arguments: dict[str, Any], inputs: Sequence[str], inputs_name: str
+) -> list[str]:
+    """Return what is wrong with the options of a run on this machine."""
+    problems = [
+        f"--{name}: is for forecasts in a bucket (--output=gs://bucket/prefix)"
+        for name in ("dataset", "partition_expiration_days", "output_topic")
+        if arguments.get(name)
+    ]
+    if not options.output:
+        problems.append("--output: is missing; name a folder for the forecasts")
+    if not inputs:
+        problems.append(f"{inputs_name}: is missing; name files, for example 'in/*.csv'")
+    return problems
+
+
+def _bucket_problems(
+    options: RunOptions, arguments: dict[str, Any], inputs: Sequence[str], spec: ForecastSpec
+) -> list[str]:
+    """Return what is wrong with the options of a run between buckets."""
+    output, problems = options.output or "", []
+    if bool(arguments.get("input_subscription")) == bool(inputs):
+        problems.append("--input_subscription: give either this or --input")
+    if not is_uri(output):
+        problems.append("--output: must be gs://bucket/prefix if the inputs are in buckets")
+    for name, paths in (("input", inputs), ("output", [output]), ("allow", options.allow)):
+        problems += [
+            f"--{name}: {path} is not gs://bucket/name"
+            for path in paths
+            if path and not re.match(r"gs://[^/*?]+", path)
+        ]
+    problems += [f"--{name}: is for local runs so far" for name in OPERATORS_FIELDS if getattr(spec, name)]
+    for pattern in inputs:
+        fixed = re.split(r"[*?\[]", pattern)[0]
+        if is_uri(output) and (fixed.startswith(folder_prefix(output)) or folder_prefix(output).startswith(fixed)):
+            problems.append(f"--output: forecasts in {output} would be read as inputs of {pattern}; choose another")
+    return problems
+
+
+def with_absolute_folders(spec: ForecastSpec) -> ForecastSpec:
+    """Return a spec for workers that may have another working folder."""
+    folders = {name: getattr(spec, name) for name in OPERATORS_FIELDS}
+    return spec.model_copy(update={name: str(Path(path).absolute()) for name, path in folders.items() if path})
