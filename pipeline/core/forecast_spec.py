@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.core.dates.aggregate import period_calendar
-from pipeline.core.dates.calendars import parse_frequency
 from pipeline.core.dates.date_style import EPOCHS
+from pipeline.core.dates.frequencies import parse_frequency
 from pipeline.core.dates.timezones import zone_named
 from pipeline.core.errors import shorten
 from pipeline.core.request_key import canonical_json

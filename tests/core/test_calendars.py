@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.tseries.holiday import USFederalHolidayCalendar
 
-from pipeline.core.dates.calendars import parse_frequency, weekdays_of
+from pipeline.core.dates.calendars import weekdays_of
+from pipeline.core.dates.frequencies import parse_frequency
 from pipeline.core.dates.infer_frequency import FrequencyUnclearError, binomial_tail, calendar_of, infer_calendar
 
 # Each with the number of dates from which it must be recognised without gaps.

@@ -11,14 +11,18 @@ from pipeline.core.arrays import Floats
 from pipeline.core.dates.calendars import (
     DAY,
     HOUR,
+    WEEK,
     WEEKDAYS,
     Calendar,
     Dates,
+    FixedSteps,
+    Months,
+    Weeks,
     format_date,
-    parse_frequency,
-    slots_of,
+    months_of,
     weekdays_of,
 )
+from pipeline.core.dates.frequencies import parse_frequency
 
 Periods = tuple[Dates, Dates]
 
@@ -34,9 +38,9 @@ def period_calendar(frequency: str) -> Calendar:
         ValueError: if it is none, or the dates are not those on which periods begin.
     """
     calendar = parse_frequency("W-MON" if frequency.upper() == "W" else frequency)
-    within_day = calendar.kind == "fixed" and not calendar.anchor and DAY % calendar.step == 0
-    week = calendar.kind == "fixed" and bool(calendar.anchor) and calendar.step == 7 * DAY
-    months = calendar.kind == "months" and calendar.anchor == "start" and 12 % calendar.step == 0
+    within_day = type(calendar) is FixedSteps and DAY % calendar.step == 0
+    week = isinstance(calendar, Weeks) and calendar.step == WEEK
+    months = isinstance(calendar, Months) and calendar.day == "start" and 12 % calendar.step == 0
     if not (within_day or week or months):
         raise ValueError(f"must be {PERIODS}")
     return calendar
@@ -44,14 +48,14 @@ def period_calendar(frequency: str) -> Calendar:
 
 def period_starts(dates: Dates, calendar: Calendar) -> tuple[Dates, Dates]:
     """Return where the period of each date begins and where it ends, both of shape (n,)."""
-    if calendar.kind == "fixed" and not calendar.anchor:
+    if type(calendar) is FixedSteps:
         starts = dates - dates % calendar.step
         return starts, starts + calendar.step
-    days = dates // DAY
-    if calendar.kind == "fixed":
-        starts = (days - (weekdays_of(dates) - WEEKDAYS.index(calendar.anchor)) % 7) * DAY
-        return starts, starts + 7 * DAY
-    months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+    if isinstance(calendar, Weeks):
+        starts = (dates // DAY - (weekdays_of(dates) - WEEKDAYS.index(calendar.weekday)) % 7) * DAY
+        return starts, starts + WEEK
+    assert isinstance(calendar, Months)
+    months = months_of(dates)
     first = months - (months - max(calendar.phase, 0)) % calendar.step
     return _midnight_of(first), _midnight_of(first + calendar.step)
 
@@ -156,7 +160,7 @@ def zero_filled(
         last: date of the last value.
         most: dates that a series may have; None comes back if there would be more.
     """
-    slots = slots_of(calendar, np.array([dates[0], last]))
+    slots = calendar.slots(np.array([dates[0], last]))
     count = int(slots[1] - slots[0])
     if count > most:
         return None

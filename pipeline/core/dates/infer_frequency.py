@@ -13,24 +13,26 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.dates.calendars import (
-    BUSINESS_WEEK,
     DAY,
     HOUR,
-    MAX_WEEKLY_SLOTS,
     WEEKDAY_NAMES,
     WEEKDAYS,
     Calendar,
     Dates,
+    OpeningHours,
     describe_step,
-    fixed_calendar,
     format_date,
-    lies_on,
-    month_calendar,
     month_days,
-    parse_frequency,
-    slots_of,
-    weekday_calendar,
+    months_of,
     weekdays_of,
+)
+from pipeline.core.dates.frequencies import (
+    BUSINESS_WEEK,
+    MAX_WEEKLY_SLOTS,
+    fixed_calendar,
+    month_calendar,
+    parse_frequency,
+    weekday_calendar,
 )
 
 LAST_OF_MONTH = 32  # in place of the day of the month
@@ -160,7 +162,7 @@ def open_calendar(calendar: Calendar, dates: Dates) -> Calendar:
     counts = np.bincount(slots, minlength=7 * DAY // step)
     usual = float(np.median(counts[counts > 0]))
     mask = "".join("01"[int(count >= SHARE_OF_RARE * usual and count > 0)] for count in counts)
-    return Calendar(calendar.name, "open", step, mask, phase)
+    return OpeningHours(calendar.name, step, mask, phase)
 
 
 _BUSINESS = ("business_start", "business_end")
@@ -168,8 +170,7 @@ _BUSINESS = ("business_start", "business_end")
 
 def _infer_months(dates: Dates, days_written: bool) -> Calendar | None:
     """Return the calendar of months that all dates lie on, or None."""
-    days = dates // DAY
-    months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+    days, months = dates // DAY, months_of(dates)
     steps = np.diff(months)
     if steps.min() < 1:
         return None
@@ -177,26 +178,26 @@ def _infer_months(dates: Dates, days_written: bool) -> Calendar | None:
     if len(dates) / ((months[-1] - months[0]) / step + 1) < LEAST_DENSITY or not _is_common(steps, step):
         return None
     day_of_month = days - month_days(months, "start") + 1
-    fits = {anchor: np.array_equal(month_days(months, anchor), days) for anchor in ("start", "end", *_BUSINESS)}
+    fits = {day: np.array_equal(month_days(months, day), days) for day in ("start", "end", *_BUSINESS)}
     for plain, business in (("start", "business_start"), ("end", "business_end")):
         if step in (1, 3) and days_written and fits[plain] and fits[business]:
             phase = -1 if step == 1 else _quarter_phase(int(months[-1] % 12), plain)
-            names = tuple(month_calendar(step, anchor, phase).name for anchor in (plain, business))
+            names = tuple(month_calendar(step, day, phase).name for day in (plain, business))
             period = "month" if step == 1 else "quarter"
             raise FrequencyUnclearError(f"the {plain} of each {period} and its business {plain} both fit", names)
-    anchors = ("start", "end", str(int(day_of_month.max())), *_BUSINESS)
-    for anchor in anchors:
-        if np.array_equal(month_days(months, anchor), days):
-            phase = -1 if anchor.isdigit() or step not in (3, 12) else int(months[-1] % 12)
+    kinds_of_day = ("start", "end", str(int(day_of_month.max())), *_BUSINESS)
+    for day in kinds_of_day:
+        if np.array_equal(month_days(months, day), days):
+            phase = -1 if day.isdigit() or step not in (3, 12) else int(months[-1] % 12)
             if step == 3 and phase >= 0:
-                phase = _quarter_phase(phase, anchor)
-            return month_calendar(step, anchor, phase)
+                phase = _quarter_phase(phase, day)
+            return month_calendar(step, day, phase)
     return None
 
 
-def _quarter_phase(month: int, anchor: str) -> int:
+def _quarter_phase(month: int, day: str) -> int:
     """Return the month, from 0, by which pandas names quarters: the first one's first, or the year's last."""
-    return month % 3 if "start" in anchor else 9 + month % 3
+    return month % 3 if "start" in day else 9 + month % 3
 
 
 def _refuse_other_calendars(dates: Dates, steps: Dates) -> None:
@@ -415,9 +416,9 @@ def calendar_of(frequency: str | None, days_written: bool) -> Callable[[Dates], 
     calendar = parse_frequency(frequency)
 
     def stated(dates: Dates) -> Calendar:
-        if calendar.kind == "open":
+        if isinstance(calendar, OpeningHours):
             return open_calendar(calendar, dates)
-        on = lies_on(calendar, dates)
+        on = calendar.holds(dates)
         if len(dates) and on.mean() < LEAST_SHARE_ON_STATED:
             share = "no date" if not on.any() else f"only {on.sum():,} of {len(on):,} dates"
             off = dates[~on]
@@ -425,7 +426,7 @@ def calendar_of(frequency: str | None, days_written: bool) -> Callable[[Dates], 
                 f"{share} of the history lies on {calendar.name}, not {format_date(int(off[-1]))}",
                 _names_instead(dates, days_written),
             )
-        slots = len(np.unique(slots_of(calendar, dates)))
+        slots = len(np.unique(calendar.slots(dates)))
         if slots < LEAST_SLOTS_PER_DATE * len(dates):
             raise FrequencyUnclearError(
                 f"{len(dates):,} dates lie in {slots:,} steps of {calendar.name}: they are closer together",

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.core.arrays import Floats, Ints
-from pipeline.core.dates.calendars import DAY, HOUR, Dates, parse_frequency, slots_of
+from pipeline.core.dates.calendars import DAY, HOUR, Dates, Months, Weekdays
+from pipeline.core.dates.frequencies import parse_frequency
 from pipeline.core.series.arrow_lists import first_of_same_dates, flat_list, list_column, timestamps
 
 
@@ -19,9 +20,9 @@ def season_length(frequency: str) -> int:
     A day for data within days, a week for days, a year for weeks, months and quarters; 1 where there is none.
     """
     calendar = parse_frequency(frequency)
-    if calendar.kind == "weekdays":
-        return calendar.anchor.count("1") if calendar.step == 1 else 1
-    if calendar.kind == "months":
+    if isinstance(calendar, Weekdays):
+        return calendar.mask.count("1") if calendar.step == 1 else 1
+    if isinstance(calendar, Months):
         return max(12 // calendar.step, 1)
     if calendar.step < DAY:
         return max(DAY // calendar.step, 1) if calendar.step <= HOUR or DAY % calendar.step == 0 else 1
@@ -32,7 +33,7 @@ def season_length(frequency: str) -> int:
 
 def seasonal_naive_pairs(dates: Dates, frequency: str) -> tuple[Ints, Ints]:
     """Return pairs of rows a season apart, whatever gaps lie between them; neighbours if there are no such pairs."""
-    slots = slots_of(parse_frequency(frequency), dates)
+    slots = parse_frequency(frequency).slots(dates)
     for lag in (season_length(frequency), 1):
         at = np.minimum(np.searchsorted(slots, slots + lag), len(slots) - 1)
         earlier = np.flatnonzero(slots[at] == slots + lag)
@@ -51,7 +52,7 @@ def seasonal_naive_forecast(dates: Dates, y: Floats, future: Dates, frequency: s
         frequency: of the dates.
     """
     calendar = parse_frequency(frequency)
-    slots, wanted = np.split(slots_of(calendar, np.concatenate([dates, future])), [len(dates)])
+    slots, wanted = np.split(calendar.slots(np.concatenate([dates, future])), [len(dates)])
     lag = season_length(frequency)
     forecast = np.full(len(future), y[-1])
     missing = np.ones(len(future), dtype=np.bool_)

@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from pipeline.core.arrays import Floats
 from pipeline.core.csv_reading.reader import Rows
 from pipeline.core.dates.aggregate import aggregated, period_calendar, period_starts_on_wall, zero_filled
-from pipeline.core.dates.calendars import DAY, EXAMPLES, MINUTE, Dates, format_date, parse_frequency, slots_of
+from pipeline.core.dates.calendars import DAY, MINUTE, Dates, FixedSteps, format_date
 from pipeline.core.dates.date_style import WITHOUT_DAYS, DateStyle
+from pipeline.core.dates.frequencies import EXAMPLES, parse_frequency
 from pipeline.core.dates.infer_frequency import FrequencyUnclearError, calendar_of, infer_calendar
 from pipeline.core.dates.timezones import second_of_equals, utc_of_wall, wall_of_utc, without_marks, zone_named
 from pipeline.core.errors import RecordError
@@ -276,7 +277,7 @@ class _Builder:
         """Raise if rows are to be added up by periods that are shorter than the steps between them."""
         if len(np.unique(dates)) > len(periods) or self._periods is None or len(periods) < 3:
             return
-        slots = slots_of(self._periods, periods[[0, -1]])
+        slots = self._periods.slots(periods[[0, -1]])
         if 2 * len(periods) > slots[1] - slots[0]:
             return
         try:
@@ -435,7 +436,7 @@ class _Clock:
         stated = spec.frequency or spec.aggregate
         if stated is not None:
             calendar = parse_frequency(stated)
-            on_wall = calendar.kind != "fixed" or calendar.step % DAY == 0
+            on_wall = not isinstance(calendar, FixedSteps) or calendar.step % DAY == 0
         else:
             on_wall = len(np.unique(wall % DAY)) == 1 or (not style.in_utc and len(np.unique(dates % DAY)) == 1)
         counted = (wall if style.in_utc else dates) if on_wall else utc
