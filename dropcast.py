@@ -186,7 +186,7 @@ def fit(data: Any, **options: Any) -> dict[Any, Any]:
     """
     quieten_prophet()
     from pipeline.core.engines.native import SeriesArrays, fit_block
-    from pipeline.core.model.prophet_object import to_prophet  # imports prophet, which takes seconds
+    from pipeline.core.model.exchange.prophet_object import to_prophet  # imports prophet, which takes seconds
 
     spec = _spec(**options)
     series = _series(data, spec, ahead=False)

@@ -10,8 +10,9 @@ from series import HORIZON, Block
 
 from pipeline.core.dates.calendars import DAY
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.model.fit import Histories, fit
-from pipeline.core.model.forecast_intervals import intervals
+from pipeline.core.model.fit import fit
+from pipeline.core.model.histories import Histories
+from pipeline.core.model.intervals.of_forecast import intervals
 from pipeline.core.model.predict import predict
 
 SPECS = {

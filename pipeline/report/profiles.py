@@ -9,9 +9,9 @@ import numpy as np
 from pipeline.core.arrays import Floats
 from pipeline.core.dates.calendars import DAY, Dates
 from pipeline.core.engines.native import SeriesArrays
-from pipeline.core.model.fit import FittedSeries, multiplicative_columns
+from pipeline.core.model.design.structure import Seasonality
+from pipeline.core.model.fitted import FittedSeries
 from pipeline.core.model.predict import Prediction, components, predict
-from pipeline.core.model.structure import Seasonality
 
 HISTORY_POINTS, FUTURE_POINTS = 48, 12
 MONDAY = int(np.datetime64("2023-01-02", "us").astype(np.int64))
@@ -45,23 +45,24 @@ def profiles(fitted: FittedSeries, block: SeriesArrays) -> list[Profile]:
         block: what they were fitted to.
     """
     found = [_trend(fitted, block)]
-    columns = multiplicative_columns(fitted.spec, fitted.seasonalities, fitted.holidays)
-    at = 0
-    by_day = any(seasonality.period <= 1 for seasonality in fitted.seasonalities)
-    for seasonality in fitted.seasonalities:
+    columns = fitted.columns
+
+    def is_share(part: slice) -> bool:
+        return bool(columns.multiplicative[part.start])
+
+    by_day = any(seasonality.period <= 1 for seasonality in columns.seasonalities)
+    for seasonality, part in zip(columns.seasonalities, columns.of_seasonalities, strict=True):
         over, first, days = _one_period(seasonality, by_day)
         dates = np.tile(first + np.round(days * DAY).astype(np.int64), (len(fitted), 1))
-        found.append(
-            Profile(seasonality.name, over, bool(columns[at]), days, _effects(fitted, block, dates)[seasonality.name])
-        )
-        at += 2 * seasonality.fourier_order
-    if fitted.holidays or fitted.spec.regressors:
+        effect = _effects(fitted, block, dates)[seasonality.name]
+        found.append(Profile(seasonality.name, over, is_share(part), days, effect))
+    if columns.holidays or columns.regressors:
         future = block.future[fitted.members]
         ahead = {name: column[fitted.members] for name, column in block.ahead.items()}
         effects = components(fitted, _nothing(future.shape), future, ahead)
-        places = {"holidays": at} if fitted.holidays else {}
-        places |= {regressor.name: at + len(fitted.holidays) + i for i, regressor in enumerate(fitted.spec.regressors)}
-        found += [Profile(name, "dates", bool(columns[place]), future, effects[name]) for name, place in places.items()]
+        parts = {"holidays": columns.of_holidays} if columns.holidays else {}
+        parts |= {name: columns.of_regressor(i) for i, name in enumerate(columns.regressors)}
+        found += [Profile(name, "dates", is_share(part), future, effects[name]) for name, part in parts.items()]
     return found
 
 

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 OPTIONS = {"forecast_spec", "spec_limits", "elements", "ndjson"}
 BLOCKS = {"blocks", "block_bytes"}
 TOP_OF_CORE = {"process_request"}
+MODEL = {f"core.model{part}" for part in ("", ".data", ".design", ".solve", ".intervals", ".exchange")}
 # A wing may import itself and what is listed. Outside of core/ a wing may import all of it.
 ALLOWED = {
     "core": set(),
@@ -22,8 +23,17 @@ ALLOWED = {
     "core.csv_reading": {"core", "core.options", "core.dates", "core.faults"},
     "core.series": {"core", "core.options", "core.dates", "core.faults", "core.csv_reading"},
     "core.blocks": {"core", "core.options", "core.series"},
-    "core.model": {"core", "core.options", "core.dates", "core.faults"},
-    "core.engines": {"core", "core.options", "core.dates", "core.faults", "core.series", "core.blocks", "core.model"},
+    "core.model.data": {"core", "core.dates"},
+    "core.model.solve": {"core"},
+    "core.model.design": {"core", "core.options", "core.dates", "core.model.data"},
+    "core.model": {
+        "core", "core.options", "core.dates", "core.faults", "core.model.data", "core.model.design", "core.model.solve",
+    },
+    "core.model.intervals": {"core", "core.dates", "core.model", "core.model.design", "core.model.solve"},
+    "core.model.exchange": {"core", "core.options", "core.dates", "core.faults", "core.model", "core.model.design",
+                            "core.model.solve"},
+    "core.model.top": {"core", "core.options", "core.dates", "core.model", "core.model.data", "core.model.intervals"},
+    "core.engines": {"core", "core.options", "core.dates", "core.faults", "core.series", "core.blocks", *MODEL},
     "core.outputs": {
         "core", "core.options", "core.dates", "core.requests", "core.csv_reading", "core.series", "core.blocks",
         "core.engines",
@@ -64,6 +74,13 @@ def imports(path: Path, known: dict[str, Path]) -> set[str]:
     return found
 
 
+def _wing_of_model(parts: list[str]) -> str:
+    if parts and (ROOT / "pipeline/core/model" / parts[0]).is_dir():
+        return f"core.model.{parts[0]}"
+    special = {"histories": "core.model.data", "compile_kernels": "core.model.top"}
+    return special.get(parts[0] if parts else "", "core.model")
+
+
 def wing(module: str) -> str:
     """Return the wing that a module is in."""
     parts = module.split(".")[1:]
@@ -72,6 +89,8 @@ def wing(module: str) -> str:
     if parts[0] != "core":
         return parts[0] if (ROOT / "pipeline" / parts[0]).is_dir() else "front"
     if len(parts) > 1 and (ROOT / "pipeline" / "core" / parts[1]).is_dir():
+        if parts[1] == "model":
+            return _wing_of_model(parts[2:])
         return f"core.{parts[1]}"
     name = parts[1] if len(parts) > 1 else ""
     if name in BLOCKS:

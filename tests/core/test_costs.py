@@ -16,7 +16,7 @@ from pipeline.core.engines.forecast_batch import forecast_block
 from pipeline.core.errors import LONGEST_MESSAGE, RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.model.structure import seasonalities_of
+from pipeline.core.model.design.structure import seasonalities_of
 from pipeline.core.requests.local_files import manifest_fields
 from pipeline.core.series.load import load_csv
 from pipeline.core.spec_limits import DEFAULT_ORDERS, features_of, outputs_of, refuse_costly

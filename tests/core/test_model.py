@@ -10,11 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.model.fit import FittedSeries, Histories, fit
-from pipeline.core.model.forecast_intervals import intervals
-from pipeline.core.model.half_widths import MOST_RATIO, HalfWidths, computed_steps, half_widths
+from pipeline.core.model.fit import fit
+from pipeline.core.model.fitted import FittedSeries
+from pipeline.core.model.histories import Histories
+from pipeline.core.model.intervals.half_widths import MOST_RATIO, HalfWidths, computed_steps, half_widths
+from pipeline.core.model.intervals.of_forecast import intervals
 from pipeline.core.model.predict import predict
-from pipeline.core.model.solver import FLOOR, MARGINAL, MAXIMUM
+from pipeline.core.model.solve.solver import FLOOR, MARGINAL, MAXIMUM
 from tests.core.test_native_engine import DAY, dates, histories, sales
 
 SLOW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -40,7 +42,7 @@ def features(ds: np.ndarray, fitted: FittedSeries) -> np.ndarray:
     days = ds / DAY
     columns = [
         wave(2 * np.pi * (order + 1) * days / s.period)
-        for s in fitted.seasonalities for order in range(s.fourier_order) for wave in (np.sin, np.cos)
+        for s in fitted.columns.seasonalities for order in range(s.fourier_order) for wave in (np.sin, np.cos)
     ]  # fmt: skip
     return np.column_stack(columns) if columns else np.empty((len(ds), 0))
 

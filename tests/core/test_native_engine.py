@@ -15,10 +15,12 @@ from pipeline.core.engines.prophet_objective import native_parameters, objective
 from pipeline.core.engines.stan import _condition_name, _regressor_name
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.model.fit import FittedSeries, Histories, fit
-from pipeline.core.model.forecast_intervals import intervals
+from pipeline.core.model.exchange.prophet_object import prophet_model
+from pipeline.core.model.fit import fit
+from pipeline.core.model.fitted import FittedSeries
+from pipeline.core.model.histories import Histories
+from pipeline.core.model.intervals.of_forecast import intervals
 from pipeline.core.model.predict import predict
-from pipeline.core.model.prophet_object import prophet_model
 from pipeline.core.series.arrow_lists import lists_of, number_lists, timestamp_lists
 from pipeline.core.series.batch import series_schema
 

@@ -15,10 +15,10 @@ from prophet.serialize import model_from_json, model_to_json
 
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.model.exchange.prophet_json import from_prophet_json
+from pipeline.core.model.exchange.prophet_object import to_prophet
 from pipeline.core.model.fit import fit
 from pipeline.core.model.predict import components, predict
-from pipeline.core.model.prophet_json import from_prophet_json
-from pipeline.core.model.prophet_object import to_prophet
 from pipeline.core.series.row_store import BLOCK_SERIES
 from pipeline.folder.run import forecast_files
 from tests.conftest import daily_series

@@ -14,8 +14,10 @@ from pipeline.core.engines.native import STAN_NOTE, STUCK_NOTE
 from pipeline.core.engines.second_opinion import with_second_opinions
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.model.fit import FittedSeries, Histories, fit
-from pipeline.core.model.solver import FLOOR, MAXIMUM, STAN, STUCK
+from pipeline.core.model.fit import fit
+from pipeline.core.model.fitted import FittedSeries
+from pipeline.core.model.histories import Histories
+from pipeline.core.model.solve.solver import FLOOR, MAXIMUM, STAN, STUCK
 from pipeline.core.series.arrow_lists import number_lists, timestamp_lists
 from pipeline.core.series.batch import series_schema
 

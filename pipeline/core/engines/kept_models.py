@@ -12,8 +12,7 @@ from pipeline.core.blocks import SeriesBlock
 from pipeline.core.engines.native import SeriesArrays, fit_block, forecast_fitted
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.model.fit import FittedSeries
-from pipeline.core.model.saved_models import (
+from pipeline.core.model.exchange.saved_models import (
     bad_model,
     model_json_path,
     model_table_path,
@@ -21,6 +20,7 @@ from pipeline.core.model.saved_models import (
     read_models,
     write_whole,
 )
+from pipeline.core.model.fitted import FittedSeries
 from pipeline.core.series.layout import Layout
 
 
@@ -34,7 +34,7 @@ def save_models(block: SeriesBlock, batch: pa.RecordBatch, layout: Layout, spec:
     if block.parts == 1 and len(batch) == 1 and not layout.id_columns:
         from prophet.serialize import model_to_json  # takes seconds to import
 
-        from pipeline.core.model.prophet_object import to_prophet
+        from pipeline.core.model.exchange.prophet_object import to_prophet
 
         model = to_prophet(fitted[0], 0, arrays.histories.ds, arrays.histories.y, arrays.histories.extras)
         write_whole(model_json_path(folder, output), model_to_json(model).encode())
@@ -80,8 +80,7 @@ def _as_asked(model: FittedSeries, member: int, spec: ForecastSpec) -> FittedSer
     Raises:
         RecordError: BAD_MODEL if it needs columns that this forecast was not given.
     """
-    needed = {regressor.name for regressor in model.spec.regressors}
-    needed |= {s.condition_name for s in model.seasonalities if s.condition_name is not None}
+    needed = {*model.columns.regressors, *model.columns.conditions}
     lacking = sorted(needed - set(spec.extra_columns()))
     if lacking:
         raise bad_model(f"The model needs the column {lacking[0]!r}: name it as it was when the model was fitted.")

@@ -25,12 +25,15 @@ from pipeline.core.errors import RecordError
 from pipeline.core.faults.isolation import CHILD_START_SECONDS, in_child
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.model.collinearity import collinear_regressors
-from pipeline.core.model.fit import FittedSeries, Histories, capacity, constant_in, fit
-from pipeline.core.model.forecast_intervals import intervals
+from pipeline.core.model.design.collinearity import collinear_regressors
+from pipeline.core.model.design.scaling import capacity, constant_in
+from pipeline.core.model.design.structure import given_changepoints
+from pipeline.core.model.fit import fit
+from pipeline.core.model.fitted import FittedSeries
+from pipeline.core.model.histories import Histories
+from pipeline.core.model.intervals.of_forecast import intervals
 from pipeline.core.model.predict import components, predict
-from pipeline.core.model.solver import STAN, STUCK
-from pipeline.core.model.structure import given_changepoints
+from pipeline.core.model.solve.solver import STAN, STUCK
 from pipeline.core.plain_text import printable
 from pipeline.core.series.arrow_lists import flat_list
 

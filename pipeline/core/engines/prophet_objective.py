@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.core.arrays import Bools, Floats
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.model.fit import FittedSeries
+from pipeline.core.model.fitted import FittedSeries
 from pipeline.core.model.objective import negative_log_posterior
 
 

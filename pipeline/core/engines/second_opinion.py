@@ -15,8 +15,9 @@ from pipeline.core.engines.prophet_objective import (
     without_constant_regressors,
 )
 from pipeline.core.errors import RecordError
-from pipeline.core.model.fit import FittedSeries, Histories
-from pipeline.core.model.solver import COLLAPSED, STAN, STUCK
+from pipeline.core.model.fitted import FittedSeries
+from pipeline.core.model.histories import Histories
+from pipeline.core.model.solve.solver import COLLAPSED, STAN, STUCK
 
 LEAST_GAIN = 1e-6  # of the objective: what is no better than that is no other answer
 
@@ -36,7 +37,7 @@ def with_second_opinions(
         ahead: numbers of the extra columns on these, each of shape (N, H).
         seconds: how long Stan may take for a series.
     """
-    nonlinear = fitted.spec.growth == "logistic" or fitted.multiplicative.any()
+    nonlinear = fitted.spec.growth == "logistic" or fitted.columns.multiplicative.any()
     stuck = np.flatnonzero(fitted.status >= STUCK)
     if not nonlinear or not len(stuck):
         return fitted

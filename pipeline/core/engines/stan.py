@@ -20,8 +20,8 @@ from pipeline.core.engines.refusals import bad_capacity, changepoints_outside
 from pipeline.core.errors import RecordError, shorten
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.model.prophet_object import prophet_model
-from pipeline.core.model.structure import given_changepoints
+from pipeline.core.model.design.structure import given_changepoints
+from pipeline.core.model.exchange.prophet_object import prophet_model
 from pipeline.core.scratch import scratch_folder
 from pipeline.core.series.arrow_lists import lists_of
 

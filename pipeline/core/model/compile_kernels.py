@@ -14,9 +14,10 @@ import numpy as np
 
 from pipeline.core.dates.calendars import DAY
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.model.fit import SHARED_FROM, Histories, fit
-from pipeline.core.model.forecast_intervals import intervals
-from pipeline.core.model.logistic_intervals import simulated_interval
+from pipeline.core.model.fit import SHARED_FROM, fit
+from pipeline.core.model.histories import Histories
+from pipeline.core.model.intervals.logistic import simulated_interval
+from pipeline.core.model.intervals.of_forecast import intervals
 from pipeline.core.model.predict import predict
 
 ROWS, HORIZON = 60, 3

@@ -8,18 +8,13 @@ import numpy as np
 
 from pipeline.core.arrays import Floats, Ints
 from pipeline.core.dates.calendars import Dates
-from pipeline.core.model.features import date_table, feature_table
-from pipeline.core.model.fit import (
-    GROWTHS,
-    FittedSeries,
-    capacity,
-    gate_columns,
-    gates_of_columns,
-    multiplicative_columns,
-)
-from pipeline.core.model.gauss_newton import FLAT, LOGISTIC
-from pipeline.core.model.ragged import predict_ragged
-from pipeline.core.model.structure import holiday_columns, years_of
+from pipeline.core.model.design.features import date_table, feature_table
+from pipeline.core.model.design.scaling import capacity
+from pipeline.core.model.design.structure import holiday_columns, years_of
+from pipeline.core.model.fitted import FittedSeries
+from pipeline.core.model.solve.growth import FLAT, GROWTHS, LOGISTIC
+from pipeline.core.model.solve.problem import RaggedRows, SmoothColumns
+from pipeline.core.model.solve.ragged import predict_ragged
 
 
 @dataclass(frozen=True)
@@ -51,33 +46,33 @@ def predict(fitted: FittedSeries, dates: Dates, extras: dict[str, Floats]) -> Pr
         dates: microseconds, ascending in each row, shape (n, H).
         extras: numbers of the extra columns on these dates, each of shape (n, H).
     """
-    spec = fitted.spec
+    spec, columns = fitted.spec, fitted.columns
     n, horizon = dates.shape
     growth = GROWTHS[spec.growth]
-    first = 1 if growth == FLAT else 2
+    flat = growth == FLAT
     t = (dates - fitted.start[:, None]) / fitted.t_scale[:, None]
-    features, rows = features_on(fitted, dates)
-    names, gate_of = gates_of_columns(fitted.seasonalities, features.shape[1])
-    own = np.empty((n * horizon, len(spec.regressors)))
-    for i in range(len(spec.regressors)):
+    features, table_row = features_on(fitted, dates)
+    own = np.empty((n * horizon, len(columns.regressors)))
+    for i in range(len(columns.regressors)):
         own[:, i] = standardised(fitted, i, extras).ravel()
-    gates = gate_columns(names, extras, n * horizon)
     floor = np.repeat(fitted.floor[:, None], horizon, axis=1)
     cap = np.empty(0)
     if growth == LOGISTIC:
         if spec.floor is not None:
             floor = capacity(spec.floor, extras, dates.shape)
         cap = (capacity(spec.cap, extras, dates.shape) - floor) / fitted.y_scale[:, None]
-    smooth = [fitted.m] if growth == FLAT else [fitted.k, fitted.m]
-    hinges = fitted.changepoints_t[:, :0] if growth == FLAT else fitted.changepoints_t
-    delta = fitted.delta[:, :0] if growth == FLAT else fitted.delta
+    smooth = [fitted.m] if flat else [fitted.k, fitted.m]
+    hinges = fitted.changepoints_t[:, :0] if flat else fitted.changepoints_t
+    delta = fitted.delta[:, :0] if flat else fitted.delta
     theta = np.column_stack([*smooth, fitted.beta, delta])
-    multiplicative = multiplicative_columns(spec, fitted.seasonalities, fitted.holidays)
+    multiplicative = np.concatenate([np.zeros(len(smooth), np.bool_), columns.multiplicative])
+    rows = RaggedRows(
+        np.arange(n + 1) * horizon, t.ravel(), np.ascontiguousarray(hinges), table_row, own,
+        columns.conditions_met(extras, n * horizon), cap.ravel())  # fmt: skip
     trend, factor, yhat = np.empty(n * horizon), np.empty(n * horizon), np.empty(n * horizon)
     predict_ragged(
-        growth, np.arange(n + 1) * horizon, t.ravel(), cap.ravel(), np.ascontiguousarray(hinges), rows, features, own,
-        gates, gate_of, np.concatenate([np.zeros(first, np.bool_), multiplicative]),
-        theta, trend, factor, yhat)  # fmt: skip
+        SmoothColumns(growth, features, columns.condition_of_columns, multiplicative), rows, theta, trend, factor, yhat
+    )
     shape = (n, horizon)
     scale = fitted.y_scale[:, None]
     trend, factor = trend.reshape(shape) * scale + floor, factor.reshape(shape)
@@ -93,42 +88,37 @@ def components(
     The trend and additive components are in units of y, multiplicative ones are shares of the trend.
     """
     n, horizon = dates.shape
+    columns = fitted.columns
     table, rows = features_on(fitted, dates)
     features = table[rows].reshape(n, horizon, table.shape[1])
-    additive = ~multiplicative_columns(fitted.spec, fitted.seasonalities, fitted.holidays)
     found = {"trend": prediction.trend}
 
-    def add(name: str, columns: slice, values: Floats) -> None:
-        effect = np.einsum("nhk,nk->nh", values, fitted.beta[:, columns])
-        scale = fitted.y_scale[:, None] if additive[columns].all() else 1.0
+    def add(name: str, part: slice, values: Floats) -> None:
+        effect = np.einsum("nhk,nk->nh", values, fitted.beta[:, part])
+        scale = fitted.y_scale[:, None] if not columns.multiplicative[part].any() else 1.0
         found[name] = found.get(name, 0.0) + effect * scale
 
-    at = 0
-    for seasonality in fitted.seasonalities:
-        columns = slice(at, at + 2 * seasonality.fourier_order)
-        values = features[:, :, columns]
+    for seasonality, part in zip(columns.seasonalities, columns.of_seasonalities, strict=True):
+        values = features[:, :, part]
         if seasonality.condition_name is not None:
             values = values * (extras[seasonality.condition_name] != 0)[:, :, None]
-        add(seasonality.name, columns, values)
-        at = columns.stop
-    if fitted.holidays:
-        columns = slice(at, at + len(fitted.holidays))
-        add("holidays", columns, features[:, :, columns])
-        at = columns.stop
-    for i, regressor in enumerate(fitted.spec.regressors):
-        add(regressor.name, slice(at + i, at + i + 1), standardised(fitted, i, extras)[:, :, None])
+        add(seasonality.name, part, values)
+    if columns.holidays:
+        add("holidays", columns.of_holidays, features[:, :, columns.of_holidays])
+    for i, name in enumerate(columns.regressors):
+        add(name, columns.of_regressor(i), standardised(fitted, i, extras)[:, :, None])
     return found
 
 
 def standardised(fitted: FittedSeries, i: int, extras: dict[str, Floats]) -> Floats:
     """Return the i-th regressor as the fit has seen it, shape (n, H)."""
-    x = extras[fitted.spec.regressors[i].name]
+    x = extras[fitted.columns.regressors[i]]
     return (x - fitted.regressor_mean[:, i, None]) / fitted.regressor_std[:, i, None]
 
 
 def features_on(fitted: FittedSeries, dates: Dates) -> tuple[Floats, Ints]:
     """Return the table of features of some dates, and each date's row in it."""
-    holidays = fitted.holidays
+    holidays = fitted.columns.holidays
     if holidays:  # the same columns, with the days of other years
         days = {column.key: column for column in holiday_columns(fitted.spec, years_of(dates))}
         holidays = tuple(days.get(column.key, column) for column in holidays)
@@ -137,4 +127,4 @@ def features_on(fitted: FittedSeries, dates: Dates) -> tuple[Floats, Ints]:
     else:
         table, parts = date_table([dates.ravel()])
         rows = parts[0]
-    return feature_table(table, fitted.seasonalities, holidays), rows
+    return feature_table(table, fitted.columns.seasonalities, holidays), rows

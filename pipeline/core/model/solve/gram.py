@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.core.arrays import Floats
-from pipeline.core.model.compiled import compiled
+from pipeline.core.compiled import compiled
 
 
 @compiled

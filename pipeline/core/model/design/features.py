@@ -8,9 +8,9 @@ from functools import lru_cache
 import numpy as np
 
 from pipeline.core.arrays import Floats, Ints
+from pipeline.core.compiled import compiled
 from pipeline.core.dates.calendars import DAY, Dates
-from pipeline.core.model.compiled import compiled
-from pipeline.core.model.structure import HolidayColumn, Seasonality
+from pipeline.core.model.design.structure import HolidayColumn, Seasonality
 
 
 @compiled

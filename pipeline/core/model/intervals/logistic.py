@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.core.arrays import Floats
-from pipeline.core.model.compiled import compiled
-from pipeline.core.model.half_widths import half_widths_for
+from pipeline.core.compiled import compiled
+from pipeline.core.model.intervals.half_widths import half_widths_for
 
 if TYPE_CHECKING:
-    from pipeline.core.model.fit import FittedSeries
+    from pipeline.core.model.fitted import FittedSeries
     from pipeline.core.model.predict import Prediction
 
 

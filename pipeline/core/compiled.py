@@ -20,8 +20,8 @@ def _cache_folder() -> str:
     numba by itself looks at a function's own file only, and would keep what was inlined from another that has changed.
     """
     here = Path(__file__).parent
-    sources = (path.read_bytes() for path in sorted(here.glob("*.py")))
-    source = b"".join(text for text in sources if b"@compiled" in text)
+    sources = (path.read_bytes() for path in sorted(here.rglob("*.py")))
+    source = b"".join(text for text in sources if b"@compiled" in text or b"@inlined" in text)
     root = Path(_config.CACHE_DIR) if _config.CACHE_DIR else here / "__pycache__"
     return str(root / f"kernels-{hashlib.sha256(source).hexdigest()[:16]}")
 
@@ -35,7 +35,16 @@ def compiled(function: F) -> F:
     IEEE arithmetic in source order (no fastmath): the same input gives the same bits, on any number of threads.
     Division by zero gives infinity or NaN, as in NumPy.
     """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False}
+    return _compiled(function)
+
+
+def inlined(function: F) -> F:
+    """Compile a step of another function, which LLVM puts into that one, so that calling it costs nothing."""
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: F, **more: bool) -> F:
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False, **more}
     try:
         return cast(F, numba.njit(cache=True, **options)(function))
     except RuntimeError:  # there is no folder that may be written: compile in each process

@@ -6,19 +6,19 @@ s2 times its prior precision is diagonal for every s2 (Q are the eigenvectors of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.core.arrays import Floats, Ints
-from pipeline.core.model.compiled import compiled
-from pipeline.core.model.eigen import eigen, multiply
-from pipeline.core.model.gram import hinge_gram, products, smooth_gram
-from pipeline.core.model.solver import solve
+from pipeline.core.arrays import Floats
+from pipeline.core.compiled import compiled
+from pipeline.core.model.solve.eigen import eigen, multiply
+from pipeline.core.model.solve.gram import hinge_gram, products, smooth_gram
+from pipeline.core.model.solve.problem import Problem, Results, Workspace
+from pipeline.core.model.solve.solver import solve
 
 
-@dataclass(frozen=True)
-class SharedDesign:
+class SharedDesign(NamedTuple):
     """What all series on one set of dates have in common.
 
     Attributes:
@@ -28,6 +28,7 @@ class SharedDesign:
         changepoints: shape (nd,).
         gram: of rotated smooth columns and hinges, its lower triangle, shape (ns + nd, ns + nd).
         pull: what centring a series by 1 does to the rotated prior means, shape (ns,).
+        intercept: which smooth column is the intercept's.
     """
 
     rotation: Floats
@@ -36,6 +37,7 @@ class SharedDesign:
     changepoints: Floats
     gram: Floats
     pull: Floats
+    intercept: int
 
 
 def shared_design(columns: Floats, precision: Floats, t: Floats, changepoints: Floats, intercept: int) -> SharedDesign:
@@ -52,31 +54,26 @@ def shared_design(columns: Floats, precision: Floats, t: Floats, changepoints: F
     hinge_gram(z, np.ones(len(t)), t, changepoints, gram)
     gram[:ns, :ns] = np.diag(np.maximum(values, 0.0))
     pull = -vectors[intercept] / scale[intercept]
-    return SharedDesign(rotation, z, t, changepoints, gram, pull)
+    return SharedDesign(rotation, z, t, changepoints, gram, pull, intercept)
 
 
 @compiled
-def fit_shared(
-    y: Floats, scales: Floats, floors: Floats, z: Floats, t: Floats, changepoints: Floats, gram: Floats, pull: Floats,
-    rotation: Floats, intercept: int, tau: float, theta: Floats, s2: Floats, status: Ints,
-) -> None:  # fmt: skip
+def fit_shared(y: Floats, scales: Floats, floors: Floats, design: SharedDesign, tau: float, results: Results) -> None:
     """Fit series on the dates of a SharedDesign.
 
     Args:
         y: values as they are, shape (n, T).
         scales, floors: a value is floor + scale times its scaled self, shape (n,).
-        z, t, changepoints, gram, pull, rotation: of the design.
-        intercept: which smooth column is the intercept's.
+        design: of their dates.
         tau: scale of the hinges' prior.
-        theta: results: smooth parameters and hinges, shape (n, ns + nd).
-        s2: results: variance of the noise, shape (n,).
-        status: results: how s2 was found, shape (n,).
+        results: where the parameters are written.
     """
+    z, t, changepoints, theta = design.z, design.t, design.changepoints, results.theta
     n, rows = y.shape
     ns, nd = z.shape[1], len(changepoints)
     p = ns + nd
-    work, room = np.zeros((p + 4, p)), np.zeros((p + 4, p))
-    target, own_pull, signs, phi = np.empty(p), np.empty(ns), np.empty(nd, np.int64), np.empty(p)
+    workspace = Workspace(np.zeros((p + 4, p)), np.zeros((p + 4, p)), np.empty(nd, np.int64))
+    target, own_pull, phi = np.empty(p), np.empty(ns), np.empty(p)
     ones, precision, centred = np.ones(rows), np.ones(ns), np.empty(rows)
     for i in range(n):
         mean = 0.0
@@ -88,13 +85,12 @@ def fit_shared(
             centred[row] -= mean
         yy = products(z, ones, t, changepoints, centred, target)
         for k in range(ns):
-            own_pull[k] = mean * pull[k]
-        s2[i], status[i] = solve(
-            gram, target, own_pull, precision, precision, yy, rows, tau, True, 0.0, phi, signs, work, room
-        )
+            own_pull[k] = mean * design.pull[k]
+        problem = Problem(design.gram, target, own_pull, precision, precision, yy, rows, tau)
+        results.s2[i], results.status[i] = solve(problem, True, 0.0, phi, workspace)
         for j in range(p):
             theta[i, j] = phi[j] if j >= ns else 0.0
         for j in range(ns):
             for k in range(ns):
-                theta[i, j] += rotation[j, k] * phi[k]
-        theta[i, intercept] += mean
+                theta[i, j] += design.rotation[j, k] * phi[k]
+        theta[i, design.intercept] += mean

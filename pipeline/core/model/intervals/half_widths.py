@@ -24,7 +24,7 @@ from functools import lru_cache
 import numpy as np
 
 from pipeline.core.arrays import Floats, Ints
-from pipeline.core.model.compiled import compiled
+from pipeline.core.compiled import compiled
 
 P_SPACING, R_SPACING = 0.125, 0.125  # of the lattice, in logarithms
 # The lattice holds to 0.2 % up to these; beyond, series are computed one by one.

@@ -14,9 +14,10 @@ import pyarrow as pa
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.io_faults import does_io
-from pipeline.core.model.fit import FittedSeries
-from pipeline.core.model.prophet_json import MOST, from_prophet_json
-from pipeline.core.model.structure import HolidayColumn, Seasonality
+from pipeline.core.model.design.columns import ColumnLayout
+from pipeline.core.model.design.structure import HolidayColumn, Seasonality
+from pipeline.core.model.exchange.prophet_json import MOST, from_prophet_json
+from pipeline.core.model.fitted import FittedSeries
 
 VERSION = "dropcast models 1"
 _NUMBERS = ("y_scale", "floor", "k", "m", "sigma_obs")
@@ -45,8 +46,8 @@ def models_table(fitted: Sequence[FittedSeries], names: Sequence[str], spec: For
     parts = []
     for part in fitted:
         structure = json.dumps({
-            "seasonalities": [dataclasses.asdict(s) for s in part.seasonalities],
-            "holidays": [dataclasses.asdict(h) for h in part.holidays],
+            "seasonalities": [dataclasses.asdict(s) for s in part.columns.seasonalities],
+            "holidays": [dataclasses.asdict(h) for h in part.columns.holidays],
         })  # fmt: skip
         columns = {"series_id": pa.array([names[i] for i in part.members.tolist()])}
         columns |= {name: pa.array(getattr(part, name), pa.float64()) for name in _NUMBERS}
@@ -83,9 +84,9 @@ def _series(row: dict[str, object], spec: ForecastSpec) -> FittedSeries:
     integers: dict[str, Any] = {name: np.array([row[name]], dtype=np.int64) for name in _INTEGERS}
     if not all((np.abs(array) <= MOST).all() for array in arrays.values()):  # NaN is not
         raise ValueError(f"the parameters of {row['series_id']!r} are not finite, or too large")
-    width = sum(2 * s.fourier_order for s in seasonalities) + len(holidays) + len(spec.regressors)
-    fitted = FittedSeries(np.zeros(1, np.int64), spec, seasonalities, holidays, **arrays, **integers)
-    if fitted.beta.shape != (1, width) or fitted.delta.shape != fitted.changepoints_t.shape:
+    columns = ColumnLayout.of(spec, seasonalities, holidays)
+    fitted = FittedSeries(np.zeros(1, np.int64), spec, columns, **arrays, **integers)
+    if fitted.beta.shape != (1, len(columns)) or fitted.delta.shape != fitted.changepoints_t.shape:
         raise ValueError(f"the parameters of {row['series_id']!r} do not fit its model")
     return fitted
 

@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec, Holiday, Regressor
-from pipeline.core.model.fit import FittedSeries
-from pipeline.core.model.solver import MAXIMUM
-from pipeline.core.model.structure import Seasonality, holiday_columns
+from pipeline.core.model.design.columns import ColumnLayout
+from pipeline.core.model.design.structure import Seasonality, holiday_columns
+from pipeline.core.model.fitted import FittedSeries
+from pipeline.core.model.solve.solver import MAXIMUM
 
 MOST = 1e150  # of a parameter: products of two are still numbers
 MOST_SECONDS = 4e11  # from 1970, or between two dates: more than there are from the year 1 to 9999
@@ -118,15 +119,14 @@ def _fitted(model: _Model) -> FittedSeries:
         raise ValueError("it has more than one draw of its parameters (mcmc_samples)")
     if not all((np.abs(value) <= MOST).all() for value in (*p.values(), np.array(model.changepoints_t))):
         raise ValueError("its parameters are not finite, or too large")  # NaN is not at most anything
-    number = sum(2 * s.fourier_order for s in seasonalities) + len(columns) + len(names)
-    beta = p["beta"] if number else np.empty((1, 0))
-    if beta.shape[1] != number or p["delta"].shape[1] != len(model.changepoints_t):
-        raise ValueError(f"it has {beta.shape[1]} coefficients for {number} features")
+    layout = ColumnLayout.of(spec, seasonalities, columns)
+    beta = p["beta"] if len(layout) else np.empty((1, 0))
+    if beta.shape[1] != len(layout) or p["delta"].shape[1] != len(model.changepoints_t):
+        raise ValueError(f"it has {beta.shape[1]} coefficients for {len(layout)} features")
     return FittedSeries(
         members=np.zeros(1, np.int64),
         spec=spec,
-        seasonalities=seasonalities,
-        holidays=columns,
+        columns=layout,
         start=np.array([round(model.start * 1e6)], dtype=np.int64),
         t_scale=np.array([round(model.t_scale * 1e6)], dtype=np.int64),
         y_scale=np.array([model.y_scale]),

@@ -12,7 +12,7 @@ import prophet
 from pipeline.core.arrays import Floats
 from pipeline.core.dates.calendars import Dates
 from pipeline.core.forecast_spec import ForecastSpec
-from pipeline.core.model.fit import FittedSeries
+from pipeline.core.model.fitted import FittedSeries
 
 
 def _as_it_is(name: str, position: int = 0) -> str:
@@ -104,7 +104,7 @@ def to_prophet(fitted: FittedSeries, i: int, ds: Dates, y: Floats, extras: dict[
         if seasonality.condition_name is not None:
             frame[seasonality.condition_name] = extras[seasonality.condition_name] != 0
     model.preprocess(frame)
-    ours = dict(zip(beta_names(fitted), fitted.beta[i].tolist(), strict=True))
+    ours = dict(zip(fitted.columns.names, fitted.beta[i].tolist(), strict=True))
     features, *_ = model.make_all_seasonality_features(model.history)
     # a holiday of years that this series lacks has no effect; `zeros` stands in where there is no feature
     beta = np.array([ours.get(name, 0.0) for name in features.columns])
@@ -113,10 +113,3 @@ def to_prophet(fitted: FittedSeries, i: int, ds: Dates, y: Floats, extras: dict[
         "sigma_obs": fitted.sigma_obs[i].reshape(1, 1), "beta": beta[None],
     }  # fmt: skip
     return model
-
-
-def beta_names(fitted: FittedSeries) -> list[str]:
-    """Return Prophet's name of each column of beta."""
-    names = [f"{s.name}_delim_{j + 1}" for s in fitted.seasonalities for j in range(2 * s.fourier_order)]
-    names += [holiday.key for holiday in fitted.holidays]
-    return names + [regressor.name for regressor in fitted.spec.regressors]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.core.model.fit import Histories
+from pipeline.core.model.histories import Histories
 
 # Belsley, Kuh & Welsch (1980): from 30 on, effects are too uncertain to be told apart.
 MAX_CONDITION_NUMBER = 30.0

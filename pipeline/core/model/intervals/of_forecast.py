@@ -7,14 +7,11 @@ from statistics import NormalDist
 import numpy as np
 
 from pipeline.core.arrays import Floats
-from pipeline.core.model.fit import (
-    GROWTHS,
-    FittedSeries,
-)
-from pipeline.core.model.gauss_newton import FLAT, LOGISTIC
-from pipeline.core.model.half_widths import half_widths_for
-from pipeline.core.model.logistic_intervals import STRAIGHT, nearly_straight_half_widths, simulated_interval
+from pipeline.core.model.fitted import FittedSeries
+from pipeline.core.model.intervals.half_widths import half_widths_for
+from pipeline.core.model.intervals.logistic import STRAIGHT, nearly_straight_half_widths, simulated_interval
 from pipeline.core.model.predict import Prediction
+from pipeline.core.model.solve.growth import FLAT, GROWTHS, LOGISTIC
 
 SLOPE_EPSILON = 1e-8  # Prophet adds it to the mean slope change
 

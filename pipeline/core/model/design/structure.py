@@ -53,13 +53,30 @@ class HolidayColumn:
         return f"{self.name}_delim_{'+' if self.offset >= 0 else '-'}{abs(self.offset)}"
 
 
+def automatic_seasonalities(span: npt.ArrayLike, least_step: npt.ArrayLike) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return which of Prophet's own seasonalities histories are long and dense enough for, by name.
+
+    Args:
+        span: from the first date to the last, in microseconds.
+        least_step: the least difference between neighbouring dates, in microseconds.
+    """
+    span, least_step = np.asarray(span), np.asarray(least_step)
+    return {
+        "yearly": span >= 730 * DAY,
+        "weekly": (span >= 14 * DAY) & (least_step < 7 * DAY),
+        "daily": (span >= 2 * DAY) & (least_step < DAY),
+    }
+
+
+PERIODS = {"yearly": 365.25, "weekly": 7.0, "daily": 1.0}  # days
+
+
 def seasonalities_of(spec: ForecastSpec, span: int, least_step: int) -> tuple[Seasonality, ...]:
     """Return a series' seasonalities in Prophet's order: custom ones, then its own.
 
     Args:
         spec: the options.
-        span: from the first date to the last, in microseconds.
-        least_step: the least difference between neighbouring dates, in microseconds.
+        span, least_step: as for automatic_seasonalities.
     """
     chosen = {
         custom.name: Seasonality(
@@ -67,13 +84,8 @@ def seasonalities_of(spec: ForecastSpec, span: int, least_step: int) -> tuple[Se
             custom.mode or spec.seasonality_mode, custom.condition_name)
         for custom in spec.seasonalities
     }  # fmt: skip
-    automatic = (
-        ("yearly", spec.yearly_seasonality, 365.25, span >= 730 * DAY),
-        ("weekly", spec.weekly_seasonality, 7.0, span >= 14 * DAY and least_step < 7 * DAY),
-        ("daily", spec.daily_seasonality, 1.0, span >= 2 * DAY and least_step < DAY),
-    )
-    for name, wanted, period, enough in automatic:
-        default_order = DEFAULT_ORDERS[name]
+    for name, enough in automatic_seasonalities(span, least_step).items():
+        wanted, default_order = getattr(spec, f"{name}_seasonality"), DEFAULT_ORDERS[name]
         if wanted == "auto":
             order = default_order if enough and name not in chosen else 0
         elif isinstance(wanted, bool):
@@ -81,7 +93,7 @@ def seasonalities_of(spec: ForecastSpec, span: int, least_step: int) -> tuple[Se
         else:
             order = int(wanted)
         if order > 0:
-            chosen[name] = Seasonality(name, period, order, spec.seasonality_prior_scale, spec.seasonality_mode)
+            chosen[name] = Seasonality(name, PERIODS[name], order, spec.seasonality_prior_scale, spec.seasonality_mode)
     return tuple(chosen.values())
 
 

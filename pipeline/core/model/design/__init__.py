@@ -1,0 +1,1 @@
+"""What a series' model consists of: seasonalities, holidays, changepoints, and the columns that they are."""

@@ -1,0 +1,1 @@
+"""Fitted models as Prophet's objects, as its JSON, and as tables."""

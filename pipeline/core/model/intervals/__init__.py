@@ -1,0 +1,1 @@
+"""Prediction intervals without simulation, but for logistic curves that bend."""

@@ -1,0 +1,1 @@
+"""The kernels that find a model's parameters."""
