@@ -15,7 +15,7 @@ include gcp.mk
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demo-cloud cloud test test-cloud test-browser test-airflow test-terraform image-check check check-long \
-  check-fresh docs \
+  check-fresh docs pictures \
   lint types coverage bench lock generated clean
 
 help:  ## list these targets
@@ -70,8 +70,12 @@ test-terraform: $(VENV)/.installed-dev  ## the Terraform module, with stand-ins 
 	then $(BIN)/python -m tests.terraform_provider >/dev/null && $(BIN)/python -m pytest tests/contracts -m terraform; \
 	else echo "NOT TESTED: terraform/ (Terraform is not installed: https://developer.hashicorp.com/terraform/install)"; fi
 
+pictures: $(VENV)/.installed-dev  ## draw the pictures of the README and docs/ (fetches a headless Chromium)
+	$(BIN)/python -m tests.browser.install >/dev/null
+	PYTHONPATH=. $(BIN)/python docs/pictures/draw.py
+
 docs: $(DOCS)/.installed  ## the site of docs/, into site/; whatever is wrong with it fails
-	$(DOCS)/bin/mkdocs build --strict --quiet
+	$(DOCS)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs site
 
 $(DOCS)/.installed: requirements-docs.lock
 	@$(PYTHON) -m venv --clear $(DOCS)

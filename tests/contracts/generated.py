@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import importlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from apache_beam.portability.api import beam_runner_api_pb2
 
 from benchmarks.cost_model import tables as cost_tables
 from pipeline import graph
+from pipeline.cli import COMMANDS, HELP
 from pipeline.coders import CODERS
 from pipeline.core.errors import CODES
 from pipeline.core.forecast_spec import ForecastSpec
@@ -22,7 +26,7 @@ from pipeline.core.outputs.outcomes import Outcome
 from pipeline.core.outputs.tables import TABLES, table_fields
 from pipeline.core.requests.local_files import InputFile, Manifest
 from pipeline.flex_template import metadata
-from pipeline.options import RunOptions
+from pipeline.options import GROUPS, RunOptions, add_model_arguments
 from pipeline.places import Destination
 from pipeline.runs import BucketRun, FolderRun, Run
 
@@ -112,8 +116,33 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
+def command_reference() -> str:
+    """Return what each command's --help says, for docs/commands.md."""
+    width = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "100"  # argparse wraps help to it
+    try:
+        parts = [f"```text\n{HELP}```"]
+        for command in COMMANDS:
+            parser = importlib.import_module(f"pipeline.commands.{command}").parser()
+            groups = parser._action_groups
+            parser._action_groups = [group for group in groups if group.title not in GROUPS.values()]
+            part = f"## {command}\n\n```text\n{parser.format_help()}```"
+            shared = ", ".join(str(group.title) for group in groups if group.title in GROUPS.values())
+            if shared:
+                part += f"\n\nIt also has the [options below](#options-of-a-forecast): {shared}."
+            parts.append(part)
+        parser = argparse.ArgumentParser(usage=argparse.SUPPRESS, add_help=False)
+        for model in (ForecastSpec, Limits):
+            add_model_arguments(parser, model)
+        parts.append(f"## Options of a forecast\n\n```text\n{parser.format_help().strip()}\n```")
+    finally:
+        os.environ.pop("COLUMNS") if width is None else os.environ.update(COLUMNS=width)
+    return "\n\n".join(parts)
+
+
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    """Return text for a cell of a table: what Markdown would take for a mark of its own is escaped."""
+    return re.sub(r"([|*<\[\]])", r"\\\1", text)
 
 
 WHOLE_FILES = {
@@ -124,6 +153,7 @@ WHOLE_FILES = {
 }
 # Documents of which the part between two marks is generated.
 PARTS = {
+    "docs/commands.md": command_reference,
     "docs/options.md": options_reference,
     "docs/error-codes.md": error_reference,
     "docs/tables.md": table_reference,

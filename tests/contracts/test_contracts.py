@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from pipeline.cli import COMMANDS
 from pipeline.core.elements import DeadLetter, Receipt
 from pipeline.core.errors import CODES
 from pipeline.core.forecast_spec import ForecastSpec
@@ -94,6 +96,20 @@ def test_options_that_a_document_names_exist(document: str) -> None:
     known = {*ForecastSpec.model_fields, *Limits.model_fields, *options, *beams, *commands}
     named = set(re.findall(r"--([a-z][a-z_]+)(?=[=`' ])", (ROOT / document).read_text()))
     assert named - known == set()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_option_of_a_command_is_in_the_command_reference_with_its_help(command: str) -> None:
+    text = (ROOT / "docs/commands.md").read_text()
+    own = text.partition(f"\n## {command}\n")[2].partition("\n## ")[0]
+    shared = text.partition("\n## Options of a forecast\n")[2]
+    assert own
+    assert shared
+    parser = importlib.import_module(f"pipeline.commands.{command}").parser()
+    for action in parser._actions:
+        assert action.help, action
+        for name in action.option_strings or [str(action.metavar)]:
+            assert re.search(rf"^  (-h, )?{re.escape(name)}\b", own + shared, re.MULTILINE), name
 
 
 def test_each_option_of_a_command_is_in_the_readme_or_the_options_page() -> None:

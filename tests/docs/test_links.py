@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 
 import pytest
 
@@ -28,8 +29,9 @@ def test_relative_links_resolve(document: str) -> None:
 
 
 def test_the_site_names_each_document_once() -> None:
-    named = re.findall(r"[\w/-]+\.md$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
-    assert sorted(f"docs/{name}" for name in named) == DOCUMENTS
+    settings = runpy.run_path(str(ROOT / "docs/conf.py"))
+    named = [f"docs/{page}.md" for pages in settings["CONTENTS"].values() for page in pages]
+    assert sorted([*named, "docs/index.md"]) == DOCUMENTS
 
 
 def test_documents_of_the_site_link_to_nothing_outside_of_it() -> None:

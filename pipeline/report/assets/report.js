@@ -6,7 +6,9 @@
   const BINS = ["0.25", "0.5", "0.75", "1", "1.25", "1.5", "2", "3"];
   const $ = (id) => document.getElementById(id);
   const many = (n, word, plural) => `${n.toLocaleString("en")} ${n === 1 ? word : plural || word + "s"}`;
-  const number = (x) => x === null || x === undefined ? "" : Number(x.toPrecision(5)).toLocaleString("en", { maximumSignificantDigits: 5 });
+  // two decimals; of numbers below 1 as many as show two digits
+  const number = (x) => x === null || x === undefined ? "" : x.toLocaleString("en", Math.abs(x) >= 1 || x === 0 ? { maximumFractionDigits: 2 } : { maximumSignificantDigits: 2 });
+  const mase = (x) => x === null || x === undefined ? "" : x.toFixed(2);
 
   // Text is only ever set as text: names and messages are others' words.
   function make(tag, attributes, ...children) {
@@ -55,7 +57,7 @@
       return;
     }
     const better = data.histogram.slice(0, 4).reduce((sum, n) => sum + n, 0);
-    $("tiles").append(tile(`${Math.round(100 * better / scored)} %`, `with a MASE of at most 1, of the ${scored.toLocaleString("en")} that have one`), tile(number(data.median), "median MASE"));
+    $("tiles").append(tile(`${Math.round(100 * better / scored)} %`, `with a MASE of at most 1, of the ${scored.toLocaleString("en")} that have one`), tile(mase(data.median), "median MASE"));
     const most = Math.max(...data.histogram);
     const ranges = data.histogram.map((n, i) => `${i === 0 ? `up to ${BINS[0]}` : i < BINS.length ? `${BINS[i - 1]} to ${BINS[i]}` : `over ${BINS[BINS.length - 1]}`}: ${n}`);
     $("scores").append(
@@ -96,7 +98,7 @@
       list.map((f) => [
         make("span", { title: f.source }, f.output),
         make("span", { class: { complete: "good", partial: "warn", failed: "bad" }[f.status] || "" }, f.status, f.code ? make("span", { class: "code" }, ` ${f.code}`) : null),
-        f.series.toLocaleString("en"), f.failed.toLocaleString("en"), number(f.score), f.frequencies, f.model,
+        f.series.toLocaleString("en"), f.failed.toLocaleString("en"), mase(f.score), f.frequencies, f.model,
         [Object.entries(JSON.parse(f.options)).map(([name, value]) => `${name} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", "), f.notes].filter(Boolean).join("\n")]));
     const order = { failed: 0, partial: 1 };
     const sorted = data.files.slice().sort((a, b) => (order[a.status] ?? 2) - (order[b.status] ?? 2));
@@ -186,7 +188,7 @@
       const file = data.files[rows.file[i]];
       const name = make("button", { type: "button", class: "open", "data-row": i, title: file ? file.output : "" }, label(i));
       const score = rows.code[i] ? make("span", { class: "bad code" }, rows.code[i])
-        : make("span", { class: rows.score[i] > 1 ? "warn" : rows.score[i] === null ? "" : "good" }, number(rows.score[i]));
+        : make("span", { class: rows.score[i] > 1 ? "warn" : rows.score[i] === null ? "" : "good" }, mase(rows.score[i]));
       const row = make("tr", { class: i === state.chosen ? "chosen" : "" }, make("td", { class: "text" }, name, data.files.length > 1 && file && file.series > 1 ? make("span", { class: "soft file" }, ` ${file.output}`) : null),
         make("td", { class: "spark less" }, spark(rows.spark[i])), make("td", { class: "n" }, score),
         make("td", { class: "n less" }, rows.n[i] ? rows.n[i].toLocaleString("en") : ""),
@@ -326,7 +328,7 @@
     const withTime = timed([...one.d, ...one.f]);
     const facts = [["File", file ? file.output : ""], ["Frequency", rows.frequency[i]],
       ["History", one.d.length ? `${many(rows.n[i], "value")}, to ${written(one.d[one.d.length - 1], withTime)}${one.cut ? `; the last ${one.d.length.toLocaleString("en")} are drawn` : ""}` : rows.code[i] ? "" : "its CSV is gone, or another by now"],
-      ["MASE", rows.score[i] === null ? "" : `${number(rows.score[i])} (${rows.score[i] > 1 ? "worse" : "better"} than naive)`]];
+      ["MASE", rows.score[i] === null ? "" : `${mase(rows.score[i])} (${rows.score[i] > 1 ? "worse" : "better"} than naive)`]];
     body.append(make("dl", {}, ...facts.filter(([, text]) => text).flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, text)])));
     if (one.reason) body.append(make("div", { class: "problem" }, make("p", {}, make("span", { class: "code" }, rows.code[i]), ` ${one.reason}`), make("p", { class: "soft" }, one.hint)));
     if (one.d.length || one.f.length) {
