@@ -44,6 +44,21 @@ def cloud() -> Iterator[LocalCloud]:
     servers.stop()
 
 
+def forget_clients() -> None:
+    """Have the next call make its clients anew, as another process would."""
+    from pipeline.cloud import clients
+
+    for cached in (clients.storage_client, clients.bigquery_client, clients.publisher):
+        cached.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def fresh_clients() -> Iterator[None]:
+    forget_clients()
+    yield
+    forget_clients()
+
+
 @dataclass
 class Stage:
     """What one test has of the cloud."""

@@ -11,10 +11,9 @@ from pipeline.cloud.tables import Tables
 from pipeline.core.limits import Limits
 from pipeline.core.process_request import process
 from tests.cloud.conftest import Stage, daily
-from tests.cloud.test_output_bucket import fresh_clients, request_for
+from tests.cloud.stage_requests import request_for
 
 pytestmark = pytest.mark.cloud
-__all__ = ["fresh_clients"]
 
 
 def test_the_calls_of_a_small_file_are_those_that_the_costs_are_made_of(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.conftest import Stage
-from tests.cloud.test_faults import bigquery_faults, storage_faults
+from tests.cloud.fault_rules import bigquery_faults, storage_faults
 from tests.local_cloud.fault_proxy import FaultProxy
 from tests.poison import poisoned
 from tests.poison.files import good_files, poison_files

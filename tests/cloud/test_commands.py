@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline import cli, main
-from pipeline.cloud import clients
 from tests.cloud.conftest import Stage, daily
 
 pytestmark = pytest.mark.cloud
-
-
-@pytest.fixture(autouse=True)
-def fresh_clients() -> Iterator[None]:
-    for cached in (clients.storage_client, clients.bigquery_client, clients.publisher):
-        cached.cache_clear()
-    yield
 
 
 def pull(stage: Stage) -> list[dict[str, str]]:

@@ -13,39 +13,12 @@ from typing import Any
 import pytest
 
 from pipeline import cli, main
-from pipeline.cloud import clients
 from pipeline.transforms import forecast, load_rows, load_series, write_dead_letters, write_forecasts, write_receipts
 from tests.cloud.conftest import Stage, daily
+from tests.cloud.fault_rules import bigquery_faults, storage_faults
 from tests.local_cloud.fault_proxy import FaultProxy, Rule
 
 pytestmark = pytest.mark.cloud
-
-
-@pytest.fixture(autouse=True)
-def fresh_clients() -> Iterator[None]:
-    for cached in (clients.storage_client, clients.bigquery_client, clients.publisher):
-        cached.cache_clear()
-    yield
-
-
-def storage_faults(often: float) -> list[Rule]:
-    return [
-        Rule("status", code=503, probability=often),
-        Rule("status", code=429, probability=often),
-        Rule("reset", probability=often),
-        Rule("reset_after", method="POST|PUT|DELETE", probability=2 * often),
-        Rule("cut", method="GET", path="alt=media", probability=2 * often),
-        Rule("delay", seconds=0.2, probability=often),
-    ]
-
-
-def bigquery_faults(often: float) -> list[Rule]:
-    return [
-        Rule("status", path="insertAll", code=500, probability=often),
-        Rule("status", path="insertAll", code=404, probability=often),  # as for a table that was just made
-        Rule("reset_after", path="insertAll", probability=2 * often),
-        Rule("reset", path="insertAll", probability=often),
-    ]
 
 
 def counts_of(stage: Stage) -> Counter[str]:

@@ -16,11 +16,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.cloud import clients, objects, retry
-from pipeline.cloud.objects import live_version
 from pipeline.cloud.output import BucketOutput
 from pipeline.core import process_request
 from pipeline.core.blocks import ForecastBlock
-from pipeline.core.elements import Request
 from pipeline.core.engines.forecast_batch import faulty_forecasts
 from pipeline.core.errors import DoneError, RecordError
 from pipeline.core.forecast_spec import ForecastSpec
@@ -37,7 +35,8 @@ from pipeline.core.process_request import (
 )
 from pipeline.core.series import row_store
 from pipeline.core.series.batch import faulty_series
-from tests.cloud.conftest import Stage, daily
+from tests.cloud.conftest import Stage, daily, forget_clients
+from tests.cloud.stage_requests import request_for
 from tests.local_cloud.fault_proxy import FaultProxy, Rule
 
 pytestmark = pytest.mark.cloud
@@ -61,27 +60,6 @@ def through(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
         yield put
     forget_clients()
-
-
-def forget_clients() -> None:
-    for cached in (clients.storage_client, clients.bigquery_client, clients.publisher):
-        cached.cache_clear()
-
-
-@pytest.fixture(autouse=True)
-def fresh_clients() -> Iterator[None]:
-    forget_clients()
-    yield
-    forget_clients()
-
-
-def request_for(stage: Stage, name: str, content: str | bytes | None = None, **fields: object) -> Request:
-    if content is not None:
-        stage.upload(name, content)
-    version = live_version(stage.uri(name))
-    assert version is not None
-    request = Request(version.uri, version.generation, version.time, name, '{"horizon":3,"score":false}')
-    return dataclasses.replace(request, **fields)  # type: ignore[arg-type]
 
 
 def stores(count: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -11,20 +10,13 @@ import pytest
 from google.cloud import bigquery
 
 from pipeline import main
-from pipeline.cloud import clients, tables
+from pipeline.cloud import tables
 from pipeline.cloud.tables import Tables, qualified
 from pipeline.core.outputs.tables import TABLES, VIEWS, table_schema, view_sql
 from tests.cloud.conftest import Stage
 
 pytestmark = pytest.mark.cloud
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def fresh_clients() -> Iterator[None]:
-    clients.bigquery_client.cache_clear()
-    clients.storage_client.cache_clear()
-    yield
 
 
 def forecast_rows(steps: int, key: str = "k", source_time: datetime = NOW) -> pa.Table:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
-import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -24,19 +23,11 @@ from pipeline.folder.query import connect
 from pipeline.folder.run import forecast_files
 from pipeline.runs import FolderRun
 from tests.conftest import daily_series
+from tests.folder_contents import contents
 
 pytestmark = pytest.mark.usefixtures("naive_engine")
 MakeSettings = Callable[..., FolderRun]
 WriteCsv = Callable[..., Path]
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """Return the hash of each file but the receipts, which have times in them."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and "receipts" not in path.parts
-    }
 
 
 def run(settings: FolderRun) -> RunOutcome:

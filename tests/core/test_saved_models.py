@@ -22,7 +22,7 @@ from pipeline.core.model.predict import components, predict
 from pipeline.core.series.row_store import BLOCK_SERIES
 from pipeline.folder.run import forecast_files
 from tests.conftest import daily_series
-from tests.core.test_native_engine import CASES, dates, extras_for, histories, sales
+from tests.made_series import CASES, dates, extras_for, histories, sales
 
 WriteCsv = Callable[..., Path]
 

@@ -118,7 +118,7 @@ def test_json_is_for_machines(write_csv: WriteCsv, tmp_path: Path, capsys: pytes
 
 
 def test_several_processes_write_what_one_does(write_csv: WriteCsv, tmp_path: Path) -> None:
-    from tests.core.test_output_folder import contents
+    from tests.folder_contents import contents
 
     for name in ("a", "b", "c"):
         write_csv(f"in/{name}.csv", daily_series(40, seed=ord(name)))

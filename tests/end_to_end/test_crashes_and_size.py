@@ -17,7 +17,7 @@ import pytest
 from pyarrow import csv as pa_csv
 
 from tests.conftest import daily_series
-from tests.core.test_output_folder import contents
+from tests.folder_contents import contents
 
 pytestmark = pytest.mark.long
 WriteCsv = Callable[..., Path]

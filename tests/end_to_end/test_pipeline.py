@@ -15,7 +15,7 @@ from pipeline import main
 from pipeline.cli import main as dropcast
 from pipeline.folder.query import connect
 from tests.conftest import daily_series
-from tests.core.test_output_folder import contents
+from tests.folder_contents import contents
 
 WriteCsv = Callable[..., Path]
 PRISM = shutil.which("prism") or os.environ.get("PRISM", "")

@@ -26,7 +26,7 @@ from pipeline.folder.query import connect
 from pipeline.folder.watch import WatchedFolder
 from pipeline.runs import FolderRun
 from tests.conftest import daily_series
-from tests.core.test_output_folder import contents
+from tests.folder_contents import contents
 
 WriteCsv = Callable[..., Path]
 
