@@ -42,7 +42,7 @@ CONTENTS = {
     },
     "In the cloud": {
         "buckets": "Buckets, Pub/Sub and BigQuery",
-        "delivery": "What is promised",
+        "delivery": "Delivery guarantees",
         "google-cloud": "On Google Cloud",
         "run-book": "Run book",
         "first-run": "What is not proven yet",
