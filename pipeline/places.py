@@ -12,6 +12,7 @@ from pipeline.core.outputs.results import Results
 from pipeline.core.requests.uris import is_uri
 from pipeline.folder.ledger import FolderLedger
 from pipeline.folder.output import FolderOutput
+from pipeline.folder.receipts import spec_of_forecast
 from pipeline.folder.results import FolderResults
 
 
@@ -67,6 +68,31 @@ def open_output(destination: Destination) -> Output:
         on_retry(count_retry)
         return BucketOutput(destination.path, destination.dataset, destination.batch, destination.history)
     return FolderOutput(Path(destination.path), destination.history, destination.run)
+
+
+def local_copy(place: str, scratch: Path) -> Path | None:
+    """Return a local path of a file: itself, or a copy of an object; None if there is no such object.
+
+    Args:
+        place: a path, or gs://bucket/name.
+        scratch: a folder for copies.
+    """
+    if not is_uri(place):
+        return Path(place)
+    from pipeline.cloud.results import local_copy as copy_of_object
+
+    return copy_of_object(place, scratch)
+
+
+def options_of_forecast(forecast: str, history: str) -> dict[str, object]:
+    """Return the options, by name, with which a file was forecast; none if there is no receipt of that."""
+    if is_uri(forecast) != is_uri(history):
+        return {}
+    if is_uri(forecast):
+        from pipeline.cloud.results import options_of_forecast as options_of_object
+
+        return options_of_object(forecast, history)
+    return spec_of_forecast(Path(forecast), Path(history))
 
 
 def open_ledger(output: str) -> Ledger:

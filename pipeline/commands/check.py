@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
 from pipeline.commands.forecast import copies_of_streams
-from pipeline.commands.places import local_path
+from pipeline.commands.local_files import local_path
 from pipeline.core.dates.calendars import format_date
 from pipeline.core.errors import RecordError
 from pipeline.core.faults.internal_error import InternalErrors, contained

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
-from pipeline.commands.places import local_path
+from pipeline.commands.local_files import local_path
 from pipeline.core.engines.by_name import engine_named
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
-from pipeline.commands.places import local_path, options_of_forecast
+from pipeline.commands.local_files import local_path
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
@@ -15,6 +15,7 @@ from pipeline.core.plain_text import printable
 from pipeline.core.requests.uris import is_uri
 from pipeline.core.scratch import scratch_folder
 from pipeline.options import spec_from
+from pipeline.places import options_of_forecast
 from pipeline.terminal import say
 
 

@@ -22,7 +22,6 @@ from pipeline.core.requests.names import MANIFEST_SUFFIX
 from pipeline.core.requests.uris import is_uri
 from pipeline.folder.ledger import candidates_in_folders
 from pipeline.folder.lock import BusyError
-from pipeline.folder.output import FolderOutput
 from pipeline.options import RunOptions, spec_from
 from pipeline.places import open_ledger, open_output
 from pipeline.terminal import say
@@ -69,8 +68,7 @@ def main(argv: list[str]) -> int:
 
 def _lacking(arguments: dict[str, Any], output: str, spec: ForecastSpec, allowed: tuple[str, ...]) -> Iterator[Sending]:
     """Yield the requests that have no receipt, or with --again no receipt of that label."""
-    ledger, folder = open_ledger(output), FolderOutput(Path(output))
-    outputs = open_output(destination_of(arguments, output))
+    ledger, outputs = open_ledger(output), open_output(destination_of(arguments, output))
     attempts: dict[tuple[str, str, str], int] = {}
     labels: dict[tuple[str, str, str], set[str]] = {}
     for receipt in ledger.receipts():
@@ -91,7 +89,7 @@ def _lacking(arguments: dict[str, Any], output: str, spec: ForecastSpec, allowed
         place = (request.source, request.version, request.output)
         label = arguments["again"]
         # a manifest that was refused before is none any more
-        then = (lambda: None) if is_uri(output) else partial(folder.remove_stray_dead_letter, candidate.source)
+        then = partial(outputs.remove_stray_dead_letter, candidate.source)
         if place not in attempts:
             # as it would have come, so that the pipeline's own options hold
             yield Sending(request, candidate.message, then)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +18,6 @@ from pipeline.core.plain_text import printable
 from pipeline.core.process_request import process
 from pipeline.core.requests.names import INTERNAL
 from pipeline.core.requests.uris import is_uri
-from pipeline.folder.output import FolderOutput
 from pipeline.options import Dataset, Topic, spec_from, validated
 from pipeline.places import Destination, open_output
 from pipeline.terminal import say
@@ -154,8 +152,7 @@ def carry_out(sendings: Iterable[Sending], arguments: dict[str, Any], output: st
         _make_tables(destination.dataset)
     done = failed = 0
     place = open_output(destination)
-    alone = place.for_us_alone() if isinstance(place, FolderOutput) else nullcontext()
-    with alone:
+    with place.for_us_alone():
         for sending in sendings:
             request = sending.request
             if arguments["dry_run"]:

@@ -120,6 +120,14 @@ class Output(Protocol):
         """Write the receipt, which ends a request, and remove its work files."""
         ...
 
+    def for_us_alone(self) -> AbstractContextManager[None]:
+        """Keep other runs on this machine from writing here meanwhile, where that could do harm.
+
+        Raises:
+            BusyError: if another run writes here.
+        """
+        ...
+
     def standing_receipt(self, request: Request) -> Receipt | None:
         """Return the receipt of a request that is done, and need not be done again; else None."""
         ...
