@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from pipeline.core.outputs.ledger import Ledger
 from pipeline.core.outputs.output import Output
 from pipeline.core.outputs.results import Results
 from pipeline.core.requests.uris import is_uri
+from pipeline.destination import Destination
 from pipeline.folder.ledger import FolderLedger
 from pipeline.folder.output import FolderOutput
 from pipeline.folder.receipts import spec_of_forecast
@@ -31,30 +31,6 @@ def open_results(place: str, scratch: Path) -> Results:
 
         return BucketResults(place, scratch)
     return FolderResults(Path(place))
-
-
-@dataclass(frozen=True)
-class Destination:
-    """A place for forecasts, as it travels to the workers.
-
-    Attributes:
-        path: an absolute folder, or gs://bucket/prefix.
-        dataset: PROJECT.DATASET, or "" for no tables in BigQuery.
-        batch: whether the run ends.
-        history: whether to write the values from which forecasts are made.
-        run: what tells this run from others, if a folder is to note what it has done.
-    """
-
-    path: str
-    dataset: str = ""
-    batch: bool = True
-    history: bool = False
-    run: str = ""
-
-    @property
-    def in_bucket(self) -> bool:
-        """Whether it is in a bucket."""
-        return is_uri(self.path)
 
 
 @lru_cache(maxsize=8)

@@ -13,8 +13,8 @@ from pipeline.core.limits import Limits
 from pipeline.core.requests.local_files import OPERATORS_FIELDS, InputFile, allowed_folders, list_inputs
 from pipeline.core.requests.messages import Rules
 from pipeline.core.requests.uris import folder_prefix, is_uri
+from pipeline.destination import Destination
 from pipeline.options import OptionsError, RunOptions, spec_from, validated
-from pipeline.places import Destination
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from pipeline.core.plain_text import printable
 from pipeline.core.process_request import process
 from pipeline.core.requests.names import INTERNAL
 from pipeline.core.requests.uris import is_uri
+from pipeline.destination import Destination
 from pipeline.options import Dataset, Topic, spec_from, validated
-from pipeline.places import Destination, open_output
+from pipeline.places import open_output
 from pipeline.terminal import say
 
 

@@ -11,8 +11,9 @@ from apache_beam.metrics import Metrics
 from pipeline.core.blocks import ForecastBlock, SeriesBlock
 from pipeline.core.limits import Limits
 from pipeline.core.process_request import forecast
+from pipeline.destination import Destination
 from pipeline.metrics import NAMESPACE, milliseconds
-from pipeline.places import Destination, open_output
+from pipeline.places import open_output
 
 
 @dataclass

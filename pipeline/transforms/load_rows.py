@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from pipeline.core.outputs.outcomes import Outcome
-from pipeline.places import Destination, open_output
+from pipeline.destination import Destination
+from pipeline.places import open_output
 
 
 @dataclass

@@ -15,8 +15,9 @@ from pipeline.core.errors import DoneError
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.outcomes import FailedRequest, Outcome
 from pipeline.core.process_request import load
+from pipeline.destination import Destination
 from pipeline.metrics import NAMESPACE, count_failure, milliseconds
-from pipeline.places import Destination, open_output
+from pipeline.places import open_output
 
 UNREADABLE = "unreadable"
 

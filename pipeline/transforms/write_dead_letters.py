@@ -11,8 +11,9 @@ import apache_beam as beam
 from pipeline.core.elements import DeadLetter
 from pipeline.core.outputs.outcomes import FailedRequest, Outcome
 from pipeline.core.process_request import write_dead_letters
+from pipeline.destination import Destination
 from pipeline.metrics import count_failure
-from pipeline.places import Destination, open_output
+from pipeline.places import open_output
 
 _log = logging.getLogger(__name__)
 

@@ -15,8 +15,9 @@ from apache_beam.transforms.userstate import SetRuntimeState, SetStateSpec, Time
 from pipeline.core.blocks import ForecastBlock
 from pipeline.core.outputs.outcomes import Outcome, WrittenPart, WrittenRequest
 from pipeline.core.process_request import publish, write_block
+from pipeline.destination import Destination
 from pipeline.metrics import NAMESPACE
-from pipeline.places import Destination, open_output
+from pipeline.places import open_output
 from pipeline.transforms.deduplicate import REMEMBERED
 
 GATHER = "gather"

@@ -12,8 +12,9 @@ from apache_beam.metrics import Metrics
 from pipeline.core.elements import STATUSES, Receipt
 from pipeline.core.outputs.outcomes import Outcome
 from pipeline.core.process_request import write_receipt
+from pipeline.destination import Destination
 from pipeline.metrics import NAMESPACE
-from pipeline.places import Destination, open_output
+from pipeline.places import open_output
 
 _log = logging.getLogger(__name__)
 

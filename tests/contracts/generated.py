@@ -25,9 +25,9 @@ from pipeline.core.limits import Limits
 from pipeline.core.outputs.outcomes import Outcome
 from pipeline.core.outputs.tables import TABLES, table_fields
 from pipeline.core.requests.local_files import InputFile, Manifest
+from pipeline.destination import Destination
 from pipeline.flex_template import metadata
 from pipeline.options import GROUPS, RunOptions, add_model_arguments
-from pipeline.places import Destination
 from pipeline.runs import BucketRun, FolderRun, Run
 
 ROOT = Path(__file__).parents[2]

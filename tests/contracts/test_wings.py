@@ -12,6 +12,8 @@ ROOT = Path(__file__).parents[2]
 OPTIONS = {"forecast_spec", "spec_limits", "elements", "ndjson"}
 BLOCKS = {"blocks", "block_bytes"}
 TOP_OF_CORE = {"process_request"}
+# Modules at the root of pipeline/ on which its wings stand; the others there stand on the wings.
+BASE = {"options", "runs", "destination", "metrics", "terminal", "logs"}
 MODEL = {f"core.model{part}" for part in ("", ".data", ".design", ".solve", ".intervals", ".exchange")}
 # A wing may import itself and what is listed. Outside of core/ a wing may import all of it.
 ALLOWED = {
@@ -43,12 +45,14 @@ ALLOWED = {
     },
     "library": {"core"},
     "report": {"core"},
-    "folder": {"core", "front"},
-    "cloud": {"core", "front"},
+    "base": {"core"},
+    "folder": {"core", "base"},
+    "cloud": {"core", "base"},
+    "places": {"core", "base", "folder", "cloud"},
     "templates": set(),
-    "transforms": {"core", "folder", "cloud", "front"},
-    "front": {"core", "folder", "cloud", "transforms"},
-    "commands": {"core", "folder", "cloud", "transforms", "front", "report"},
+    "transforms": {"core", "base", "folder", "cloud", "places"},
+    "front": {"core", "base", "folder", "cloud", "places", "transforms"},
+    "commands": {"core", "base", "folder", "cloud", "places", "transforms", "front", "report"},
 }  # fmt: skip
 
 
@@ -87,7 +91,9 @@ def wing(module: str) -> str:
     if not parts:
         return "core"  # the package itself, which is empty
     if parts[0] != "core":
-        return parts[0] if (ROOT / "pipeline" / parts[0]).is_dir() else "front"
+        if (ROOT / "pipeline" / parts[0]).is_dir():
+            return parts[0]
+        return "base" if parts[0] in BASE else "places" if parts[0] == "places" else "front"
     if len(parts) > 1 and (ROOT / "pipeline" / "core" / parts[1]).is_dir():
         if parts[1] == "model":
             return _wing_of_model(parts[2:])

@@ -20,8 +20,8 @@ from pipeline.core.limits import Limits
 from pipeline.core.outputs.outcomes import Outcome
 from pipeline.core.process_request import forecast, load_blocks, unreadable
 from pipeline.core.requests.local_files import InputFile, request_for
+from pipeline.destination import Destination
 from pipeline.folder.output import FolderOutput
-from pipeline.places import Destination
 from pipeline.transforms.deduplicate import Deduplicate
 from pipeline.transforms.forecast import Forecast
 from pipeline.transforms.load_series import LoadSeries

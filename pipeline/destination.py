@@ -1,0 +1,31 @@
+"""Where forecasts go, as it travels to the workers; places.py opens it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.core.requests.uris import is_uri
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A place for forecasts, as it travels to the workers.
+
+    Attributes:
+        path: an absolute folder, or gs://bucket/prefix.
+        dataset: PROJECT.DATASET, or "" for no tables in BigQuery.
+        batch: whether the run ends.
+        history: whether to write the values from which forecasts are made.
+        run: what tells this run from others, if a folder is to note what it has done.
+    """
+
+    path: str
+    dataset: str = ""
+    batch: bool = True
+    history: bool = False
+    run: str = ""
+
+    @property
+    def in_bucket(self) -> bool:
+        """Whether it is in a bucket."""
+        return is_uri(self.path)
