@@ -13,7 +13,7 @@ OPTIONS = {"forecast_spec", "spec_limits", "elements", "ndjson"}
 BLOCKS = {"blocks", "block_bytes"}
 TOP_OF_CORE = {"process_request"}
 # Modules at the root of pipeline/ on which its wings stand; the others there stand on the wings.
-BASE = {"options", "runs", "destination", "metrics", "terminal", "logs"}
+BASE = {"coders", "options", "runs", "destination", "metrics", "terminal", "logs"}
 MODEL = {f"core.model{part}" for part in ("", ".data", ".design", ".solve", ".intervals", ".exchange")}
 # A wing may import itself and what is listed. Outside of core/ a wing may import all of it.
 ALLOWED = {
