@@ -189,6 +189,8 @@ def fit(data: Any, **options: Any) -> dict[Any, Any]:
     from pipeline.core.model.exchange.prophet_object import to_prophet  # imports prophet, which takes seconds
 
     spec = _spec(**options)
+    if spec.model != "prophet":
+        raise ValueError(f"model: {spec.model} has no single model to give back; take model='prophet'")
     series = _series(data, spec, ahead=False)
     models: dict[Any, Any] = {}
     faults: list[tuple[str, RecordError]] = []

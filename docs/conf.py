@@ -52,6 +52,7 @@ CONTENTS = {
     },
     "How it works": {
         "how-it-works": "The pipeline",
+        "models": "Models: prophet and auto",
         "prophet": "Prophet's options",
         "engine": "The native engine",
         "performance": "Performance",

@@ -59,6 +59,8 @@ def main(argv: list[str]) -> int:
     try:
         arguments = parsed(parser(), argv)
         spec, limits, problems = spec_from(arguments)
+        if spec.model != "prophet":
+            problems.append("--model: compare holds two engines of Prophet's model against each other; leave it out")
         if not arguments["most"].isdecimal() or int(arguments["most"]) < 1:
             problems.append(f"--most: must be a number, 1 or more (given: {arguments['most']!r})")
         if arguments["file"] is None:

@@ -20,6 +20,14 @@ from pipeline.core.request_key import canonical_json
 
 Mode = Literal["additive", "multiplicative"]
 MAX_HORIZON = 100_000
+# Options of Prophet's model, which other models have no use for.
+PROPHETS_OWN = (
+    "engine", "growth", "cap", "floor", "changepoints", "n_changepoints", "changepoint_range",
+    "changepoint_prior_scale",
+    "yearly_seasonality", "weekly_seasonality", "daily_seasonality", "seasonality_mode", "seasonality_prior_scale",
+    "seasonalities", "holidays", "country_holidays", "holidays_prior_scale", "holidays_mode", "regressors", "scaling",
+    "mcmc_samples", "uncertainty_samples", "components", "save_models", "models",
+)  # fmt: skip
 MAX_SKIPPED_LINES = 10_000  # above and below a table
 MAX_PATH_POINTS = 20_000_000  # simulated numbers a series, 8 bytes each and several times over
 
@@ -212,6 +220,11 @@ class ForecastSpec(BaseModel):
     )
 
     # Prophet's own parameters, under Prophet's own names
+    model: Literal["prophet", "auto"] = Field(
+        "prophet",
+        description="prophet is Prophet's model; auto combines simpler models of each series, weighted by how they did "
+        "in its own past.",
+    )
     engine: Literal["native", "stan"] = Field(
         "native",
         description="Who solves Prophet's model: native is this project's exact solver, stan the prophet package.",
@@ -380,6 +393,9 @@ class ForecastSpec(BaseModel):
         if self.aggregate is None and self.aggregation != "sum":
             problems.append("aggregation has no meaning without aggregate")
         problems += self._clashing_names()
+        if self.model == "auto":
+            given = [name for name in PROPHETS_OWN if getattr(self, name) != type(self).model_fields[name].default]
+            problems += [f"{name} is for model=prophet" for name in given]
         if self.save_models is not None and self.solver != "native":
             problems.append("save_models needs engine=native, without mcmc_samples")
         if self.models is not None and (self.solver != "native" or self.save_models is not None or self.score):
@@ -411,11 +427,13 @@ class ForecastSpec(BaseModel):
     @property
     def scored(self) -> bool:
         """Whether there is to be a score."""
-        return self.solver == "native" and self.models is None if self.score is None else self.score
+        return self.solver != "stan" and self.models is None if self.score is None else self.score
 
     @property
     def solver(self) -> str:
         """The engine that does it: what native does not cover, stan does."""
+        if self.model == "auto":
+            return "auto"
         return "stan" if self.mcmc_samples else self.engine
 
     def to_json(self) -> str:
@@ -488,6 +506,6 @@ def _in_our_words(error: Any) -> str:
 
 def fallback_notes(spec: ForecastSpec) -> list[str]:
     """Return what the owner should know if another engine does the work than the one asked for."""
-    if spec.solver == spec.engine:
+    if spec.solver in (spec.engine, "auto"):
         return []
     return [f"the {spec.engine} engine does not sample (mcmc_samples): {spec.solver} did the work"]

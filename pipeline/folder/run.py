@@ -28,7 +28,7 @@ from pipeline.runs import FolderRun
 
 # Above this much input, starting a process for each core pays: bytes and files, by solver. Starting takes seconds, in
 # which the native engine forecasts tens of thousands of series.
-WORTH_WHILE = {"native": (200_000_000, 5_000), "stan": (500_000, 50)}
+WORTH_WHILE = {"native": (200_000_000, 5_000), "auto": (20_000_000, 2_000), "stan": (500_000, 50)}
 Told = Callable[[RunOutcome], None]
 LIVES = 5  # how often the processes that forecast are started, before the rest is done in this one
 

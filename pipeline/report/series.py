@@ -159,7 +159,8 @@ def _remade(
 ) -> tuple[list[float], dict[int, list[tuple[str, str, bool, Any, Floats]]]]:
     """Return each series' score and components, worked out anew: the native engine takes microseconds for a series.
 
-    What stan has forecast is taken apart by the native engine too: the model is the same.
+    What stan has forecast is taken apart by the native engine too: the model is the same. A combination of models has
+    a score, and no components.
     """
     from pipeline.core.engines.native import SeriesArrays, fit_block
     from pipeline.report.profiles import profiles  # imports numba
@@ -169,7 +170,10 @@ def _remade(
         update={"engine": "native", "score": True, "level": (), "components": False, "mcmc_samples": 0}
         | dict.fromkeys(OPERATORS_FIELDS)
     )
-    scores = forecast_block(batch, layout.extras, bare, Limits(), engine_named("native")).column("mase")
+    remade = forecast_block(batch, layout.extras, bare, Limits(), engine_named(bare.solver)).column("mase")
+    scores = [float("nan") if score is None else score for score in remade.to_pylist()]
+    if bare.solver != "native":
+        return scores, {}
     block = SeriesArrays.of(batch, layout.extras, bare)
     components: dict[int, list[tuple[str, str, bool, Any, Floats]]] = {}
     for fitted in fit_block(block, bare):
@@ -178,4 +182,4 @@ def _remade(
                 x = profile.x[i] if profile.x.ndim == 2 else profile.x
                 told = (profile.name, profile.over, profile.share, x, profile.values[i])
                 components.setdefault(int(block.members[member]), []).append(told)
-    return [float("nan") if score is None else score for score in scores.to_pylist()], components
+    return scores, components

@@ -35,7 +35,8 @@ ALLOWED = {
     "core.model.exchange": {"core", "core.options", "core.dates", "core.faults", "core.model", "core.model.design",
                             "core.model.solve"},
     "core.model.top": {"core", "core.options", "core.dates", "core.model", "core.model.data", "core.model.intervals"},
-    "core.engines": {"core", "core.options", "core.dates", "core.faults", "core.series", "core.blocks", *MODEL},
+    "core.members": {"core", "core.dates", "core.model.solve"},
+    "core.engines": {"core", "core.options", "core.dates", "core.faults", "core.series", "core.blocks", "core.members", *MODEL},
     "core.outputs": {
         "core", "core.options", "core.dates", "core.requests", "core.csv_reading", "core.series", "core.blocks",
         "core.engines",

@@ -181,7 +181,7 @@ class OpeningHours(Calendar):
         return WEEK
 
     def _after(self, last: int, count: int) -> Dates:
-        open_slots = np.flatnonzero(self._is_open())
+        open_slots = np.flatnonzero(self.open_slots())
         monday = (int(last) + 3 * DAY) // WEEK * WEEK - 3 * DAY
         weeks = np.arange(count // len(open_slots) + 2, dtype=np.int64)[:, None] * WEEK
         dates: Dates = (monday + self.phase + weeks + open_slots * self.step).ravel()
@@ -193,9 +193,10 @@ class OpeningHours(Calendar):
 
     def holds(self, dates: Dates) -> npt.NDArray[np.bool_]:
         """Return which dates are on this calendar; see Calendar."""
-        return self._is_open()[(dates + 3 * DAY) % WEEK // self.step]
+        return self.open_slots()[(dates + 3 * DAY) % WEEK // self.step]
 
-    def _is_open(self) -> npt.NDArray[np.bool_]:
+    def open_slots(self) -> npt.NDArray[np.bool_]:
+        """Return whether each slot of a week, from Monday 0:00, is open."""
         return np.asarray(np.frombuffer(self.mask.encode(), np.uint8) == ord("1"))
 
 

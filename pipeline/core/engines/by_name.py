@@ -20,6 +20,10 @@ def engine_named(name: str) -> Engine:
         from pipeline.core.engines.native import NativeEngine  # imports numba
 
         return NativeEngine()
+    if name == "auto":
+        from pipeline.core.engines.auto import AutoEngine  # imports numba
+
+        return AutoEngine()
     if name == "stan":
         quieten_prophet()
         from pipeline.core.engines.stan import StanEngine  # imports prophet, which takes seconds

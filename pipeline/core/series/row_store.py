@@ -21,7 +21,7 @@ from pipeline.core.spec_limits import outputs_of
 
 # Series in a block: enough to spread its fixed cost, few enough to share out the work, which is some microseconds
 # a series with one engine and a tenth of a second with the other.
-BLOCK_SERIES = {"native": 512, "stan": 64}
+BLOCK_SERIES = {"native": 512, "auto": 512, "stan": 64}
 MAX_BLOCK_BYTES = 16 << 20  # of a block of series, and of its forecasts, as they travel
 BUCKET_SERIES = 512  # so that most blocks are read from their work file in one go
 NEVER = 1 << 62  # spill_bytes of what stays in memory whatever its size

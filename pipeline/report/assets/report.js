@@ -358,7 +358,7 @@
     if (one.c.length) {
       const parts = make("div", { class: "parts" });
       body.append(make("h4", { style: "margin-top:1rem" }, "What the model makes of it"),
-        file && !file.model.startsWith("native") ? make("p", { class: "soft" }, "Components and score were worked out by the native engine, which fits the same model.") : "", parts);
+        file && file.model.startsWith("stan") ? make("p", { class: "soft" }, "Components and score were worked out by the native engine, which fits the same model.") : "", parts);
       for (const part of one.c) {
         const holder = make("div", { class: "chart", role: "img", "aria-label": `${part.name}: from ${number(Math.min(...part.y))} to ${number(Math.max(...part.y))}${part.share ? ", as a share of the trend" : ""}` });
         parts.append(make("div", {}, make("h4", {}, part.name), holder));

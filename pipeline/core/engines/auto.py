@@ -1,0 +1,53 @@
+"""The engine of --model=auto: each series by a combination of members, weighted by how they did in its own past."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.core.dates.calendars import OpeningHours
+from pipeline.core.dates.frequencies import parse_frequency
+from pipeline.core.dates.infer_frequency import open_calendar
+from pipeline.core.engines.forecast_batch import Forecasts, forecast_batch
+from pipeline.core.errors import RecordError
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
+from pipeline.core.members.forecast import forecast_series
+from pipeline.core.members.gaps import filled, on_calendar
+from pipeline.core.members.pace import pace_of
+from pipeline.core.series.arrow_lists import flat_list
+
+
+class AutoEngine:
+    """Combines members, series by series; see docs/models.md."""
+
+    model = "auto 1"  # changes when numbers do
+
+    def forecast(
+        self, series: pa.RecordBatch, extras: tuple[str, ...], spec: ForecastSpec, limits: Limits
+    ) -> pa.RecordBatch:
+        """Forecast a block; see engine.Engine."""
+        faults = {
+            row: RecordError.from_json(text)
+            for row, text in enumerate(series.column("fault").to_pylist())
+            if text is not None
+        }
+        forecasts = Forecasts.empty(len(series), spec)
+        dates, offsets = flat_list(series, "ds")
+        y, _ = flat_list(series, "y")
+        frequencies = series.column("frequency").to_pylist()
+        for row in range(len(series)):
+            if row in faults:
+                continue
+            own = slice(int(offsets[row]), int(offsets[row + 1]))
+            calendar = parse_frequency(frequencies[row])
+            if isinstance(calendar, OpeningHours):
+                calendar = open_calendar(calendar, dates[own])
+            known = on_calendar(calendar, dates[own], y[own])
+            pace = pace_of(calendar, len(known))
+            found = forecast_series(filled(known, pace.season), known, pace, spec.horizon, spec.level)
+            forecasts.prediction[row] = found.prediction
+            ends = found.prediction - found.half_widths, found.prediction + found.half_widths
+            forecasts.lower[:, row] = np.maximum(ends[0], 0.0) if np.min(y[own]) >= 0 else ends[0]
+            forecasts.upper[:, row] = ends[1]
+        return forecast_batch(series, forecasts, faults, spec)

@@ -1,0 +1,129 @@
+"""Forecasts one series by a combination of members."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.core.arrays import Bools, Floats, Ints
+from pipeline.core.members import combination
+from pipeline.core.members.backtest import cutoffs
+from pipeline.core.members.histories import FINER, MONTHLY, YEARLY, Pace
+from pipeline.core.members.members import (
+    ADDITIVE,
+    AR,
+    AR_LOGS,
+    DAMPED_LOGS,
+    DRIFT,
+    HOURLY_SEASON,
+    MEDIAN,
+    MOVED,
+    MULTIPLICATIVE,
+    NAIVE,
+    NAMES,
+    RIDGE,
+    RIDGE_LOGS,
+    RIDGE_MEANS,
+    SEASONAL_NAIVE,
+    SHARES,
+    THETA,
+    TWO_WEEKS,
+    WEEK,
+    window_forecasts,
+)  # fmt: skip
+
+_FINER = (SEASONAL_NAIVE, THETA, ADDITIVE, AR, SHARES, MEDIAN, MOVED, RIDGE, RIDGE_MEANS, RIDGE_LOGS)
+MEMBERS = {
+    YEARLY: (DRIFT, THETA, DAMPED_LOGS, AR_LOGS, NAIVE),
+    MONTHLY: (THETA, DAMPED_LOGS, ADDITIVE, MULTIPLICATIVE, AR, AR_LOGS, SHARES, MEDIAN),
+    FINER: _FINER,
+}
+HOURLY_MEMBERS = (*_FINER, WEEK, TWO_WEEKS)
+
+
+@dataclass(frozen=True)
+class CombinedForecast:
+    """The forecast of one series.
+
+    Attributes:
+        prediction: shape (h,).
+        half_widths: of each level's interval, shape (levels, h).
+        weights: of the members that count, by name, the largest first.
+    """
+
+    prediction: Floats
+    half_widths: Floats
+    weights: dict[str, float]
+
+
+def forecast_series(y: Floats, known: Floats, pace: Pace, horizon: int, levels: tuple[float, ...]) -> CombinedForecast:
+    """Forecast a series.
+
+    Args:
+        y: values, gaps filled, shape (n,).
+        known: values, NaN in gaps, shape (n,).
+        pace: of the series.
+        horizon: how many steps ahead.
+        levels: of the intervals, in percent.
+    """
+    largest = float(np.max(np.abs(y)))
+    unit = 2.0 ** np.floor(np.log2(largest)) if largest > 0 else 1.0  # a power of two: scaling changes no digit
+    y, known = y / unit, known / unit
+    ends = cutoffs(len(y), horizon, pace)
+    prediction, weights, residuals = combined_errors(y, known, ends, pace, horizon)
+    windows = float(sum(min(horizon, len(y) - end) / horizon for end in ends[1:]))
+    calibration, scale = combination.calibration_of(pace), naive_error(known, pace.season)
+    widths = np.empty((len(levels), horizon))
+    for i, level in enumerate(levels):
+        widths[i] = combination.half_widths(residuals, windows, scale, calibration, level / 100)
+    named = {NAMES[i]: float(weight) for i, weight in zip(members_of(pace), weights, strict=True) if weight > 0}
+    by_weight = dict(sorted(named.items(), key=lambda item: -item[1]))
+    return CombinedForecast(prediction * unit, widths * unit, by_weight)
+
+
+def members_of(pace: Pace) -> tuple[int, ...]:
+    """Return the members of a series."""
+    return HOURLY_MEMBERS if pace.season == HOURLY_SEASON else MEMBERS[pace.kind]
+
+
+def combined_errors(y: Floats, known: Floats, ends: Ints, pace: Pace, horizon: int) -> tuple[Floats, Floats, Floats]:
+    """Return a series' forecast, the members' weights, and the held-out errors of the combination; see `combined`.
+
+    Args:
+        y, known, pace, horizon: as for forecast_series.
+        ends: cutoffs, the whole history first.
+    """
+    every = np.empty((len(ends), len(NAMES), horizon))
+    window_forecasts(y, ends, pace, every)
+    forecasts, usable = _bounded(y, ends, every, members_of(pace))
+    prediction, weights, residuals = combination.combined(known, ends, forecasts, usable, pace)
+    return prediction, weights, residuals
+
+
+def _bounded(y: Floats, ends: Ints, every: Floats, chosen: tuple[int, ...]) -> tuple[Floats, Bools]:
+    """Return the chosen members' forecasts, within bounds, and whether each has one after the whole history.
+
+    A forecast goes no further beyond what is known of the history than the history is wide, and not below 0 if the
+    history never does. In a window in which a member is not available, theta stands for it.
+    """
+    forecasts = np.ascontiguousarray(every[:, list(chosen)])
+    usable = np.isfinite(forecasts[0]).all(axis=1)
+    for w, end in enumerate(ends.tolist()):
+        gaps = ~np.isfinite(forecasts[w]).all(axis=1)
+        forecasts[w, gaps] = every[w, THETA]
+        low, high = float(np.min(y[:end])), float(np.max(y[:end]))
+        floor = low - (high - low)
+        np.clip(forecasts[w], max(floor, 0.0) if low >= 0 else floor, high + (high - low), out=forecasts[w])
+    return forecasts, usable
+
+
+def naive_error(y: Floats, season: int) -> float:
+    """Return the mean absolute error of the seasonal naive forecast within a history, or of the naive one."""
+    for lag in (season, 1):
+        if len(y) > lag:
+            errors = np.abs(y[lag:] - y[:-lag])
+            errors = errors[np.isfinite(errors)]
+            if len(errors):
+                return float(np.mean(errors))
+    return 0.0

@@ -1,0 +1,42 @@
+"""How often a series has a value, from its calendar."""
+
+from __future__ import annotations
+
+from pipeline.core.dates.calendars import DAY, WEEK, Calendar, FixedSteps, Months, OpeningHours, Weekdays
+from pipeline.core.members.histories import FINER, MONTHLY, YEARLY, Pace
+
+MONTHS_A_YEAR, WEEKS_A_YEAR = 12, 52
+MAX_SEASON = 24 * 60  # values: a season of more is taken for none
+LEVEL_WEEKS_OF_WEEKS, LEVEL_WEEKS = 13, 4  # whose median tells the level: of weekly series, and of finer ones
+
+
+def pace_of(calendar: Calendar, rows: int) -> Pace:
+    """Return how often a series with this calendar has a value.
+
+    A season that does not fit into the history twice is left out.
+    """
+    if isinstance(calendar, Months):
+        season = MONTHS_A_YEAR // calendar.step if MONTHS_A_YEAR % calendar.step == 0 else 1
+        return _fitting(Pace(YEARLY if calendar.step >= MONTHS_A_YEAR else MONTHLY, season, 0, 0), rows)
+    if isinstance(calendar, Weekdays):
+        season = calendar.mask.count("1") if calendar.step == 1 else 1
+        return _fitting(Pace(FINER, season, WEEKS_A_YEAR * season, LEVEL_WEEKS * season), rows)
+    if isinstance(calendar, OpeningHours):
+        return _fitting(Pace(FINER, calendar.mask.count("1"), 0, 0), rows)
+    assert isinstance(calendar, FixedSteps)
+    if calendar.step < DAY:
+        season = DAY // calendar.step if DAY % calendar.step == 0 else 1
+        return _fitting(Pace(FINER, season, 7 * season if season > 1 else 0, LEVEL_WEEKS * 7 * season), rows)
+    if calendar.step < WEEK:
+        season = WEEK // calendar.step if WEEK % calendar.step == 0 else 1
+        return _fitting(Pace(FINER, season, WEEKS_A_YEAR * season if season > 1 else 0, LEVEL_WEEKS * season), rows)
+    if calendar.step % WEEK == 0 and WEEKS_A_YEAR % (calendar.step // WEEK) == 0:
+        weeks = calendar.step // WEEK
+        return Pace(FINER, 1, WEEKS_A_YEAR // weeks, max(LEVEL_WEEKS_OF_WEEKS // weeks, 1))
+    return Pace(YEARLY, 1, 0, 0)
+
+
+def _fitting(pace: Pace, rows: int) -> Pace:
+    if pace.season > MAX_SEASON or rows < 2 * pace.season:
+        return Pace(YEARLY if pace.kind == YEARLY else pace.kind, 1, pace.long_season, pace.level_rows)
+    return pace
