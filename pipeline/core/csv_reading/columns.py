@@ -194,7 +194,7 @@ def choose_columns(
     if reserved:
         raise RecordError(
             "RESERVED_COLUMN",
-            f"The output has a column {reserved[0]!r} of its own.",
+            f"The forecast has its own column {reserved[0]!r}.",
             "Rename the id column.",
             line=line,
             column=reserved[0],
@@ -351,8 +351,8 @@ class _Chooser:
             if len(set(self._sample[date])) < len(self._sample[date]) and self._clock(name):
                 raise RecordError(
                     "AMBIGUOUS_DATE_COLUMN",
-                    f"{name!r} has times of day: of the dates, or of series, one for each.",
-                    f"Give --date_column={shlex.quote(f'{date},{name}')}, which joins them, or "
+                    f"{name!r} has times of day: they may belong to the dates, or each may be its own series.",
+                    f"Use --date_column={shlex.quote(f'{date},{name}')} to join them, or "
                     f"{option('id_columns', name)}.",
                     line=self._line,
                     assume={"date_column": f"{date},{name}"},
@@ -361,8 +361,8 @@ class _Chooser:
                 cell = next(cell for cell in self._sample[name] if cell.strip())
                 raise RecordError(
                     "BAD_DATE_FORMAT",
-                    f"{shorten(cell)!r} is no time of day that can be read.",
-                    f"Write the hour as 00:00, and give --date_column=DATE,{name} with the date's column.",
+                    f"{shorten(cell)!r} is not a time of day in a known format.",
+                    f"Write the hour as 00:00, and use --date_column=DATE,{name} with the date column's name.",
                     line=self._line,
                     column=name,
                     found=cell,
@@ -392,7 +392,7 @@ class _Chooser:
             raise RecordError(
                 "AMBIGUOUS_DATE_COLUMN",
                 f"Date and time are in two columns, {date!r} and {times[0]!r}.",
-                f"Give --{name}={shlex.quote(f'{date},{times[0]}')}, which joins them.",
+                f"Use --{name}={shlex.quote(f'{date},{times[0]}')} to join them.",
                 line=self._line,
                 assume={name: f"{date},{times[0]}"},
             )
@@ -400,7 +400,7 @@ class _Chooser:
         raise RecordError(
             f"AMBIGUOUS_{role}_COLUMN",
             f"Any of {listed} could be the {role.lower()}.",
-            f"Give {option(name, candidates[0])} or another{every}.",
+            f"Use {option(name, candidates[0])} or another{every}.",
             line=self._line,
             assume={name: candidates[0] if role == "DATE" else (candidates[0],)},
         )
@@ -409,7 +409,7 @@ class _Chooser:
         return RecordError(
             f"NO_{role}_COLUMN",
             f"None of the columns {', '.join(self._header)} could be recognised as the {role.lower()}.",
-            f"Give --{name}, or call the column {'date' if role == 'DATE' else 'y'}.",
+            f"Use --{name} to name the column, or rename it to {'date' if role == 'DATE' else 'y'}.",
             line=self._line,
         )
 
@@ -472,8 +472,8 @@ def id_of_each_row(ids: Sequence[str], name: str, line: int | None) -> RecordErr
     others = [column for column in ids if column != name]
     return RecordError(
         "AMBIGUOUS_ID_COLUMN",
-        f"The column {name!r} has another value in each row, as a row number has.",
-        f"If it tells series apart, give {option('id_columns', *ids)}; if not, {option('id_columns', *others)}.",
+        f"The column {name!r} has a different value in each row, like a row number.",
+        f"If it tells series apart, use {option('id_columns', *ids)}; if not, {option('id_columns', *others)}.",
         line=line,
         column=name,
         assume={"id_columns": tuple(others)},

@@ -35,8 +35,8 @@ def first_record(chunks: Iterator[Chunk], delimiter: str | None) -> tuple[Chunk,
             return Chunk(line, data[:end]), Chunk(line + data.count(b"\n", 0, end), data[end:])
     raise RecordError(
         "EMPTY_FILE",
-        "The file has nothing but blank lines.",
-        "Write a header and rows below it; check --skip_rows and --skip_footer if they are given.",
+        "The file has only blank lines.",
+        "Write a header and rows below it; check --skip_rows and --skip_footer if you use them.",
     )
 
 
@@ -60,8 +60,8 @@ def parsed_rows(text: str, delimiter: str, line: int, skip_blanks: bool = False)
         except csv.Error as error:
             raise RecordError(
                 "LINE_TOO_LONG",
-                f"The row cannot be taken apart: {error}.",
-                "Check that this is a CSV with a row a line.",
+                f"The row cannot be parsed: {error}.",
+                "Check that this is a CSV with one row per line.",
                 line=line + before,
             ) from None
         if row is None:
@@ -95,8 +95,8 @@ def sniff_delimiter(record: Chunk, rest: Chunk, spec: ForecastSpec) -> str:
         return best[0]
     raise RecordError(
         "AMBIGUOUS_DELIMITER",
-        "The header has several of comma, semicolon, tab and bar.",
-        "Give " + " or ".join(f"--delimiter='{mark}'" for mark in fitting or header) + ".",
+        "The header has more than one of comma, semicolon, tab and bar.",
+        "Use " + " or ".join(f"--delimiter='{mark}'" for mark in fitting or header) + ".",
         line=record.line,
     )
 
@@ -123,16 +123,16 @@ def column_names(names: list[str], line: int, spec: ForecastSpec) -> list[str]:
     if len(dates) > 1 and len(names) > 2:
         raise RecordError(
             "NO_HEADER",
-            "The dates stand in the header, as columns.",
-            "Turn the table: dates run down a column, and each series is a column.",
+            "The dates are in the header, as column names.",
+            "Transpose the table, so that dates run down one column and each series is a column.",
             line=line,
             found=dates[0],
         )
     if dates or (numbers and len(numbers) == len(names)):
         raise RecordError(
             "NO_HEADER",
-            "The first line looks like data, not like names of columns.",
-            "Put a line such as date,y above it, or give --header=false.",
+            "The first line looks like data, not like column names.",
+            "Add a header such as date,y above it, or use --header=false.",
             line=line,
             found=(dates or numbers)[0],
         )
@@ -141,7 +141,7 @@ def column_names(names: list[str], line: int, spec: ForecastSpec) -> list[str]:
         if times > 1:
             raise RecordError(
                 "DUPLICATE_COLUMN",
-                f"Two columns are called {name!r}.",
+                f"Two columns have the name {name!r}.",
                 "Rename one of them.",
                 line=line,
                 column=name,

@@ -228,7 +228,7 @@ def ids_by_content(rows: TextRows, line: int, adding_up: bool = False) -> IdColu
     named = tuple(name for name in rows.named if name not in numbering)
     if numbering and not (named or rows.others) and grouped.repeats(()):
         raise id_of_each_row(rows.named, numbering[0], line)
-    notes = [f"{name!r} counts the rows and was not used" for name in numbering]
+    notes = [f"{name!r} only numbers the rows and was not used" for name in numbering]
     found: tuple[str, ...] = ()
     if adding_up:
         unknown = tuple(
@@ -237,8 +237,8 @@ def ids_by_content(rows: TextRows, line: int, adding_up: bool = False) -> IdColu
         if unknown:
             listed = ", ".join(map(repr, unknown))
             raise _question(
-                f"The text in {listed} may name series, or be that of single rows that are added up.",
-                f"Give {option('id_columns', *named, *unknown)}, or those of them that tell series apart, or "
+                f"The text in {listed} may tell series apart, or may just describe the rows that are added up.",
+                f"Use {option('id_columns', *named, *unknown)}, or only those that tell series apart, or "
                 f"{option('id_columns', *named)} if none does.",
                 line,
                 named,
@@ -256,9 +256,9 @@ def ids_by_content(rows: TextRows, line: int, adding_up: bool = False) -> IdColu
         listed = ", ".join(repr(name) for name in unclear)
         before, after, at = grouped.first_change(unclear[0])
         raise _question(
-            f"The text in {listed} may tell series apart, or be a mere remark: it is {shorten(before)!r} at first, "
-            f"{shorten(after)!r} on line {at}.",
-            f"Give {option('id_columns', *chosen, *unclear)} if it does, {option('id_columns', *chosen)} if it "
+            f"The text in {listed} may tell series apart, or may just be a comment: it is {shorten(before)!r} at "
+            f"first, and {shorten(after)!r} on line {at}.",
+            f"Use {option('id_columns', *chosen, *unclear)} if it does, {option('id_columns', *chosen)} if it "
             "does not.",
             line,
             (*chosen, *unclear),
@@ -285,10 +285,10 @@ def _smallest(grouped: _Grouped, named: tuple[str, ...], others: tuple[str, ...]
             return different[0]
         if different:
             offers = " or ".join(option("id_columns", *named, *names) for names in different)
-            listed = " as well as ".join(repr(", ".join(names)) for names in different)
+            listed = " or ".join(repr(", ".join(names)) for names in different)
             raise _question(
-                f"Dates repeat, and {listed} would tell the rows of a date apart.",
-                f"Give {offers}.",
+                f"Dates repeat, and either {listed} would tell the rows of a date apart.",
+                f"Use {offers}.",
                 line,
                 (*named, *different[0]),
                 different[0][0],
@@ -296,8 +296,8 @@ def _smallest(grouped: _Grouped, named: tuple[str, ...], others: tuple[str, ...]
     all_text = ", ".join(repr(name) for name in others)
     if working:
         raise _question(
-            f"Dates repeat; the text in {all_text} may name series, or be that of single transactions.",
-            f"Give {option('id_columns', *named, *working[0])} if each is a series, or "
+            f"Dates repeat; the text in {all_text} may name series, or may just describe single transactions.",
+            f"Use {option('id_columns', *named, *working[0])} if each is a series, or "
             f"{option('id_columns', *named)} --aggregate=D to add up the rows of each day.",
             line,
             (*named, *working[0]),
@@ -307,16 +307,16 @@ def _smallest(grouped: _Grouped, named: tuple[str, ...], others: tuple[str, ...]
     share = grouped.repeated_share((*named, nearly))
     if share <= MAX_REPEATED_SHARE and grouped.are_series((*named, nearly)):
         raise _question(
-            f"Dates repeat; the text in {nearly!r} tells their rows apart but for {share:.1%} of them.",
-            f"Give {option('id_columns', *named, nearly)} --duplicates=first, or last, mean or sum.",
+            f"Dates repeat; the text in {nearly!r} tells all but {share:.1%} of their rows apart.",
+            f"Use {option('id_columns', *named, nearly)} --duplicates=first (or last, mean or sum).",
             line,
             (*named, nearly),
             nearly,
         )
     raise _question(
         f"Dates repeat, and the text in {all_text} does not tell their rows apart.",
-        f"Give {option('id_columns', *named)} --aggregate=D to add up the rows of each day, or "
-        f"{option('id_columns', *named, others[0])} --aggregate=D for a series for each text in {others[0]!r}.",
+        f"Use {option('id_columns', *named)} --aggregate=D to add up the rows of each day, or "
+        f"{option('id_columns', *named, others[0])} --aggregate=D for one series per text in {others[0]!r}.",
         line,
         (*named, *others),
         others[0],
@@ -328,9 +328,9 @@ def ids_too_many_to_tell(columns: Columns, line: int) -> RecordError:
     named = tuple(name for name in columns.ids if name not in columns.undecided)
     listed = ", ".join(repr(name) for name in columns.undecided)
     return _question(
-        f"The text in {listed} may tell series apart, or be a mere remark; the file is too large to tell from its "
-        "rows.",
-        f"Give {option('id_columns', *columns.ids)} if it does, {option('id_columns', *named)} if it does not.",
+        f"The text in {listed} may tell series apart, or may just be a comment; the file is too large to decide from "
+        "its rows.",
+        f"Use {option('id_columns', *columns.ids)} if it does, {option('id_columns', *named)} if it does not.",
         line,
         columns.ids,
         columns.undecided[0] if columns.undecided else None,

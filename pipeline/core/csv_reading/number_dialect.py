@@ -97,17 +97,17 @@ class DialectEvidence:
         if contradictory:
             pairs = [*self.decimal.values(), *self.thousands.values()]
             (cell, column, line), (other, _, other_line) = pairs[0], pairs[-1]
-            problem = f"{shorten(cell)!r} and {shorten(other)!r} (line {other_line}) cannot both be read in one way"
+            problem = f"{shorten(cell)!r} and {shorten(other)!r} (line {other_line}) cannot both be read the same way"
         else:
             cell, column, line = next(iter(self.unsettled.values()))
-            problem = f"{shorten(cell)!r}, like all such numbers of the file, may be thousands or a fraction"
+            problem = f"{shorten(cell)!r}, like all such numbers in the file, may be a fraction or more than a thousand"
         mark = "," if "," in cell and "." not in cell else "."
         fraction = "--decimal=," if mark == "," else "--decimal=."
         grouped = "--thousands=," if mark == "," else "--decimal=, --thousands=."
         return RecordError(
             "AMBIGUOUS_NUMBER",
             f"{problem}.",
-            f"Give {fraction} for fractions, or {grouped} for thousands.",
+            f"Use {fraction} if it is a fraction, or {grouped} if it is more than a thousand.",
             line=line,
             column=column,
             found=cell,

@@ -78,17 +78,17 @@ def _as_number(text: str) -> float | None:
 def number_hint(found: str) -> str:
     """Return what to do about a cell that is no number."""
     if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?", found):
-        return "If the comma separates thousands, give --thousands=, ; if it is the decimal mark, --decimal=, ."
+        return "If the comma separates thousands, use --thousands=, ; if it is the decimal mark, --decimal=, ."
     if re.fullmatch(r"[+-]?\d*,\d+", found):
-        return "If the comma is the decimal mark, give --decimal=, ."
+        return "If the comma is the decimal mark, use --decimal=, ."
     if re.fullmatch(r"[+\-−]?\d{1,3}([. '’_\u00a0\u2009\u202f]\d{3})+([.,]\d*)?", found):
         mark = re.sub(r"[0-9+\-−]", "", found)[0]
         mark = next((plain for plain, alike in _ALIKE.items() if re.fullmatch(alike, mark)), mark)
         decimal = " and --decimal=," if "," in found or mark == "." else ""
-        return f'If {mark!r} separates thousands, give --thousands="{mark}"{decimal} .'
+        return f'If {mark!r} separates thousands, use --thousands="{mark}"{decimal} .'
     if re.search(r"\d", found):
         return (
-            "Write the bare number, without units, signs of currency or brackets; leave the cell empty if it is "
-            f"missing, or give {option('missing_values', found)}."
+            "Write only the number, without units, currency signs or brackets; leave the cell empty if it is "
+            f"missing, or use {option('missing_values', found)}."
         )
-    return f"Give {option('missing_values', found)} if there is no value; else write a number."
+    return f"Use {option('missing_values', found)} if there is no value; otherwise write a number."

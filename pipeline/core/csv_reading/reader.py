@@ -165,7 +165,7 @@ class CsvReader:
         if not first_rows:
             raise RecordError(
                 "NO_ROWS",
-                "There is a header but no row below it.",
+                "The file has a header but no rows below it.",
                 "Add rows, or check the export.",
                 line=record.line,
             )
@@ -386,7 +386,7 @@ class CsvReader:
                 footer = self.end_line - self.last_dated_line - 1 + self.spec.skip_footer
                 if footer > MAX_FOOTER_LINES or re.search(r"^\d[\d/.-]*\d$", fault.found or ""):
                     continue  # a date of another form
-                hint = f"Give --skip_footer={footer} if the table ends above it, or fix the cell."
+                hint = f"Use --skip_footer={footer} if the table ends above it, or fix the cell."
                 self.faults[code] = RecordError(
                     fault.code, fault.message, hint, line=fault.line, column=fault.column, found=fault.found
                 )
@@ -398,7 +398,7 @@ class CsvReader:
                 raise RecordError(
                     "AMBIGUOUS_NUMBER",
                     f"A lone {dash!r} may mean zero, or that there is no value.",
-                    f"Give --missing_values={dash} if there is none; write 0 if it is zero.",
+                    f"Use --missing_values={dash} if it means no value; write 0 if it means zero.",
                     line=line,
                     column=name,
                     found=dash,
@@ -463,7 +463,7 @@ class CsvReader:
         names = self.columns.ids
         return RecordError(
             "ID_TOO_LONG",
-            f"An id has {len(longest):,} characters; {self.limits.max_id_length:,} are allowed.",
+            f"An id has {len(longest):,} characters; at most {self.limits.max_id_length:,} are allowed.",
             "Name the columns that tell the series apart with --id_columns, or ask the operator to raise "
             "--max_id_length.",
             column=names[ids.index(longest)] if ids.index(longest) < len(names) else None,
@@ -500,7 +500,7 @@ class CsvReader:
                 error = RecordError(
                     "NOT_FINITE",
                     f"{shorten(found)!r} is infinite.",
-                    "Leave the cell empty if the value is not known.",
+                    "Leave the cell empty if the value is unknown.",
                     line=int(lines[row]),
                     column=column,
                     found=found,
@@ -541,7 +541,7 @@ def ragged_row(cells: int, expected: int, text: str, line: int, footer: int = 0)
     return RecordError(
         "RAGGED_ROW",
         f"This row has {cells} cell{'s' if cells > 1 else ''}, the header has {expected}: {shorten(text)!r}.",
-        f"Give --skip_footer={footer} if the table ends above it; else p{hint}" if footer else f"P{hint}",
+        f"Use --skip_footer={footer} if the table ends above it; otherwise p{hint}" if footer else f"P{hint}",
         line=line,
         found=text,
         assume={"skip_footer": footer} if footer else None,

@@ -141,11 +141,11 @@ def _lines_below_header(lines: Lines) -> int:
     line = lines[first - 1 if best is None else best][0]
     if best is not None:
         above, header = line - 1, True
-        hint = f"Give --skip_rows={above}, which takes the names from line {line}, or delete the others."
+        hint = f"Use --skip_rows={above} to take the names from line {line}, or delete the other headers."
     else:
         above, header = lines[first][0] - 1, False
-        hint = f"Give --skip_rows={above} --header=false, which calls the columns column_1, column_2 and so on, or "
-        hint += "delete all of them but one."
+        hint = f"Use --skip_rows={above} --header=false to name the columns column_1, column_2 and so on, or "
+        hint += "delete all but one of these lines."
     raise RecordError(
         "NO_HEADER",
         f"Lines {lines[0][0]} to {lines[first - 1][0]} all look like headers.",
@@ -159,7 +159,7 @@ def _lines_above(message: str, line: int, header: int) -> RecordError:
     return RecordError(
         "NO_HEADER",
         message,
-        f"Give --skip_rows={header - 1}, or delete what is above the header.",
+        f"Use --skip_rows={header - 1}, or delete what is above the header.",
         line=line,
         assume={"skip_rows": header - 1},
     )

@@ -33,9 +33,9 @@ _OTHER_KINDS = {
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook (xls)", "Save the sheet as CSV."),
     b"PAR1": ("a Parquet file", "Convert it to CSV."),
     b"%PDF": ("a PDF", "Export the table as CSV."),
-    b"BZh": ("compressed with bzip2", "Decompress it, or compress it with gzip."),
-    b"\x28\xb5\x2f\xfd": ("compressed with zstd", "Decompress it, or compress it with gzip."),
-    b"\xfd7zXZ\x00": ("compressed with xz", "Decompress it, or compress it with gzip."),
+    b"BZh": ("a file compressed with bzip2", "Decompress it, or compress it with gzip."),
+    b"\x28\xb5\x2f\xfd": ("a file compressed with zstd", "Decompress it, or compress it with gzip."),
+    b"\xfd7zXZ\x00": ("a file compressed with xz", "Decompress it, or compress it with gzip."),
 }
 
 
@@ -144,7 +144,7 @@ def _decompressed(file: ByteSource, limits: Limits) -> Iterator[bytes]:
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise RecordError(
                 "BAD_GZIP",
-                f"The gzip stream cannot be read to its end: {error}.",
+                f"The gzip stream is damaged or cut short: {error}.",
                 "Compress the file again and upload it whole.",
             ) from None
         if not data:
@@ -189,7 +189,7 @@ def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
             raise RecordError(
                 "BAD_ENCODING",
                 "The file is UTF-16, not UTF-8.",
-                "Give --encoding=utf-16, or save it as UTF-8.",
+                "Use --encoding=utf-16, or save it as UTF-8.",
                 line=1,
                 assume={"encoding": "utf-16"},
             )
@@ -205,9 +205,9 @@ def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         except UnicodeError as error:
             before = error.object[: error.start] if isinstance(error, UnicodeDecodeError) else b""
             reason = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
-            hint = "Give the encoding the file was saved in, with --encoding."
+            hint = "Use --encoding to name the encoding the file was saved in."
             if encoding == "utf-16":  # without a mark it cannot know which of the two it is
-                hint = f"Give --encoding=utf-16-{'be' if piece[:1] == bytes(1) else 'le'}."
+                hint = f"Use --encoding=utf-16-{'be' if piece[:1] == bytes(1) else 'le'}."
             raise RecordError(
                 "BAD_ENCODING", f"The bytes are not {encoding}: {reason}.", hint, line=line + before.count(b"\n")
             ) from None
@@ -258,7 +258,7 @@ def _unending_row(rest: bytes, line: int, quoted: re.Pattern[bytes]) -> RecordEr
     if opened is not None:
         return RecordError(
             "UNCLOSED_QUOTE",
-            "A quote is opened here and not closed again.",
+            "A quote is opened here and never closed.",
             'Close it; a quote within quotes is written twice ("").',
             line=line + rest.count(b"\n", 0, opened),
         )
@@ -270,7 +270,7 @@ def too_long_line(line: int) -> RecordError:
     return RecordError(
         "LINE_TOO_LONG",
         f"A line has more than {LONGEST_ROW:,} bytes.",
-        "Check that this is a CSV with a row a line.",
+        "Check that this is a CSV with one row per line.",
         line=line,
     )
 
@@ -292,8 +292,8 @@ def _checked(chunk: Chunk) -> Chunk:
         half = next((f"utf-16-{end}" for end, first in (("le", 1), ("be", 0)) if _every_other(chunk.data, first)), "")
         raise RecordError(
             "NOT_TEXT",
-            "There is a NUL byte, which no text has.",
-            f"Give --encoding={half}." if half else "Save the file as text.",
+            "There is a NUL byte, which does not occur in text.",
+            f"Use --encoding={half}." if half else "Save the file as text.",
             line=chunk.line + chunk.data.count(b"\n", 0, at),
             assume={"encoding": half} if half else None,
         )
@@ -306,7 +306,7 @@ def _checked(chunk: Chunk) -> Chunk:
             raise RecordError(
                 "BAD_ENCODING",
                 f"{shorten(text)!r} is not UTF-8.",
-                "Save the file as UTF-8, or give its encoding, for example --encoding=cp1252.",
+                "Save the file as UTF-8, or name its encoding, for example --encoding=cp1252.",
                 line=chunk.line + chunk.data.count(b"\n", 0, error.start),
                 found=text,
                 assume={"encoding": "cp1252"},

@@ -126,7 +126,7 @@ def aggregated(
     notes = []
     unknown = int(((counts > 0) & (counts < rows)).sum()) if how == "sum" else 0
     if unknown:
-        notes.append(f"{unknown:,} period{'s have' if unknown > 1 else ' has'} rows without a value, and so no sum")
+        notes.append(f"{unknown:,} period{'s have' if unknown > 1 else ' has'} rows without a value, and thus no sum")
     filled = np.flatnonzero(counts > 0)
     if len(filled) > 1:
         early = np.minimum.reduceat(np.where(present, dates - starts, np.iinfo(np.int64).max), first)[filled]
@@ -140,8 +140,8 @@ def aggregated(
                 periods[filled[at]] = np.nan
                 verb = "begins" if name == "first" else "ends"
                 notes.append(
-                    f"the {name} period, {format_date(int(starts[first[filled[at]]]))}, was left out: it {verb} with "
-                    f"{format_date(int(dates[row]))}"
+                    f"the {name} period, {format_date(int(starts[first[filled[at]]]))}, is incomplete and was left "
+                    f"out: it {verb} with {format_date(int(dates[row]))}"
                 )
     wide = np.empty((len(first), extras.shape[1])) if means is None else means
     return Aggregated(starts[first], periods, wide, tuple(notes))

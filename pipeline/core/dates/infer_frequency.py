@@ -84,7 +84,7 @@ def infer_calendar(dates: Dates, days_written: bool = True) -> Calendar:
         FrequencyUnclearError: if they do not say how they go on.
     """
     if len(dates) < 3:
-        raise FrequencyUnclearError(f"{len(dates)} dates are too few to tell the frequency from")
+        raise FrequencyUnclearError(f"{len(dates)} dates are too few to infer the frequency")
     steps = np.diff(dates)
     base = int(np.gcd.reduce(steps))
     if base % DAY:
@@ -101,8 +101,8 @@ def _refuse_midnights_in_utc(dates: Dates, steps: Dates) -> None:
     apart = int(clocks[-1] - clocks[0])
     if len(clocks) == 2 and min(apart, DAY - apart) == HOUR and steps.min() >= DAY - HOUR:
         raise FrequencyUnclearError(
-            "dates are always at one of two hours, as days of a time zone with summer time are in UTC",
-            advice="Give --timezone=Europe/Berlin, or whichever it is.",
+            "all dates are at one of two hours, like midnights of a time zone with summer time that are written in UTC",
+            advice="Use --timezone=Europe/Berlin, or whichever time zone it is.",
         )
 
 
@@ -125,8 +125,8 @@ def _infer_within_days(dates: Dates, steps: Dates, base: int) -> Calendar:
     if days < 3 and steps.max() >= max(SHORTEST_NIGHT, MOST_SLOTS_ABSENT * base):
         step = fixed_calendar(base).name
         raise FrequencyUnclearError(
-            f"the dates are {step} apart, but for {describe_step(int(steps.max()))} once; they are too few to tell "
-            "whether that is a gap, or a night",
+            f"the dates are {step} apart, with a gap of {describe_step(int(steps.max()))}; they are too few to tell "
+            "whether values are missing there, or it is a night",
             _open_or_all(base),
         )
     if days >= 14 and len(np.unique(weekdays_of(dates))) < 7:
@@ -211,15 +211,15 @@ def _refuse_other_calendars(dates: Dates, steps: Dates) -> None:
     each, counts = np.unique(in_month, return_counts=True)
     if len(each) == 2 and counts.min() >= len(dates) / 4 and each[1] - each[0] >= 7 and len(dates) >= 6:
         raise FrequencyUnclearError(
-            "the dates are two days of each month, which no --frequency stands for",
+            "the dates are two days of each month, which no --frequency describes",
             advice="No --frequency fits. Add up the values of each month with --aggregate=MS.",
         )
     base = int(np.gcd.reduce(in_days))
     if base % 7 == 0 and in_days.min() >= 28 and not (in_days == base).any():
         weekday = WEEKDAY_NAMES[int(weekdays_of(dates[:1])[0])]
         raise FrequencyUnclearError(
-            f"the dates are {weekday}s four weeks apart or more, and not evenly, as is the third {weekday} of each "
-            "month, or the end of years of 52 and 53 weeks; no --frequency stands for that",
+            f"the dates are {weekday}s, unevenly spaced and at least four weeks apart, like the third {weekday} of "
+            "each month, or the ends of years of 52 and 53 weeks; no --frequency describes that",
             advice="No --frequency fits. Write months, quarters or years (2024-05, 2024Q1, 2024) instead of days, or "
             "add up the values with --aggregate=MS, QS or YS.",
         )
@@ -235,14 +235,14 @@ def _infer_days(dates: Dates, steps: Dates, base: int) -> Calendar:
         if base // (7 * DAY) in YEAR_PARTS_IN_WEEKS and base % (7 * DAY) == 0:
             name = fixed_calendar(base, WEEKDAYS[int(weekdays_of(dates[-1:])[0])]).name
             raise FrequencyUnclearError(
-                f"the dates are {describe_step(base)} apart, as in years of 52 weeks, of which some have 53", (name,)
+                f"the dates are {describe_step(base)} apart, as in years of 52 weeks, some of which have 53", (name,)
             )
         if base % (7 * DAY) == 0:
             return fixed_calendar(base, WEEKDAYS[int(weekdays_of(dates[-1:])[0])])
         on_business_days = set(np.unique(weekdays_of(dates)).tolist()) <= {0, 1, 2, 3, 4}
         if (len(dates) < 10 or on_business_days) and (steps != base).any():
             raise FrequencyUnclearError(
-                f"the dates are multiples of {describe_step(base)} apart, but too few to be sure of that",
+                f"the dates are multiples of {describe_step(base)} apart, but too few to be sure",
                 ("B" if on_business_days else "D", fixed_calendar(base).name),
             )
         return fixed_calendar(base)
@@ -284,8 +284,8 @@ def _require_all_weekdays(dates: Dates, base: int) -> None:
     if len(never) and (1 - filled) ** int(slots[never].sum()) < CHANCE_OF_RARE:
         absent = ", ".join(WEEKDAYS[weekday].title() for weekday in never)
         raise FrequencyUnclearError(
-            f"the dates are {describe_step(base)} apart but never fall on {absent}, on which "
-            f"{fixed_calendar(base).name} would forecast, too",
+            f"the dates are {describe_step(base)} apart but never fall on {absent}; "
+            f"{fixed_calendar(base).name} would also forecast those days",
             (fixed_calendar(base).name,),
         )
 
@@ -345,14 +345,14 @@ def _infer_open_weekdays(dates: Dates, steps: Dates, seen: npt.NDArray[np.bool_]
     if closed_slots == 0:
         if set(np.flatnonzero(seen)) <= {0, 1, 2, 3, 4}:
             raise FrequencyUnclearError(
-                "the dates do not span a weekend, so that every day and Monday to Friday both fit", ("D", "B")
+                "the dates do not span a weekend, so every day and Monday to Friday both fit", ("D", "B")
             )
         _require_even_steps(dates, steps, DAY)
         return fixed_calendar(DAY)
     gaps = np.diff(np.busday_count(first, (dates // DAY).astype("datetime64[D]"), weekmask=mask))
     if np.bincount(gaps).argmax() != 1:
         _require_even_steps(dates, steps, int(np.gcd.reduce(steps)))
-        raise FrequencyUnclearError("the dates fall on some weekdays only, and seldom on two in a row", ("D",))
+        raise FrequencyUnclearError("the dates fall on some weekdays only, and rarely on two in a row", ("D",))
     filled = len(dates) / (slots + 1)  # +1: the estimate must not be certain
     days = np.arange(int(dates[0] // DAY), int(dates[-1] // DAY) + 1) * DAY
     occurrences = np.bincount(weekdays_of(days), minlength=7)[~seen]
@@ -386,7 +386,7 @@ def _require_even_steps(dates: Dates, steps: Dates, base: int) -> None:
         )
     if len(dates) / slots < LEAST_DENSITY:
         raise FrequencyUnclearError(
-            f"the smallest step is {describe_step(base)}, but most of the dates that it would give are absent",
+            f"the smallest step is {describe_step(base)}, but most of the dates at that step are missing",
             _open_or_all(commonest) if base == commonest < DAY else _fitting_names(dates, commonest),
         )
 
@@ -420,16 +420,16 @@ def calendar_of(frequency: str | None, days_written: bool) -> Callable[[Dates], 
             return open_calendar(calendar, dates)
         on = calendar.holds(dates)
         if len(dates) and on.mean() < LEAST_SHARE_ON_STATED:
-            share = "no date" if not on.any() else f"only {on.sum():,} of {len(on):,} dates"
+            share = "no date falls" if not on.any() else f"only {on.sum():,} of {len(on):,} dates fall"
             off = dates[~on]
             raise FrequencyUnclearError(
-                f"{share} of the history lies on {calendar.name}, not {format_date(int(off[-1]))}",
+                f"{share} on {calendar.name}; {format_date(int(off[-1]))} does not",
                 _names_instead(dates, days_written),
             )
         slots = len(np.unique(calendar.slots(dates)))
         if slots < LEAST_SLOTS_PER_DATE * len(dates):
             raise FrequencyUnclearError(
-                f"{len(dates):,} dates lie in {slots:,} steps of {calendar.name}: they are closer together",
+                f"{len(dates):,} dates share {slots:,} steps of {calendar.name}: they are closer together than that",
                 _names_instead(dates, days_written),
             )
         return calendar

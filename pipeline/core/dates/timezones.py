@@ -38,7 +38,7 @@ def zone_named(name: str) -> ZoneInfo:
         ValueError: if there is none of this name.
     """
     if name not in zone_names():
-        raise ValueError(f"there is no time zone {name!r}; names are like Europe/Berlin, America/New_York, UTC")
+        raise ValueError(f"unknown time zone {name!r}; use a name such as Europe/Berlin, America/New_York or UTC")
     with files("tzdata.zoneinfo").joinpath(*name.split("/")).open("rb") as file:
         return ZoneInfo.from_file(file, name)
 

@@ -230,8 +230,8 @@ class _Builder:
             dates, values, extras = one_row_per_date(dates, values, extras, rows.lines, self._spec.duplicates)
             if len(dates) < before and self._spec.duplicates == "error":
                 dropped = before - len(dates)
-                rows_that = f"{dropped:,} row{'s' if dropped > 1 else ''} that"
-                note = f"{rows_that} repeat a date, with the same value or none, did not count"
+                repeated = f"{dropped:,} row{'s' if dropped > 1 else ''}"
+                note = f"{repeated} repeating a date, with the same value or none, did not count"
         else:
             periods_of = None
             if clock is not None and not clock.on_wall and self._periods.step < DAY:
@@ -249,7 +249,7 @@ class _Builder:
             raise RecordError(
                 "TOO_FEW_ROWS",
                 "The series has one value; a forecast needs at least two.",
-                "Add history; a forecast is worth something from two seasons on.",
+                "Add history; a useful forecast needs two seasons or more.",
             )
         frequency, future = self._future(dates, int(dates[last]))
         if self._spec.fill_missing == "zero":
@@ -260,7 +260,7 @@ class _Builder:
                 raise RecordError(
                     "TOO_MANY_ROWS",
                     f"Filled with zeros, {len(dates):,} rows would become more than {most:,}.",
-                    "Give a coarser frequency, or add the rows up with --aggregate=W-MON or MS.",
+                    "Use a coarser --frequency, or add up the rows with --aggregate=W-MON or MS.",
                 )
             dates, values, extras = filled
             history = np.isfinite(values)
@@ -286,8 +286,8 @@ class _Builder:
             return
         raise RecordError(
             "FREQUENCY_UNCLEAR",
-            f"There is nothing to add up by {self._periods.name}: the dates are {own.name}.",
-            "Leave --aggregate out, or give one of longer periods.",
+            f"There is nothing to add up by {self._periods.name}: the dates have the frequency {own.name}.",
+            "Leave out --aggregate, or choose longer periods.",
         )
 
     def _future(self, dates: Dates, last: int) -> tuple[str, Dates]:
@@ -300,8 +300,8 @@ class _Builder:
             if self._layout.mixed_offsets:
                 raise RecordError(
                     "FREQUENCY_UNCLEAR",
-                    "The frequency is unclear, since the dates have several UTC offsets.",
-                    "Give --timezone=Europe/Berlin, or whichever it is.",
+                    "The frequency is unclear because the dates have several UTC offsets.",
+                    "Use --timezone=Europe/Berlin, or whichever time zone it is.",
                 ) from None
             options = " or ".join(f"--frequency={option}" for option in error.options)
             raise RecordError(
@@ -309,9 +309,9 @@ class _Builder:
                 f"The frequency is unclear: {error.reason}.",
                 error.advice
                 or (
-                    f"Give {options}."
+                    f"Use {options}."
                     if options
-                    else f"Give --frequency: {EXAMPLES}; or add up the rows of periods, with --aggregate=MS, say."
+                    else f"Use --frequency: {EXAMPLES}; or add up the rows by period, such as with --aggregate=MS."
                 ),
             ) from None
         try:
@@ -321,7 +321,7 @@ class _Builder:
         if dates[0] < FIRST_DATE or future[-1] > LAST_DATE:
             raise RecordError(
                 "DATE_OUT_OF_RANGE",
-                "Dates, and dates to forecast, must lie in the years 1 to 9999.",
+                "Dates, and dates to forecast, must be within the years 1 to 9999.",
                 "Fix the dates, or shorten the horizon.",
             )
         self._refuse_dates_that_look_alike(last, future)
@@ -348,7 +348,7 @@ class _Builder:
             raise RecordError(
                 "FREQUENCY_UNCLEAR",
                 f"Two dates to forecast would both be written {written[-1]!r}.",
-                "Give a --frequency whose dates differ as they are written in the CSV, such as MS for months.",
+                "Use a --frequency whose dates differ in the CSV's date format, such as MS for months.",
             )
 
     def _extra_numbers(self, dates: Dates, extras: Floats, history: np.ndarray, future: Dates) -> Floats:
@@ -370,8 +370,8 @@ class _Builder:
             raise RecordError(
                 "REGRESSOR_MISSING",
                 f"{names[column]!r} has no value on {format_date(int(date))}, which is {kind}.",
-                "Fill it in: a regressor, cap or floor needs a number in each row with a value, and in rows "
-                "without a value for each date of the horizon.",
+                "Fill it in: a regressor, cap or floor needs a number in each row with a value, and for each date of "
+                "the horizon in a row without a value.",
                 column=names[column],
             )
         return numbers
@@ -428,8 +428,8 @@ class _Clock:
                 raise RecordError(
                     "BAD_DATE",
                     f"The clocks of {style.timezone} never showed {format_date(int(dates[skipped[0]]))}.",
-                    "Give the --timezone whose clock this is: Etc/GMT-1 for UTC+1 in summer, too; or write dates with "
-                    "their offset.",
+                    "Use the --timezone whose clock showed it, such as Etc/GMT-1 for UTC+1 all year; or write dates "
+                    "with their offset.",
                     line=int(rows.lines[skipped[0]]),
                 )
         wall = without_marks(wall_of_utc(utc, zone), zone)

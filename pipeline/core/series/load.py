@@ -207,7 +207,7 @@ class _OtherDialect(Exception):  # noqa: N818 - no error
     def note(self) -> str:
         """What the owner should know."""
         grouped = f", {self.thousands!r} between thousands" if self.thousands else ""
-        return f"numbers were read with {self.decimal!r} as decimal mark{grouped}"
+        return f"numbers were read with {self.decimal!r} as the decimal mark{grouped}"
 
 
 class _ReadOnWall(Exception):  # noqa: N818 - no error
@@ -229,7 +229,7 @@ def _load(
     if spec.timezone is None and not on_wall and reader.offsets.are_days:
         raise _ReadOnWall
     if not reader.ids:
-        raise RecordError("NO_ROWS", "There is a header but no row with a date below it.", "Add rows.")
+        raise RecordError("NO_ROWS", "The file has a header but no row with a date below it.", "Add rows.")
     too_large = refuse_large_forecast(len(reader.ids), spec, limits)
     if too_large is not None:
         raise too_large
@@ -250,22 +250,22 @@ def _load(
         notes.append("columns not used: " + ", ".join(map(printable, reader.columns.unused)))
     if reader.lines_below_header:
         lines = "line" if reader.lines_below_header == 1 else f"{reader.lines_below_header} lines"
-        notes.append(f"the {lines} below the header, without a number or date, did not count")
+        notes.append(f"the {lines} below the header, without numbers or dates, did not count")
     if reader.missing:
         cells = "cell says" if reader.missing == 1 else "cells say"
         notes.append(f"{reader.missing:,} {cells} in words or marks that there is no value")
     if reader.unseen_missing:
         notes.append(
-            "no cell has what --missing_values names: " + ", ".join(sorted(map(printable, reader.unseen_missing)))
+            "no cell matches these --missing_values: " + ", ".join(sorted(map(printable, reader.unseen_missing)))
         )
     mixed = len(reader.offsets.minutes) > 1 and spec.timezone is None
     if mixed:
         notes.append(
-            "dates have several UTC offsets: they were read as the clock showed them, and are written in UTC by the "
-            "last offset; --timezone=Europe/Berlin, say, would write them on that clock"
+            "dates have several UTC offsets: they were read as local time, and are written in UTC by the last offset; "
+            "--timezone=Europe/Berlin, for example, would write them in that zone's local time"
             if on_wall
-            else "dates have several UTC offsets: all were turned into UTC; --timezone=Europe/Berlin, say, would "
-            "forecast them on that clock"
+            else "dates have several UTC offsets: all were converted to UTC; --timezone=Europe/Berlin, for example, "
+            "would forecast them in that zone's local time"
         )
     layout = Layout(
         reader.id_columns,
@@ -303,8 +303,8 @@ def _refuse_century_jump(reader: CsvReader, source_time: str) -> None:
     why = f"with none from {gap[0] + 1} to {gap[1] - 1}" if gap else f"in a file of {source_time[:4]}"
     raise RecordError(
         "BAD_DATE_FORMAT",
-        f"Years of two digits were read as {years[0]} to {years[-1]}, {why}: some are of another century.",
-        f"Write them with four digits, and give --date_format={reader.style.format.replace('%y', '%Y')!r}.",
+        f"Two-digit years were read as {years[0]} to {years[-1]}, {why}: some belong to another century.",
+        f"Write them with four digits, and use --date_format={reader.style.format.replace('%y', '%Y')!r}.",
         column=reader.columns.date,
     )
 
