@@ -271,7 +271,7 @@ def _spec(**options: Any) -> ForecastSpec:
     for name in options:
         if name not in ForecastSpec.model_fields:
             near = difflib.get_close_matches(name, ForecastSpec.model_fields, 1)
-            raise ValueError(f"{name}: there is no such option{f'; did you mean {near[0]}?' if near else ''}")
+            raise ValueError(f"{name}: unknown option{f'; did you mean {near[0]}?' if near else ''}")
         if name in OPERATORS_FIELDS:
             raise ValueError(f"{name}: is for the command line; dropcast.fit gives the models themselves")
         if name == "score":

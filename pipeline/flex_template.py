@@ -31,9 +31,9 @@ _ABOUT: dict[Kind, tuple[str, str]] = {
         "forecasts to a CSV of the same name and to BigQuery. Runs until it is drained.",
     ),
     "batch": (
-        "Dropcast: forecast what is there",
-        "Forecasts every series of the CSVs that a pattern of objects means, with Prophet's model, and writes the "
-        "forecasts to CSVs of the same names and to BigQuery. Ends when all is done.",
+        "Dropcast: forecast existing objects",
+        "Forecasts every series of the CSVs whose objects match a pattern, with Prophet's model, and writes the "
+        "forecasts to CSVs of the same names and to BigQuery. Ends when all are done.",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Options, for the pipeline and the command line alike: declared once, validated all at once."""
+"""Options of the pipeline and the command line: declared once, validated together."""
 
 from __future__ import annotations
 
@@ -83,29 +83,29 @@ class RunOptions(BaseModel):
         form=OBJECTS, only="batch", required=True)  # fmt: skip
     input_subscription: Subscription | None = _option(
         "SUBSCRIPTION", "Source",
-        "Instead of --input, for as long as the pipeline runs: the Pub/Sub subscription "
-        "(projects/PROJECT/subscriptions/NAME) to a bucket's notifications, and to manifests.",
+        "Instead of --input, for a pipeline that keeps running: the Pub/Sub subscription "
+        "(projects/PROJECT/subscriptions/NAME) that receives a bucket's notifications and manifests.",
         "PUBSUB_SUBSCRIPTION", form=SUBSCRIPTION, only="streaming", required=True)  # fmt: skip
     output: str | None = _option(
         "DIR", "Destination",
-        "Folder, or gs://bucket/prefix, for the forecasts; receipts, dead letters and tables go to _dropcast below it.",
+        "Folder, or gs://bucket/prefix, for the forecasts; receipts, dead letters and tables go to _dropcast in it.",
         "GCS_WRITE_FOLDER", form=OBJECTS, required=True)  # fmt: skip
     allow: Places = _option(
         "DIR,...", "Source",
-        "Further folders that manifests may name files in. In buckets: the prefixes that all inputs must be below.",
+        "More folders in which manifests may name files. In buckets: the prefixes that all inputs must be below.",
         default=())  # fmt: skip
     dataset: Dataset | None = _option(
         "PROJECT.DATASET", "Destination",
-        "BigQuery dataset for the tables, if the output is a bucket. Tables and views that are absent are created.",
+        "BigQuery dataset for the tables, if the output is a bucket. Missing tables and views are created.",
         form=DATASET)  # fmt: skip
     history: bool = _option(
         "true|false", "Destination",
-        "Whether to write the values from which forecasts are made to the table history, so that both can be drawn "
-        "together.",
+        "Whether to also write the input values to the table history, so that they can be drawn together with the "
+        "forecasts.",
         "BOOLEAN", default=False)  # fmt: skip
     partition_expiration_days: Annotated[int, Field(ge=1, le=99_999)] | None = _option(
         "DAYS", "Destination",
-        "After how many days BigQuery drops the partitions of tables that are created. Default: never.",
+        "Days after which BigQuery drops the partitions of tables that are created. Default: never.",
         "NUMBER", form=DAYS)  # fmt: skip
     output_topic: Topic | None = _option(
         "TOPIC", "Destination",
@@ -223,11 +223,11 @@ def unknown_options(unknown: list[str], known: list[str]) -> list[str]:
     for argument in unknown:
         name = argument.split("=")[0]
         if not argument.startswith("-"):
-            lines.append(f"{argument}: is one argument too many")
+            lines.append(f"{argument}: unexpected argument")
             continue
         near = difflib.get_close_matches(name, known, 1)
         meant = f"; did you mean {near[0]}?" if near else ""
-        lines.append(f"{name}: there is no such option{meant}")
+        lines.append(f"{name}: unknown option{meant}")
     return lines
 
 

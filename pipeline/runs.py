@@ -146,7 +146,7 @@ def _folder_problems(
 ) -> list[str]:
     """Return what is wrong with the options of a run on this machine."""
     problems = [
-        f"--{name}: is for forecasts in a bucket (--output=gs://bucket/prefix)"
+        f"--{name}: works only with forecasts in a bucket (--output=gs://bucket/prefix)"
         for name in ("dataset", "partition_expiration_days", "output_topic")
         if arguments.get(name)
     ]
@@ -163,7 +163,7 @@ def _bucket_problems(
     """Return what is wrong with the options of a run between buckets."""
     output, problems = options.output or "", []
     if bool(arguments.get("input_subscription")) == bool(inputs):
-        problems.append("--input_subscription: give either this or --input")
+        problems.append("--input_subscription: use either this or --input")
     if not is_uri(output):
         problems.append("--output: must be gs://bucket/prefix if the inputs are in buckets")
     for name, paths in (("input", inputs), ("output", [output]), ("allow", options.allow)):
@@ -172,7 +172,7 @@ def _bucket_problems(
             for path in paths
             if path and not re.match(r"gs://[^/*?]+", path)
         ]
-    problems += [f"--{name}: is for local runs so far" for name in OPERATORS_FIELDS if getattr(spec, name)]
+    problems += [f"--{name}: works only in local runs so far" for name in OPERATORS_FIELDS if getattr(spec, name)]
     for pattern in inputs:
         fixed = re.split(r"[*?\[]", pattern)[0]
         if is_uri(output) and (fixed.startswith(folder_prefix(output)) or folder_prefix(output).startswith(fixed)):

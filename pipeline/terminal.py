@@ -18,7 +18,7 @@ from pipeline.core.plain_text import printable
 _COLOURS = {"complete": "32", "partial": "33", "failed": "31", "superseded": "33"}
 _STATUS = re.compile(rf"^(\s*(?:\d\d:\d\d:\d\d )?\s*)({'|'.join(_COLOURS)})\b")
 _CODE = re.compile(r"^(\s*(?:\d\d:\d\d:\d\d )?\s*)([A-Z][A-Z_]{5,})(?=  )")
-_LATER = "Nothing is lost: run the command again once that is fixed."
+_LATER = "Nothing is lost: fix this, then run the command again."
 FAILED = 1  # exit code of a command that could not be carried out
 
 
@@ -139,10 +139,10 @@ def _silence_stdout() -> None:
 def unforeseen(error: Exception) -> str:
     """Return what a person is told of an error of our own, and keep its traceback in a file."""
     text, error_id = "".join(traceback.format_exception(error)), error_id_of(error)
-    told = f"dropcast failed with an error of its own, {type(error).__name__}: error id {error_id}"
+    told = f"dropcast failed with an internal error, {type(error).__name__}: error id {error_id}"
     path = Path(tempfile.gettempdir()) / f"dropcast-error-{error_id}.txt"
     try:
         path.write_text(text, errors="backslashreplace")
     except OSError:
         return f"{told}."
-    return f"{told}. Its traceback is in {path}: please report it."
+    return f"{told}. The traceback is in {path}; please report it."

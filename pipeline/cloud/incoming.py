@@ -49,8 +49,8 @@ def _request_of(message: Message, rules: Rules) -> Request:
         if not message.data.lstrip().startswith(b"{"):
             raise RecordError(
                 "BAD_MESSAGE",
-                "The message is neither a notification of Cloud Storage nor a manifest.",
-                "Send a manifest as JSON, or have the bucket's notifications come to this subscription's topic.",
+                "The message is neither a Cloud Storage notification nor a manifest.",
+                "Send a manifest as JSON, or let the bucket send its notifications to this subscription's topic.",
                 found=message.data[:60].decode(errors="replace"),
             )
         asked = read_manifest_message(message.data, "", rules)

@@ -103,7 +103,7 @@ class BucketLedger:
             return request, ""
         live = objects.live_version(request.source)  # its manifest came before it
         if live is None:
-            return None, "still not there"
+            return None, "still missing"
         return dataclasses.replace(request, version=live.generation, source_time=live.time), ""
 
 

@@ -94,7 +94,7 @@ def open_object(uri: str, generation: str) -> Iterator[ObjectReader]:
         if live is not None and number is not None and int(live.generation) > number:
             raise SupersededError(f"{uri} has generation {live.generation}") from None
         raise RecordError(
-            "SOURCE_GONE", "The file is not there.", "Upload it again if it is still to be forecast."
+            "SOURCE_GONE", "The file does not exist.", "Upload it again if it should still be forecast."
         ) from None
     except exceptions.ClientError as error:
         raise refusal(error) from None
@@ -111,13 +111,13 @@ def refusal(error: exceptions.ClientError) -> RecordError:
     if isinstance(error, exceptions.Forbidden | exceptions.Unauthorized):
         return RecordError(
             "SOURCE_FORBIDDEN",
-            "The file may not be read.",
-            "Give the pipeline's service account the role Storage Object Viewer on the bucket, then replay.",
+            "Permission to read the file is denied.",
+            "Grant the pipeline's service account the role Storage Object Viewer on the bucket, then replay.",
         )
     return RecordError(
         "SOURCE_UNREADABLE",
-        f"Cloud Storage does not give the file out: {shorten(str(error.message), 200)}",
-        "An object with a key of the customer's own, or in a bucket whose readers pay, cannot be read: copy it.",
+        f"Cloud Storage refused to return the file: {shorten(str(error.message), 200)}",
+        "Objects with customer-supplied encryption keys or in requester-pays buckets cannot be read: copy the object.",
     )
 
 

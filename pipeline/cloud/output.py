@@ -336,8 +336,8 @@ class BucketOutput:
 def _taken(request: Request) -> RecordError:
     return RecordError(
         "OUTPUT_TAKEN",
-        f"The forecast would overwrite {request.output!r}, which is no forecast of this file.",
-        "Choose another output in a manifest, or remove what is there and replay.",
+        f"The forecast would overwrite {request.output!r}, which is not a forecast of this file.",
+        "Choose another output in a manifest, or remove the existing object and replay.",
     )
 
 

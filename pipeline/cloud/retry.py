@@ -44,7 +44,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def _tell(error: Exception) -> None:
-    _log.info("tried again: %s", error)
+    _log.info("retrying: %s", error)
     for listener in _listeners:
         listener()
 

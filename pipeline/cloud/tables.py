@@ -83,15 +83,17 @@ class Tables:
         try:
             self._client.get_dataset(self.dataset, retry=retrying(), timeout=CALL)
         except exceptions.NotFound:
-            return [f"--dataset: there is no dataset {self.dataset}; make it in the region of the buckets"]
+            return [f"--dataset: dataset {self.dataset} does not exist; create it in the region of the buckets"]
         except exceptions.Forbidden:
-            return [f"--dataset: {self.dataset} may not be read; grant BigQuery Data Editor on it"]
+            return [f"--dataset: no permission to read {self.dataset}; grant BigQuery Data Editor on it"]
         problems: list[str] = []
         for table in TABLES:
             try:
                 problems += self._prepare_table(table, expiration_days)
             except exceptions.Forbidden:
-                problems.append(f"--dataset: {self._name(table)} may not be made or read; grant BigQuery Data Editor")
+                problems.append(
+                    f"--dataset: no permission to create or read {self._name(table)}; grant BigQuery Data Editor"
+                )
         if not problems:
             for view in VIEWS:
                 self._prepare_view(view)
@@ -121,7 +123,7 @@ class Tables:
                     f"--dataset: {self._name(table)} has {field.name} as {found.field_type}, not {field.field_type}"
                 )
         problems += [
-            f"--dataset: {self._name(table)} requires a column that is not ours: {field.name}"
+            f"--dataset: {self._name(table)} requires a column that Dropcast does not write: {field.name}"
             for field in columns.values()
             if field.mode == "REQUIRED"
         ]
@@ -190,7 +192,7 @@ class Tables:
                     refused[position] = "; ".join(_told(error) for error in row["errors"])
             left = stopped
             if stopped:
-                raise exceptions.ServiceUnavailable(f"BigQuery did not take {len(stopped)} rows of {table} this time")
+                raise exceptions.ServiceUnavailable(f"BigQuery did not accept {len(stopped)} rows of {table} this time")
 
         # a table that was just made is not known everywhere at once
         retrying(also=(exceptions.NotFound,))(attempt)()

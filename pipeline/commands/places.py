@@ -28,7 +28,7 @@ def local_path(place: str, role: str, scratch: Path) -> Path:
 
     copy = local_copy(place, scratch)
     if copy is None:
-        raise OptionsError([f"{role}: {place} is not there, or may not be read"])
+        raise OptionsError([f"{role}: {place} does not exist, or cannot be read"])
     return copy
 
 

@@ -26,15 +26,15 @@ def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     found = parser_for(
         "replay",
-        "Send what is among the dead letters round again, as the next attempt. What was sent once is not sent again.",
+        "Retry what is among the dead letters, as the next attempt. What was replayed once is not replayed again.",
         "dropcast replay --output=forecasts --code=FIT_TIMEOUT\n"
         "  dropcast replay --output=gs://forecasts/daily --code=SOURCE_GONE --topic=projects/acme/topics/uploads",
         "--output=PLACE [OPTION ...]",
     )
     add_arguments(found)
     found.add_argument("--code", metavar="CODE", help="only dead letters with this code")
-    found.add_argument("--prefix", metavar="PLACE", help="only of sources whose path or URI begins so")
-    found.add_argument("--request", metavar="KEY", help="only of this request")
+    found.add_argument("--prefix", metavar="PLACE", help="only sources whose path or URI starts with this")
+    found.add_argument("--request", metavar="KEY", help="only this request")
     return found
 
 

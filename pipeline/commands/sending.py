@@ -56,11 +56,11 @@ class SendOptions(BaseModel):
     )
     since: Moment | None = Field(
         None,
-        description="only what was created at or after, such as 2026-01-31",
+        description="only what was created at or after this time, such as 2026-01-31",
         json_schema_extra={"metavar": "TIME"},
     )
     until: Moment | None = Field(
-        None, description="only what was created before", json_schema_extra={"metavar": "TIME"}
+        None, description="only what was created before this time", json_schema_extra={"metavar": "TIME"}
     )
 
 
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of both commands."""
     parser.add_argument("--output", metavar="PLACE", help="where the forecasts are: a folder, or gs://bucket/prefix")
     add_model_arguments(parser, SendOptions)
-    parser.add_argument("--dry_run", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument("--dry_run", action="store_true", help="show what would be done, without doing it")
 
 
 def checked(arguments: dict[str, Any]) -> str:
@@ -83,7 +83,9 @@ def checked(arguments: dict[str, Any]) -> str:
         raise OptionsError([f"--output: {where}; name the output of a run, a folder or gs://bucket/prefix"])
     problems: list[str] = []
     validated(SendOptions, arguments, problems)
-    problems += [f"--{name}: is for buckets" for name in ("topic", "dataset") if arguments[name] and not is_uri(output)]
+    problems += [
+        f"--{name}: works only with buckets" for name in ("topic", "dataset") if arguments[name] and not is_uri(output)
+    ]
     if problems:
         raise OptionsError(problems)
     if is_uri(output):

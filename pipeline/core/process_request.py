@@ -133,7 +133,7 @@ def _read(request: Request, work_files: WorkFiles, limits: Limits, output: Outpu
         raise
     if changed:
         raise RecordError(
-            "SOURCE_CHANGED", "The file changed while it was read.", "Forecast it again once it is whole."
+            "SOURCE_CHANGED", "The file changed while it was read.", "Forecast it again once it is complete."
         )
     return loaded
 

@@ -105,14 +105,14 @@ def _not_a_file() -> RecordError:
     return RecordError(
         "SOURCE_NOT_A_FILE",
         "This is a pipe, a socket or a device, not a file.",
-        "Copy what comes out of it into a file.",
+        "Copy its output into a file, and forecast that.",
     )
 
 
 def refusal_of_os_error(error: OSError) -> RecordError | None:
     """Return the owner's fault that an error on opening a file stands for, or None if it is the system's."""
     if isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-        return RecordError("SOURCE_GONE", "The file is not there.", "Check the path; upload it again if it is gone.")
+        return RecordError("SOURCE_GONE", "The file does not exist.", "Check the path; upload it again if it is gone.")
     if isinstance(error, IsADirectoryError):
         return RecordError(
             "SOURCE_IS_DIRECTORY",
@@ -122,8 +122,8 @@ def refusal_of_os_error(error: OSError) -> RecordError | None:
     if isinstance(error, PermissionError):
         return RecordError(
             "SOURCE_FORBIDDEN",
-            "The file may not be read.",
-            "Give the user who runs the pipeline the right to read it.",
+            "Permission to read the file is denied.",
+            "Grant read permission to the user who runs the pipeline.",
         )
     if error.errno in (errno.ENXIO, errno.ENODEV):  # a socket, or a device that is not there
         return _not_a_file()

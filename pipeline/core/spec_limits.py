@@ -45,20 +45,20 @@ def refuse_costly(spec: ForecastSpec, limits: Limits) -> RecordError | None:
         return RecordError(
             "TOO_MANY_FEATURES",
             f"The options give the model up to {features:,} columns (changepoints, two for each Fourier term, one for "
-            f"each day of a holiday's window, regressors); {limits.max_features:,} are allowed.",
+            f"each day of a holiday's window, regressors); at most {limits.max_features:,} are allowed.",
             "Ask for fewer, or ask the operator to raise --max_features.",
         )
     if len(spec.level) > limits.max_levels:
         return RecordError(
             "TOO_MANY_LEVELS",
-            f"{len(spec.level):,} levels are asked for; {limits.max_levels:,} are allowed.",
+            f"The options ask for {len(spec.level):,} levels; at most {limits.max_levels:,} are allowed.",
             "Ask for fewer, or ask the operator to raise --max_levels.",
         )
     if outputs > limits.max_outputs:
         return RecordError(
             "FORECAST_TOO_LARGE",
             f"The forecast would have {outputs:,} numbers for each series: horizon times one for itself, two for each "
-            f"level, one for each component; {limits.max_outputs:,} are allowed.",
+            f"level, one for each component; at most {limits.max_outputs:,} are allowed.",
             "Shorten the horizon, or ask the operator to raise --max_outputs.",
         )
     return None
@@ -72,6 +72,6 @@ def refuse_large_forecast(series: int, spec: ForecastSpec, limits: Limits) -> Re
     return RecordError(
         "FORECAST_TOO_LARGE",
         f"The forecast would have {rows:,} rows: {series:,} series times horizon times levels; "
-        f"{limits.max_forecast_rows:,} are allowed.",
+        f"at most {limits.max_forecast_rows:,} are allowed.",
         "Shorten the horizon, split the file, or ask the operator to raise --max_forecast_rows.",
     )

@@ -84,9 +84,9 @@ class FolderLedger:
         """Return a request as it can be made again: the current content must be what was asked for."""
         now = request_of_csv(Path(request.source), request.output, request.parsed_spec, request.id)
         if now.version == UNREAD:
-            return None, "still not there, or not to be read"
+            return None, "still missing or unreadable"
         if request.version not in (now.version, UNREAD):
-            return None, "outdated: the file is another by now"
+            return None, "outdated: the file has changed since"
         return dataclasses.replace(now, attempt=request.attempt), ""
 
 

@@ -97,7 +97,7 @@ class FolderOutput:
         if real_path(target) != real_path(Path(request.source)) and (not exists or forecast_header(target) is not None):
             return
         raise RecordError(
-            "OUTPUT_TAKEN", f"The forecast would overwrite {request.output!r}, which is no forecast.", hint
+            "OUTPUT_TAKEN", f"The forecast would overwrite {request.output!r}, which is not a forecast.", hint
         )
 
     def _owner_of(self, request: Request) -> str:

@@ -54,7 +54,7 @@ def answer(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRe
     others = {statement.type.name for statement in connection.extract_statements(sql)} - {"SELECT", "EXPLAIN"}
     relation = None if others else connection.sql(sql)
     if relation is None:
-        raise duckdb.Error("only queries that return rows are of use here: the tables cannot be changed")
+        raise duckdb.Error("only queries that return rows are allowed: the tables cannot be changed")
     return relation
 
 

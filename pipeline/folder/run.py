@@ -215,7 +215,7 @@ class _Workers:
             return self._submitted(block)
 
     def _start_anew(self) -> None:
-        _log.warning("a process that forecasts has died: its blocks are forecast again, each in a process of its own")
+        _log.warning("a worker process died: its blocks are forecast again, each in its own process")
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
         self._pool = self._started()

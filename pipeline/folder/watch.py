@@ -93,7 +93,7 @@ class WatchedFolder:
         """Refuse a file whose forecast would go where another's goes."""
         error = RecordError(
             "OUTPUT_TAKEN",
-            f"Its forecast would go where that of {found.taker} goes.",
+            f"Its forecast would overwrite that of {found.taker}.",
             "Name another output in the manifest.",
         )
         letter = stray_letter(found.file, error)

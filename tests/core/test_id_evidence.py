@@ -30,7 +30,7 @@ def rows_of(
 
 def test_a_store_that_began_late_is_asked_about_not_taken_for_a_remark() -> None:
     records = [(day, 1.0, ("A" if day < 100 else "B",)) for day in range(103)]
-    with pytest.raises(RecordError, match="it is 'A' at first, 'B' on line 102"):
+    with pytest.raises(RecordError, match="it is 'A' at first, and 'B' on line 102"):
         ids_by_content(rows_of(records, ("shop",)), 1)
 
 

@@ -198,7 +198,7 @@ def test_text_that_changes_far_below_the_sample_is_asked_about(tmp_path: Path) -
     rows = (f"{'A' if i < 5000 else 'B'},{day},{i % 7}\n" for i, day in enumerate(days))
     stacked = "remark,date,sales\n" + "".join(rows)
     with pytest.raises(
-        RecordError, match=r"'remark' may tell series apart.*is 'A' at first, 'B' on line 5002"
+        RecordError, match=r"'remark' may tell series apart.*is 'A' at first, and 'B' on line 5002"
     ) as caught:
         load(stacked, tmp_path)
     assert caught.value.code == "AMBIGUOUS_ID_COLUMN"

@@ -352,8 +352,7 @@ class _Chooser:
                 raise RecordError(
                     "AMBIGUOUS_DATE_COLUMN",
                     f"{name!r} has times of day: they may belong to the dates, or each may be its own series.",
-                    f"Use --date_column={shlex.quote(f'{date},{name}')} to join them, or "
-                    f"{option('id_columns', name)}.",
+                    f"Use --date_column={shlex.quote(f'{date},{name}')} to join them, or {option('id_columns', name)}.",
                     line=self._line,
                     assume={"date_column": f"{date},{name}"},
                 )

@@ -62,7 +62,7 @@ def fit_timeout(seconds: float) -> RecordError:
     """Return the fault of a series whose fit takes too long."""
     return RecordError(
         "FIT_TIMEOUT",
-        f"The fit takes longer than {seconds:g} seconds.",
+        f"The fit took longer than {seconds:g} seconds.",
         "Ask for fewer seasonalities, holidays or changepoints, or ask the operator to raise --max_fit_seconds.",
     )
 
@@ -70,7 +70,7 @@ def fit_timeout(seconds: float) -> RecordError:
 def _too_large(numbers: int) -> RecordError:
     return RecordError(
         "TOO_MANY_FEATURES",
-        f"Rows and horizon times the model's columns are {numbers:,} numbers; {MAX_DESIGN_NUMBERS:,} are as many as "
-        "can be fitted.",
-        "Ask for fewer seasonalities, holidays or changepoints, or for a shorter horizon.",
+        f"Rows plus horizon, times the model's columns, are {numbers:,} numbers; at most {MAX_DESIGN_NUMBERS:,} can be "
+        "fitted.",
+        "Ask for fewer seasonalities, holidays or changepoints, or a shorter horizon.",
     )

@@ -86,7 +86,7 @@ def forecast_batch(
     for row in np.flatnonzero(~finite).tolist():
         if texts[row] is None:
             texts[row] = RecordError(
-                "FIT_FAILED", "The forecast is not finite.", "Look at the values: are they on a sensible scale?"
+                "FIT_FAILED", "The forecast is not finite.", "Check that the values are on a sensible scale."
             ).to_json()
     low, high = spec.forecast_lower_bound, spec.forecast_upper_bound
     counts = np.where(finite, spec.horizon, 0)

@@ -136,7 +136,7 @@ def _fit_failed(error: Exception) -> RecordError:
     return RecordError(
         "FIT_FAILED",
         f"Prophet could not fit the series: {shorten(_last_line(error), 200)}",
-        "Look at the values: are they on a sensible scale, with dates that are right?",
+        "Check that the values are on a sensible scale and the dates are right.",
     )
 
 

@@ -70,8 +70,8 @@ class InternalErrors:
         where = f" ({place})" if place else ""
         return RecordError(
             "INTERNAL_ERROR",
-            f"Dropcast failed here with an error that is its own, {kind}: error id {error_id}.",
-            f"Give the error id to whoever runs Dropcast: the log has the details under it{where}. "
+            f"Dropcast failed here with an internal error, {kind}: error id {error_id}.",
+            f"Send the error id to whoever runs Dropcast; the log has the details under that id{where}. "
             "Replay once it is fixed.",
         )
 
@@ -108,9 +108,10 @@ def crashed(deaths: int, about: str) -> RecordError:
         deaths: how often.
         about: what it was, for the log.
     """
-    _log.error("CRASHED %s: its process ended without a word, %d times", about, deaths)
+    _log.error("CRASHED %s: its process died without an error message, %d times", about, deaths)
     return RecordError(
         "CRASHED",
-        f"The process that did the work ended without a word, {deaths} times: it crashed, or ran out of memory.",
+        f"The process that did the work died {deaths} times without an error message: it crashed, or ran out of "
+        "memory.",
         "Tell whoever runs Dropcast; replay once it is fixed, or with more memory.",
     )

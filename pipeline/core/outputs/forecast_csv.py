@@ -126,7 +126,7 @@ def read_forecast_csv(
     except RecordError as error:
         raise RecordError(error.code, f"The forecast {path} cannot be read: {error}", error.hint) from None
     texts = dict.fromkeys((*id_columns, "date"), pa.string())
-    refusal = RecordError("NOT_TEXT", f"{path.name} is no forecast of this tool.", "Name the forecast CSV.")
+    refusal = RecordError("NOT_TEXT", f"{path.name} is not a forecast written by Dropcast.", "Name the forecast CSV.")
     found = forecast_header(path)
     if found is None:
         raise refusal

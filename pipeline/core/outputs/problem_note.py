@@ -33,7 +33,7 @@ def problem_note(name: str, status: Status, letters: Sequence[DeadLetter]) -> st
     ]
     if len(letters) > SHOWN:
         lines.append(f"... and {len(letters) - SHOWN:,} more: {INTERNAL}/dead_letters/, or `dropcast query`")
-    lines.append("This note goes away once the file is fixed and dropped again.")
+    lines.append("This note disappears once the file is fixed and dropped again.")
     return "\n".join(printable(line) for line in lines) + "\n"
 
 

@@ -45,7 +45,7 @@ class Manifest(ForecastSpec):
 
     model_config = ConfigDict(json_schema_extra=_without_operators_fields)
 
-    id: str = Field("", max_length=256, description="The sender's own name for the request; stands in its receipt.")
+    id: str = Field("", max_length=256, description="The sender's own name for the request; appears in its receipt.")
     input: str = Field(min_length=1, description="Path of the CSV, absolute or relative to the manifest.")
     output: str | None = Field(
         None,
@@ -55,7 +55,7 @@ class Manifest(ForecastSpec):
     generation: str = Field(
         "",
         pattern="^([1-9][0-9]{0,17})?$",
-        description="Generation of an object in a bucket. Default: the one that is there.",
+        description="Generation of an object in a bucket. Default: the current one.",
     )
 
 
@@ -139,7 +139,8 @@ def _collisions(outputs: list[tuple[str, str]], called: str) -> list[str]:
         for folder in PurePosixPath(output).parents:
             if str(folder) in takers:
                 problems.append(
-                    f"{called}: {path} would be forecast below {folder}, which is the forecast of {takers[str(folder)]}"
+                    f"{called}: the forecast of {path} would be below {folder}, which is the forecast of "
+                    f"{takers[str(folder)]}; forecast them in separate runs or to separate folders"
                 )
     return problems
 
@@ -189,8 +190,8 @@ def _request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Re
     if may_lead_away and not _is_below(Path(file.path), allowed):
         raise RecordError(
             "PATH_NOT_ALLOWED",
-            f"{Path(file.path).name!r} is a link that leads out of the allowed folders.",
-            "Put the file itself there, or ask the operator to allow the folder it is in with --allow.",
+            f"{Path(file.path).name!r} is a link that leads outside the allowed folders.",
+            "Replace the link with the file itself, or ask the operator to allow its folder with --allow.",
         )
     if not file.is_manifest:
         return request_of_csv(Path(file.path), file.output, spec, "")
@@ -199,14 +200,14 @@ def _request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Re
     if "\0" in manifest.input or manifest.input.endswith(MANIFEST_SUFFIX):
         raise RecordError(
             "BAD_MANIFEST",
-            f"The input {manifest.input!r} is no CSV.",
+            f"The input {manifest.input!r} is not a CSV.",
             "Name the CSV to forecast.",
             found=manifest.input,
         )
     if not _is_below(source, allowed):
         raise RecordError(
             "PATH_NOT_ALLOWED",
-            f"The input {manifest.input!r} lies outside the allowed folders.",
+            f"The input {manifest.input!r} is outside the allowed folders.",
             "Put the CSV beside the manifest, or ask the operator to allow its folder with --allow.",
             found=manifest.input,
         )
@@ -245,7 +246,7 @@ def manifest_fields(content: bytes, spec: ForecastSpec) -> Manifest:
         raise RecordError("BAD_MANIFEST", "The manifest is not a JSON object.", hint)
     for name in OPERATORS_FIELDS:
         if name in stated:
-            raise RecordError("BAD_MANIFEST", f"{name} is for the operator to set, not for a manifest.", hint)
+            raise RecordError("BAD_MANIFEST", f"{name} can be set only by the operator, not in a manifest.", hint)
     try:
         # validated by itself first, so that its errors are its own
         Manifest(**stated)

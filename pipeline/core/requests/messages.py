@@ -103,8 +103,8 @@ def notified_object(message: Message, rules: Rules) -> ObjectVersion | None:
     if not name or not _GENERATION.fullmatch(generation) or not _BUCKET.fullmatch(attributes["bucketId"]):
         raise RecordError(
             "BAD_MESSAGE",
-            "The notification names no bucket, no object, or no generation of it.",
-            "Have Cloud Storage itself send the notifications (gcloud storage buckets notifications create).",
+            "The notification lacks a bucket, an object, or the object's generation.",
+            "Let Cloud Storage itself send the notifications (gcloud storage buckets notifications create).",
             found=name or generation,
         )
     payload = _payload(message)
@@ -134,10 +134,16 @@ def request_of_object(version: ObjectVersion, message: Message, rules: Rules) ->
     except ValidationError as error:
         problem = "; ".join(option_errors(list(error.errors())))
         raise RecordError(
-            "BAD_MESSAGE", f"The request sent once more is not valid: {problem}.", "Replay with the same version."
+            "BAD_MESSAGE",
+            f"The resent request is not valid: {problem}.",
+            "Replay with the version of Dropcast that the pipeline runs.",
         ) from None
     if asked.spec is not None and any(getattr(spec, name) for name in OPERATORS_FIELDS):
-        raise RecordError("BAD_MESSAGE", "The request names files of the operator.", "Leave out models.")
+        raise RecordError(
+            "BAD_MESSAGE",
+            "The request sets models or save_models, which only the operator may set.",
+            "Leave out models and save_models.",
+        )
     output = _fitting(
         asked.output if asked.output == split_uri(version.uri)[1] else checked_output_name(asked.output), rules
     )
@@ -155,7 +161,7 @@ def _fitting(output: str, rules: Rules) -> str:
         raise RecordError(
             "PATH_NOT_ALLOWED",
             f"The name of the forecast would have more than {LONGEST_NAME:,} bytes.",
-            "Give the file a shorter name, or a manifest with an output of its own.",
+            "Shorten the file's name, or set a shorter output in a manifest.",
         )
     return output
 
@@ -235,7 +241,7 @@ def read_manifest_message(content: bytes, place: str, rules: Rules) -> ManifestR
     if not uri or not bucket or not name or name.endswith(("/", MANIFEST_SUFFIX)):
         raise RecordError(
             "BAD_MANIFEST",
-            f"The input {manifest.input!r} is no CSV in a bucket.",
+            f"The input {manifest.input!r} is not a CSV in a bucket.",
             "Name it as gs://bucket/name.csv.",
             found=manifest.input,
         )
@@ -243,12 +249,14 @@ def read_manifest_message(content: bytes, place: str, rules: Rules) -> ManifestR
     if not lies_below(uri, rules.allowed or beside) or lies_below(uri, [rules.output]):
         raise RecordError(
             "PATH_NOT_ALLOWED",
-            f"The input {manifest.input!r} lies outside the allowed prefixes.",
+            f"The input {manifest.input!r} is outside the allowed prefixes.",
             "Put the CSV beside the manifest, or ask the operator to allow its prefix with --allow.",
             found=manifest.input,
         )
     if not _BUCKET.fullmatch(bucket):
-        raise RecordError("BAD_MANIFEST", f"There is no bucket {bucket!r}.", "Name the CSV as gs://bucket/name.csv.")
+        raise RecordError(
+            "BAD_MANIFEST", f"{bucket!r} is not a valid bucket name.", "Name the CSV as gs://bucket/name.csv."
+        )
     output = _fitting(checked_output_name(manifest.output or name), rules)
     fields = manifest.model_dump(exclude={"id", "input", "output", "generation"}, exclude_unset=True)
     return ManifestRequest(uri, manifest.generation, output, ForecastSpec(**fields).to_json(), manifest.id)

@@ -90,8 +90,8 @@ def checked_output_name(name: str) -> str:
     ):
         raise RecordError(
             "PATH_NOT_ALLOWED",
-            f"The output {name!r} is not a name below the output folder.",
-            "Give a relative name such as sales/north.csv.",
+            f"The output {name!r} is not a valid name below the output folder.",
+            "Use a relative name such as sales/north.csv.",
             found=name,
         )
     return PurePosixPath(name).as_posix()

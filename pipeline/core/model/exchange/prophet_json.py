@@ -88,7 +88,7 @@ def _bad(reason: str) -> RecordError:
     return RecordError(
         "BAD_MODEL",
         f"The model cannot be used: {reason}",
-        "Give a model that Prophet's model_to_json or --save_models wrote.",
+        "Use a model that Prophet's model_to_json or --save_models wrote.",
     )
 
 
