@@ -14,8 +14,8 @@ from pipeline.core.requests.names import INTERNAL
 EXAMPLES = (
     ("the next days of each series", "SELECT series_id, forecast_timestamp, round(forecast_value, 1) AS forecast\n"
      "FROM latest_forecasts WHERE step <= 3 ORDER BY series_id, step"),
-    ("the series that will grow most", "SELECT series_id, regr_slope(forecast_value, step) AS a_step\n"
-     "FROM latest_forecasts GROUP BY series_id ORDER BY a_step DESC LIMIT 10"),
+    ("the series that are forecast to grow most", "SELECT series_id, regr_slope(forecast_value, step) AS per_step\n"
+     "FROM latest_forecasts GROUP BY series_id ORDER BY per_step DESC LIMIT 10"),
     ("what could not be forecast", "SELECT source, series_id, code, message, hint FROM open_dead_letters"),
     ("how each file fared", "SELECT source, status, series_forecast, series_failed, score_mase FROM latest_receipts"),
 )  # fmt: skip

@@ -161,7 +161,7 @@ def test_dates_and_ids_come_back_as_they_were_so_that_frames_can_be_joined() -> 
 
 def test_a_column_of_the_callers_is_never_overwritten() -> None:
     for name in ("Dropcast", "trend"):
-        with pytest.raises(ValueError, match=f"'{name}' is what a result is called"):
+        with pytest.raises(ValueError, match=f"'{name}' is also the name of a result"):
             dropcast.forecast(sales().rename(columns={"unique_id": name}), 2, id_columns=[name], components=True)
     with pytest.raises(ValueError, match="'SeasonalNaive' is what"):
         dropcast.backtest(sales().rename(columns={"y": "SeasonalNaive"}), 2, value_column="SeasonalNaive")
@@ -183,7 +183,7 @@ def test_only_the_columns_that_are_used_matter_and_an_index_counts() -> None:
         __module__ = "elsewhere"
 
     assert isinstance(dropcast.forecast(Special(frame), 2), pd.DataFrame)
-    with pytest.raises(ValueError, match="is no frame"):
+    with pytest.raises(ValueError, match="is not a frame"):
         dropcast.forecast(frame.y)
     with pytest.raises(ValueError, match="models: is for the command line"):
         dropcast.forecast(frame, models="/nowhere")
@@ -242,7 +242,7 @@ def test_what_is_wrong_is_said(single: pd.DataFrame) -> None:
         dropcast.forecast(single.assign(ds=single.ds.where(single.ds > "2024-01-05")))
     with pytest.raises(ValueError, match="no rows"):
         dropcast.forecast(single[:0])
-    with pytest.raises(ValueError, match="is no frame"):
+    with pytest.raises(ValueError, match="is not a frame"):
         dropcast.forecast([1, 2])
 
 
