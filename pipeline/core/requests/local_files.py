@@ -31,8 +31,8 @@ from pipeline.core.requests.names import (
 from pipeline.core.sources import open_source
 
 MAX_MANIFEST_BYTES = 1 << 20
-OPERATORS_FIELDS = ("models", "save_models")  # paths, which no manifest may choose
-UNREAD = "unread"  # the version of a file that could not even be opened
+OPERATORS_FIELDS = ("models", "save_models")  # paths, which a manifest may not set
+UNREAD = "unread"  # the version of a file that could not be opened
 
 
 def _without_operators_fields(schema: dict[str, Any]) -> None:
@@ -65,8 +65,8 @@ class InputFile:
 
     Attributes:
         path: absolute path of a CSV or a manifest.
-        output: name of the forecast, or for a manifest that of the manifest.
-        named: whether it was named itself, and not found by a pattern or in a folder: a link is followed then.
+        output: name of the forecast; for a manifest, the manifest's own name.
+        named: whether it was named explicitly, not found by a pattern or in a folder; only then a link is followed.
     """
 
     path: str
@@ -80,14 +80,14 @@ class InputFile:
 
 
 def list_inputs(patterns: list[str], output: Path, called: str = "--input") -> tuple[list[InputFile], list[str]]:
-    """Return the files that patterns mean, and what is wrong with that, a line each.
+    """Return the files that match patterns, and a list of problems, one line each.
 
-    A CSV that one of the manifests names is left to that manifest.
+    A CSV that one of the manifests names is forecast by that manifest only.
 
     Args:
-        patterns: as they were given.
+        patterns: as the user wrote them.
         output: folder of the forecasts.
-        called: what the patterns are called where they were given.
+        called: the option's name, for messages.
     """
     files: dict[str, InputFile] = {}
     problems = []
@@ -125,7 +125,7 @@ def _is_utf8(name: str) -> bool:
 
 
 def _collisions(outputs: list[tuple[str, str]], called: str) -> list[str]:
-    """Return a line for each pair of files whose forecasts could not both be written."""
+    """Return one line for each pair of files whose forecasts cannot both be written."""
     problems = []
     takers: dict[str, str] = {}
     for output, path in outputs:
@@ -146,7 +146,7 @@ def _collisions(outputs: list[tuple[str, str]], called: str) -> list[str]:
 
 
 def named_by(file: InputFile) -> tuple[str, str]:
-    """Return the source and the output that a manifest names; empty if it is none, which is refused later."""
+    """Return the source and the output that a manifest names; empty if it is invalid, which is refused later."""
     try:
         stated = json.loads(_start_of(Path(file.path)))
         source = Path(file.path).parent / stated["input"]
@@ -156,7 +156,7 @@ def named_by(file: InputFile) -> tuple[str, str]:
 
 
 def _start_of(path: Path) -> bytes:
-    """Return a manifest's content; of one that is too long, so much that it shows."""
+    """Return a manifest's content; of one that is too long, just enough to tell."""
     with open_source(path) as file:
         return file.read(MAX_MANIFEST_BYTES + 1)
 
@@ -168,24 +168,24 @@ def _manifest_output(file: InputFile, source: str, stated: str | None) -> str:
 def request_for(
     file: InputFile, spec: ForecastSpec, allowed: list[Path], keep: Callable[[str, str], str] = nowhere
 ) -> Request:
-    """Return the request that a CSV or a manifest stands for.
+    """Return the request for a CSV or a manifest.
 
     Args:
         file: the file.
-        spec: the operator's options; a manifest's own fields come before them.
-        allowed: folders that a manifest may name files in, and that links may lead to.
-        keep: keeps the traceback of what nobody foresaw; see InternalErrors.
+        spec: the operator's options; a manifest's own fields override them.
+        allowed: folders in which a manifest may name files, and to which links may lead.
+        keep: stores the traceback of an unexpected exception; see InternalErrors.
 
     Raises:
-        RecordError: if the manifest is bad, or the file a link to elsewhere. A CSV that cannot be read is no error
-            yet: its request has the version UNREAD, and fails when it is loaded.
+        RecordError: if the manifest is invalid, or the file is a link to a folder that is not allowed. A CSV that
+            cannot be read is not an error yet: its request has the version UNREAD, and fails when it is loaded.
     """
     with contained(InternalErrors(file.path, keep)):
         return _request_for(file, spec, allowed)
 
 
 def _request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Request:
-    # without folders to hold it against, a link is refused, and all else is what it seems to be
+    # without allowed folders only a link is refused
     may_lead_away = not file.named and (bool(allowed) or os.path.islink(file.path))  # noqa: PTH114 - no errors
     if may_lead_away and not _is_below(Path(file.path), allowed):
         raise RecordError(
@@ -221,16 +221,16 @@ def _is_below(path: Path, folders: list[Path]) -> bool:
 
 
 def read_manifest(path: Path, spec: ForecastSpec) -> Manifest:
-    """Return a manifest, with the operator's options where it says nothing.
+    """Return a manifest, with the operator's options for fields that it does not set.
 
     Raises:
-        RecordError: BAD_MANIFEST, or what keeps the file from being read.
+        RecordError: BAD_MANIFEST, or the reason why the file cannot be read.
     """
     return manifest_fields(_start_of(path), spec)
 
 
 def manifest_fields(content: bytes, spec: ForecastSpec) -> Manifest:
-    """Return a manifest from its JSON, with the operator's options where it says nothing.
+    """Return a manifest from its JSON, with the operator's options for fields that it does not set.
 
     Raises:
         RecordError: BAD_MANIFEST.
@@ -248,7 +248,7 @@ def manifest_fields(content: bytes, spec: ForecastSpec) -> Manifest:
         if name in stated:
             raise RecordError("BAD_MANIFEST", f"{name} can be set only by the operator, not in a manifest.", hint)
     try:
-        # validated by itself first, so that its errors are its own
+        # validated alone first, so that errors refer to the manifest's own fields
         Manifest(**stated)
         return Manifest(**{**spec.model_dump(exclude_defaults=True), **stated})
     except (ValidationError, TypeError) as error:
@@ -265,7 +265,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def request_of_csv(path: Path, output: str, spec: ForecastSpec, label: str) -> Request:
-    """Return the request for a local CSV as it is now; its version is UNREAD if it cannot be read."""
+    """Return the request for a local CSV in its current state; its version is UNREAD if it cannot be read."""
     try:
         with open_source(path) as file:
             changed = os.fstat(file.fileno()).st_mtime_ns // 1000
@@ -278,7 +278,7 @@ def request_of_csv(path: Path, output: str, spec: ForecastSpec, label: str) -> R
 
 
 def allowed_folders(patterns: list[str], allow: tuple[str, ...]) -> list[Path]:
-    """Return the folders that manifests may name files in: those of the inputs, and what the operator adds."""
+    """Return the folders in which manifests may name files: those of the inputs, and those the operator adds."""
     return [*(fixed_part(pattern) for pattern in patterns), *(Path(folder) for folder in allow)]
 
 
