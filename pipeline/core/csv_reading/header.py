@@ -16,7 +16,7 @@ from pipeline.core.forecast_spec import ForecastSpec
 csv.field_size_limit(2 * LONGEST_ROW)
 SAMPLE_ROWS = 300
 _SAMPLE_BYTES = 1 << 20
-ANNOUNCED = re.compile(rb'"?sep=([,;|\t])"?', re.IGNORECASE)  # a spreadsheet's first line may say "sep=;"
+ANNOUNCED = re.compile(rb'"?sep=([,;|\t])"?', re.IGNORECASE)  # a spreadsheet's first line may be "sep=;"
 
 
 def first_record(chunks: Iterator[Chunk], delimiter: str | None) -> tuple[Chunk, Chunk]:
@@ -41,13 +41,13 @@ def first_record(chunks: Iterator[Chunk], delimiter: str | None) -> tuple[Chunk,
 
 
 def parsed_rows(text: str, delimiter: str, line: int, skip_blanks: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """Yield rows of text, blank ones too, each with the line on which it begins.
+    """Yield rows of text, including blank ones, each with the line on which it begins.
 
     Args:
-        text: whole rows, or the beginning of some.
+        text: whole rows, or the beginning of a file.
         delimiter: what separates cells.
         line: number of the first line.
-        skip_blanks: whether blanks after a delimiter are left out.
+        skip_blanks: whether to skip spaces after a delimiter.
 
     Raises:
         RecordError: LINE_TOO_LONG if a cell is longer than any row should be.
@@ -71,10 +71,10 @@ def parsed_rows(text: str, delimiter: str, line: int, skip_blanks: bool = False)
 
 
 def sniff_delimiter(record: Chunk, rest: Chunk, spec: ForecastSpec) -> str:
-    """Return what separates the cells of the header.
+    """Return the delimiter of the header.
 
     Raises:
-        RecordError: AMBIGUOUS_DELIMITER if several would do.
+        RecordError: AMBIGUOUS_DELIMITER if several qualify.
     """
 
     def count(line: bytes) -> dict[str, int]:
@@ -102,7 +102,7 @@ def sniff_delimiter(record: Chunk, rest: Chunk, spec: ForecastSpec) -> str:
 
 
 def _is_one_thing(cell: str) -> bool:
-    """Return whether a cell is a number or a date as a whole."""
+    """Return whether the whole cell is a number or a date."""
     bare = cell.strip().strip('"')
     if any(mark in bare for mark in ";\t|"):
         return False
@@ -110,10 +110,10 @@ def _is_one_thing(cell: str) -> bool:
 
 
 def column_names(names: list[str], line: int, spec: ForecastSpec) -> list[str]:
-    """Return the names of the columns, made up where the header has none.
+    """Return the names of the columns, generated where the header has none.
 
     Raises:
-        RecordError: if the first row is no header, or has a name twice.
+        RecordError: if the first row is not a header, or has a name twice.
     """
     if not spec.header:
         return [f"column_{i + 1}" for i in range(len(names))]
@@ -153,7 +153,7 @@ def sample_rows(body: Chunk, delimiter: str) -> tuple[list[list[str]], int]:
     """Return the first rows and the line of the first one."""
     rows: list[list[str]] = []
     first_line = body.line
-    # a cell cut in two would pass for another kind of cell: the last row read from a part is left out
+    # a truncated cell could look like another kind of cell, so the last row of a partial read is dropped
     part = body.data[:_SAMPLE_BYTES]
     for line, row in parsed_rows(part.decode(errors="ignore"), delimiter, body.line):
         if any(cell.strip() for cell in row):

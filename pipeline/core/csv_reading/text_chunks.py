@@ -1,6 +1,6 @@
 """From the bytes of a file to whole rows of UTF-8 text, a few megabytes at a time.
 
-Memory is bounded whatever the file: compressed a thousandfold, without a line end, with an open quote.
+Memory is bounded for any file: compressed a thousandfold, without line ends, with an unclosed quote.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Chunk:
     Attributes:
         line: number of the first line, from 1.
         data: UTF-8 that ends with a line end.
-        marked: whether a byte order mark was before it.
+        marked: whether a byte order mark preceded it.
     """
 
     line: int
@@ -65,8 +65,8 @@ def text_chunks(file: ByteSource, encoding: str, limits: Limits, delimiter: str 
     Args:
         file: the raw bytes, perhaps gzip.
         encoding: Python's name for the text's encoding.
-        limits: max_bytes is held against the decompressed size.
-        delimiter: what separates cells, if it is known: a quote opens a cell only where a cell begins.
+        limits: max_bytes applies to the decompressed size.
+        delimiter: of cells, if it is known: a quote opens a cell only where a cell begins.
 
     Raises:
         RecordError: if these are not the bytes of a CSV.
@@ -98,18 +98,18 @@ def text_chunks(file: ByteSource, encoding: str, limits: Limits, delimiter: str 
 
 
 def _likely_delimiter(start: bytes) -> str:
-    """Return the usual delimiter that the first line has most of; for telling which quotes open a cell."""
+    """Return the most frequent usual delimiter of the first line, to decide which quotes open a cell."""
     first = re.split(rb"[\r\n]", start.lstrip(b"\r\n"), maxsplit=1)[0]
     return max(",;\t|", key=lambda mark: first.count(mark.encode()))
 
 
 def quoted_cells(delimiter: str) -> re.Pattern[bytes]:
-    """Return what matches a quoted cell in text that starts with a row; its group 1 is empty if it is not closed.
+    """Return a pattern for a quoted cell in text that starts with a row; its group 1 is empty if it is not closed.
 
-    A quote opens a cell only where a cell begins; elsewhere, as in 5" pipe, it is a character like any other.
+    A quote opens a cell only where a cell begins; elsewhere, as in 5" pipe, it is an ordinary character.
     """
     mark = re.escape(delimiter.encode())
-    # looks back over the quote itself, so that it can be searched for as such
+    # the look-behind includes the quote itself, so that the search can start at a quote
     return re.compile(rb'"(?:(?<=' + mark + rb'")|(?<=[\r\n]")|(?<=\A"))(?:[^"]|"")*+("|\Z)')
 
 
@@ -206,7 +206,7 @@ def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
             before = error.object[: error.start] if isinstance(error, UnicodeDecodeError) else b""
             reason = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
             hint = "Use --encoding to name the encoding the file was saved in."
-            if encoding == "utf-16":  # without a mark it cannot know which of the two it is
+            if encoding == "utf-16":  # without a byte order mark it may be either of the two
                 hint = f"Use --encoding=utf-16-{'be' if piece[:1] == bytes(1) else 'le'}."
             raise RecordError(
                 "BAD_ENCODING", f"The bytes are not {encoding}: {reason}.", hint, line=line + before.count(b"\n")
@@ -266,7 +266,7 @@ def _unending_row(rest: bytes, line: int, quoted: re.Pattern[bytes]) -> RecordEr
 
 
 def too_long_line(line: int) -> RecordError:
-    """Return the refusal of a line that is longer than any row of a table would be."""
+    """Return the error for a line that is longer than any row of a table should be."""
     return RecordError(
         "LINE_TOO_LONG",
         f"A line has more than {LONGEST_ROW:,} bytes.",
@@ -276,7 +276,7 @@ def too_long_line(line: int) -> RecordError:
 
 
 def _every_other(data: bytes, first: int) -> bool:
-    """Return whether most of every other byte are NUL, as those of Latin letters in UTF-16."""
+    """Return whether every other byte is mostly NUL, as in UTF-16 text with Latin letters."""
     half = data[:200][first::2]
     return half.count(0) > 0.8 * len(half) > 0
 

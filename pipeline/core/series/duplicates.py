@@ -1,4 +1,4 @@
-"""Rows of one series and date, of which one is kept."""
+"""Several rows for one series and date, reduced to one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def one_row_per_date(
 ) -> tuple[Dates, Floats, Floats]:
     """Apply the rule for duplicates to rows sorted by date and line.
 
-    Rows of one date that agree count once; a row without a value gives way to one with a value.
+    Identical rows of one date count once; a row with a value takes precedence over one without.
 
     Raises:
         RecordError: DUPLICATE_DATE if they disagree and the rule is "error".
