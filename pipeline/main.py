@@ -33,7 +33,7 @@ def _main(argv: list[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of our own options; Beam has its own."""
+    """Return the parser of Dropcast's options; Beam has its own."""
     found = argparse.ArgumentParser(
         prog="python -m pipeline.main",
         allow_abbrev=False,

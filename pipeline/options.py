@@ -21,7 +21,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class OptionsError(Exception):
-    """Options are wrong; `lines` has one for each, beginning with the option's name."""
+    """Options are invalid; `lines` has one line per problem, beginning with the option's name."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__("\n".join(lines))
@@ -29,7 +29,7 @@ class OptionsError(Exception):
 
 
 def _of_form(form: str, shown: str) -> Callable[[str], str]:
-    """Return what checks that a text matches a regular expression, which people read as `shown`."""
+    """Return a validator that a text matches a regular expression, which messages show as `shown`."""
 
     def check(text: str) -> str:
         if not re.fullmatch(form, text):
@@ -49,7 +49,7 @@ Dataset = Annotated[
 
 
 def _parts(value: object) -> object:
-    """Return the parts of a text between commas; anything else as it is."""
+    """Return the comma-separated parts of a text; anything else unchanged."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
@@ -57,22 +57,22 @@ Places = Annotated[tuple[str, ...], BeforeValidator(_parts)]
 
 
 def _option(metavar: str, group: str, text: str, kind: str = "TEXT", **more: Any) -> Any:
-    """Return the field of an option of a run.
+    """Return the field for an option of a run.
 
     Args:
-        metavar: what stands for its value in help.
-        group: under which the template's form shows it.
-        text: what it does.
+        metavar: placeholder for its value in help.
+        group: heading under which the template's form shows it.
+        text: description.
         kind: its type in the template, one of Dataflow's ParameterType.
-        more: `default`; `form`, a regular expression that the template's form checks; `only`, the template that has
-            it; `required`, by the templates.
+        more: `default`; `form`, a regular expression that the template's form checks; `only`, the only template that
+            has it; `required`, whether the templates require it.
     """
     extra = {"metavar": metavar, "group": group, "kind": kind, **more}
     return Field(extra.pop("default", None), description=text, json_schema_extra=extra)
 
 
 class RunOptions(BaseModel):
-    """Options of a run that are neither the forecast's nor a limit: where it reads and writes."""
+    """Options of a run that are neither the forecast's nor limits: where it reads and writes."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -127,7 +127,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         add_model_arguments(parser, model)
 
 
-# What an option is about, in help and in the template's form.
+# The groups of options in help and in the template's form.
 _CSV = ("date_column", "value_column", "id_columns", "encoding", "delimiter", "decimal", "thousands", "missing_values",
         "date_format", "timezone", "skip_rows", "skip_footer", "header", "duplicates",
         "aggregate", "aggregation", "fill_missing", "frequency")  # fmt: skip
@@ -142,7 +142,7 @@ GROUPS = {
 
 
 def group_of(name: str) -> str:
-    """Return the key in GROUPS of an option; that of a run has none."""
+    """Return an option's key in GROUPS; "" for the options of a run."""
     if name in RunOptions.model_fields or name not in {**ForecastSpec.model_fields, **Limits.model_fields}:
         return ""
     if name in Limits.model_fields:
@@ -153,12 +153,12 @@ def group_of(name: str) -> str:
 def add_model_arguments(
     parser: argparse.ArgumentParser, model: type[BaseModel], names: Sequence[str] | None = None
 ) -> None:
-    """Declare an option for each field of a model; values stay text, for the model to validate.
+    """Declare an option for each field of a model; values remain text, which the model validates.
 
     Args:
         parser: of a command.
         model: RunOptions, ForecastSpec, Limits or the like.
-        names: of the fields that the command has; by default all.
+        names: of the fields to declare; by default all.
     """
     groups: dict[str, Any] = {"": parser}
     chosen = model.model_fields if names is None else names
@@ -173,12 +173,12 @@ def add_model_arguments(
 
 
 def extra_of(field: FieldInfo) -> dict[str, Any]:
-    """Return what a field says of itself besides its type and description."""
+    """Return a field's extra information, besides its type and description."""
     return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
 def choices_of(annotation: Any) -> list[str]:
-    """Return the words that an option takes, if it takes only some."""
+    """Return the values that an option accepts, if they are a fixed set."""
     if typing.get_origin(annotation) is Literal:
         return [str(choice) for choice in typing.get_args(annotation)]
     inner = [argument for argument in typing.get_args(annotation) if argument is not type(None)]
@@ -193,7 +193,7 @@ def _default(value: Any) -> str:
 
 
 def spec_from(arguments: dict[str, Any]) -> tuple[ForecastSpec, Limits, list[str]]:
-    """Return the spec and the limits among parsed arguments, and what is wrong with them, a line each."""
+    """Return the spec and the limits from parsed arguments, and their problems, one line each."""
     problems: list[str] = []
     spec = validated(ForecastSpec, arguments, problems)
     limits = validated(Limits, arguments, problems)
@@ -204,21 +204,21 @@ def spec_from(arguments: dict[str, Any]) -> tuple[ForecastSpec, Limits, list[str
 
 
 def validated(model: type[M], arguments: dict[str, Any], problems: list[str]) -> M | None:
-    """Return a model's options among parsed arguments; None if one is wrong, with a line for each in `problems`."""
+    """Return a model from parsed arguments; None if one is invalid, with one line per problem in `problems`."""
     given = {name: arguments[name] for name in model.model_fields if arguments.get(name) is not None}
     try:
         return model(**given)
     except ValidationError as error:
         problems += option_errors(list(error.errors()))
         wrong = {str(fault["loc"][0]) for fault in error.errors() if fault["loc"]}
-        # fields are held against each other only when each is right: so look again without the wrong ones
+        # fields are checked against each other only if each is valid, so check again without the invalid ones
         if wrong & set(given):
             validated(model, {name: value for name, value in given.items() if name not in wrong}, problems)
         return None
 
 
 def unknown_options(unknown: list[str], known: list[str]) -> list[str]:
-    """Return a line for each argument that no option takes, with the nearest that exists."""
+    """Return one line per unknown argument, with the closest known option."""
     lines = []
     for argument in unknown:
         name = argument.split("=")[0]
@@ -234,7 +234,7 @@ def unknown_options(unknown: list[str], known: list[str]) -> list[str]:
 def with_underscores(argv: list[str]) -> list[str]:
     """Return arguments with --some-option written as --some_option, and switches with their value.
 
-    What follows `--` is left as it is.
+    Arguments after `--` are unchanged.
     """
     result: list[str] = []
     for position, argument in enumerate(argv):

@@ -1,4 +1,4 @@
-"""Where a run reads and writes: the one place that chooses between a folder and a bucket."""
+"""Where a run reads and writes: the only module that chooses between a folder and a bucket."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def open_results(place: str, scratch: Path) -> Results:
         scratch: a folder for copies of objects.
 
     Raises:
-        FileNotFoundError: if there are none.
+        FileNotFoundError: if it has no results.
     """
     if is_uri(place):
         from pipeline.cloud.results import BucketResults  # needs the extra `gcp`
@@ -40,8 +40,8 @@ class Destination:
         path: an absolute folder, or gs://bucket/prefix.
         dataset: PROJECT.DATASET, or "" for no tables in BigQuery.
         batch: whether the run ends.
-        history: whether to write the values from which forecasts are made.
-        run: what tells this run from others, if a folder is to note what it has done.
+        history: whether to also write the input values.
+        run: id of this run, if its folder is to record what it has done.
     """
 
     path: str

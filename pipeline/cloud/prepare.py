@@ -1,4 +1,4 @@
-"""What is looked at before a run between buckets starts, so that what is wrong is said at once and once."""
+"""Checks before a run between buckets starts, so that all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _bucket_problems(path: str, option: str = "output") -> list[str]:
 
 
 def _loop_problems(output: str, subscription: str, output_topic: str = "") -> list[str]:
-    """Return a line if what is written would be notified of to the subscription's own topic."""
+    """Return a line if notifications of the output would go to the subscription's own topic."""
     bucket, prefix = split_uri(folder_prefix(output))
     try:
         with pubsub_v1.SubscriberClient() as client:

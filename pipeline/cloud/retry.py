@@ -1,4 +1,4 @@
-"""How calls to servers are tried again: with jittered backoff, to a deadline; what is left is the runner's to retry."""
+"""Retries of calls to servers: with jittered backoff, up to a deadline; after that the runner retries."""
 
 from __future__ import annotations
 

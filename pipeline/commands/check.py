@@ -1,4 +1,4 @@
-"""dropcast check: what would be done with a CSV. Fits nothing."""
+"""dropcast check: shows what would be done with a CSV, without fitting anything."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def check_csv(path: Path, spec: ForecastSpec, limits: Limits, work: Path) -> dic
 
     Args:
         path: a local file.
-        spec: how it is to be read.
-        limits: what it may cost.
+        spec: how to read it.
+        limits: the operator's limits.
         work: folder for the work files of a large file.
     """
     errors = InternalErrors(str(path))

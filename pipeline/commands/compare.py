@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pipeline.core.engines.compare import Comparison
 
 MOST, LISTED = 20, 20
-SAME = 1e-3  # of the objective: a likelihood ratio that nobody could tell from 1
+SAME = 1e-3  # of the objective: a likelihood ratio indistinguishable from 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -93,7 +93,7 @@ def _compared(path: Path, spec: ForecastSpec, limits: Limits, most: int, work: P
 
     with open_source(path) as file:
         loaded = load_csv(file, spec, limits, work)
-    # what is compared lies in the history, or is the same for both
+    # the comparison needs only the history, or is the same for both
     loaded.layout = dataclasses.replace(loaded.layout, extras_ahead=False)
     found: list[Comparison] = []
     with tqdm(total=min(most, len(loaded.ids)), unit=" series", disable=not sys.stderr.isatty(), leave=False) as bar:

@@ -82,10 +82,10 @@ def main(argv: list[str]) -> int:
 
 
 def _between_buckets(run: BucketRun, as_json: bool, quiet: bool) -> int:
-    """Forecast objects one after the other, here; what is done stays done.
+    """Forecast objects one after the other in this process; finished ones are not repeated.
 
     Raises:
-        OptionsError: if an option is wrong, or Google's clients are not there.
+        OptionsError: if an option is invalid, or Google's clients are not installed.
     """
     needs_clients()
     from pipeline.cloud.ledger import candidates_in_buckets

@@ -19,7 +19,7 @@ def local_path(place: str, role: str, scratch: Path) -> Path:
         scratch: a folder for copies.
 
     Raises:
-        OptionsError: if there is no such object.
+        OptionsError: if the object does not exist.
     """
     if not is_uri(place):
         return Path(place)
@@ -33,7 +33,7 @@ def local_path(place: str, role: str, scratch: Path) -> Path:
 
 
 def options_of_forecast(forecast: str, history: str) -> dict[str, object]:
-    """Return the options, by name, with which a file was forecast; none if there is no receipt of that."""
+    """Return the options, by name, that a file was forecast with; empty if it has no receipt."""
     if is_uri(forecast) and is_uri(history):
         from pipeline.cloud import results as bucket_results
 

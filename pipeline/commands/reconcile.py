@@ -1,4 +1,4 @@
-"""dropcast reconcile: what lies in a folder or a bucket and has no receipt is requested."""
+"""dropcast reconcile: requests files in a folder or bucket that have no receipt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""dropcast replay: dead letters once more, when their cause is fixed."""
+"""dropcast replay: retries dead letters once their cause is fixed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
 
 
 def _waiting(arguments: dict[str, Any], output: str) -> list[tuple[Letters, DeadLetter]]:
-    """Return what is to be sent again, each with the first of its dead letters; all of it, before any of it is sent."""
+    """Return everything to replay, each with the first of its dead letters, before any of it is sent."""
     waiting = []
     for letters in open_ledger(output).dead_letters():
         if (
@@ -103,7 +103,7 @@ def _requests(arguments: dict[str, Any], output: str) -> Iterator[Sending]:
 
 
 def _send_messages(arguments: dict[str, Any], output: str) -> int:
-    """Send messages that were no requests once more, as they were; return how many."""
+    """Resend messages that were not requests, unchanged; return how many."""
     sent = 0
     for letters, letter in _waiting(arguments, output):
         if letter.scope != "message":

@@ -75,7 +75,7 @@ def checked(arguments: dict[str, Any]) -> str:
     """Return the output.
 
     Raises:
-        OptionsError: if nothing was forecast there, if an option is wrong, or Google's clients are not there.
+        OptionsError: if nothing was forecast there, an option is invalid, or Google's clients are not installed.
     """
     output = arguments["output"] or ""
     if not is_uri(output) and not (Path(output) / INTERNAL).is_dir():
@@ -94,7 +94,7 @@ def checked(arguments: dict[str, Any]) -> str:
 
 
 def needs_clients() -> None:
-    """Do nothing if Google's clients are there.
+    """Do nothing if Google's clients are installed.
 
     Raises:
         OptionsError: if they are not.
@@ -106,7 +106,7 @@ def needs_clients() -> None:
 
 
 def within(time: str, arguments: dict[str, Any]) -> bool:
-    """Return whether a time, as text in UTC, lies between --since and --until."""
+    """Return whether a time, as text in UTC, is between --since and --until."""
     since, until = arguments["since"], arguments["until"]
     return (not since or _moment(time) >= _moment(since)) and (not until or _moment(time) < _moment(until))
 
@@ -116,9 +116,9 @@ class Sending:
     """A request to be made.
 
     Attributes:
-        request: what is asked for.
+        request: the request.
         message: payload and attributes of the message that asks the pipeline for it; None in a folder.
-        then: what is to be done once it is on its way.
+        then: called once it is sent.
     """
 
     request: Request

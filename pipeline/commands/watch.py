@@ -1,4 +1,4 @@
-"""dropcast watch: what is dropped into a folder is forecast."""
+"""dropcast watch: forecasts files dropped into a folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pipeline.terminal import StdoutError, complain, in_one_line, passes, say, u
 
 EVERY, EVERY_IN_BUCKETS = 0.5, 10.0  # seconds
 SHARE = 0.01  # of a core, at most, for looking at folders with very many files
-LONGEST_PAUSE = 30.0  # seconds between looks, however many files there are and whatever is wrong
+LONGEST_PAUSE = 30.0  # seconds between looks, even with many files or errors
 LONGEST_WAIT = 60.0  # seconds that --once waits for a file that is being written
 
 
@@ -97,10 +97,10 @@ def _seconds(text: str | None, name: str, problems: list[str]) -> float | None:
 
 
 def _folder_run(arguments: dict[str, str], spec: ForecastSpec, limits: Limits) -> tuple[Path, FolderRun]:
-    """Return the inbox, and how and where to its files are forecast.
+    """Return the inbox, and the run for its files.
 
     Raises:
-        OptionsError: if there is no such inbox, or the forecasts would be read again.
+        OptionsError: if the inbox does not exist, or the forecasts would be read again.
     """
     inbox, outbox = Path(arguments["inbox"]), Path(arguments["outbox"])
     if not inbox.is_dir():
@@ -127,7 +127,7 @@ def _bucket_step(arguments: dict[str, Any], tell: Callable[[RunOutcome], None]) 
     """Return what looks at a bucket once; see WatchedBucket.step.
 
     Raises:
-        OptionsError: if an option is wrong, or Google's clients are not there.
+        OptionsError: if an option is invalid, or Google's clients are not installed.
     """
     needs_clients()
     from pipeline.cloud.output import BucketOutput
@@ -138,14 +138,14 @@ def _bucket_step(arguments: dict[str, Any], tell: Callable[[RunOutcome], None]) 
     run = run_from({**arguments, "output": arguments["outbox"]}, [inbox], inputs_name="INBOX")
     assert isinstance(run, BucketRun)
     prepare(run)
-    # each object by itself: its rows are not to wait for those of others
+    # each object alone, so that its rows do not wait for those of others
     output = open_output(dataclasses.replace(run.destination, batch=False))
     assert isinstance(output, BucketOutput)
     return WatchedBucket(inbox, output, run.rules, run.limits, tell).step
 
 
 class _Teller:
-    """Prints what comes of each file, and remembers whether something was refused."""
+    """Prints the result of each file, and remembers whether something was refused."""
 
     def __init__(self, output: Path | str) -> None:
         self._output = output
@@ -159,7 +159,7 @@ class _Teller:
             self.say(f"{now if not number else ' ' * len(now)} {line}")
 
     def say(self, line: str) -> None:
-        """Print a line; if that cannot be done, tell so once, and go on without."""
+        """Print a line; if that fails, report it once and continue without printing."""
         if self._mute:
             return
         try:
@@ -170,7 +170,7 @@ class _Teller:
 
 
 def _passes(step: Callable[[float], Pass], every: float, arguments: dict[str, Any], tell: _Teller) -> int:
-    """Look again and again until told to end, or with --once until all is done."""
+    """Look repeatedly until interrupted, or with --once until everything is done."""
     if not arguments["once"]:
         tell.say(f"Watching {arguments['inbox']}, forecasts go to {arguments['outbox']}. Ctrl-C stops it.")
     trouble, pause, patience = "", every, time.monotonic() + LONGEST_WAIT

@@ -1,7 +1,6 @@
-"""Which calendar dates lie on.
+"""Infers the calendar of dates.
 
-A calendar is inferred from dates alone, survives gaps, and is refused where it is unclear: a wrong inference is worse
-than a question.
+The inference uses dates alone, tolerates gaps, and refuses unclear cases: a wrong inference is worse than a question.
 """
 
 from __future__ import annotations
@@ -39,23 +38,23 @@ LAST_OF_MONTH = 32  # in place of the day of the month
 YEAR_PARTS_IN_WEEKS = (13, 26, 52)
 MOST_SLOTS_ABSENT, SHORTEST_NIGHT = 4, 6 * HOUR  # in a row, within dates of less than three days
 
-# A stated frequency is believed if at least this share of the dates lies on it.
+# A stated frequency is accepted if at least this share of the dates is on it.
 LEAST_SHARE_ON_STATED = 0.5
 LEAST_SLOTS_PER_DATE = 0.6  # of a stated frequency: if there are fewer, the dates are closer together
-# A calendar is believed if at least this share of its slots between first and last date is filled.
+# A calendar is accepted if at least this share of its slots between the first and the last date is filled.
 LEAST_DENSITY = 0.2
-# A weekday is an exception, not part of the calendar, if so few dates would fall on it with less than this probability,
-# and it is filled so much less than the others: holidays take one Monday in ten, and in some countries one in five.
+# A weekday is an exception, not part of the calendar, if the probability of so few dates on it is below this, and it
+# is filled so much less than the others: holidays take one Monday in ten, and in some countries one in five.
 CHANCE_OF_RARE = 0.001
 SHARE_OF_RARE = 0.25
-# A frequency is offered if at least this share of the dates lies on it.
+# A frequency is suggested if at least this share of the dates is on it.
 MOST = 0.9
-# An unseen weekday is believed to be closed if it would be missing by chance with less than this probability.
+# An unseen weekday is taken to be closed if the probability of its absence by chance is below this.
 CHANCE_OF_CLOSED = 1e-5
 
 
 class FrequencyUnclearError(Exception):
-    """The dates do not say how they go on; the message says why, `options` what would settle it.
+    """The dates do not show how they continue; the message says why, `options` what would settle it.
 
     Attributes:
         reason: why it is unclear.
@@ -73,15 +72,15 @@ class FrequencyUnclearError(Exception):
 def infer_calendar(dates: Dates, days_written: bool = True) -> Calendar:
     """Return the calendar of sorted, distinct dates.
 
-    Of the calendars that every date lies on, the one with the fewest empty slots wins; it is believed
+    Of the calendars that all dates are on, the one with the fewest empty slots wins; it is accepted
     only if it is well filled and nothing contradicts it.
 
     Args:
         dates: microseconds, shape (n,).
-        days_written: whether the day of the month stands in the dates; 2024-05 can only mean months.
+        days_written: whether the day of the month is written; 2024-05 can only mean months.
 
     Raises:
-        FrequencyUnclearError: if they do not say how they go on.
+        FrequencyUnclearError: if they do not show how they continue.
     """
     if len(dates) < 3:
         raise FrequencyUnclearError(f"{len(dates)} dates are too few to infer the frequency")
@@ -146,7 +145,7 @@ def _open_or_all(step: int) -> tuple[str, ...]:
 
 
 def open_calendar(calendar: Calendar, dates: Dates) -> Calendar:
-    """Return a calendar of opening hours with those in which dates fall, but for rare ones.
+    """Return a calendar of opening hours with the slots that have dates, except rare ones.
 
     Raises:
         FrequencyUnclearError: if the dates are not its step apart.
@@ -169,7 +168,7 @@ _BUSINESS = ("business_start", "business_end")
 
 
 def _infer_months(dates: Dates, days_written: bool) -> Calendar | None:
-    """Return the calendar of months that all dates lie on, or None."""
+    """Return the calendar of months that all dates are on, or None."""
     days, months = dates // DAY, months_of(dates)
     steps = np.diff(months)
     if steps.min() < 1:
@@ -201,7 +200,7 @@ def _quarter_phase(month: int, day: str) -> int:
 
 
 def _refuse_other_calendars(dates: Dates, steps: Dates) -> None:
-    """Raise if the dates are those of a calendar that no frequency here stands for."""
+    """Raise if the dates are on a calendar that no supported frequency describes."""
     if len(dates) < 4:
         return
     days = dates // DAY
@@ -256,7 +255,7 @@ def _infer_days(dates: Dates, steps: Dates, base: int) -> Calendar:
 
 
 def _infer_business_steps(dates: Dates) -> Calendar | None:
-    """Return the calendar of each n-th business day, n > 1, if all dates lie on it and nearly all of it is there."""
+    """Return the calendar of every n-th business day, n > 1, if all dates are on it and nearly all slots are filled."""
     if not set(np.unique(weekdays_of(dates)).tolist()) <= {0, 1, 2, 3, 4} or (dates % DAY != dates[0] % DAY).any():
         return None
     days = (dates // DAY).astype("datetime64[D]")
@@ -309,17 +308,17 @@ def binomial_tail(most: int, trials: int, chance: float) -> float:
 
 
 def _refuse_rare_weekdays(dates: Dates, weekdays: npt.NDArray[np.int64]) -> None:
-    """Raise if a weekday occurs among the dates, but much more seldom than another that nearly always does."""
+    """Raise if a weekday occurs among the dates, but much more rarely than another that nearly always does."""
     counts = np.bincount(weekdays, minlength=7)
     weeks = (int(dates[-1]) - int(dates[0])) / (7 * DAY)
     rare = np.zeros(7, dtype=bool)
     for weekday in np.flatnonzero(counts):
         others = counts[(counts > 0) & (np.arange(7) != weekday)]
-        # never 1: that the others lack no date does not make a date that is lacking impossible
+        # below 1: even if the others lack no date, a missing date is not impossible
         most = 1 - 1 / (int(weeks) + 1)
         usual_share = min(float(others.mean()) / weeks, most) if len(others) and weeks >= 1 else 0.0
         if counts[weekday] >= usual_share * int(weeks):
-            continue  # no fewer than are to be expected
+            continue  # as many as expected
         if counts[weekday] >= SHARE_OF_RARE * others.mean():
             continue  # seldom, and still part of the calendar
         rare[weekday] = 7 * binomial_tail(int(counts[weekday]), int(weeks), usual_share) < CHANCE_OF_RARE
@@ -392,14 +391,14 @@ def _require_even_steps(dates: Dates, steps: Dates, base: int) -> None:
 
 
 def _is_common(steps: Dates, base: int) -> bool:
-    """Return whether the smallest step is no mere exception among the steps."""
+    """Return whether the smallest step is more than an exception among the steps."""
     sizes, counts = np.unique(steps, return_counts=True)
     at = sizes == base
     return bool(at.any() and counts[at][0] >= 0.25 * counts.max())
 
 
 def _fitting_names(dates: Dates, step: int) -> tuple[str, ...]:
-    """Return the frequencies worth offering: those on which nearly all of the dates lie."""
+    """Return the frequencies worth suggesting: those that nearly all dates are on."""
     if 28 * DAY <= step <= 31 * DAY:
         days = dates // DAY
         months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)

@@ -1,4 +1,4 @@
-"""How the dates of a column are written, from a sample; refused if they have two readings."""
+"""Recognises the format of a column's dates from a sample; refuses ambiguous ones."""
 
 from __future__ import annotations
 
