@@ -1,4 +1,4 @@
-"""What Dataflow is told of the Flex Template: metadata for people in the console, and container specs.
+"""The Flex Template's files for Dataflow: metadata for people in the console, and container specs.
 
     python -m pipeline.flex_template --image=REGISTRY/dropcast:0.1.0 --kind=streaming > streaming.json
 

@@ -15,11 +15,11 @@ LONGEST_MESSAGE, LONGEST_NAME = 2000, 200  # characters
 
 @dataclass(frozen=True)
 class Code:
-    """What a dead letter's code means.
+    """The meaning of a dead letter's code.
 
     Attributes:
         meaning: one sentence for docs/error-codes.md.
-        replayable: True if the same request may well succeed later without a change to its CSV.
+        replayable: True if the same request may succeed later without a change to its CSV.
     """
 
     meaning: str

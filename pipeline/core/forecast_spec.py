@@ -21,11 +21,11 @@ from pipeline.core.request_key import canonical_json
 Mode = Literal["additive", "multiplicative"]
 MAX_HORIZON = 100_000
 MAX_SKIPPED_LINES = 10_000  # above and below a table
-MAX_PATH_POINTS = 20_000_000  # simulated numbers a series, 8 bytes each and several times over
+MAX_PATH_POINTS = 20_000_000  # simulated numbers per series, 8 bytes each, in several copies
 
 
 def _split(value: object) -> object:
-    """Read a command line's `a,b` or `["a","b"]` as a list; leave everything else to pydantic."""
+    """Parse a command line's `a,b` or `["a","b"]` as a list; leave everything else to pydantic."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return [value]
     if not isinstance(value, str):
@@ -67,11 +67,11 @@ def _regressors(value: object) -> object:
 
 
 def _objects(value: object) -> object:
-    """Read a command line's JSON list as a list; leave everything else to pydantic."""
+    """Parse a command line's JSON list; leave everything else to pydantic."""
     return _split(value) if isinstance(value, str) else value
 
 
-# Prophet's columns of a forecast, which no seasonality or holiday may be called
+# Prophet's columns of a forecast, which cannot be names of seasonalities or holidays
 _RESERVED = frozenset({
     f"{name}{end}"
     for name in ("trend", "additive_terms", "daily", "weekly", "yearly", "holidays", "zeros", "yhat",
@@ -101,7 +101,7 @@ class Regressor(BaseModel):
 
 
 class CustomSeasonality(BaseModel):
-    """A seasonality beside Prophet's own; its add_seasonality under its own names."""
+    """A custom seasonality; Prophet's add_seasonality under its own names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -116,7 +116,7 @@ class CustomSeasonality(BaseModel):
 
 
 class Holiday(BaseModel):
-    """Days with an effect of their own, and perhaps days around them; Prophet's holidays under its own names."""
+    """Days with their own effect, and perhaps days around them; Prophet's holidays under its own names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -407,12 +407,12 @@ class ForecastSpec(BaseModel):
 
     @property
     def scored(self) -> bool:
-        """Whether there is to be a score."""
+        """Whether to compute a score."""
         return self.solver == "native" and self.models is None if self.score is None else self.score
 
     @property
     def solver(self) -> str:
-        """The engine that does it: what native does not cover, stan does."""
+        """The engine that does the work: stan does what native does not cover."""
         return "stan" if self.mcmc_samples else self.engine
 
     def to_json(self) -> str:
@@ -430,7 +430,7 @@ class ForecastSpec(BaseModel):
 
     @property
     def component_names(self) -> tuple[str, ...]:
-        """Names of the components that a forecast may have, besides the trend in Prophet's order."""
+        """Names of the components that a forecast may have: the trend, then the others in Prophet's order."""
         if not self.components:
             return ()
         own = [(name, getattr(self, f"{name}_seasonality")) for name in ("yearly", "weekly", "daily")]
@@ -440,7 +440,7 @@ class ForecastSpec(BaseModel):
         return tuple(dict.fromkeys([*names, *(regressor.name for regressor in self.regressors)]))
 
     def extra_columns(self) -> tuple[str, ...]:
-        """Return the columns, beside date and value, whose numbers the model needs."""
+        """Return the columns, besides date and value, whose numbers the model needs."""
         columns = [regressor.name for regressor in self.regressors]
         columns += [name for name in (self.cap, self.floor) if isinstance(name, str)]
         columns += [s.condition_name for s in self.seasonalities if s.condition_name is not None]
@@ -452,7 +452,7 @@ def option_errors(errors: list[Any], mark: str = "--") -> list[str]:
 
     Args:
         errors: as pydantic lists them.
-        mark: what stands before the name: that of an option on the command line, or nothing.
+        mark: prefix of the name: that of an option on the command line, or nothing.
     """
     lines = []
     for error in errors:
@@ -466,7 +466,7 @@ def option_errors(errors: list[Any], mark: str = "--") -> list[str]:
 
 
 def _in_our_words(error: Any) -> str:
-    """Return what is wrong with a value, for people who do not know pydantic."""
+    """Return the problem with a value, for people who do not know pydantic."""
     limits = error.get("ctx") or {}
     if error["type"] == "greater_than_equal":
         return f"must be {limits['ge']} or more"
@@ -484,7 +484,7 @@ def _in_our_words(error: Any) -> str:
 
 
 def fallback_notes(spec: ForecastSpec) -> list[str]:
-    """Return what the owner should know if another engine does the work than the one asked for."""
+    """Return a note for the owner if another engine does the work than the one requested."""
     if spec.solver == spec.engine:
         return []
     return [f"the {spec.engine} engine does not sample (mcmc_samples); {spec.solver} did the work"]

@@ -33,7 +33,7 @@ class Series:
     """The series of a table.
 
     Attributes:
-        spec: how they are to be forecast.
+        spec: how to forecast them.
         limits: what one may cost.
         id_columns: names of the columns that tell series apart; none for a single series.
         date_column: name of the date's column.
@@ -99,13 +99,13 @@ class Series:
 
 
 def used_columns(spec: ForecastSpec) -> set[str]:
-    """Return the names of the columns that matter, whether they are there or not."""
+    """Return the names of the columns that are used, whether they exist or not."""
     ids = (ID,) if spec.id_columns is None else spec.id_columns
     return {spec.date_column or DATE, (spec.value_column or (VALUE,))[0], *ids, *spec.extra_columns()}
 
 
 def without_views(table: pa.Table) -> pa.Table:
-    """Return a table whose types Arrow can do everything with: views of text, as polars has them, lack some."""
+    """Return a table whose types Arrow fully supports, which string views, as polars uses them, are not."""
     kinds = [(f.name, pa.large_string() if pa.types.is_string_view(f.type) else f.type) for f in table.schema]
     return table.cast(pa.schema(kinds))
 
@@ -179,7 +179,7 @@ def forecast_table(series: Series, first: int, forecasts: pa.RecordBatch, names:
 
 @dataclass(frozen=True)
 class Names:
-    """What a forecast's columns are called: as Nixtla's libraries do beside a unique_id, else as Prophet does.
+    """The names of a forecast's columns: Nixtla's if there is a unique_id, otherwise Prophet's.
 
     Attributes:
         many: whether there is more than one level.

@@ -102,7 +102,7 @@ def _with_fault(one: pa.RecordBatch, error: RecordError) -> pa.RecordBatch:
 
 
 def _chunks(numbers: Ints, alone: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """Yield ranges of series that are fitted together: those that are to be alone by themselves, others by size."""
+    """Yield ranges of series to fit together: series that must be fitted alone, others grouped by size."""
     first, size = 0, 0
     for row, (own, apart) in enumerate(zip(numbers.tolist(), alone.tolist(), strict=True)):
         if row > first and (apart or alone[first] or size + own > CHUNK_NUMBERS):

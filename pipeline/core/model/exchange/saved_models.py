@@ -63,7 +63,7 @@ def series_of_table(table: pa.Table) -> dict[str, FittedSeries]:
     """Return the fitted series of a table by series_id.
 
     Raises:
-        RecordError: BAD_MODEL if it is no such table.
+        RecordError: BAD_MODEL if it is not such a table.
     """
     metadata = table.schema.metadata or {}
     try:
@@ -93,7 +93,7 @@ def _series(row: dict[str, object], spec: ForecastSpec) -> FittedSeries:
 
 @does_io(OSError)
 def read_models(source: Path, output: str, part: int, names: Sequence[str]) -> list[FittedSeries | None]:
-    """Return the models of some series, None where there is none.
+    """Return the models of some series, None for a series without one.
 
     Args:
         source: a folder of models, or one model as Prophet's JSON.
