@@ -281,9 +281,7 @@ def _spec(**options: Any) -> ForecastSpec:
     except ValidationError as error:
         raise ValueError("\n".join(option_errors(list(error.errors()), mark=""))) from None
     if spec.value_column is not None and (len(spec.value_column) > 1 or "*" in spec.value_column):
-        raise ValueError(
-            "value_column: name only one; make a wide frame long first (melt in pandas, unpivot in polars)"
-        )
+        raise ValueError("value_column: name one; make a wide frame long first (melt in pandas, unpivot in polars)")
     return spec
 
 

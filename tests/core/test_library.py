@@ -163,9 +163,9 @@ def test_a_column_of_the_callers_is_never_overwritten() -> None:
     for name in ("Dropcast", "trend"):
         with pytest.raises(ValueError, match=f"'{name}' is also the name of a result"):
             dropcast.forecast(sales().rename(columns={"unique_id": name}), 2, id_columns=[name], components=True)
-    with pytest.raises(ValueError, match="'SeasonalNaive' is what"):
+    with pytest.raises(ValueError, match="'SeasonalNaive' is also"):
         dropcast.backtest(sales().rename(columns={"y": "SeasonalNaive"}), 2, value_column="SeasonalNaive")
-    with pytest.raises(ValueError, match="'cutoff' is what"):
+    with pytest.raises(ValueError, match="'cutoff' is also"):
         dropcast.backtest(sales().rename(columns={"unique_id": "cutoff"}), 2, id_columns=["cutoff"])
 
 
@@ -270,7 +270,7 @@ def test_backtest_holds_the_ends_out() -> None:
     naive = frame[(frame.ds > "2024-03-16") & (frame.ds <= "2024-03-23")].sort_values(["unique_id", "ds"])
     last = found[found.cutoff == "2024-03-23"].sort_values(["unique_id", "ds"])
     assert last.SeasonalNaive.tolist() == naive.y.tolist()
-    with pytest.raises(ValueError, match="No series has the history"):
+    with pytest.raises(ValueError, match="No series has enough history"):
         dropcast.backtest(frame, 60)
     with pytest.raises(ValueError, match="cutoffs"):
         dropcast.backtest(frame, 7, cutoffs=0)
@@ -299,7 +299,7 @@ def test_plot_draws_what_is_asked_for(single: pd.DataFrame) -> None:
     assert [axis.get_title(loc="left") for axis in figure.axes] == ["y"]
     with pytest.raises(ValueError, match="no series 'x'"):
         dropcast.plot(frame, found, series=["x"])
-    with pytest.raises(ValueError, match="not what"):
+    with pytest.raises(ValueError, match="must be what"):
         dropcast.plot(frame, frame)
 
 
