@@ -116,7 +116,7 @@ def _between_buckets(run: BucketRun, as_json: bool, quiet: bool) -> int:
     elif outcome.letters or not quiet:
         say(describe(outcome, run.destination.path))
         if before:
-            say(f"{before:,} were already done (dropcast reconcile --again repeats them).")
+            say(f"{before:,} already done before (dropcast reconcile --again repeats them).")
         if not receipts and not before and not refused:
             say("No object matches the input.")
     return DEAD_LETTERED if refused else outcome.exit_code

@@ -193,7 +193,7 @@ def test_forecast_between_buckets_without_beam(stage: Stage, capsys: pytest.Capt
     assert "BAD_MANIFEST" in told.err
     assert stage.count("latest_forecasts") == 3
     assert cli.main([*forecast, "--horizon=3"]) == 3
-    assert "1 done before" in capsys.readouterr().out
+    assert "1 already done before" in capsys.readouterr().out
     assert cli.main(["forecast", f"gs://{stage.uploads}/none*", f"--output={stage.output}"]) == 0
     assert "No object matches the input." in capsys.readouterr().out
     assert cli.main(["forecast", "here.csv", f"--output={stage.output}"]) == 2
