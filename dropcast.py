@@ -3,9 +3,9 @@
     import dropcast
     forecast = dropcast.forecast(sales, horizon=28, level=[80, 95])
 
-A frame is a pandas DataFrame, a polars DataFrame or an Arrow table; what comes out is of the same kind. It has the
-columns of Nixtla's libraries, unique_id, ds and y, or of Prophet, ds and y for a single series; other names are given
-with date_column, value_column and id_columns. Further options are those of the command line, under the same names
+A frame is a pandas DataFrame, a polars DataFrame or an Arrow table; the result is of the same kind. Its columns are
+those of Nixtla's libraries (unique_id, ds and y) or of Prophet (ds and y, for a single series); name others with
+date_column, value_column and id_columns. All other options are those of the command line, under the same names
 (docs/options.md): frequency, growth, holidays, regressors and so on.
 
 A series that cannot be forecast never stops the others: it is left out with a SeriesWarning, and `check` says why.
@@ -61,10 +61,10 @@ def forecast(
     """Forecast every series of a frame.
 
     Args:
-        data: a frame with a row an observation.
+        data: a frame with one row per observation.
         horizon: periods to forecast.
         level: level or levels of the prediction intervals in percent.
-        components: whether trend, seasonalities, holidays and regressors come along.
+        components: whether to also return trend, seasonalities, holidays and regressors.
         engine: `native` or `stan`, the prophet package.
         options: any other option of a forecast.
 
@@ -74,7 +74,7 @@ def forecast(
         names.
 
     Raises:
-        ValueError: if an option, or a column, is wrong, or no series at all can be forecast.
+        ValueError: if an option or a column is wrong, or no series can be forecast.
     """
     spec = _spec(**options, horizon=horizon, level=level, components=components, engine=engine)
     series = _series(data, spec, _made(spec))
@@ -93,23 +93,23 @@ def forecast(
 def backtest(
     data: Frame, horizon: int = 28, level: Levels = 80, *, cutoffs: int = 1, engine: str = "native", **options: Any
 ) -> Frame:
-    """Forecast the ends of the histories as if they were not known, beside a seasonal naive forecast.
+    """Forecast the held-out ends of the histories, and compare with a seasonal naive forecast.
 
     Args:
-        data: a frame with a row an observation.
+        data: a frame with one row per observation.
         horizon: periods to forecast from each cutoff.
         level: level or levels of the prediction intervals in percent.
-        cutoffs: how many, a horizon apart; the last one lies a horizon before the end. At least as much history must
-            lie before each as after it.
+        cutoffs: how many, one horizon apart; the last one is one horizon before the end. Each needs at least as much
+            history before it as after it.
         engine: `native` or `stan`.
         options: any other option of a forecast.
 
     Returns:
-        A frame of the same kind with a row for each series, cutoff and date: as `forecast`, with cutoff (the last date
-        that was known), y and SeasonalNaive. Series that are too short are left out.
+        A frame of the same kind with one row per series, cutoff and date: the columns of `forecast`, and cutoff (the
+        last known date), y and SeasonalNaive. Series that are too short are left out.
 
     Raises:
-        ValueError: if an option, or a column, is wrong, or all series are too short.
+        ValueError: if an option or a column is wrong, or all series are too short.
     """
     if not isinstance(cutoffs, int) or cutoffs < 1:
         raise ValueError(f"cutoffs: must be a whole number, 1 or more (given: {cutoffs})")
@@ -117,7 +117,7 @@ def backtest(
     horizon = spec.horizon
     series = _series(data, spec, [*_made(spec), "cutoff", "SeasonalNaive"], ahead=False)
     if series.layout.value_name in ("cutoff", "SeasonalNaive", *_made(spec)):
-        raise ValueError(f"The column {series.layout.value_name!r} is what a result is called; rename yours.")
+        raise ValueError(f"The column {series.layout.value_name!r} is also the name of a result; rename yours.")
     names = Names(len(spec.level) > 1, bool(series.id_columns))
     tables = []
     faults: list[tuple[str, RecordError]] = []
@@ -128,24 +128,24 @@ def backtest(
     if not tables and faults:
         raise ValueError(f"No series can be forecast; the first, {faults[0][0]!r}: {_said(faults[0][1])}")
     if not tables:
-        raise ValueError(f"No series has the history for it: it takes two horizons of {horizon} periods.")
+        raise ValueError(f"No series has enough history, which is two horizons of {horizon} periods.")
     result: Frame = _like(data, pa.concat_tables(tables))
     return result
 
 
 def check(data: Frame, **options: Any) -> Frame:
-    """Say what would be done with each series of a frame; fit nothing.
+    """Return what would be done with each series of a frame, without fitting anything.
 
     Args:
-        data: a frame with a row an observation.
+        data: a frame with one row per observation.
         options: any option of a forecast.
 
     Returns:
-        A frame of the same kind with one row per series: unique_id, frequency, values (how many there are), first and
-        last date, and for one that cannot be forecast code, message and hint.
+        A frame of the same kind with one row per series: unique_id, frequency, values (their number), first and last
+        date, and, for one that cannot be forecast, code, message and hint.
 
     Raises:
-        ValueError: if an option, or a column, is wrong.
+        ValueError: if an option or a column is wrong.
     """
     spec = _spec(**options)
     series = _series(data, spec)
@@ -169,20 +169,20 @@ def check(data: Frame, **options: Any) -> Frame:
 
 
 def fit(data: Any, **options: Any) -> dict[Any, Any]:
-    """Fit every series; return them as fitted prophet.Prophet objects.
+    """Fit every series, and return fitted prophet.Prophet objects.
 
-    Their predict, their plots and Prophet's own tools work on them. The parameters are those of the native engine.
+    Their methods predict and plot work, and so do Prophet's own tools. The parameters are those of the native engine.
 
     Args:
-        data: a frame with a row an observation.
+        data: a frame with one row per observation.
         options: any option of a forecast.
 
     Returns:
-        A prophet.Prophet for each series by its unique_id: by a tuple if there are several id columns, and by "y", the
-        value column's name, if there are none.
+        A prophet.Prophet per series, keyed by unique_id: by a tuple if there are several id columns, by the value
+        column's name, such as "y", if there are none.
 
     Raises:
-        ValueError: if an option, or a column, is wrong, or no series at all can be fitted.
+        ValueError: if an option or a column is wrong, or no series can be fitted.
     """
     quieten_prophet()
     from pipeline.core.engines.native import SeriesArrays, fit_block
@@ -219,14 +219,14 @@ def plot(
         data: the frame that was forecast.
         forecast: what `forecast` returned.
         series: unique_ids of the series to draw; the first six if it is left out.
-        periods: draw the last so many values of each history only; 0 for all.
-        options: date_column, value_column, id_columns, if they were given to `forecast`.
+        periods: number of values to draw from the end of each history; 0 for all.
+        options: date_column, value_column, id_columns, if they were passed to `forecast`.
 
     Returns:
         A matplotlib figure, which a notebook shows.
 
     Raises:
-        ValueError: if a column or a series is not there.
+        ValueError: if a column or a series does not exist.
     """
     from pipeline.report.picture import MOST, figure_of  # imports matplotlib
 
@@ -252,11 +252,11 @@ def plot(
         {labels[n]: part for n, part in parts.items() if len(part.get("date", ()))})  # fmt: skip
 
 
-# ------------------------------------------------------------------------------------------------ what they share
+# ------------------------------------------------------------------------------------------------ shared helpers
 
 
 def _made(spec: ForecastSpec) -> list[str]:
-    """Return the names of the columns that a forecast has beside those of its frame."""
+    """Return the names of the columns that a forecast has besides those of its frame."""
     ends = [
         end for with_ids in (True, False) for names in [Names(len(spec.level) > 1, with_ids)]
         for end in (names.forecast, *map(names.lower, spec.level), *map(names.upper, spec.level))
@@ -273,11 +273,11 @@ def _spec(**options: Any) -> ForecastSpec:
     for name in options:
         if name not in ForecastSpec.model_fields:
             near = difflib.get_close_matches(name, ForecastSpec.model_fields, 1)
-            raise ValueError(f"{name}: there is no such option{f'; did you mean {near[0]}?' if near else ''}")
+            raise ValueError(f"{name}: unknown option{f'; did you mean {near[0]}?' if near else ''}")
         if name in OPERATORS_FIELDS:
-            raise ValueError(f"{name}: is for the command line; dropcast.fit gives the models themselves")
+            raise ValueError(f"{name}: is for the command line; use dropcast.fit, which returns the models")
         if name == "score":
-            raise ValueError("score: is for the command line; dropcast.backtest gives what a score is made of")
+            raise ValueError("score: is for the command line; use dropcast.backtest for what it is made of")
     try:
         spec = ForecastSpec(**options, score=False)
     except ValidationError as error:
@@ -293,7 +293,7 @@ def _series(data: Any, spec: ForecastSpec, made: Sequence[str] = (), ahead: bool
     Args:
         data: the frame.
         spec: the options.
-        made: columns that will stand beside its own.
+        made: columns that the result will have besides its own.
         ahead: whether extra columns must have numbers on the dates to forecast.
     """
     try:
@@ -305,22 +305,22 @@ def _series(data: Any, spec: ForecastSpec, made: Sequence[str] = (), ahead: bool
         raise ValueError(f"data: {error}") from None
     taken = {*series.id_columns, series.date_column} & {*made}
     if taken:
-        raise ValueError(f"The column {sorted(taken)[0]!r} is what a result is called; rename yours.")
+        raise ValueError(f"The column {sorted(taken)[0]!r} is also the name of a result; rename yours.")
     return series
 
 
 def _said(error: RecordError) -> str:
-    """Return a fault in the words of a library: without lines of a file."""
+    """Return an error as the library words it: without lines of a file."""
     return f"{error.message} {_in_python(error.hint)}"
 
 
 def _in_python(hint: str) -> str:
-    """Return a hint in which options are named as arguments are: without the dashes of the command line."""
+    """Return a hint with options written as arguments: without the dashes of the command line."""
     return re.sub(r"--(?=[a-z])", "", hint)
 
 
 def _table(data: Any, spec: ForecastSpec | None = None) -> pa.Table:
-    """Return a frame as a table; of a pandas DataFrame only the columns that are needed, and its index if it is."""
+    """Return a frame as a table; of a pandas DataFrame only the needed columns, and the index if it is one of them."""
     if isinstance(data, pa.Table):
         return without_views(data)
     if isinstance(data, pa.RecordBatch):
@@ -335,7 +335,7 @@ def _table(data: Any, spec: ForecastSpec | None = None) -> pa.Table:
         return without_views(pa.Table.from_pandas(data, preserve_index=False))
     if hasattr(data, "__arrow_c_stream__") and _kind(data) != "pandas":
         return without_views(pa.table(data))
-    raise ValueError(f"data: a {type(data).__name__} is no frame; give pandas, polars or Arrow")
+    raise ValueError(f"data: a {type(data).__name__} is not a frame; pass pandas, polars or Arrow")
 
 
 def _kind(data: Any) -> str:
@@ -344,7 +344,7 @@ def _kind(data: Any) -> str:
 
 
 def _like(data: Any, table: pa.Table) -> Any:
-    """Return a table as what `data` is."""
+    """Return a table as a frame of the same kind as `data`."""
     table = table.replace_schema_metadata(None)
     if _kind(data) == "pandas":
         return table.to_pandas()
@@ -373,7 +373,7 @@ def _faults(found: pa.RecordBatch) -> list[tuple[str, RecordError]]:
 
 
 def _warn(faults: list[tuple[str, RecordError]], series: int) -> None:
-    """Warn of series that were left out.
+    """Warn about series that were left out.
 
     Raises:
         ValueError: if that is all of them.
@@ -433,7 +433,7 @@ def _ahead(table: pa.Table, series: Series, number: int, spec: ForecastSpec) -> 
         table = table.filter(pa.compute.equal(table.column(name), series.keys.column(name)[number]))
     forecast_name = next((name for name in ("Dropcast", "yhat") if name in table.column_names), None)
     if forecast_name is None or series.date_column not in table.column_names:
-        raise ValueError("forecast: is not what dropcast.forecast returned")
+        raise ValueError("forecast: must be what dropcast.forecast returned")
     dates = table.column(series.date_column)
     found = {
         "date": series.microseconds(dates).astype("datetime64[us]"), "prediction": np.asarray(table[forecast_name])

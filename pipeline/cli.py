@@ -11,16 +11,16 @@ from pipeline.terminal import carried_out, complain, say
 
 COMMANDS = {
     "forecast": "forecast CSV files on this machine, without Beam",
-    "watch": "forecast what is dropped into a folder, for as long as it runs",
-    "check": "say what would be done with a CSV; fit nothing",
-    "plot": "draw history, forecast and interval",
-    "report": "write a run as one HTML page",
-    "compare": "hold both engines and a seasonal naive forecast against each other",
-    "query": "ask the tables in SQL",
+    "watch": "forecast files as they are dropped into a folder",
+    "check": "show what would be done with a CSV, without fitting anything",
+    "plot": "draw the history, forecast and interval of series",
+    "report": "write a run's results as one HTML page",
+    "compare": "compare both engines and a seasonal naive forecast",
+    "query": "query the tables in SQL",
     "run": "run the Beam pipeline",
-    "reconcile": "forecast what lies in a folder or a bucket and has no receipt",
-    "replay": "try once more what was among the dead letters",
-    "completion": "have a shell complete commands, options and files",
+    "reconcile": "forecast files in a folder or bucket that have no receipt",
+    "replay": "retry what is among the dead letters",
+    "completion": "print a script that completes commands, options and files",
 }
 
 _LISTED = "\n".join(f"  {name:<11}{text}" for name, text in COMMANDS.items())
@@ -40,11 +40,11 @@ examples:
   dropcast check sales.csv
   dropcast plot sales.csv --save=sales.png
   dropcast report                               writes forecasts/report.html
-  dropcast watch inbox forecasts                forecasts what is dropped into a folder
+  dropcast watch inbox forecasts                forecasts files dropped into a folder
   dropcast query                                lists tables, views and queries to start from
 
-exit codes: 0 all is forecast; 3 done, but something could not be forecast; 2 the command was wrong;
-1 anything else
+exit codes: 0 everything was forecast; 3 finished, but something could not be forecast;
+2 wrong command or options; 1 any other error
 """.replace("{commands}", _LISTED)
 
 
@@ -63,7 +63,7 @@ def _main(argv: list[str]) -> int:
     if argv[0] not in COMMANDS:
         near = difflib.get_close_matches(argv[0], COMMANDS, 1)
         meant = f"did you mean {near[0]}? " if near else ""
-        complain(f"dropcast: there is no command {argv[0]!r}; {meant}There are {', '.join(COMMANDS)}.")
+        complain(f"dropcast: unknown command {argv[0]!r}; {meant}The commands are {', '.join(COMMANDS)}.")
         return 2
     command = importlib.import_module(f"pipeline.commands.{argv[0]}")
     logs.set_up_for_command()

@@ -1,7 +1,7 @@
 """How elements cross Beam: small ones as a JSON array of their fields, blocks as one Arrow IPC stream each.
 
-Beam's own row coder is no choice: a worker process that has not yet imported core/elements.py decodes its rows to
-a made-up class.
+Beam's own row coder does not work here: a worker process that has not yet imported core/elements.py decodes its rows
+to a generated class.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class FieldsCoder(coders.Coder):
         return self.element(*json.loads(encoded))
 
     def is_deterministic(self) -> bool:
-        """Return True: canonical JSON leaves no choice."""
+        """Return True: canonical JSON is deterministic."""
         return True
 
     def estimate_size(self, value: Any) -> int:
-        """Return about the number of bytes, for which Beam's own would encode it again."""
+        """Return the approximate number of bytes; Beam's default would encode it again."""
         return sum(len(field) if isinstance(field, str) else 8 for field in _fields(value))
 
     def to_type_hint(self) -> type[Any]:
@@ -95,7 +95,7 @@ class OutcomeCoder(coders.Coder):
         return outcome_from_json(encoded)
 
     def is_deterministic(self) -> bool:
-        """Return True: sorted JSON leaves no choice."""
+        """Return True: sorted JSON is deterministic."""
         return True
 
     def to_type_hint(self) -> type[Outcome]:
@@ -117,11 +117,11 @@ class BlockCoder(coders.Coder):
         return block_from_bytes(self.element, encoded)
 
     def estimate_size(self, value: Any) -> int:
-        """Return about the number of bytes, for which Beam's own would encode it again."""
+        """Return the approximate number of bytes; Beam's default would encode it again."""
         return int(value.batch.nbytes)
 
     def is_deterministic(self) -> bool:
-        """Return True: neither IPC nor canonical JSON leaves a choice."""
+        """Return True: IPC and canonical JSON are deterministic."""
         return True
 
     def to_type_hint(self) -> type[Any]:

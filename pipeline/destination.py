@@ -15,8 +15,8 @@ class Destination:
         path: an absolute folder, or gs://bucket/prefix.
         dataset: PROJECT.DATASET, or "" for no tables in BigQuery.
         batch: whether the run ends.
-        history: whether to write the values from which forecasts are made.
-        run: what tells this run from others, if a folder is to note what it has done.
+        history: whether to also write the input values.
+        run: id of this run, if its folder is to record what it has done.
     """
 
     path: str

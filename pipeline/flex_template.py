@@ -1,4 +1,4 @@
-"""What Dataflow is told of the Flex Template: metadata for people in the console, and container specs.
+"""The Flex Template's files for Dataflow: metadata for people in the console, and container specs.
 
     python -m pipeline.flex_template --image=REGISTRY/dropcast:0.1.0 --kind=streaming > streaming.json
 
@@ -31,9 +31,9 @@ _ABOUT: dict[Kind, tuple[str, str]] = {
         "forecasts to a CSV of the same name and to BigQuery. Runs until it is drained.",
     ),
     "batch": (
-        "Dropcast: forecast what is there",
-        "Forecasts every series of the CSVs that a pattern of objects means, with Prophet's model, and writes the "
-        "forecasts to CSVs of the same names and to BigQuery. Ends when all is done.",
+        "Dropcast: forecast existing objects",
+        "Forecasts every series of the CSVs whose objects match a pattern, with Prophet's model, and writes the "
+        "forecasts to CSVs of the same names and to BigQuery. Ends when all are done.",
     ),
 }
 

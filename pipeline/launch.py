@@ -1,4 +1,4 @@
-"""Runs the pipeline: our options and Beam's, validated together before anything starts."""
+"""Runs the pipeline: Dropcast's options and Beam's are validated together before anything starts."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def run(argv: list[str]) -> int:
 
 def _run_in_folder(options: PipelineOptions, run: FolderRun) -> int:
     """Run the pipeline on this machine's files."""
-    for name in ("common", "worker", "portability"):  # what they tell of an exception is raised, too
+    for name in ("common", "worker", "portability"):  # the exceptions they log are also raised
         logging.getLogger(f"apache_beam.runners.{name}").setLevel(logging.CRITICAL)
     run = dataclasses.replace(run, id=uuid.uuid4().hex[:12])
     folder = FolderOutput(run.output, run=run.id)
@@ -88,11 +88,11 @@ def _run_in_folder(options: PipelineOptions, run: FolderRun) -> int:
 
 
 def _os_error_within(text: str, place: str) -> OSError | None:
-    """Return the system's error, if that is what ended a pipeline: Beam raises it as the text of a traceback.
+    """Return the OSError that ended a pipeline, if it was one: Beam raises it as the text of a traceback.
 
     Args:
         text: of the traceback.
-        place: what it is about, if it does not say.
+        place: the path to report if the error has none.
     """
     raised = re.findall(r"^(?:\w+\.)*(\w+Error)(?:: (.*?))?(?: \[while running .*)?$", text, re.MULTILINE)
     kind = getattr(builtins, raised[-1][0], None) if raised else None
@@ -103,7 +103,7 @@ def _os_error_within(text: str, place: str) -> OSError | None:
 
 
 def _run_between_buckets(options: PipelineOptions, run: BucketRun) -> int:
-    """Run the pipeline between buckets; a run that is handed over to a service is not waited for by us."""
+    """Run the pipeline between buckets; do not wait for a run that is submitted to a service."""
     try:
         from pipeline.cloud.prepare import prepare
     except ModuleNotFoundError as error:
@@ -118,7 +118,7 @@ def _run_between_buckets(options: PipelineOptions, run: BucketRun) -> int:
     pipeline = beam.Pipeline(options=options)
     graph.build(pipeline, run)
     if not run.destination.batch:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as a container is asked to end
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as containers are stopped
     result = pipeline.run()
     if on_dataflow:
         return 0
@@ -138,19 +138,19 @@ def _run_between_buckets(options: PipelineOptions, run: BucketRun) -> int:
 
 
 def _prepare_for_dataflow(options: PipelineOptions) -> None:
-    """Have the workers run the image that launches them, and as many threads as suit work that is arithmetic."""
+    """Let the workers run the launcher's image, with a number of threads that suits CPU-bound work."""
     worker, setup = options.view_as(WorkerOptions), options.view_as(SetupOptions)
     worker.sdk_container_image = worker.sdk_container_image or os.environ.get("DROPCAST_IMAGE")
-    setup.sdk_location = "container"  # it is there already
+    setup.sdk_location = "container"  # it is already installed
     standard = options.view_as(StandardOptions)
     standard.resource_hints = standard.resource_hints or RESOURCE_HINTS
     debug = options.view_as(DebugOptions)
-    # a process for each core, and a few threads in each for the waits on servers
+    # one process per core, and a few threads in each to overlap waits on servers
     debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or THREADS
 
 
 def _unknown(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Return the arguments that neither Beam nor we know, and the names of all options."""
+    """Return the arguments that neither Beam nor Dropcast knows, and the names of all options."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, conflict_handler="resolve")
     pending: list[type] = [PipelineOptions]
     while pending:

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, in the words that Cloud Logging understands."""
+"""Structured logs: one JSON object per line, with Cloud Logging's field names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record with its severity, message, logger and whatever `extra` brought."""
+    """Formats a record with its severity, message, logger and `extra` fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of JSON."""
@@ -24,7 +24,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class PlainFormatter(logging.Formatter):
-    """Formats a record for a person: in one line, without a traceback, which is kept elsewhere."""
+    """Formats a record for a person: in one line, without a traceback, which is stored elsewhere."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line."""
@@ -42,7 +42,7 @@ def set_up_for_command() -> None:
 def set_up() -> None:
     """Send this project's logs, and everyone's warnings, to standard error.
 
-    As JSON for machines; on a terminal in plain words and only warnings, since a summary follows.
+    As JSON for machines; on a terminal as plain text, and only warnings, because a summary follows.
     """
     terminal = sys.stderr.isatty()
     handler = logging.StreamHandler(sys.stderr)

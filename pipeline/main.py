@@ -1,6 +1,6 @@
 """The pipeline's entry: python -m pipeline.main --input=... --output=... --runner=...
 
-Takes Beam's own options beside ours.
+Takes Beam's own options besides Dropcast's.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def _main(argv: list[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of our own options; Beam has its own."""
+    """Return the parser of Dropcast's options; Beam has its own."""
     found = argparse.ArgumentParser(
         prog="python -m pipeline.main",
         allow_abbrev=False,
         usage="%(prog)s --input=PATTERN --output=DIR [OPTION ...]",
-        description="Forecast every series in every CSV that a pattern names, with Apache Beam. Takes Beam's own "
+        description="Forecast every series in every CSV that matches a pattern, with Apache Beam. Takes Beam's own "
         "options too, such as --runner=DirectRunner.",
         epilog="examples:\n"
         "  python -m pipeline.main --input='in/**/*.csv' --output=forecasts --runner=DirectRunner\n"

@@ -17,7 +17,7 @@ def count_failure(code: str) -> None:
 
 
 def count_retry() -> None:
-    """Count a call to a server that is made again."""
+    """Count a call to a server that is retried."""
     Metrics.counter(NAMESPACE, "retries").inc()
 
 

@@ -1,4 +1,4 @@
-"""Options, for the pipeline and the command line alike: declared once, validated all at once."""
+"""Options of the pipeline and the command line: declared once, validated together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class OptionsError(Exception):
-    """Options are wrong; `lines` has one for each, beginning with the option's name."""
+    """Options are invalid; `lines` has one line per problem, beginning with the option's name."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__("\n".join(lines))
@@ -29,7 +29,7 @@ class OptionsError(Exception):
 
 
 def _of_form(form: str, shown: str) -> Callable[[str], str]:
-    """Return what checks that a text matches a regular expression, which people read as `shown`."""
+    """Return a validator that a text matches a regular expression, which messages show as `shown`."""
 
     def check(text: str) -> str:
         if not re.fullmatch(form, text):
@@ -49,7 +49,7 @@ Dataset = Annotated[
 
 
 def _parts(value: object) -> object:
-    """Return the parts of a text between commas; anything else as it is."""
+    """Return the comma-separated parts of a text; anything else unchanged."""
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
@@ -57,22 +57,22 @@ Places = Annotated[tuple[str, ...], BeforeValidator(_parts)]
 
 
 def _option(metavar: str, group: str, text: str, kind: str = "TEXT", **more: Any) -> Any:
-    """Return the field of an option of a run.
+    """Return the field for an option of a run.
 
     Args:
-        metavar: what stands for its value in help.
-        group: under which the template's form shows it.
-        text: what it does.
+        metavar: placeholder for its value in help.
+        group: heading under which the template's form shows it.
+        text: description.
         kind: its type in the template, one of Dataflow's ParameterType.
-        more: `default`; `form`, a regular expression that the template's form checks; `only`, the template that has
-            it; `required`, by the templates.
+        more: `default`; `form`, a regular expression that the template's form checks; `only`, the only template that
+            has it; `required`, whether the templates require it.
     """
     extra = {"metavar": metavar, "group": group, "kind": kind, **more}
     return Field(extra.pop("default", None), description=text, json_schema_extra=extra)
 
 
 class RunOptions(BaseModel):
-    """Options of a run that are neither the forecast's nor a limit: where it reads and writes."""
+    """Options of a run that are neither the forecast's nor limits: where it reads and writes."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -83,29 +83,29 @@ class RunOptions(BaseModel):
         form=OBJECTS, only="batch", required=True)  # fmt: skip
     input_subscription: Subscription | None = _option(
         "SUBSCRIPTION", "Source",
-        "Instead of --input, for as long as the pipeline runs: the Pub/Sub subscription "
-        "(projects/PROJECT/subscriptions/NAME) to a bucket's notifications, and to manifests.",
+        "Instead of --input, for a pipeline that keeps running: the Pub/Sub subscription "
+        "(projects/PROJECT/subscriptions/NAME) that receives a bucket's notifications and manifests.",
         "PUBSUB_SUBSCRIPTION", form=SUBSCRIPTION, only="streaming", required=True)  # fmt: skip
     output: str | None = _option(
         "DIR", "Destination",
-        "Folder, or gs://bucket/prefix, for the forecasts; receipts, dead letters and tables go to _dropcast below it.",
+        "Folder, or gs://bucket/prefix, for the forecasts; receipts, dead letters and tables go to _dropcast in it.",
         "GCS_WRITE_FOLDER", form=OBJECTS, required=True)  # fmt: skip
     allow: Places = _option(
         "DIR,...", "Source",
-        "Further folders that manifests may name files in. In buckets: the prefixes that all inputs must be below.",
+        "More folders in which manifests may name files. In buckets: the prefixes that all inputs must be below.",
         default=())  # fmt: skip
     dataset: Dataset | None = _option(
         "PROJECT.DATASET", "Destination",
-        "BigQuery dataset for the tables, if the output is a bucket. Tables and views that are absent are created.",
+        "BigQuery dataset for the tables, if the output is a bucket. Missing tables and views are created.",
         form=DATASET)  # fmt: skip
     history: bool = _option(
         "true|false", "Destination",
-        "Whether to write the values from which forecasts are made to the table history, so that both can be drawn "
-        "together.",
+        "Whether to also write the input values to the table history, so that they can be drawn together with the "
+        "forecasts.",
         "BOOLEAN", default=False)  # fmt: skip
     partition_expiration_days: Annotated[int, Field(ge=1, le=99_999)] | None = _option(
         "DAYS", "Destination",
-        "After how many days BigQuery drops the partitions of tables that are created. Default: never.",
+        "Days after which BigQuery drops the partitions of tables that are created. Default: never.",
         "NUMBER", form=DAYS)  # fmt: skip
     output_topic: Topic | None = _option(
         "TOPIC", "Destination",
@@ -127,7 +127,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         add_model_arguments(parser, model)
 
 
-# What an option is about, in help and in the template's form.
+# The groups of options in help and in the template's form.
 _CSV = ("date_column", "value_column", "id_columns", "encoding", "delimiter", "decimal", "thousands", "missing_values",
         "date_format", "timezone", "skip_rows", "skip_footer", "header", "duplicates",
         "aggregate", "aggregation", "fill_missing", "frequency")  # fmt: skip
@@ -142,7 +142,7 @@ GROUPS = {
 
 
 def group_of(name: str) -> str:
-    """Return the key in GROUPS of an option; that of a run has none."""
+    """Return an option's key in GROUPS; "" for the options of a run."""
     if name in RunOptions.model_fields or name not in {**ForecastSpec.model_fields, **Limits.model_fields}:
         return ""
     if name in Limits.model_fields:
@@ -153,12 +153,12 @@ def group_of(name: str) -> str:
 def add_model_arguments(
     parser: argparse.ArgumentParser, model: type[BaseModel], names: Sequence[str] | None = None
 ) -> None:
-    """Declare an option for each field of a model; values stay text, for the model to validate.
+    """Declare an option for each field of a model; values remain text, which the model validates.
 
     Args:
         parser: of a command.
         model: RunOptions, ForecastSpec, Limits or the like.
-        names: of the fields that the command has; by default all.
+        names: of the fields to declare; by default all.
     """
     groups: dict[str, Any] = {"": parser}
     chosen = model.model_fields if names is None else names
@@ -173,12 +173,12 @@ def add_model_arguments(
 
 
 def extra_of(field: FieldInfo) -> dict[str, Any]:
-    """Return what a field says of itself besides its type and description."""
+    """Return a field's extra information, besides its type and description."""
     return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
 def choices_of(annotation: Any) -> list[str]:
-    """Return the words that an option takes, if it takes only some."""
+    """Return the values that an option accepts, if they are a fixed set."""
     if typing.get_origin(annotation) is Literal:
         return [str(choice) for choice in typing.get_args(annotation)]
     inner = [argument for argument in typing.get_args(annotation) if argument is not type(None)]
@@ -193,7 +193,7 @@ def _default(value: Any) -> str:
 
 
 def spec_from(arguments: dict[str, Any]) -> tuple[ForecastSpec, Limits, list[str]]:
-    """Return the spec and the limits among parsed arguments, and what is wrong with them, a line each."""
+    """Return the spec and the limits from parsed arguments, and their problems, one line each."""
     problems: list[str] = []
     spec = validated(ForecastSpec, arguments, problems)
     limits = validated(Limits, arguments, problems)
@@ -204,37 +204,37 @@ def spec_from(arguments: dict[str, Any]) -> tuple[ForecastSpec, Limits, list[str
 
 
 def validated(model: type[M], arguments: dict[str, Any], problems: list[str]) -> M | None:
-    """Return a model's options among parsed arguments; None if one is wrong, with a line for each in `problems`."""
+    """Return a model from parsed arguments; None if one is invalid, with one line per problem in `problems`."""
     given = {name: arguments[name] for name in model.model_fields if arguments.get(name) is not None}
     try:
         return model(**given)
     except ValidationError as error:
         problems += option_errors(list(error.errors()))
         wrong = {str(fault["loc"][0]) for fault in error.errors() if fault["loc"]}
-        # fields are held against each other only when each is right: so look again without the wrong ones
+        # fields are checked against each other only if each is valid, so check again without the invalid ones
         if wrong & set(given):
             validated(model, {name: value for name, value in given.items() if name not in wrong}, problems)
         return None
 
 
 def unknown_options(unknown: list[str], known: list[str]) -> list[str]:
-    """Return a line for each argument that no option takes, with the nearest that exists."""
+    """Return one line per unknown argument, with the closest known option."""
     lines = []
     for argument in unknown:
         name = argument.split("=")[0]
         if not argument.startswith("-"):
-            lines.append(f"{argument}: is one argument too many")
+            lines.append(f"{argument}: unexpected argument")
             continue
         near = difflib.get_close_matches(name, known, 1)
         meant = f"; did you mean {near[0]}?" if near else ""
-        lines.append(f"{name}: there is no such option{meant}")
+        lines.append(f"{name}: unknown option{meant}")
     return lines
 
 
 def with_underscores(argv: list[str]) -> list[str]:
     """Return arguments with --some-option written as --some_option, and switches with their value.
 
-    What follows `--` is left as it is.
+    Arguments after `--` are unchanged.
     """
     result: list[str] = []
     for position, argument in enumerate(argv):

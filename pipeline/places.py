@@ -1,4 +1,4 @@
-"""Where a run reads and writes: the one place that chooses between a folder and a bucket."""
+"""Where a run reads and writes: the only module that chooses between a folder and a bucket."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def open_results(place: str, scratch: Path) -> Results:
         scratch: a folder for copies of objects.
 
     Raises:
-        FileNotFoundError: if there are none.
+        FileNotFoundError: if it has no results.
     """
     if is_uri(place):
         from pipeline.cloud.results import BucketResults  # needs the extra `gcp`

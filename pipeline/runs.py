@@ -1,4 +1,4 @@
-"""What a run is to do, validated: forecasts of this machine's files into a folder, or of objects into a bucket."""
+"""A validated run: local files forecast into a folder, or objects into a bucket."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class FolderRun:
         files: the files to forecast.
         output: the folder for the forecasts.
         spec: how to forecast.
-        limits: what a file may cost.
-        allowed: folders that manifests may name files in.
-        history: whether to write the values from which forecasts are made.
-        id: what tells this run from others, if its folder is to note what it has done.
+        limits: the operator's limits.
+        allowed: folders in which manifests may name files.
+        history: whether to also write the input values.
+        id: id of this run, if its folder is to record what it has done.
     """
 
     files: tuple[InputFile, ...]
@@ -57,7 +57,7 @@ class BucketRun:
     Attributes:
         destination: where the forecasts go.
         spec: how to forecast.
-        limits: what an object may cost.
+        limits: the operator's limits.
         objects: patterns of objects to forecast, once.
         subscription: where notifications and manifests come from instead, for as long as the pipeline runs.
         prefixes: prefixes that objects must be below.
@@ -91,7 +91,7 @@ def run_from(
     Args:
         arguments: parsed options by name.
         inputs: patterns.
-        known_problems: what is wrong already, a line each.
+        known_problems: problems found so far, one line each.
         inputs_name: what the patterns are called where they are given.
 
     Raises:
@@ -144,9 +144,9 @@ def is_place(path: str) -> bool:
 def _folder_problems(
     options: RunOptions, arguments: dict[str, Any], inputs: Sequence[str], inputs_name: str
 ) -> list[str]:
-    """Return what is wrong with the options of a run on this machine."""
+    """Return the problems of the options of a local run."""
     problems = [
-        f"--{name}: is for forecasts in a bucket (--output=gs://bucket/prefix)"
+        f"--{name}: works only with forecasts in a bucket (--output=gs://bucket/prefix)"
         for name in ("dataset", "partition_expiration_days", "output_topic")
         if arguments.get(name)
     ]
@@ -160,10 +160,10 @@ def _folder_problems(
 def _bucket_problems(
     options: RunOptions, arguments: dict[str, Any], inputs: Sequence[str], spec: ForecastSpec
 ) -> list[str]:
-    """Return what is wrong with the options of a run between buckets."""
+    """Return the problems of the options of a run between buckets."""
     output, problems = options.output or "", []
     if bool(arguments.get("input_subscription")) == bool(inputs):
-        problems.append("--input_subscription: give either this or --input")
+        problems.append("--input_subscription: use either this or --input")
     if not is_uri(output):
         problems.append("--output: must be gs://bucket/prefix if the inputs are in buckets")
     for name, paths in (("input", inputs), ("output", [output]), ("allow", options.allow)):
@@ -172,7 +172,7 @@ def _bucket_problems(
             for path in paths
             if path and not re.match(r"gs://[^/*?]+", path)
         ]
-    problems += [f"--{name}: is for local runs so far" for name in OPERATORS_FIELDS if getattr(spec, name)]
+    problems += [f"--{name}: works only in local runs so far" for name in OPERATORS_FIELDS if getattr(spec, name)]
     for pattern in inputs:
         fixed = re.split(r"[*?\[]", pattern)[0]
         if is_uri(output) and (fixed.startswith(folder_prefix(output)) or folder_prefix(output).startswith(fixed)):
@@ -181,6 +181,6 @@ def _bucket_problems(
 
 
 def with_absolute_folders(spec: ForecastSpec) -> ForecastSpec:
-    """Return a spec for workers that may have another working folder."""
+    """Return a spec with absolute paths, for workers that may have another working folder."""
     folders = {name: getattr(spec, name) for name in OPERATORS_FIELDS}
     return spec.model_copy(update={name: str(Path(path).absolute()) for name, path in folders.items() if path})

@@ -1,4 +1,4 @@
-"""The terminal, or whatever stands for it: all that a command tells a person goes through here."""
+"""Standard output and standard error: everything that a command tells a person goes through here."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from pipeline.core.plain_text import printable
 _COLOURS = {"complete": "32", "partial": "33", "failed": "31", "superseded": "33"}
 _STATUS = re.compile(rf"^(\s*(?:\d\d:\d\d:\d\d )?\s*)({'|'.join(_COLOURS)})\b")
 _CODE = re.compile(r"^(\s*(?:\d\d:\d\d:\d\d )?\s*)([A-Z][A-Z_]{5,})(?=  )")
-_LATER = "Nothing is lost: run the command again once that is fixed."
+_LATER = "Nothing is lost: fix this, then run the command again."
 FAILED = 1  # exit code of a command that could not be carried out
 
 
 class StdoutError(Exception):
-    """Standard output takes nothing any more; the text says why.
+    """Standard output cannot be written to any more; the text says why.
 
     Args:
         cause: what it raised.
@@ -35,10 +35,10 @@ class StdoutError(Exception):
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Print lines on standard output, with what became of a file, and codes, in colour on a terminal.
+    """Print lines on standard output; on a terminal, statuses and codes are in colour.
 
-    Colours are left out if NO_COLOR is set (https://no-color.org). Ends of lines are taken for ours: a line that has
-    foreign text in it goes through `printable` when it is made.
+    Colours are off if NO_COLOR is set (https://no-color.org). Line ends are kept, so a line with text from elsewhere
+    must go through `printable` when it is made.
 
     Raises:
         StdoutError: if standard output is closed, or full.
@@ -53,7 +53,7 @@ def say(text: str, end: str = "\n") -> None:
 
 
 def complain(lines: str | Sequence[str]) -> None:
-    """Print text, or a list of single lines, on standard error; if that is closed, nobody is to be told."""
+    """Print text, or a list of single lines, on standard error; do nothing if that is closed."""
     text = printable(lines, "\n") if isinstance(lines, str) else "\n".join(printable(line) for line in lines)
     try:
         print(text, file=sys.stderr, flush=True)
@@ -67,7 +67,7 @@ def _coloured(line: str) -> str:
 
 
 def in_one_line(error: BaseException) -> str:
-    """Return what is wrong with a file, a disk or a server, without a traceback."""
+    """Return an error in one line, without a traceback."""
     if not isinstance(error, OSError):
         return f"{type(error).__name__}: {error}"
     number = re.search(r"\[[Ee]rrno (\d+)\]", str(error.strerror or error))  # Arrow has it in its text
@@ -77,23 +77,23 @@ def in_one_line(error: BaseException) -> str:
 
 
 def passes(error: BaseException) -> bool:
-    """Return whether an error is one of a disk or a server, which passes or can be put right, and none of our own."""
+    """Return whether an error is an I/O error, which passes or can be fixed, and not an internal error."""
     return isinstance(error, OSError) or is_io(error)
 
 
 def carried_out(command: Callable[[], int]) -> int:
-    """Carry out a command; return its exit code. What ends it early is told in one line."""
+    """Run a command; return its exit code. An exception is reported in one line."""
     _open_closed_streams()
     try:
         code = command()
-        say("", end="")  # what is left to be written
+        say("", end="")  # flush what is left
     except KeyboardInterrupt:
         complain("interrupted")
     except StdoutError as error:
         _silence_stdout()
         if not error.seen_enough:
             complain(str(error))
-    except Exception as error:  # noqa: BLE001 - a person is told of it, and where to read more
+    except Exception as error:  # noqa: BLE001 - it is reported, with the place to read more
         complain(f"{in_one_line(error)}. {_LATER}" if passes(error) else unforeseen(error))
     else:
         return code
@@ -101,7 +101,7 @@ def carried_out(command: Callable[[], int]) -> int:
 
 
 def _open_closed_streams() -> None:
-    """Have something behind each of the standard streams: of one that is closed, the next file would take the place."""
+    """Open the standard streams that are closed: otherwise the next opened file would take their descriptor."""
     for fd in range(3):
         try:
             os.fstat(fd)
@@ -114,7 +114,7 @@ def _open_closed_streams() -> None:
 
 
 class _Closed:
-    """Stands for a standard output that was closed before the command began."""
+    """Replaces a standard output that was closed before the command started."""
 
     def isatty(self) -> bool:
         return False
@@ -129,7 +129,7 @@ class _Closed:
 
 
 def _silence_stdout() -> None:
-    """Have what was not written go nowhere, instead of failing once more when Python ends."""
+    """Discard unwritten output, which would otherwise fail again when Python exits."""
     sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 1)
@@ -137,12 +137,12 @@ def _silence_stdout() -> None:
 
 
 def unforeseen(error: Exception) -> str:
-    """Return what a person is told of an error of our own, and keep its traceback in a file."""
+    """Return the message for an internal error, and save its traceback in a file."""
     text, error_id = "".join(traceback.format_exception(error)), error_id_of(error)
-    told = f"dropcast failed with an error of its own, {type(error).__name__}: error id {error_id}"
+    told = f"dropcast failed with an internal error, {type(error).__name__}: error id {error_id}"
     path = Path(tempfile.gettempdir()) / f"dropcast-error-{error_id}.txt"
     try:
         path.write_text(text, errors="backslashreplace")
     except OSError:
         return f"{told}."
-    return f"{told}. Its traceback is in {path}: please report it."
+    return f"{told}. The traceback is in {path}; please report it."

@@ -1,1 +1,1 @@
-"""What speaks to Google Cloud: its clients live here and nowhere else. pipeline.core never imports this."""
+"""Google Cloud: the only package that uses its clients. pipeline.core never imports it."""

@@ -1,4 +1,4 @@
-"""Google's clients, one of each for the process. An emulator is used where its environment variable names one."""
+"""Google's clients, one of each per process. An emulator is used if its environment variable is set."""
 
 from __future__ import annotations
 

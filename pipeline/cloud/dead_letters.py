@@ -32,7 +32,7 @@ class BucketDeadLetters:
         return from_ndjson(objects.read_small(self._bucket, self._name(name), MAX_OBJECT_BYTES) or b"")
 
     def write(self, name: str, letters: Sequence[DeadLetter]) -> None:
-        """Write them, or remove those that are there if there are none."""
+        """Write a request's letters; if there are none, remove existing ones."""
         if not letters:
             objects.delete(self._bucket, [self._name(name)])
             return

@@ -1,4 +1,4 @@
-"""What the first try of a request has found of each part: later tries adopt it, as memory or time may decide anew."""
+"""The first attempt's result of each part of a request. Later attempts adopt it: memory or time may change results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a message to the request it stands for, the objects it names looked up."""
+"""From a message to its request, looking up the objects that it names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.core.requests.messages import (
 
 
 def request_or_letter(message: Message, rules: Rules) -> Request | DeadLetter:
-    """Return the request that a message stands for, or the dead letter of one that is none.
+    """Return the request for a message, or the message's dead letter if it is not a request.
 
     Raises:
         IgnoredError: if it is of no concern.
@@ -31,7 +31,7 @@ def request_or_letter(message: Message, rules: Rules) -> Request | DeadLetter:
 
 
 def request_of(message: Message, rules: Rules) -> Request:
-    """Return the request that a message stands for, reading the manifest that it names.
+    """Return the request for a message, reading the manifest that it names.
 
     Raises:
         IgnoredError: if it is of no concern.
@@ -49,8 +49,8 @@ def _request_of(message: Message, rules: Rules) -> Request:
         if not message.data.lstrip().startswith(b"{"):
             raise RecordError(
                 "BAD_MESSAGE",
-                "The message is neither a notification of Cloud Storage nor a manifest.",
-                "Send a manifest as JSON, or have the bucket's notifications come to this subscription's topic.",
+                "The message is neither a Cloud Storage notification nor a manifest.",
+                "Send a manifest as JSON, or let the bucket send its notifications to this subscription's topic.",
                 found=message.data[:60].decode(errors="replace"),
             )
         asked = read_manifest_message(message.data, "", rules)

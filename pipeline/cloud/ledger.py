@@ -1,4 +1,4 @@
-"""The ledger of an output prefix: which requests have a receipt, and what waits among its dead letters."""
+"""The ledger of an output prefix: which requests have a receipt, and which dead letters are waiting."""
 
 from __future__ import annotations
 
@@ -103,12 +103,12 @@ class BucketLedger:
             return request, ""
         live = objects.live_version(request.source)  # its manifest came before it
         if live is None:
-            return None, "still not there"
+            return None, "still missing"
         return dataclasses.replace(request, version=live.generation, source_time=live.time), ""
 
 
 def candidates_in_buckets(pattern: str, rules: Rules) -> Iterator[Candidate]:
-    """Yield what a pattern of objects means."""
+    """Yield candidates for the objects that match a pattern."""
     for version in objects.matching(pattern):
         message = message_of(version)
         request: Request | DeadLetter | None

@@ -1,4 +1,4 @@
-"""What the metadata of our own objects say, so that they can be told apart without being read."""
+"""The metadata of Dropcast's own objects, which identify them without reading them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PREFIX = "dropcast-"
 
 @dataclass(frozen=True)
 class ObjectMetadata:
-    """Metadata of a forecast, a receipt, or the dead letters of a request; what an object does not have is None.
+    """Metadata of a forecast, a receipt, or the dead letters of a request; absent fields are None.
 
     Attributes:
         key, source, version, source_time, attempt: of the request.
@@ -70,17 +70,17 @@ class ObjectMetadata:
 
     @classmethod
     def read(cls, blob: storage.Blob | None) -> ObjectMetadata:
-        """Return what an object's metadata say; nothing if there is no object, or somebody else wrote it."""
+        """Return the metadata of an object; empty if the object does not exist or was not written by Dropcast."""
         there = (blob.metadata if blob is not None else None) or {}
         return cls(**{field.name: there.get(_name(field.name)) for field in dataclasses.fields(cls)})
 
     def to_dict(self) -> dict[str, str]:
-        """Return the metadata as Cloud Storage has them."""
+        """Return the metadata as Cloud Storage stores them."""
         return {_name(name): text for name, text in vars(self).items() if text is not None}
 
     @property
     def rank(self) -> tuple[int, int]:
-        """By what a newer forecast of a source is told from an older one; of two with other options the later holds."""
+        """What orders forecasts of a source; of two with different options the later one counts."""
         return generation_number(self.version or ""), generation_number(self.attempt or "")
 
 

@@ -24,7 +24,7 @@ OPTIONS = {"timeout": CALL, "retry": retrying()}
 
 
 class ObjectReader:
-    """Reads one generation of an object, its bytes as they are stored, CHUNK bytes a request.
+    """Reads one generation of an object, its bytes as stored, CHUNK bytes per request.
 
     Args:
         blob: the object, with its generation.
@@ -49,14 +49,14 @@ class ObjectReader:
         return data[:cut]
 
     def _next(self) -> bytes:
-        # raw: an object with Content-Encoding gzip comes as it is stored, and is decompressed like any other
+        # raw: an object with Content-Encoding gzip is returned as stored, and decompressed like any other
         data = _download(self._blob, self._at, self._at + CHUNK - 1)
         self._at += len(data)
         self._ended = len(data) < CHUNK
         return data
 
     def restart(self) -> None:
-        """Begin anew: it is the same generation."""
+        """Start again from the beginning, with the same generation."""
         self._buffer, self._at, self._ended = b"", 0, False
 
     def version(self) -> str:
@@ -67,9 +67,9 @@ class ObjectReader:
 @does_io()
 def _download(blob: storage.Blob, start: int, end: int) -> bytes:
     try:
-        # tried again from outside too: the client gives up where the answer that says why is itself cut
+        # retried here too: the client gives up if the error response itself is cut off
         data = again(blob.download_as_bytes, start=start, end=end, raw_download=True, checksum=None, **OPTIONS)
-    except exceptions.RequestRangeNotSatisfiable:  # there is nothing from here on
+    except exceptions.RequestRangeNotSatisfiable:  # the end of the object
         return b""
     return bytes(data)
 
@@ -80,7 +80,7 @@ def open_object(uri: str, generation: str) -> Iterator[ObjectReader]:
 
     Raises:
         RecordError: SOURCE_GONE, SOURCE_FORBIDDEN or SOURCE_UNREADABLE.
-        SupersededError: if it is gone and a newer one is there.
+        SupersededError: if it is gone and a newer one exists.
     """
     bucket, name = split_uri(uri)
     number = int(generation) if generation.isascii() and generation.isdigit() else None
@@ -94,36 +94,36 @@ def open_object(uri: str, generation: str) -> Iterator[ObjectReader]:
         if live is not None and number is not None and int(live.generation) > number:
             raise SupersededError(f"{uri} has generation {live.generation}") from None
         raise RecordError(
-            "SOURCE_GONE", "The file is not there.", "Upload it again if it is still to be forecast."
+            "SOURCE_GONE", "The file does not exist.", "Upload it again if it should still be forecast."
         ) from None
     except exceptions.ClientError as error:
         raise refusal(error) from None
 
 
 def refusal(error: exceptions.ClientError) -> RecordError:
-    """Return the fault that a refusal to give an object out stands for; the server's own trouble is raised.
+    """Return the RecordError for a refused read; a server's own error is raised.
 
     Raises:
-        google.api_core.exceptions.ClientError: if it passes by itself.
+        google.api_core.exceptions.ClientError: if it is transient.
     """
     if is_transient(error):
         raise error
     if isinstance(error, exceptions.Forbidden | exceptions.Unauthorized):
         return RecordError(
             "SOURCE_FORBIDDEN",
-            "The file may not be read.",
-            "Give the pipeline's service account the role Storage Object Viewer on the bucket, then replay.",
+            "Permission to read the file is denied.",
+            "Grant the pipeline's service account the role Storage Object Viewer on the bucket, then replay.",
         )
     return RecordError(
         "SOURCE_UNREADABLE",
-        f"Cloud Storage does not give the file out: {shorten(str(error.message), 200)}",
-        "An object with a key of the customer's own, or in a bucket whose readers pay, cannot be read: copy it.",
+        f"Cloud Storage refused to return the file: {shorten(str(error.message), 200)}",
+        "Objects with customer-supplied encryption keys or in requester-pays buckets cannot be read: copy the object.",
     )
 
 
 @does_io()
 def look(bucket: str, name: str) -> storage.Blob | None:
-    """Return an object as it is now, or None."""
+    """Return an object in its current state, or None."""
     return storage_client().bucket(bucket).get_blob(name, **OPTIONS)
 
 
@@ -146,7 +146,7 @@ def _version(blob: storage.Blob) -> ObjectVersion:
 
 @does_io()
 def live_version(uri: str) -> ObjectVersion | None:
-    """Return the generation of an object that is there now, or None.
+    """Return the current generation of an object, or None.
 
     Raises:
         RecordError: SOURCE_FORBIDDEN or SOURCE_UNREADABLE.
@@ -159,9 +159,9 @@ def live_version(uri: str) -> ObjectVersion | None:
 
 
 def matching(pattern: str) -> Iterator[ObjectVersion]:
-    """Yield the objects that a pattern means: * stands for part of a name, ** for any number of folders.
+    """Yield the objects that match a pattern: * matches part of a name, ** any number of folders.
 
-    A pattern without a wildcard that ends in a slash means all that lies below it.
+    A pattern without a wildcard that ends in a slash matches everything below it.
     """
     bucket, name = split_uri(pattern)
     fixed = name[: min((name.index(mark) for mark in "*?[" if mark in name), default=len(name))]
@@ -172,7 +172,7 @@ def matching(pattern: str) -> Iterator[ObjectVersion]:
 
 
 def _expression(name: str) -> re.Pattern[str]:
-    """Return what matches the names that a pattern means."""
+    """Return a regular expression for the names that match a pattern."""
     parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     pieces = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", name)
     text = "".join(parts.get(p) or (p.replace("[!", "[^") if p.startswith("[") else re.escape(p)) for p in pieces)
@@ -196,7 +196,7 @@ def read_version(version: ObjectVersion, most: int) -> bytes:
 
 @does_io()
 def read_small(bucket: str, name: str, most: int, generation: int | None = None) -> bytes | None:
-    """Return at most `most` bytes of an object, or None if it is not there."""
+    """Return at most `most` bytes of an object, or None if it does not exist."""
     try:
         return _download(storage_client().bucket(bucket).blob(name, generation=generation), 0, most - 1)
     except exceptions.NotFound:
@@ -205,12 +205,12 @@ def read_small(bucket: str, name: str, most: int, generation: int | None = None)
 
 @does_io()
 def put(bucket: str, name: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None) -> None:
-    """Write an object whose content derives from its name: whoever wrote it last, it is the same."""
+    """Write an object whose content derives from its name, so that it does not matter who writes it last."""
     upload(storage_client().bucket(bucket).blob(name), data, content_type, metadata)
 
 
 def create(bucket: str, name: str, data: bytes, content_type: str) -> bool:
-    """Write an object if there is none of that name; return whether it was written."""
+    """Write an object if none of that name exists; return whether it was written."""
     try:
         upload(storage_client().bucket(bucket).blob(name), data, content_type, None, 0)
     except exceptions.PreconditionFailed:
@@ -222,7 +222,7 @@ def create(bucket: str, name: str, data: bytes, content_type: str) -> bool:
 def upload(
     blob: storage.Blob, data: bytes, content_type: str, metadata: dict[str, str] | None, generation: int | None = None
 ) -> None:
-    """Write an object; if a generation is given, on the condition that it is still the one there (0: none)."""
+    """Write an object; if a generation is given, only if it is still the current one (0: none exists)."""
     blob.metadata = metadata
     again(
         blob.upload_from_string,
@@ -236,7 +236,7 @@ def upload(
 
 @does_io()
 def delete(bucket: str, names: Iterable[str]) -> None:
-    """Delete objects, those that are gone already included."""
+    """Delete objects; those already gone are ignored."""
     for name in names:
         try:
             storage_client().bucket(bucket).blob(name).delete(**OPTIONS)
@@ -248,12 +248,12 @@ def delete(bucket: str, names: Iterable[str]) -> None:
 def compare_and_set(
     bucket: str, name: str, decide: Callable[[storage.Blob | None], bool], write: Callable[[storage.Blob, int], None]
 ) -> None:
-    """Write an object if it may be written, as long as nobody else has done so meanwhile.
+    """Write an object if it may be written and nobody else has written it meanwhile.
 
     Args:
         bucket: where.
         name: of the object.
-        decide: whether to write, given what is there; may raise.
+        decide: whether to write, given the existing object; may raise.
         write: writes to a blob on the condition that its generation is still the one given (0: absent).
 
     Raises:
@@ -267,14 +267,14 @@ def compare_and_set(
             write(storage_client().bucket(bucket).blob(name), current.generation if current is not None else 0)
             return
         except exceptions.PreconditionFailed:
-            # somebody was faster, or our own write arrived and its answer did not: look again
+            # somebody was faster, or the write succeeded but its response was lost: look again
             if attempt == TRIES - 1:
                 raise
 
 
 @does_io()
 def compose(bucket: str, sources: list[str], target: storage.Blob, generation: int, work: str) -> list[str]:
-    """Compose objects into one, however many they are.
+    """Compose any number of objects into one.
 
     Args:
         bucket: of all of them.

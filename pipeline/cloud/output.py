@@ -1,8 +1,8 @@
-"""A bucket, and a dataset if one is named, as the place for forecasts.
+"""A bucket, with a dataset if one is named, as the place for forecasts.
 
-CSVs are under their inputs' names below the output prefix. Below _dropcast/ there are receipts/ (the ledger),
-dead_letters/, and work/ (what is needed until a request's receipt is written). Rows go to BigQuery before the CSV,
-the receipt comes last of all, and its object last of that: it alone says that a request is done.
+CSVs are under their inputs' names below the output prefix. Below _dropcast/ are receipts/ (the ledger),
+dead_letters/, and work/ (needed until a request's receipt is written). Rows go to BigQuery before the CSV is
+written. The receipt comes last, and its object after its row: only that object marks a request as done.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ GZIP_TYPE, TEXT_TYPE = "application/gzip", "text/plain; charset=utf-8"
 
 @dataclass(frozen=True)
 class _Part:
-    """What is written of one block.
+    """The written results of one block.
 
     Attributes:
         rows: of each table.
@@ -104,11 +104,11 @@ class BucketOutput:
         return f"{self._root}{request.output}"
 
     def _may_write(self, current: storage.Blob | None, request: Request) -> bool:
-        """Return whether a forecast is still to be written, given what is there.
+        """Return whether a forecast has yet to be written, given the existing object.
 
         Raises:
             RecordError: OUTPUT_TAKEN.
-            SupersededError: if the forecast of a newer version is there.
+            SupersededError: if the forecast of a newer version exists.
         """
         if current is None:
             return True
@@ -135,13 +135,13 @@ class BucketOutput:
         return f"{self._work}{request.key}/markers/{step}"
 
     def keep_traceback(self, error_id: str, text: str) -> str:
-        """Keep the traceback of our own fault, beside the log, which has it too; see output.Output."""
+        """Store the traceback of an internal error, which is also in the log; see output.Output."""
         name = f"{self._internal}errors/{error_id}.txt"
         objects.put(self._bucket, name, text.encode(errors="backslashreplace"), TEXT_TYPE)
         return ""
 
     def new_reading(self) -> str:
-        """Return a random name: the same request may be read twice at once, by a reconcile beside the pipeline."""
+        """Return a random name: the pipeline and a reconcile may read the same request at the same time."""
         return uuid.uuid4().hex[:12]
 
     def work_files(self, request: Request, reading: str) -> BucketWorkFiles:
@@ -153,13 +153,13 @@ class BucketOutput:
     def write_block(self, block: ForecastBlock) -> WrittenPart | Outcome:
         """Write one block's rows, and the CSV if the block is the only one; see output.Output."""
         request, work_files = block.request, self.work_files(block.request, block.reading)
-        part = self._part(block)  # before anything is written: this may fail for a reason of our own
+        part = self._part(block)  # before anything is written: this may raise an internal error
         first = self._first_tries.adopt(block)
         if first is not block:
             try:
                 with contained(InternalErrors(request.key, self.keep_traceback)):
                     part = self._part(first)
-            except RecordError:  # such as one that another state of this software has written
+            except RecordError:  # such as one written by another version of Dropcast
                 first = block
         summary = part.summary
         if self._rows is not None and part.rows["forecasts"].num_rows and not self._receipts.is_done(request):
@@ -216,7 +216,7 @@ class BucketOutput:
         return written
 
     def load_rows(self, outcomes: list[Outcome]) -> list[Outcome]:
-        """Load the rows of requests that wait as Parquet parts, in as few jobs as may be; see output.Output."""
+        """Load the rows that wait as Parquet parts, in as few jobs as possible; see output.Output."""
         if self._rows is None:
             return outcomes
         failed: dict[int, RecordError] = {}
@@ -234,7 +234,7 @@ class BucketOutput:
         ]
 
     def _waiting(self, position: int, outcome: Outcome) -> list[WaitingPart]:
-        """Return which of a request's parts wait to be loaded."""
+        """Return which of a request's parts are waiting to be loaded."""
         if not isinstance(outcome, WrittenRequest):
             return []
         parts = [part for part, summary in enumerate(self._summaries(outcome) or ()) if summary.waits_to_load]
@@ -264,17 +264,17 @@ class BucketOutput:
         self._letters.write(f"message-{letter.request_key}", [letter])
 
     def has_stray_dead_letter(self, letter: DeadLetter) -> bool:
-        """Return whether the dead letter of something that never became a request is there already."""
+        """Return whether the dead letter of something that never became a request exists already."""
         known = self._letters.read(f"message-{letter.request_key}")
         return any(other.message == letter.message for other in known)
 
     def remove_stray_dead_letter(self, source: str) -> None:
-        """Do nothing: a manifest that was fixed is a new generation, and the old one's dead letter stays true."""
+        """Do nothing: a fixed manifest is a new generation, and the dead letter of the old one remains valid."""
 
     # ------------------------------------------------------------------------------------ receipts
 
     def write_receipt(self, outcome: Outcome) -> Receipt:
-        """Write the receipt, which ends a request, and remove its work files; see output.Output."""
+        """Write the receipt, which completes a request, and remove its work files; see output.Output."""
         request = outcome.request
         summaries = self._counted(outcome)
         before = self._receipts.read(request)
@@ -282,7 +282,7 @@ class BucketOutput:
             assert before is not None
             return before
         if before is not None and is_final(before):
-            receipt = before  # what was done first stands
+            receipt = before  # the first result counts
         else:
             receipt = receipt_of(outcome, summaries, letters_of(outcome, summaries))
             self._receipts.write(request, receipt)
@@ -316,13 +316,13 @@ class BucketOutput:
             objects.delete(self._bucket, [name])
 
     def _counted(self, outcome: Outcome) -> list[BlockSummary] | None:
-        """Return what the receipt counts of a request's blocks: nothing if it failed; None as of _summaries."""
+        """Return the summaries that the receipt counts: none if the request failed; None as for _summaries."""
         if outcome.written is None or isinstance(outcome, FailedRequest):
             return []
         return self._summaries(outcome.written)
 
     def _summaries(self, written: WrittenRequest) -> list[BlockSummary] | None:
-        """Return what a request's blocks tell; None if it is done and they are removed, as after a repeated step."""
+        """Return the summaries of a request's blocks; None if it is done and they are removed, as after a repeat."""
         if written.summary is not None:
             return [written.summary]
         work_files = self.work_files(written.request, written.reading)
@@ -340,18 +340,18 @@ class BucketOutput:
 def _taken(request: Request) -> RecordError:
     return RecordError(
         "OUTPUT_TAKEN",
-        f"The forecast would overwrite {request.output!r}, which is no forecast of this file.",
-        "Choose another output in a manifest, or remove what is there and replay.",
+        f"The forecast would overwrite {request.output!r}, which is not a forecast of this file.",
+        "Choose another output in a manifest, or remove the existing object and replay.",
     )
 
 
 def _content_type(request: Request) -> str:
     if request.output.endswith(".gz"):
         return GZIP_TYPE
-    encoding = request.parsed_spec.encoding  # a forecast is written as its source is
+    encoding = request.parsed_spec.encoding  # a forecast is written like its source
     return f"text/csv; charset={encoding.removesuffix('-sig')}"
 
 
 def _packed(body: bytes, request: Request) -> bytes:
-    """Return a CSV's bytes as they are stored; gzip members one after the other are gzip again."""
+    """Return a CSV's bytes as stored; concatenated gzip members are valid gzip."""
     return gzip.compress(body, mtime=0) if request.output.endswith(".gz") else body

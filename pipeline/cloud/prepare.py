@@ -1,4 +1,4 @@
-"""What is looked at before a run between buckets starts, so that what is wrong is said at once and once."""
+"""Checks before a run between buckets starts, so that all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def _topic_problems(topic: str) -> list[str]:
     try:
         publisher().get_topic(topic=topic, timeout=60)
     except exceptions.NotFound:
-        return [f"--output_topic: there is no topic {topic}"]
+        return [f"--output_topic: topic {topic} does not exist"]
     except exceptions.PermissionDenied:
-        _log.warning("%s may not be looked at: it is not known whether it is there", topic)
+        _log.warning("no permission to look at %s: whether it exists was not checked", topic)
     return []
 
 
@@ -52,36 +52,36 @@ def _bucket_problems(path: str, option: str = "output") -> list[str]:
     try:
         next(objects.listed(bucket, prefix), None)
     except exceptions.NotFound:
-        return [f"--{option}: there is no bucket {bucket}"]
+        return [f"--{option}: bucket {bucket} does not exist"]
     except exceptions.Forbidden:
-        return [f"--{option}: {path} may not be listed; grant Storage Object User on the bucket {bucket}"]
+        return [f"--{option}: no permission to list {path}; grant Storage Object User on the bucket {bucket}"]
     return []
 
 
 def _loop_problems(output: str, subscription: str, output_topic: str = "") -> list[str]:
-    """Return a line if what is written would be notified of to the subscription's own topic."""
+    """Return a line if notifications of the output would go to the subscription's own topic."""
     bucket, prefix = split_uri(folder_prefix(output))
     try:
         with pubsub_v1.SubscriberClient() as client:
             topic = client.get_subscription(subscription=subscription, timeout=60).topic
             if topic == output_topic:
-                return [f"--output_topic: {topic} is what this pipeline reads from"]
+                return [f"--output_topic: {topic} is the topic that this pipeline reads from; choose another"]
     except exceptions.NotFound:
-        return [f"--input_subscription: there is no subscription {subscription}"]
+        return [f"--input_subscription: subscription {subscription} does not exist"]
     except exceptions.PermissionDenied:
-        _log.warning("%s may not be looked at: it is not known whether the output feeds it", subscription)
+        _log.warning("no permission to look at %s: whether the output feeds it was not checked", subscription)
         return []
     try:
         notifications = list(storage_client().bucket(bucket).list_notifications(**objects.OPTIONS))
     except exceptions.Forbidden:
-        _log.warning("notifications of %s may not be listed: it is not known whether they feed the input", bucket)
+        _log.warning("no permission to list notifications of %s: whether they feed the input was not checked", bucket)
         return []
     for notification in notifications:
         own = f"projects/{notification.topic_project}/topics/{notification.topic_name}"
         filtered = notification.blob_name_prefix or ""
         if own == topic and (prefix.startswith(filtered) or filtered.startswith(prefix)):
             return [
-                f"--output: objects below {output} are notified of to {topic}, from which this pipeline reads; "
+                f"--output: notifications of objects below {output} go to {topic}, from which this pipeline reads; "
                 "restrict the notification to the inputs' prefix, or choose another output"
             ]
     return []

@@ -1,4 +1,4 @@
-"""Receipts in a bucket: one object each, whose metadata say what the ledger's commands need."""
+"""Receipts in a bucket: one object each, whose metadata have what the ledger's commands need."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class BucketReceipts:
         return self.read_object(self._name(request))
 
     def read_object(self, name: str) -> Receipt | None:
-        """Return the receipt in an object; None if there is none."""
+        """Return the receipt in an object; None if the object does not exist."""
         content = objects.read_small(self._bucket, name, MAX_OBJECT_BYTES)
         return None if content is None else Receipt(**json.loads(content))
 
@@ -62,5 +62,5 @@ class BucketReceipts:
 
 
 def is_final(receipt: Receipt) -> bool:
-    """Return whether what a receipt says stands, whatever a later try comes to."""
+    """Return whether a receipt remains valid whatever a later attempt finds."""
     return receipt.status not in _NOT_FINAL

@@ -1,4 +1,4 @@
-"""What lies below an output prefix of a bucket, for reading; see pipeline/core/outputs/results.py."""
+"""The contents of an output prefix of a bucket, for reading; see pipeline/core/outputs/results.py."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def local_copy(uri: str, scratch: Path, generation: str = "") -> Path | None:
     Args:
         uri: gs://bucket/name.
         scratch: a folder for it.
-        generation: which one; "" for the one that is there.
+        generation: which one; "" for the current one.
     """
     if not generation:
         live = objects.live_version(uri)
@@ -106,7 +106,7 @@ def local_copy(uri: str, scratch: Path, generation: str = "") -> Path | None:
 
 
 def options_of_forecast(forecast: str, source: str) -> dict[str, object]:
-    """Return the options, by name, with which an object was forecast; none if there is no receipt of that.
+    """Return the options, by name, that an object was forecast with; empty if it has no receipt.
 
     Args:
         forecast: gs://bucket/name of the forecast.

@@ -1,4 +1,4 @@
-"""How calls to servers are tried again: with jittered backoff, to a deadline; what is left is the runner's to retry."""
+"""Retries of calls to servers: with jittered backoff, up to a deadline; after that the runner retries."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def _tell(error: Exception) -> None:
-    _log.info("tried again: %s", error)
+    _log.info("retrying: %s", error)
     for listener in _listeners:
         listener()
 

@@ -1,7 +1,7 @@
-"""The tables in BigQuery: made if absent, held against their schemas; what is written twice is there once.
+"""The tables in BigQuery: created if missing, checked against their schemas; writes are idempotent.
 
-A few rows go by insertAll, with our own ids. Many go as Parquet parts by a load job, whose id derives from what it
-loads: a job that is found is looked at, not started again.
+A few rows go by insertAll, with Dropcast's own insert ids. Many rows go as Parquet parts by a load job, whose id
+derives from what it loads: if the job already exists, its result is used and it is not started again.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ ROWS_A_REQUEST = 500  # of insertAll, as BigQuery's documentation advises
 ROW_BYTES, REQUEST_BYTES = 1 << 20, 4 << 20  # of a text in a row, and of all rows of a request, which may have 10 MB
 PARTS_A_JOB = 10_000  # the most that one load job may name
 JOB_TRIES, JOB_WAIT = 3, 2.0  # of one call, and seconds before the second; the id of a failed job is burnt
-# Never by what is forecast: BigQuery streams no row into a partition some five years back or one ahead. The dead
-# letters of an old file could not be streamed either, so that their table, a small one, has no partitions.
+# Not by the dates forecast: BigQuery streams no rows into partitions some five years back or one year ahead. For the
+# same reason the table of dead letters, which is small, has no partitions: old files may have dead letters too.
 PARTITION = {"forecasts": "source_time", "receipts": "finished_at", "history": "source_time"}
 STREAMED_BACK = timedelta(days=4 * 365)
 CLUSTER = {
@@ -40,12 +40,12 @@ CLUSTER = {
     "history": ["source", "series_id"],
 }  # fmt: skip
 _SAME_TYPE = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
-# a row that was not looked at, since another one of its request was bad, or that a server could not take just now
+# a row that was not examined because another one in its request was bad, or that the server could not accept yet
 _RETRIED = frozenset({"stopped", "backendError", "internalError", "timeout", "rateLimitExceeded", "quotaExceeded"})
 
 
 class LoadRefusedError(Exception):
-    """BigQuery refused what was to be loaded, and would again."""
+    """BigQuery refused a load job, and would refuse it again."""
 
 
 @place()
@@ -74,24 +74,26 @@ class Tables:
     # ------------------------------------------------------------------------------------- at the start
 
     def prepare(self, expiration_days: int | None) -> list[str]:
-        """Make tables and views that are absent; return what is wrong with those that are there, a line each.
+        """Create missing tables and views; return the problems of existing ones, one line each.
 
         Args:
-            expiration_days: after how many days a partition is dropped; None keeps it. Of tables that are there
-                already the expiration is left as it is.
+            expiration_days: days after which a partition is dropped; None keeps it. The expiration of existing
+                tables is not changed.
         """
         try:
             self._client.get_dataset(self.dataset, retry=retrying(), timeout=CALL)
         except exceptions.NotFound:
-            return [f"--dataset: there is no dataset {self.dataset}; make it in the region of the buckets"]
+            return [f"--dataset: dataset {self.dataset} does not exist; create it in the region of the buckets"]
         except exceptions.Forbidden:
-            return [f"--dataset: {self.dataset} may not be read; grant BigQuery Data Editor on it"]
+            return [f"--dataset: no permission to read {self.dataset}; grant BigQuery Data Editor on it"]
         problems: list[str] = []
         for table in TABLES:
             try:
                 problems += self._prepare_table(table, expiration_days)
             except exceptions.Forbidden:
-                problems.append(f"--dataset: {self._name(table)} may not be made or read; grant BigQuery Data Editor")
+                problems.append(
+                    f"--dataset: no permission to create or read {self._name(table)}; grant BigQuery Data Editor"
+                )
         if not problems:
             for view in VIEWS:
                 self._prepare_view(view)
@@ -121,7 +123,7 @@ class Tables:
                     f"--dataset: {self._name(table)} has {field.name} as {found.field_type}, not {field.field_type}"
                 )
         problems += [
-            f"--dataset: {self._name(table)} requires a column that is not ours: {field.name}"
+            f"--dataset: {self._name(table)} requires a column that Dropcast does not write: {field.name}"
             for field in columns.values()
             if field.mode == "REQUIRED"
         ]
@@ -142,7 +144,7 @@ class Tables:
     # ------------------------------------------------------------------------------------------ rows
 
     def insert(self, table: str, rows: pa.Table, ids: Sequence[str]) -> dict[int, str]:
-        """Insert rows; return for each row that was refused, by its position, why.
+        """Insert rows; return the reasons for refused rows, by position.
 
         Args:
             table: one of TABLES.
@@ -190,9 +192,9 @@ class Tables:
                     refused[position] = "; ".join(_told(error) for error in row["errors"])
             left = stopped
             if stopped:
-                raise exceptions.ServiceUnavailable(f"BigQuery did not take {len(stopped)} rows of {table} this time")
+                raise exceptions.ServiceUnavailable(f"BigQuery did not accept {len(stopped)} rows of {table} this time")
 
-        # a table that was just made is not known everywhere at once
+        # a table that was just created is not known everywhere at once
         retrying(also=(exceptions.NotFound,))(attempt)()
         return refused
 
@@ -235,7 +237,7 @@ class Tables:
                         retry=retrying(),
                         timeout=CALL,
                     )
-                except exceptions.Conflict:  # it was started, and the answer was lost
+                except exceptions.Conflict:  # it was started, and the response was lost
                     job = self._job(job_id)
                     if job is None:
                         raise
@@ -243,16 +245,16 @@ class Tables:
                 job.result(retry=retrying(), timeout=None)
             except exceptions.GoogleAPICallError:
                 job.reload(retry=retrying(), timeout=CALL)
-                if ours and (job.error_result or {}).get("reason") == "invalid":  # so it would be the next time
+                if ours and (job.error_result or {}).get("reason") == "invalid":  # a retry would fail too
                     raise LoadRefusedError(_told(job.error_result)) from None
-                if not job.error_result or tried >= JOB_TRIES:  # the answer failed, not the job; or it is time to tell
+                if not job.error_result or tried >= JOB_TRIES:  # only the response failed, or no tries are left
                     raise
                 continue
             return
 
     @property
     def _location(self) -> str:
-        """Where the dataset is: elsewhere a job is not found again."""
+        """The location of the dataset, without which an existing job is not found."""
         return location_of(self.dataset)
 
     def _job(self, job_id: str) -> Any:
@@ -277,7 +279,7 @@ def location_of(dataset: str) -> str:
 
 
 def qualified(sql: str, dataset: str) -> str:
-    """Return a query whose bare names of our tables and views have their dataset before them.
+    """Return a query in which the bare names of Dropcast's tables and views are qualified with their dataset.
 
     The same replacement is made in terraform/modules/dropcast/bigquery.tf, so that neither undoes the other's view.
     """
@@ -286,17 +288,17 @@ def qualified(sql: str, dataset: str) -> str:
 
 
 def may_be_streamed(source_time: str) -> bool:
-    """Return whether rows of a source created then can be streamed; else they must be loaded."""
+    """Return whether rows of a source created then can be streamed; otherwise they must be loaded."""
     return datetime.now(UTC) - datetime.fromisoformat(source_time) < STREAMED_BACK
 
 
 def row_id(*parts: object) -> str:
-    """Return an id of a row, from what tells it apart."""
+    """Return the id of a row, from what identifies it."""
     return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()[:40]
 
 
 def job_name(keys: Iterable[str]) -> str:
-    """Return what a load job's id derives from: the keys of the requests whose rows it loads."""
+    """Return the source of a load job's id: the keys of the requests whose rows it loads."""
     return hashlib.sha256("\n".join(sorted(set(keys))).encode()).hexdigest()[:32]
 
 

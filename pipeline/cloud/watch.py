@@ -1,4 +1,4 @@
-"""A bucket that is watched from here: what has no receipt is forecast, pass by pass."""
+"""A watched bucket: objects without a receipt are forecast in this process, pass by pass."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from pipeline.core.watching import Pass
 
 
 class WatchedBucket:
-    """Does what is to be done, pass by pass.
+    """Forecasts what is new, pass by pass.
 
     Args:
         inbox: gs://bucket/prefix/.
         output: where the forecasts go.
         rules: what may be read, and how it is forecast.
-        limits: what a file may cost.
-        tell: is told what came of each object.
+        limits: the operator's limits.
+        tell: called with the result of each object.
     """
 
     def __init__(

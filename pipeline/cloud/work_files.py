@@ -28,7 +28,7 @@ class BucketWorkFiles:
     Args:
         bucket: where they are.
         prefix: below which they are.
-        reading: what tells this reading of the file from others.
+        reading: identifies this reading of the file.
     """
 
     def __init__(self, bucket: str, prefix: str, reading: str) -> None:
@@ -76,7 +76,7 @@ class BucketWorkFiles:
         objects.put(self._bucket, self._summary_name(part), summary.to_json().encode(), JSON_TYPE)
 
     def summary(self, part: int) -> BlockSummary | None:
-        """Return the summary of a part; None if it is not there."""
+        """Return the summary of a part; None if there is none."""
         content = objects.read_small(self._bucket, self._summary_name(part), MAX_OBJECT_BYTES)
         return None if content is None else BlockSummary.from_json(content)
 

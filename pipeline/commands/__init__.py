@@ -1,4 +1,4 @@
-"""One command a module: `main(argv)` returns the exit code."""
+"""One command per module: `main(argv)` returns the exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def parsed(parser: argparse.ArgumentParser, argv: list[str]) -> dict[str, Any]:
     """Return parsed arguments by name.
 
     Raises:
-        OptionsError: for arguments that there are none of.
+        OptionsError: for unknown arguments.
     """
     arguments, unknown = parser.parse_known_args(with_underscores(argv))
     if unknown:
@@ -31,7 +31,7 @@ def parsed(parser: argparse.ArgumentParser, argv: list[str]) -> dict[str, Any]:
 
 
 def refuse(error: OptionsError) -> int:
-    """Print what is wrong with a command and return its exit code."""
+    """Print the problems of a command and return its exit code."""
     complain(error.lines)
     return 2
 

@@ -1,4 +1,4 @@
-"""dropcast check: what would be done with a CSV. Fits nothing."""
+"""dropcast check: shows what would be done with a CSV, without fitting anything."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     found = parser_for(
         "check",
-        "Say what would be done with a CSV: columns, frequency, series, problems.",
+        "Show what would be done with a CSV, without fitting anything: columns, frequency, series, problems.",
         "dropcast check sales.csv --value_column=units",
         "FILE [OPTION ...]",
     )
@@ -87,8 +87,8 @@ def check_csv(path: Path, spec: ForecastSpec, limits: Limits, work: Path) -> dic
 
     Args:
         path: a local file.
-        spec: how it is to be read.
-        limits: what it may cost.
+        spec: how to read it.
+        limits: the operator's limits.
         work: folder for the work files of a large file.
     """
     errors = InternalErrors(str(path))
@@ -181,7 +181,7 @@ def _described(findings: dict[str, Any]) -> str:
         if "first_date" in findings:
             sizes = findings["values_per_series"]
             lines += [
-                f"  {'history':<16}{findings['first_date']} to {findings['last_date']}; values a series: "
+                f"  {'history':<16}{findings['first_date']} to {findings['last_date']}; values per series: "
                 f"{sizes['least']:,} to {sizes['most']:,}, median {sizes['median']:,.0f}",
                 f"  {'would forecast':<16}{' to '.join(findings['would_forecast'])}",
             ]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pipeline.core.engines.compare import Comparison
 
 MOST, LISTED = 20, 20
-SAME = 1e-3  # of the objective: a likelihood ratio that nobody could tell from 1
+SAME = 1e-3  # of the objective: a likelihood ratio indistinguishable from 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,14 +41,14 @@ def parser() -> argparse.ArgumentParser:
     found = parser_for(
         "compare",
         "Forecast a CSV with the native engine, with stan (the prophet package) and with a seasonal naive forecast; "
-        "say what each finds: Prophet's own objective, the forecasts' differences, times, and scores of the last "
-        "horizon, held out.",
+        "show for each Prophet's own objective, how the forecasts differ, times, and scores on the last horizon, held "
+        "out.",
         "dropcast compare sales.csv --horizon=14",
         "FILE [OPTION ...]",
     )
     found.add_argument("file", nargs="?", metavar="FILE", help="CSV, or gs://bucket/name")
     found.add_argument("--most", metavar="N", default=str(MOST), help="series to compare, from the first [%(default)s]")
-    found.add_argument("--json", action="store_true", help="print all as JSON")
+    found.add_argument("--json", action="store_true", help="print everything as JSON")
     add_model_arguments(found, ForecastSpec)
     add_model_arguments(found, Limits)
     return found
@@ -66,7 +66,7 @@ def main(argv: list[str]) -> int:
         if arguments["file"] is None:
             problems.append("FILE: is missing; name a CSV")
         if spec.mcmc_samples or spec.models or spec.save_models:
-            problems.append("--mcmc_samples, --models, --save_models: there is nothing to compare with them")
+            problems.append("--mcmc_samples, --models, --save_models: cannot be compared; leave them out")
         if problems:
             raise OptionsError(problems)
         with scratch_folder() as scratch:
@@ -95,7 +95,7 @@ def _compared(path: Path, spec: ForecastSpec, limits: Limits, most: int, work: P
 
     with open_source(path) as file:
         loaded = load_csv(file, spec, limits, work)
-    # what is compared lies in the history, or is the same for both
+    # the comparison needs only the history, or is the same for both
     loaded.layout = dataclasses.replace(loaded.layout, extras_ahead=False)
     found: list[Comparison] = []
     with tqdm(total=min(most, len(loaded.ids)), unit=" series", disable=not sys.stderr.isatty(), leave=False) as bar:
@@ -134,15 +134,15 @@ def _summary(good: Sequence[Comparison], spec: ForecastSpec) -> list[str]:
     scored = [one for one in good if len(one.mase) == 3]
     rows: list[tuple[str, list[str]]] = []
     if not scored:
-        rows.append((f"no scores: no series has {2 * spec.horizon:,} values, two horizons", []))
+        rows.append((f"no scores: no series has {2 * spec.horizon:,} values (two horizons)", []))
     if scored:
         scores = [_number(statistics.median(one.mase[name] for one in scored)) for name in ("native", "stan", "naive")]
         rows.append((f"MASE of the last {spec.horizon}, median", scores))
         if spec.level:
             shares = [f"{statistics.fmean(one.covered[name] for one in scored):.0%}" for name in ("native", "stan")]
-            rows.append((f"of these within the {level_text(spec.level[0])} % interval", shares))
+            rows.append((f"of its values within the {level_text(spec.level[0])} % interval", shares))
     times = [_number(statistics.fmean(one.seconds[name] for one in good)) for name in ("native", "stan")]
-    rows += [("seconds a series", times)]
+    rows += [("seconds per series", times)]
     heads = ("", ["native", "stan", "seasonal naive"])
     return [
         f"  {text:<36}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, (12, 12, 16), strict=False))

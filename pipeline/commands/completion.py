@@ -19,7 +19,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     found = parser_for(
         "completion",
-        "Print what has a shell complete commands, options and files. Load it once, or from the shell's start file.",
+        "Print a script that lets a shell complete commands, options and files. Load it once, or from the shell's "
+        "startup file.",
         'eval "$(dropcast completion bash)"',
         "[bash | zsh | tcsh]",
     )

@@ -44,9 +44,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "files", nargs="*", metavar="FILE", help="CSV, pattern or manifest, gs:// too; - for standard input"
     )
-    found.add_argument("--output", metavar="DIR", help="folder, or gs://, for them [forecasts]; - for standard output")
+    found.add_argument("--output", metavar="DIR", help="output folder or gs:// [forecasts]; - for standard output")
     add_model_arguments(found, RunOptions, ("allow", "history", "dataset"))
-    found.add_argument("--workers", type=int, metavar="N", help="processes to fit with [one a core for large inputs]")
+    found.add_argument("--workers", type=int, metavar="N", help="processes [one per core for large inputs]")
     found.add_argument("--json", action="store_true", help="print receipts and dead letters as JSON")
     found.add_argument("--quiet", action="store_true", help="print nothing unless something went wrong")
     add_model_arguments(found, ForecastSpec)
@@ -82,10 +82,10 @@ def main(argv: list[str]) -> int:
 
 
 def _between_buckets(run: BucketRun, as_json: bool, quiet: bool) -> int:
-    """Forecast objects one after the other, here; what is done stays done.
+    """Forecast objects one after the other in this process; finished ones are not repeated.
 
     Raises:
-        OptionsError: if an option is wrong, or Google's clients are not there.
+        OptionsError: if an option is invalid, or Google's clients are not installed.
     """
     needs_clients()
     from pipeline.cloud.ledger import candidates_in_buckets
@@ -116,9 +116,9 @@ def _between_buckets(run: BucketRun, as_json: bool, quiet: bool) -> int:
     elif outcome.letters or not quiet:
         say(describe(outcome, run.destination.path))
         if before:
-            say(f"{before:,} done before (dropcast reconcile --again does them anew).")
+            say(f"{before:,} already done before (dropcast reconcile --again repeats them).")
         if not receipts and not before and not refused:
-            say("No object matches.")
+            say("No object matches the input.")
     return DEAD_LETTERED if refused else outcome.exit_code
 
 

@@ -19,11 +19,11 @@ def local_path(place: str, role: str, scratch: Path) -> Path:
         scratch: a folder for copies.
 
     Raises:
-        OptionsError: if there is no such object.
+        OptionsError: if the object does not exist.
     """
     if is_uri(place):
         needs_clients()
     path = local_copy(place, scratch)
     if path is None:
-        raise OptionsError([f"{role}: {place} is not there, or may not be read"])
+        raise OptionsError([f"{role}: {place} does not exist, or cannot be read"])
     return path

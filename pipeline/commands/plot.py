@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     found = parser_for(
         "plot",
-        "Draw history, forecast and interval of a CSV's series, as PNG or SVG; components if they were forecast.",
+        "Draw history, forecast and interval of a CSV's series as PNG or SVG, with components if they were forecast.",
         "dropcast plot sales.csv forecasts/sales.csv --series=north,south --save=sales.png",
         "HISTORY [FORECAST] [OPTION ...]",
     )
@@ -32,13 +32,13 @@ def parser() -> argparse.ArgumentParser:
         "forecast", nargs="?", metavar="FORECAST", help="its forecast, or gs://... [forecasts/<name of the CSV>]"
     )
     found.add_argument("--series", metavar="ID,...", help="series to draw [the first six]")
-    found.add_argument("--save", metavar="FILE", help="where to: .png or .svg [<name of the CSV>.png]")
+    found.add_argument("--save", metavar="FILE", help="file to write: .png or .svg [<name of the CSV>.png]")
     found.add_argument(
         "--periods",
         type=int,
         default=0,
         metavar="N",
-        help="draw the last N periods of the history only [all]",
+        help="draw only the last N periods of the history [all]",
     )
     add_model_arguments(found, ForecastSpec)
     return found
@@ -76,7 +76,7 @@ def _draw(arguments: dict[str, Any], scratch: Path) -> int:
     forecast = arguments["forecast"] or str(Path("forecasts") / name)
     if not is_uri(forecast) and not Path(forecast).exists():
         raise OptionsError(
-            [f"FORECAST: there is none at {forecast}; run `dropcast forecast {history}` first, or name it"]
+            [f"FORECAST: there is no forecast at {forecast}; run `dropcast forecast {history}` first, or name it"]
         )
     paths = [local_path(history, "HISTORY", scratch), local_path(forecast, "FORECAST", scratch)]
     # how the history was read when it was forecast; options given here come before that

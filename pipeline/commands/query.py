@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     found = parser_for(
         "query",
-        "Ask the tables in SQL (DuckDB's). Without SQL: list tables, views and examples.",
+        "Query the tables in DuckDB's SQL. Without a query: list tables, views and examples.",
         'dropcast query "SELECT * FROM latest_forecasts LIMIT 5" --format=csv',
         "[SQL] [OPTION ...]",
     )

@@ -1,4 +1,4 @@
-"""dropcast reconcile: what lies in a folder or a bucket and has no receipt is requested."""
+"""dropcast reconcile: requests files in a folder or bucket that have no receipt."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     found = parser_for(
         "reconcile",
-        "Compare the files of a folder, or the objects below a prefix, with the receipts, and forecast or request what "
-        "has none: what came before the subscription, lost messages, a crash. With dates it is a backfill.",
+        "Compare the files of a folder, or the objects below a prefix, with the receipts, and forecast or request "
+        "those without one: uploads from before the subscription, lost messages, a crash. With dates it is a backfill.",
         "dropcast reconcile --input='in/**/*.csv' --output=forecasts\n"
         "  dropcast reconcile --input=gs://uploads/ --output=gs://forecasts/daily --topic=projects/acme/topics/uploads",
         "--input=PATTERN --output=PLACE [OPTION ...]",
     )
     found.add_argument("--input", metavar="PATTERN", help="files, such as 'in/*.csv', or gs://bucket/prefix/")
     add_arguments(found)
-    found.add_argument("--again", metavar="LABEL", help="request anew what has a receipt, once for each label")
+    found.add_argument("--again", metavar="LABEL", help="also repeat what has a receipt, once per label")
     add_model_arguments(found, RunOptions, ("allow",))
     add_model_arguments(found, ForecastSpec)
     return found

@@ -1,4 +1,4 @@
-"""dropcast replay: dead letters once more, when their cause is fixed."""
+"""dropcast replay: retries dead letters once their cause is fixed."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     found = parser_for(
         "replay",
-        "Send what is among the dead letters round again, as the next attempt. What was sent once is not sent again.",
+        "Retry what is among the dead letters, as the next attempt. What was replayed once is not replayed again.",
         "dropcast replay --output=forecasts --code=FIT_TIMEOUT\n"
         "  dropcast replay --output=gs://forecasts/daily --code=SOURCE_GONE --topic=projects/acme/topics/uploads",
         "--output=PLACE [OPTION ...]",
     )
     add_arguments(found)
     found.add_argument("--code", metavar="CODE", help="only dead letters with this code")
-    found.add_argument("--prefix", metavar="PLACE", help="only of sources whose path or URI begins so")
-    found.add_argument("--request", metavar="KEY", help="only of this request")
+    found.add_argument("--prefix", metavar="PLACE", help="only sources whose path or URI starts with this")
+    found.add_argument("--request", metavar="KEY", help="only this request")
     return found
 
 
@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
 
 
 def _waiting(arguments: dict[str, Any], output: str) -> list[tuple[Letters, DeadLetter]]:
-    """Return what is to be sent again, each with the first of its dead letters; all of it, before any of it is sent."""
+    """Return everything to replay, each with the first of its dead letters, before any of it is sent."""
     waiting = []
     for letters in open_ledger(output).dead_letters():
         if (
@@ -103,7 +103,7 @@ def _requests(arguments: dict[str, Any], output: str) -> Iterator[Sending]:
 
 
 def _send_messages(arguments: dict[str, Any], output: str) -> int:
-    """Send messages that were no requests once more, as they were; return how many."""
+    """Resend messages that were not requests, unchanged; return how many."""
     sent = 0
     for letters, letter in _waiting(arguments, output):
         if letter.scope != "message":

@@ -19,17 +19,17 @@ def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     found = parser_for(
         "report",
-        "Write what came of a run as one HTML page, which needs neither network nor server: files, scores, each "
-        "series with its forecast and its components, the worst first, and why some were not forecast.",
+        "Write a run's results as one HTML page, which needs neither network nor server: files, scores, each series "
+        "with its forecast and components, the worst first, and why some were not forecast.",
         "dropcast report forecasts --save=report.html",
         "[DIR] [OPTION ...]",
     )
     found.add_argument(
         "place", nargs="?", metavar="DIR", help="output of a run: a folder or gs://bucket/prefix [forecasts]"
     )
-    found.add_argument("--save", metavar="FILE", help="where to [report.html in DIR; for a bucket, here]")
+    found.add_argument("--save", metavar="FILE", help="file to write [report.html in DIR; for a bucket, here]")
     found.add_argument("--most", metavar="N", default=str(MOST), help="series to show, the worst first [%(default)s]")
-    found.add_argument("--title", metavar="TEXT", help="what it is called")
+    found.add_argument("--title", metavar="TEXT", help="title of the page")
     return found
 
 

@@ -55,11 +55,11 @@ class SendOptions(BaseModel):
     )
     since: Moment | None = Field(
         None,
-        description="only what was created at or after, such as 2026-01-31",
+        description="only what was created at or after this time, such as 2026-01-31",
         json_schema_extra={"metavar": "TIME"},
     )
     until: Moment | None = Field(
-        None, description="only what was created before", json_schema_extra={"metavar": "TIME"}
+        None, description="only what was created before this time", json_schema_extra={"metavar": "TIME"}
     )
 
 
@@ -67,14 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of both commands."""
     parser.add_argument("--output", metavar="PLACE", help="where the forecasts are: a folder, or gs://bucket/prefix")
     add_model_arguments(parser, SendOptions)
-    parser.add_argument("--dry_run", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument("--dry_run", action="store_true", help="show what would be done, without doing it")
 
 
 def checked(arguments: dict[str, Any]) -> str:
     """Return the output.
 
     Raises:
-        OptionsError: if nothing was forecast there, if an option is wrong, or Google's clients are not there.
+        OptionsError: if nothing was forecast there, an option is invalid, or Google's clients are not installed.
     """
     output = arguments["output"] or ""
     if not is_uri(output) and not (Path(output) / INTERNAL).is_dir():
@@ -82,7 +82,9 @@ def checked(arguments: dict[str, Any]) -> str:
         raise OptionsError([f"--output: {where}; name the output of a run, a folder or gs://bucket/prefix"])
     problems: list[str] = []
     validated(SendOptions, arguments, problems)
-    problems += [f"--{name}: is for buckets" for name in ("topic", "dataset") if arguments[name] and not is_uri(output)]
+    problems += [
+        f"--{name}: works only with buckets" for name in ("topic", "dataset") if arguments[name] and not is_uri(output)
+    ]
     if problems:
         raise OptionsError(problems)
     if is_uri(output):
@@ -91,7 +93,7 @@ def checked(arguments: dict[str, Any]) -> str:
 
 
 def needs_clients() -> None:
-    """Do nothing if Google's clients are there.
+    """Do nothing if Google's clients are installed.
 
     Raises:
         OptionsError: if they are not.
@@ -103,7 +105,7 @@ def needs_clients() -> None:
 
 
 def within(time: str, arguments: dict[str, Any]) -> bool:
-    """Return whether a time, as text in UTC, lies between --since and --until."""
+    """Return whether a time, as text in UTC, is between --since and --until."""
     since, until = arguments["since"], arguments["until"]
     return (not since or _moment(time) >= _moment(since)) and (not until or _moment(time) < _moment(until))
 
@@ -113,9 +115,9 @@ class Sending:
     """A request to be made.
 
     Attributes:
-        request: what is asked for.
+        request: the request.
         message: payload and attributes of the message that asks the pipeline for it; None in a folder.
-        then: what is to be done once it is on its way.
+        then: called once it is sent.
     """
 
     request: Request

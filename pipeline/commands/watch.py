@@ -1,4 +1,4 @@
-"""dropcast watch: what is dropped into a folder is forecast."""
+"""dropcast watch: forecasts files dropped into a folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pipeline.terminal import StdoutError, complain, in_one_line, passes, say, u
 
 EVERY, EVERY_IN_BUCKETS = 0.5, 10.0  # seconds
 SHARE = 0.01  # of a core, at most, for looking at folders with very many files
-LONGEST_PAUSE = 30.0  # seconds between looks, however many files there are and whatever is wrong
+LONGEST_PAUSE = 30.0  # seconds between looks, even with many files or errors
 LONGEST_WAIT = 60.0  # seconds that --once waits for a file that is being written
 
 
@@ -38,16 +38,16 @@ def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     found = parser_for(
         "watch",
-        "Watch a folder: forecast what is dropped into it, and what is already there and not done. Started anew after "
-        "whatever ended it, it goes on where it was. Ctrl-C ends it.",
+        "Watch a folder: forecast files dropped into it, and those already there that are not done. Started again "
+        "after any interruption, it continues where it was. Ctrl-C stops it.",
         "dropcast watch inbox forecasts --horizon=14",
         "INBOX OUTBOX [OPTION ...]",
     )
     found.add_argument("inbox", nargs="?", metavar="INBOX", help="folder, or gs://bucket/prefix/")
     found.add_argument("outbox", nargs="?", metavar="OUTBOX", help="folder, or gs://bucket/prefix, for the forecasts")
-    found.add_argument("--settle", metavar="SECONDS", help="read a file once it has not changed for so long [1]")
-    found.add_argument("--every", metavar="SECONDS", help="look so often [0.5; in buckets, where it costs, 10]")
-    found.add_argument("--once", action="store_true", help="do what is to be done now, and end")
+    found.add_argument("--settle", metavar="SECONDS", help="read a file once it has not changed for this long [1]")
+    found.add_argument("--every", metavar="SECONDS", help="how often to look [0.5; in buckets, where it costs, 10]")
+    found.add_argument("--once", action="store_true", help="do what there is to do, then exit")
     add_model_arguments(found, RunOptions, ("allow", "history", "dataset"))
     add_model_arguments(found, ForecastSpec)
     add_model_arguments(found, Limits)
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> int:
         problems += wrong
         places = [arguments["inbox"] or "", arguments["outbox"] or ""]
         if len({is_uri(place) for place in places}) > 1:
-            problems.append("INBOX, OUTBOX: give two folders, or two gs://bucket/prefix")
+            problems.append("INBOX, OUTBOX: name two folders, or two gs://bucket/prefix")
         if problems:
             raise OptionsError(problems)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -97,22 +97,22 @@ def _seconds(text: str | None, name: str, problems: list[str]) -> float | None:
 
 
 def _folder_run(arguments: dict[str, str], spec: ForecastSpec, limits: Limits) -> tuple[Path, FolderRun]:
-    """Return the inbox, and how and where to its files are forecast.
+    """Return the inbox, and the run for its files.
 
     Raises:
-        OptionsError: if there is no such inbox, or the forecasts would be read again.
+        OptionsError: if the inbox does not exist, or the forecasts would be read again.
     """
     inbox, outbox = Path(arguments["inbox"]), Path(arguments["outbox"])
     if not inbox.is_dir():
-        raise OptionsError([f"INBOX: {inbox} is no folder; make it first"])
+        raise OptionsError([f"INBOX: {inbox} is not a folder; create it first"])
     if real_path(inbox).is_relative_to(real_path(outbox)):
-        raise OptionsError([f"INBOX: {inbox} lies in {outbox}, where forecasts are written; choose another"])
+        raise OptionsError([f"INBOX: {inbox} is inside {outbox}, where forecasts are written; choose another"])
     if feeds_itself(f"{inbox}/**/*", outbox):
-        raise OptionsError([f"OUTBOX: forecasts in {outbox} would be read again; choose a folder outside of {inbox}"])
+        raise OptionsError([f"OUTBOX: forecasts in {outbox} would be read again; choose a folder outside {inbox}"])
     problems: list[str] = []
     options = validated(RunOptions, arguments, problems) or RunOptions()
     if options.dataset:
-        problems.append("--dataset: is for buckets")
+        problems.append("--dataset: works only with buckets")
     if problems:
         raise OptionsError(problems)
     try:
@@ -127,7 +127,7 @@ def _bucket_step(arguments: dict[str, Any], tell: Callable[[RunOutcome], None]) 
     """Return what looks at a bucket once; see WatchedBucket.step.
 
     Raises:
-        OptionsError: if an option is wrong, or Google's clients are not there.
+        OptionsError: if an option is invalid, or Google's clients are not installed.
     """
     needs_clients()
     from pipeline.cloud.output import BucketOutput
@@ -138,14 +138,14 @@ def _bucket_step(arguments: dict[str, Any], tell: Callable[[RunOutcome], None]) 
     run = run_from({**arguments, "output": arguments["outbox"]}, [inbox], inputs_name="INBOX")
     assert isinstance(run, BucketRun)
     prepare(run)
-    # each object by itself: its rows are not to wait for those of others
+    # each object alone, so that its rows do not wait for those of others
     output = open_output(dataclasses.replace(run.destination, batch=False))
     assert isinstance(output, BucketOutput)
     return WatchedBucket(inbox, output, run.rules, run.limits, tell).step
 
 
 class _Teller:
-    """Prints what comes of each file, and remembers whether something was refused."""
+    """Prints the result of each file, and remembers whether something was refused."""
 
     def __init__(self, output: Path | str) -> None:
         self._output = output
@@ -159,7 +159,7 @@ class _Teller:
             self.say(f"{now if not number else ' ' * len(now)} {line}")
 
     def say(self, line: str) -> None:
-        """Print a line; if that cannot be done, tell so once, and go on without."""
+        """Print a line; if that fails, report it once and continue without printing."""
         if self._mute:
             return
         try:
@@ -170,9 +170,9 @@ class _Teller:
 
 
 def _passes(step: Callable[[float], Pass], every: float, arguments: dict[str, Any], tell: _Teller) -> int:
-    """Look again and again until told to end, or with --once until all is done."""
+    """Look repeatedly until interrupted, or with --once until everything is done."""
     if not arguments["once"]:
-        tell.say(f"Watching {arguments['inbox']}, forecasts go to {arguments['outbox']}. Ctrl-C ends it.")
+        tell.say(f"Watching {arguments['inbox']}, forecasts go to {arguments['outbox']}. Ctrl-C stops it.")
     trouble, pause, patience = "", every, time.monotonic() + LONGEST_WAIT
     try:
         while True:
@@ -185,7 +185,7 @@ def _passes(step: Callable[[float], Pass], every: float, arguments: dict[str, An
                 problem = in_one_line(error) if passes(error) else unforeseen(error)
                 if problem != trouble:
                     trouble = problem
-                    complain(f"{trouble.rstrip('.')}. See to it; it is tried again until it works.")
+                    complain(f"{trouble.rstrip('.')}. Fix this; dropcast retries until it succeeds.")
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue
@@ -193,7 +193,7 @@ def _passes(step: Callable[[float], Pass], every: float, arguments: dict[str, An
                 if not found.unsettled:
                     return tell.exit_code
                 if time.monotonic() > patience:
-                    complain(f"{found.unsettled} is still being written; it is left for the next time.")
+                    complain(f"{found.unsettled} is still being written; it is left for the next run.")
                     return DEAD_LETTERED
             if not found.more:
                 time.sleep(max(every, min(found.looked / SHARE, LONGEST_PAUSE)))
@@ -201,5 +201,5 @@ def _passes(step: Callable[[float], Pass], every: float, arguments: dict[str, An
         tell.say("Stopped. Run it again to finish the rest.")
         return DONE
     except OSError as error:
-        complain(f"{in_one_line(error)}. See to it, and start it again.")
+        complain(f"{in_one_line(error)}. Fix this, then start it again.")
         return 1

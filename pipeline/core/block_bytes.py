@@ -43,7 +43,7 @@ def block_from_bytes(kind: type[B], encoded: bytes) -> B:
 
 
 def _dates_once(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a batch in which rows with the same dates share them: half of what a block would carry."""
+    """Return a batch in which rows with the same dates share them, which halves a block's size."""
     for i, field in enumerate(batch.schema):
         if field.type != TIMESTAMPS or not len(batch):
             continue

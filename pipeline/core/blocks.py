@@ -1,4 +1,4 @@
-"""What is forecast at a time: some series of a request, and their forecasts, as Arrow record batches."""
+"""The unit of forecasting: some series of a request, and their forecasts, as Arrow record batches."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class SeriesBlock:
         work_file: where a large file's rows wait, relative to the work folder; "" for none.
         first: number of the block's first series in `work_file`'s numbering.
         last: number after the block's last series.
-        load_seconds: what loading the file took; stands on part 0 only.
-        reading: tells this reading of the file from others, whose work files it must not touch; "" in a folder.
+        load_seconds: what loading the file took; set on part 0 only.
+        reading: identifies this reading of the file, which must not touch other readings' work files; "" in a folder.
     """
 
     request: Request

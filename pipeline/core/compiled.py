@@ -47,5 +47,5 @@ def _compiled(function: F, **more: bool) -> F:
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False, **more}
     try:
         return cast(F, numba.njit(cache=True, **options)(function))
-    except RuntimeError:  # there is no folder that may be written: compile in each process
+    except RuntimeError:  # no writable folder: compile in each process
         return cast(F, numba.njit(**options)(function))

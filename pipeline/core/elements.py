@@ -1,4 +1,4 @@
-"""What a run keeps account of: requests, dead letters and receipts. coders.py teaches Beam these types."""
+"""The records of a run: requests, dead letters and receipts. coders.py has their Beam coders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.request_key import request_key
 
 Status = Literal["complete", "partial", "failed", "superseded"]
-"""What became of a request: all forecast, some series not, the whole file not, or a newer version came first."""
+"""Of a request: all series forecast, some not forecast, the whole file failed, or a newer version came first."""
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 
@@ -27,8 +27,8 @@ class Request:
         source_time: when that version was created, RFC 3339 in UTC.
         output: name of the forecast below the output prefix.
         spec: a ForecastSpec as canonical JSON of the fields that differ from their defaults.
-        attempt: 0; a replay or an operator's "again" counts up.
-        id: the sender's own name for it, from a manifest; no part of the key.
+        attempt: 0 at first; each replay or --again counts it up.
+        id: the sender's own name for it, from a manifest; not part of the key.
     """
 
     source: str
@@ -46,17 +46,17 @@ class Request:
 
     @cached_property
     def parsed_spec(self) -> ForecastSpec:
-        """The spec, parsed once for each request that is held."""
+        """The parsed spec, cached."""
         return ForecastSpec.from_json(self.spec)
 
     def to_json(self) -> str:
-        """Return all that a replay needs."""
+        """Return everything that a replay needs."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """What could not be forecast, why, and what is needed to try again.
+    """Something that could not be forecast, with the reason and what a retry needs.
 
     Attributes are the columns of templates/bigquery/dead_letters.json, where each is described.
     """
@@ -120,7 +120,7 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of one Request. Attributes are the columns of templates/bigquery/receipts.json."""
+    """The result of one Request. Attributes are the columns of templates/bigquery/receipts.json."""
 
     request_key: str
     source: str

@@ -29,11 +29,11 @@ PROPHETS_OWN = (
     "mcmc_samples", "uncertainty_samples", "components", "save_models", "models",
 )  # fmt: skip
 MAX_SKIPPED_LINES = 10_000  # above and below a table
-MAX_PATH_POINTS = 20_000_000  # simulated numbers a series, 8 bytes each and several times over
+MAX_PATH_POINTS = 20_000_000  # simulated numbers per series, 8 bytes each, in several copies
 
 
 def _split(value: object) -> object:
-    """Read a command line's `a,b` or `["a","b"]` as a list; leave everything else to pydantic."""
+    """Parse a command line's `a,b` or `["a","b"]` as a list; leave everything else to pydantic."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return [value]
     if not isinstance(value, str):
@@ -75,11 +75,11 @@ def _regressors(value: object) -> object:
 
 
 def _objects(value: object) -> object:
-    """Read a command line's JSON list as a list; leave everything else to pydantic."""
+    """Parse a command line's JSON list; leave everything else to pydantic."""
     return _split(value) if isinstance(value, str) else value
 
 
-# Prophet's columns of a forecast, which no seasonality or holiday may be called
+# Prophet's columns of a forecast, which cannot be names of seasonalities or holidays
 _RESERVED = frozenset({
     f"{name}{end}"
     for name in ("trend", "additive_terms", "daily", "weekly", "yearly", "holidays", "zeros", "yhat",
@@ -109,7 +109,7 @@ class Regressor(BaseModel):
 
 
 class CustomSeasonality(BaseModel):
-    """A seasonality beside Prophet's own; its add_seasonality under its own names."""
+    """A custom seasonality; Prophet's add_seasonality under its own names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -119,19 +119,19 @@ class CustomSeasonality(BaseModel):
     prior_scale: PriorScale | None = Field(None, description="Default: seasonality_prior_scale.")
     mode: Mode | None = Field(None, description="Default: seasonality_mode.")
     condition_name: str | None = Field(
-        None, min_length=1, description="A column of 0 and 1 that says on which dates it holds."
+        None, min_length=1, description="A column of 0 and 1 that says on which dates it applies."
     )
 
 
 class Holiday(BaseModel):
-    """Days with an effect of their own, and perhaps days around them; Prophet's holidays under its own names."""
+    """Days with their own effect, and perhaps days around them; Prophet's holidays under its own names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     holiday: str = Field(min_length=1, description="Its name.")
     ds: Annotated[tuple[date, ...], BeforeValidator(_split)] = Field(min_length=1, description="Its dates, ISO.")
-    lower_window: int = Field(0, ge=-366, le=0, description="Days before it that have effects of their own, negative.")
-    upper_window: int = Field(0, ge=0, le=366, description="Days after it that have effects of their own.")
+    lower_window: int = Field(0, ge=-366, le=0, description="Days before it that have their own effects, negative.")
+    upper_window: int = Field(0, ge=0, le=366, description="Days after it that have their own effects.")
     prior_scale: PriorScale | None = Field(None, description="Default: holidays_prior_scale.")
 
 
@@ -144,9 +144,8 @@ class ForecastSpec(BaseModel):
     horizon: int = Field(28, ge=1, le=MAX_HORIZON, description="How many periods to forecast.")
     frequency: str | None = Field(
         None,
-        description="Calendar of the series, in pandas' words: D, B, W-SUN, MS, ME, QS, YE, h, 15min, ...; "
-        "h-open for opening hours. "
-        "Default: inferred for each series from its dates.",
+        description="Frequency of the series, as a pandas alias: D, B, W-SUN, MS, ME, QS, YE, h, 15min, ...; "
+        "h-open for opening hours. Default: inferred for each series from its dates.",
         examples=["D", "MS", "W-SUN"],
     )
     level: Annotated[tuple[float, ...], BeforeValidator(_split)] = Field(
@@ -160,13 +159,13 @@ class ForecastSpec(BaseModel):
     value_column: Names | None = Field(
         None,
         min_length=1,
-        description="Name of the value column. Several, or * for all that are left, make a wide table: "
-        "each becomes a series named after its column.",
+        description="Name of the value column. Several names, or * for all remaining columns, mean a wide table: "
+        "each column becomes a series named after it.",
     )
     id_columns: Names | None = Field(
         None, description="Names of the columns that tell series apart; 'none' if there are none."
     )
-    encoding: str = Field("utf-8", description="Encoding of the file, in Python's words.")
+    encoding: str = Field("utf-8", description="Encoding of the file, by Python's name for it.")
     delimiter: str | None = Field(
         None,
         min_length=1,
@@ -175,17 +174,17 @@ class ForecastSpec(BaseModel):
         "semicolon, tab or bar, whichever the header has.",
     )
     decimal: Literal[".", ","] | None = Field(
-        None, description="The decimal mark. Default: what all numbers of the file together say it is."
+        None, description="The decimal mark. Default: inferred from all numbers of the file together."
     )
     thousands: Literal[".", ",", " ", "'", "_"] | None = Field(
         None,
-        description="The mark between thousands, if there is one; a blank means the narrow ones, too, ' means ’, too. "
-        "Default: as for decimal.",
+        description="The thousands separator, if there is one; a space also means narrow spaces, ' also means ’. "
+        "Default: inferred, as for decimal.",
     )
     missing_values: Names = Field(
         (),
-        description="Further texts that mean a value is missing, beside empty cells, NA, NaN, null, None, '.', '?' and "
-        "the like: '-' or -999, say.",
+        description="More texts that mean a missing value, besides empty cells, NA, NaN, null, None, '.', '?' and "
+        "the like: for example '-' or -999.",
     )
     date_format: str | None = Field(
         None,
@@ -195,26 +194,26 @@ class ForecastSpec(BaseModel):
     )
     timezone: str | None = Field(
         None,
-        description="Time zone on whose clock the series is forecast, such as Europe/Berlin: of dates without an "
-        "offset, and to which others are turned.",
+        description="Time zone in whose local time the series is forecast, such as Europe/Berlin: dates without an "
+        "offset are taken to be in it, others are converted to it.",
     )
     skip_rows: int = Field(
-        0, ge=0, le=MAX_SKIPPED_LINES, description="Lines to leave out above the header: titles, remarks, blank lines."
+        0, ge=0, le=MAX_SKIPPED_LINES, description="Lines to skip above the header: titles, comments, blank lines."
     )
     skip_footer: int = Field(
-        0, ge=0, le=MAX_SKIPPED_LINES, description="Lines to leave out at the end of the file: totals, remarks."
+        0, ge=0, le=MAX_SKIPPED_LINES, description="Lines to skip at the end of the file: totals, comments."
     )
     header: bool = Field(True, description="false if the first line is data; columns are then column_1, ...")
     duplicates: Literal["error", "first", "last", "mean", "sum"] = Field(
         "error",
-        description="What to do with several rows of one series and date. Rows that agree always count once.",
+        description="What to do with several rows of one series and date. Identical rows always count once.",
     )
     aggregate: str | None = Field(
         None,
-        description="Add up the rows of each period, as of transactions: D, W-MON, MS and the like; periods are named "
-        "by the date they begin on.",
+        description="Add up the rows of each period, such as transactions: D, W-MON, MS and the like; a period is "
+        "named by its first date.",
     )
-    aggregation: Literal["sum", "mean"] = Field("sum", description="What aggregate makes of the rows of a period.")
+    aggregation: Literal["sum", "mean"] = Field("sum", description="How aggregate combines the rows of a period.")
     fill_missing: Literal["none", "zero"] = Field(
         "none", description="zero if a date without a row means 0, up to the series' last value."
     )
@@ -222,12 +221,12 @@ class ForecastSpec(BaseModel):
     # Prophet's own parameters, under Prophet's own names
     model: Literal["prophet", "auto"] = Field(
         "prophet",
-        description="prophet is Prophet's model; auto combines simpler models of each series, weighted by how they did "
-        "in its own past.",
+        description="What forecasts a series: prophet is Prophet's model; auto combines simpler models, weighted by how "
+        "they did in the series' own past.",
     )
     engine: Literal["native", "stan"] = Field(
         "native",
-        description="Who solves Prophet's model: native is this project's exact solver, stan the prophet package.",
+        description="What fits Prophet's model: native is this project's exact solver, stan the prophet package.",
     )
     growth: Literal["linear", "flat", "logistic"] = Field("linear", description="Trend; logistic needs a cap.")
     cap: Capacity | None = Field(None, description="Capacity of logistic growth: a number, or a column.")
@@ -236,12 +235,12 @@ class ForecastSpec(BaseModel):
     changepoints: Annotated[tuple[datetime, ...], BeforeValidator(_split)] | None = Field(
         None, description="Dates at which the trend may change, instead of automatic ones; [] for none."
     )
-    changepoint_range: float = Field(0.8, gt=0, le=1, description="Share of the history that may hold them.")
+    changepoint_range: float = Field(0.8, gt=0, le=1, description="Share of the history that may have changepoints.")
     changepoint_prior_scale: PriorScale = Field(0.05, description="Flexibility of the trend.")
     yearly_seasonality: Seasonality = Field("auto", description="auto, true, false or a Fourier order.")
     weekly_seasonality: Seasonality = Field("auto", description="auto, true, false or a Fourier order.")
     daily_seasonality: Seasonality = Field("auto", description="auto, true, false or a Fourier order.")
-    seasonality_mode: Mode = Field("additive", description="How seasonality joins the trend.")
+    seasonality_mode: Mode = Field("additive", description="How seasonality combines with the trend.")
     seasonality_prior_scale: PriorScale = Field(10.0, description="Strength of the seasonalities.")
     seasonalities: Annotated[tuple[CustomSeasonality, ...], BeforeValidator(_objects)] = Field(
         (),
@@ -256,7 +255,7 @@ class ForecastSpec(BaseModel):
         None,
         min_length=2,
         max_length=3,
-        description="Country whose public holidays count, as ISO code: US, DE.",
+        description="Country whose public holidays have effects, as an ISO code: US, DE.",
     )
     holidays_prior_scale: PriorScale = Field(10.0, description="Strength of the holidays.")
     holidays_mode: Mode | None = Field(None, description="Default: seasonality_mode.")
@@ -281,25 +280,25 @@ class ForecastSpec(BaseModel):
         0,
         ge=0,
         le=10_000,
-        description="Sample the posterior instead of maximising it, which takes minutes a series; done by stan "
-        "whatever the engine.",
+        description="Sample the posterior instead of maximising it, which takes minutes per series; always done by "
+        "the stan engine.",
     )
     components: bool = Field(
-        False, description="Also give the forecast's components: trend, seasonalities, holidays, regressors."
+        False, description="Also output the forecast's components: trend, seasonalities, holidays, regressors."
     )
     save_models: str | None = Field(
-        None, min_length=1, description="Folder to keep the fitted models in, for --models; native engine only."
+        None, min_length=1, description="Folder to save the fitted models in, for --models; native engine only."
     )
     models: str | None = Field(
         None,
         min_length=1,
-        description="Folder of models kept by --save_models, or one model as Prophet's own JSON: forecast from these, "
-        "fit nothing.",
+        description="Folder of models saved by --save_models, or one model as Prophet's own JSON: forecast with "
+        "these, without fitting.",
     )
     score: bool | None = Field(
         None,
         description="Also hold out the last horizon and report its MASE against a seasonal naive forecast. Default: "
-        "true with the native engine, false with stan, whose work it doubles.",
+        "true with the native engine; false with stan, where it doubles the work.",
     )
 
     @field_validator("frequency")
@@ -353,7 +352,7 @@ class ForecastSpec(BaseModel):
         if value is not None and value not in EPOCHS and "%" not in value:
             raise ValueError(f"must have strptime codes such as %d/%m/%Y, or be one of {', '.join(EPOCHS)}")
         if value is not None and value not in EPOCHS and not re.search("%[YyGcxs]", value):
-            raise ValueError("has no year, without which dates cannot be put in order; write it into the file, as %Y")
+            raise ValueError("has no year, without which dates cannot be ordered; write it into the file, as %Y")
         return value
 
     @field_validator("id_columns")
@@ -369,7 +368,7 @@ class ForecastSpec(BaseModel):
         from holidays import list_supported_countries  # slow to import, and seldom needed
 
         if value.upper() not in list_supported_countries():
-            raise ValueError(f"the holidays package knows no country {value!r}; use an ISO code such as US")
+            raise ValueError(f"the holidays package does not know country {value!r}; use an ISO code such as US")
         return value.upper()
 
     @model_validator(mode="after")
@@ -389,9 +388,9 @@ class ForecastSpec(BaseModel):
         if self.thousands is not None and self.thousands == self.decimal:
             problems.append("decimal and thousands must differ")
         if self.aggregate is not None and self.duplicates != "error":
-            problems.append("duplicates has no meaning with aggregate, for which every row counts")
+            problems.append("duplicates cannot be combined with aggregate, for which every row counts")
         if self.aggregate is None and self.aggregation != "sum":
-            problems.append("aggregation has no meaning without aggregate")
+            problems.append("aggregation needs aggregate")
         problems += self._clashing_names()
         if self.model == "auto":
             given = [name for name in PROPHETS_OWN if getattr(self, name) != type(self).model_fields[name].default]
@@ -399,9 +398,7 @@ class ForecastSpec(BaseModel):
         if self.save_models is not None and self.solver != "native":
             problems.append("save_models needs engine=native, without mcmc_samples")
         if self.models is not None and (self.solver != "native" or self.save_models is not None or self.score):
-            problems.append(
-                "models fits nothing: it goes with engine=native, and without mcmc_samples, save_models, score"
-            )
+            problems.append("models fits nothing: it needs engine=native, without mcmc_samples, save_models and score")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -418,7 +415,7 @@ class ForecastSpec(BaseModel):
         own = {"daily", "weekly", "yearly"}
         for name in sorted({*seasonalities, *holidays}):
             if "_delim_" in name or (name in _RESERVED and not (name in own and name in seasonalities)):
-                problems.append(f"{name!r} is a name that Prophet keeps for itself; take another")
+                problems.append(f"{name!r} is a name that Prophet reserves; choose another")
         problems += [f"{name!r} is both a seasonality and a holiday" for name in sorted(holidays & set(seasonalities))]
         if any(len({h.prior_scale for h in self.holidays if h.holiday == name}) > 1 for name in holidays):
             problems.append("a holiday must have the same prior_scale everywhere")
@@ -426,12 +423,12 @@ class ForecastSpec(BaseModel):
 
     @property
     def scored(self) -> bool:
-        """Whether there is to be a score."""
+        """Whether to compute a score."""
         return self.solver != "stan" and self.models is None if self.score is None else self.score
 
     @property
     def solver(self) -> str:
-        """The engine that does it: what native does not cover, stan does."""
+        """The engine that does the work: stan does what native does not cover."""
         if self.model == "auto":
             return "auto"
         return "stan" if self.mcmc_samples else self.engine
@@ -451,7 +448,7 @@ class ForecastSpec(BaseModel):
 
     @property
     def component_names(self) -> tuple[str, ...]:
-        """Names of the components that a forecast may have, besides the trend in Prophet's order."""
+        """Names of the components that a forecast may have: the trend, then the others in Prophet's order."""
         if not self.components:
             return ()
         own = [(name, getattr(self, f"{name}_seasonality")) for name in ("yearly", "weekly", "daily")]
@@ -461,7 +458,7 @@ class ForecastSpec(BaseModel):
         return tuple(dict.fromkeys([*names, *(regressor.name for regressor in self.regressors)]))
 
     def extra_columns(self) -> tuple[str, ...]:
-        """Return the columns, beside date and value, whose numbers the model needs."""
+        """Return the columns, besides date and value, whose numbers the model needs."""
         columns = [regressor.name for regressor in self.regressors]
         columns += [name for name in (self.cap, self.floor) if isinstance(name, str)]
         columns += [s.condition_name for s in self.seasonalities if s.condition_name is not None]
@@ -473,7 +470,7 @@ def option_errors(errors: list[Any], mark: str = "--") -> list[str]:
 
     Args:
         errors: as pydantic lists them.
-        mark: what stands before the name: that of an option on the command line, or nothing.
+        mark: prefix of the name: that of an option on the command line, or nothing.
     """
     lines = []
     for error in errors:
@@ -487,7 +484,7 @@ def option_errors(errors: list[Any], mark: str = "--") -> list[str]:
 
 
 def _in_our_words(error: Any) -> str:
-    """Return what is wrong with a value, for people who do not know pydantic."""
+    """Return the problem with a value, for people who do not know pydantic."""
     limits = error.get("ctx") or {}
     if error["type"] == "greater_than_equal":
         return f"must be {limits['ge']} or more"
@@ -500,12 +497,12 @@ def _in_our_words(error: Any) -> str:
     if error["type"] in ("bool_parsing", "bool_type"):
         return "must be true or false"
     if error["type"] == "extra_forbidden":
-        return "there is no such option"
+        return "unknown option"
     return str(limits["error"]) if error["type"] == "value_error" else str(error["msg"])
 
 
 def fallback_notes(spec: ForecastSpec) -> list[str]:
-    """Return what the owner should know if another engine does the work than the one asked for."""
+    """Return a note for the owner if another engine does the work than the one requested."""
     if spec.solver in (spec.engine, "auto"):
         return []
-    return [f"the {spec.engine} engine does not sample (mcmc_samples): {spec.solver} did the work"]
+    return [f"the {spec.engine} engine does not sample (mcmc_samples); {spec.solver} did the work"]

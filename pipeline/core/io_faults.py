@@ -1,8 +1,8 @@
-"""Exceptions of the places that are read and written, told apart from our own faults.
+"""I/O errors, kept apart from internal errors.
 
-A place marks what it raises itself: a disk that is full, a server that does not answer. Such an exception is always
-raised, so that the runner, or the person, tries again. Whatever else is raised while a request is carried out, and is
-no RecordError, nobody foresaw: that is our own fault, and costs that file or series only (internal_error.py).
+Code that reads or writes marks the exceptions it raises: a full disk, a server that does not answer. A marked
+exception always propagates, so that the runner, or the person, retries. Anything else that is raised while a request
+is processed, and is not a RecordError, is an internal error and costs only that file or series (internal_error.py).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ T = TypeVar("T")
 
 
 def mark_as_io(error: BaseException) -> None:
-    """Mark an exception as one of a place."""
+    """Mark an exception as an I/O error."""
     if not isinstance(error, NO_FAULT):
         setattr(error, _MARK, True)
 
 
 def is_io(error: BaseException | None) -> bool:
-    """Return whether an exception, or one that led to it, came from a place."""
+    """Return whether an exception, or one that caused it, is marked as an I/O error."""
     while error is not None:
         if getattr(error, _MARK, False):
             return True
@@ -38,7 +38,7 @@ def is_io(error: BaseException | None) -> bool:
 
 @contextmanager
 def io(*kinds: type[Exception]) -> Iterator[None]:
-    """Mark exceptions of some kinds, by default all, that are raised within."""
+    """Mark exceptions of the given kinds, by default all, that are raised in the block."""
     try:
         yield
     except kinds or (Exception,) as error:  # noqa: B030 - a tuple of classes
@@ -47,7 +47,7 @@ def io(*kinds: type[Exception]) -> Iterator[None]:
 
 
 def does_io(*kinds: type[Exception]) -> Callable[[F], F]:
-    """Mark exceptions of some kinds that a function raises; not for generators, whose callers' would be marked too."""
+    """Mark exceptions of the given kinds that a function raises; not for generators: the caller's would be marked."""
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
@@ -61,9 +61,9 @@ def does_io(*kinds: type[Exception]) -> Callable[[F], F]:
 
 
 def place(*kinds: type[Exception]) -> Callable[[type[T]], type[T]]:
-    """Mark exceptions of some kinds that a class' public methods raise, but for generators and context managers.
+    """Mark exceptions of the given kinds that a class's public methods raise, except generators and context managers.
 
-    An error that names no file, such as that of a full disk, gets the place's `root`, if it has one.
+    An error that names no file, such as a full disk, gets the `root` of the instance, if it has one.
     """
 
     def decorate(cls: type[T]) -> type[T]:
@@ -90,7 +90,7 @@ def _named(method: F) -> F:
 
 
 class MarkedSource:
-    """A source whose exceptions are marked. Parsing streams from storage, so that they come up in its midst."""
+    """A source whose exceptions are marked, because they occur in the middle of parsing, which streams from storage."""
 
     def __init__(self, source: Any) -> None:
         self._source = source
@@ -102,11 +102,11 @@ class MarkedSource:
         return data
 
     def restart(self) -> None:
-        """Begin anew."""
+        """Start again from the beginning."""
         with io():
             self._source.restart()
 
     def version(self) -> str:
-        """Return the version of what was read, once all of it is."""
+        """Return the version of the content, once all of it has been read."""
         with io():
             return str(self._source.version())

@@ -1,6 +1,6 @@
 """Dead letters as NDJSON: one JSON object per line, and lines end at a line feed alone.
 
-Python's splitlines() also cuts at U+0085, U+2028 and other characters, which may stand in an id or in a file's name.
+Python's splitlines() also cuts at U+0085, U+2028 and other characters, which may occur in an id or a file's name.
 """
 
 from __future__ import annotations

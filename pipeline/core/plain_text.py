@@ -1,17 +1,17 @@
-"""Foreign text on its way to a person: headers, ids, names of files, cells, manifests."""
+"""Untrusted text that is shown to a person: headers, ids, file names, cells, manifests."""
 
 from __future__ import annotations
 
 
 def printable(text: str, kept: str = "") -> str:
-    """Return text without what a terminal would obey or a reader could not see.
+    """Return text without characters that a terminal would obey or a reader could not see.
 
-    Control characters, marks that turn the direction of writing, foreign line ends and the like are
+    Control characters, marks that change the writing direction, unusual line ends and the like are
     shown as escapes, such as \\x1b.
 
     Args:
-        text: of whatever origin.
-        kept: characters that are meant, such as ends of lines.
+        text: from any source.
+        kept: characters to keep, such as line ends.
     """
     if text.isprintable():
         return text

@@ -1,7 +1,7 @@
-"""What is done for one request, step by step; the Beam transforms and the command line both do just this.
+"""The steps of one request, shared by the Beam transforms and the command line.
 
-An exception that nobody foresaw costs the file or series that it is about. Each step raises only refusals of the
-request itself, and exceptions of the places that are read and written, which are for the runner to retry.
+An unexpected exception costs only the file or series that it occurs in. Each step raises only refusals of the request
+itself, and I/O errors, which the runner retries.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from pipeline.core.series.layout import Layout
 from pipeline.core.series.load import LoadedCsv, load_csv, resolve_reference
 from pipeline.core.spec_limits import refuse_costly
 
-LOADING = "load"  # the step of a request that has a marker while it is done; the others are its parts
+LOADING = "load"  # the marker of this step while it runs; the other steps are the request's parts
 
 
 def internal_errors(request: Request, output: Output) -> InternalErrors:
-    """Return what turns exceptions that nobody foresaw into faults of a request."""
+    """Return what turns unexpected exceptions into errors of a request."""
     return InternalErrors(request.key, output.keep_traceback)
 
 
@@ -50,10 +50,11 @@ def internal_errors(request: Request, output: Output) -> InternalErrors:
 
 
 def load(request: Request, limits: Limits, output: Output) -> Iterator[SeriesBlock | Outcome]:
-    """Yield a request's blocks; or what became of it, if it cannot be read or a newer version has taken its place.
+    """Yield a request's blocks; or its outcome, if it cannot be read or a newer version has replaced it.
 
-    For a large file the blocks are references to its work files. The file is read to its end before the first block
-    comes, so that a file is refused whole. One that was being read when a process ended is read in a child.
+    For a large file the blocks are references to its work files. The file is read to its end before the first block is
+    yielded, so that a bad file is refused as a whole. A file that was being read when a process died is read in a
+    child.
 
     Raises:
         DoneError: if it is done already.
@@ -71,7 +72,7 @@ def load_blocks(request: Request, limits: Limits, output: Output) -> Iterator[Se
 
     Raises:
         RecordError: if it cannot be read.
-        SupersededError: if a newer version of it has been forecast, or has taken its place.
+        SupersededError: if a newer version has been forecast, or has replaced it.
         DoneError: if it is done already.
     """
     refused = refuse_costly(request.parsed_spec, limits)
@@ -92,7 +93,7 @@ def load_blocks(request: Request, limits: Limits, output: Output) -> Iterator[Se
 
 
 def all_blocks(request: Request, limits: Limits, output: Output) -> list[SeriesBlock]:
-    """Return what load_blocks yields; for a child."""
+    """Return what load_blocks yields, for use in a child."""
     return list(_read_blocks(request, limits, output))
 
 
@@ -133,7 +134,7 @@ def _read(request: Request, work_files: WorkFiles, limits: Limits, output: Outpu
         raise
     if changed:
         raise RecordError(
-            "SOURCE_CHANGED", "The file changed while it was read.", "Forecast it again once it is whole."
+            "SOURCE_CHANGED", "The file changed while it was read.", "Forecast it again once it is complete."
         )
     return loaded
 
@@ -142,9 +143,9 @@ def _read(request: Request, work_files: WorkFiles, limits: Limits, output: Outpu
 
 
 def forecast(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBlock:
-    """Forecast a block, reading its rows first if they wait in a work file; each series has a forecast or a fault.
+    """Forecast a block, first reading its rows if they are in a work file; each series gets a forecast or an error.
 
-    One that was being forecast when a process ended is forecast in a child, and in several if that dies.
+    A block that was being forecast when a process died is forecast in a child, and in several if that one dies.
     """
     step = f"part-{block.part:06d}"
     trusted = output.begin(block.request, step)
@@ -157,7 +158,7 @@ def forecast(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBloc
 def forecast_rows(
     block: SeriesBlock, limits: Limits, output: Output, first: int = 0, last: int | None = None
 ) -> ForecastBlock:
-    """Forecast a block's rows from the first to before the last, here."""
+    """Forecast a block's rows from `first` up to but excluding `last`, in this process."""
     start = time.perf_counter()
     spec, layout = block.request.parsed_spec, block.layout
     errors = internal_errors(block.request, output)
@@ -198,7 +199,7 @@ def _series_of(
 
 
 def _with_history(forecasts: pa.RecordBatch, series: pa.RecordBatch, output: Output) -> pa.RecordBatch:
-    """Return forecasts with what they were made from, if that is to be written."""
+    """Return forecasts together with their histories, if these are to be written."""
     for name in ("ds", "y") if output.history else ():
         forecasts = forecasts.append_column(f"history_{name}", series.column(name))
     return forecasts
@@ -207,7 +208,7 @@ def _with_history(forecasts: pa.RecordBatch, series: pa.RecordBatch, output: Out
 def _all_faulty(
     rows: pa.RecordBatch, layout: Layout, spec: ForecastSpec, error: RecordError, output: Output
 ) -> pa.RecordBatch:
-    """Return forecasts in which all series of some rows, or of what these refer to, have a fault."""
+    """Return forecasts in which all series of the rows, or of those they refer to, have the given error."""
     series = faulty_series(rows.column("ids"), rows.column("fault"), error, layout)
     return _with_history(faulty_forecasts(series, spec), series, output)
 
@@ -228,7 +229,7 @@ def _finished(block: SeriesBlock, forecasts: pa.RecordBatch, model: str, seconds
 
 
 def _suspected(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBlock:
-    """Forecast a block in children, so that a series that ends its process costs only itself."""
+    """Forecast a block in children, so that a series that kills its process costs only itself."""
     spec, layout = block.request.parsed_spec, block.layout
     start = time.perf_counter()
     models: list[str] = []
@@ -250,7 +251,7 @@ def _suspected(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBl
 
 
 def write_block(block: ForecastBlock, output: Output) -> WrittenPart | Outcome:
-    """Write a block; if it cannot be written for our own fault, as one whose series all have that fault."""
+    """Write a block; on an internal error, write it with that error for all its series."""
     try:
         with contained(internal_errors(block.request, output)):
             return output.write_block(block)
@@ -260,7 +261,7 @@ def write_block(block: ForecastBlock, output: Output) -> WrittenPart | Outcome:
 
 
 def publish(written: WrittenRequest, output: Output) -> Outcome:
-    """Put the CSV of a request of several parts in its place, once all are written."""
+    """Publish the CSV of a request with several parts, once all parts are written."""
     try:
         with contained(internal_errors(written.request, output)):
             return output.publish(written)
@@ -269,7 +270,7 @@ def publish(written: WrittenRequest, output: Output) -> Outcome:
 
 
 def write_dead_letters(outcome: Outcome, output: Output) -> tuple[Outcome, list[DeadLetter]]:
-    """Write a request's dead letters; return what became of the request, and these."""
+    """Write a request's dead letters; return its outcome and the letters."""
     try:
         with contained(internal_errors(outcome.request, output)):
             return outcome, output.write_dead_letters(outcome)
@@ -279,7 +280,7 @@ def write_dead_letters(outcome: Outcome, output: Output) -> tuple[Outcome, list[
 
 
 def write_receipt(outcome: Outcome, output: Output) -> Receipt:
-    """Write the receipt, which ends a request."""
+    """Write the receipt, which completes a request."""
     try:
         with contained(internal_errors(outcome.request, output)):
             return output.write_receipt(outcome)
@@ -295,14 +296,14 @@ def unreadable(request: Request, error: RecordError) -> FailedRequest:
 
 
 def finish(outcome: Outcome, output: Output) -> tuple[Receipt, list[DeadLetter]]:
-    """Load what waits, write dead letters and receipt of a request; return them."""
+    """Load the waiting rows, write the receipt and dead letters of a request, and return these."""
     (outcome,) = output.load_rows([outcome])
     outcome, letters = write_dead_letters(outcome, output)
     return write_receipt(outcome, output), letters
 
 
 def process(request: Request, limits: Limits, output: Output) -> tuple[Receipt, list[DeadLetter]]:
-    """Do all that is to be done for a request, here and now; return its receipt and dead letters.
+    """Do all steps of a request in this process; return its receipt and dead letters.
 
     Raises:
         DoneError: if it is done already.

@@ -1,4 +1,4 @@
-"""Folders for what is needed only while a process lives. What killed ones have left is removed by the next process."""
+"""Temporary folders that live as long as their process; leftovers of killed processes are removed by the next one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PREFIX = "dropcast-scratch-"
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Return an empty folder, which is removed afterwards."""
+    """Yield an empty folder, which is removed afterwards."""
     with io(OSError):
         _sweep(os.getpid())
         folder, lock = _made()
@@ -35,7 +35,7 @@ def process_folder(process: int) -> Path:
     """Return a folder that is removed when this process ends.
 
     Args:
-        process: its number, so that one that was forked has its own.
+        process: its id, so that a forked process gets its own folder.
     """
     _sweep(process)
     folder, lock = _made()
@@ -44,7 +44,7 @@ def process_folder(process: int) -> Path:
 
 
 def _made() -> tuple[Path, int]:
-    """Return a new folder, and the lock by which others see that it is in use: whatever ends a process opens it."""
+    """Return a new folder, and the lock that marks it as in use; the lock is released however the process ends."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         try:
@@ -65,7 +65,7 @@ def _remove(folder: Path, lock: int) -> None:
 
 @cache
 def _sweep(process: int) -> None:
-    """Remove, once for each process, the folders that nobody has locked."""
+    """Remove folders that nobody has locked, once per process."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
             lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""Where bytes are read from: local files, and what a place gives out. Opened, checked, hashed."""
+"""Sources of bytes: local files and objects. Opened, checked, hashed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.core.errors import RecordError
 
 
 class ByteSource(Protocol):
-    """What bytes are read from: an open file, or something like one."""
+    """An open file, or an object that can be read like one."""
 
     def read(self, size: int = -1, /) -> bytes:
         """Return at most `size` bytes, and none at the end."""
@@ -25,12 +25,12 @@ class Source(ByteSource, Protocol):
     """A CSV that is read."""
 
     def version(self) -> str:
-        """Return the version of what was read, once all of it is."""
+        """Return the version of the content, once all of it has been read."""
         ...
 
 
 def restart(source: ByteSource) -> None:
-    """Have a source read from its beginning again."""
+    """Rewind a source to its beginning."""
     again = getattr(source, "restart", None)
     if again is not None:
         again()
@@ -39,7 +39,7 @@ def restart(source: ByteSource) -> None:
 
 
 class HashingReader:
-    """Reads a file and hashes what it reads, so that the content forecast is the content named."""
+    """Reads a file and hashes what it reads, so that the version named is that of the content forecast."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -52,12 +52,12 @@ class HashingReader:
         return data
 
     def restart(self) -> None:
-        """Begin anew."""
+        """Start again from the beginning."""
         self._file.seek(0)
         self._hash = hashlib.sha256()
 
     def version(self) -> str:
-        """Return the SHA-256 of the whole content, as content_version does; what is left is read."""
+        """Return the SHA-256 of the whole content, as content_version does, after reading the rest."""
         while self.read(1 << 20):
             pass
         return self._hash.hexdigest()
@@ -90,7 +90,7 @@ def content_version(path: Path) -> str:
 
 
 def _open_regular(path: Path) -> BufferedReader:
-    # without waiting: a FIFO is opened only once somebody writes to it
+    # O_NONBLOCK: opening a FIFO would otherwise wait for a writer
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     mode = os.fstat(file.fileno()).st_mode
     if not stat.S_ISREG(mode):
@@ -105,14 +105,14 @@ def _not_a_file() -> RecordError:
     return RecordError(
         "SOURCE_NOT_A_FILE",
         "This is a pipe, a socket or a device, not a file.",
-        "Copy what comes out of it into a file.",
+        "Copy its output into a file, and forecast that.",
     )
 
 
 def refusal_of_os_error(error: OSError) -> RecordError | None:
-    """Return the owner's fault that an error on opening a file stands for, or None if it is the system's."""
+    """Return the RecordError for an error on opening a file; None if the system, not the owner, is to blame."""
     if isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-        return RecordError("SOURCE_GONE", "The file is not there.", "Check the path; upload it again if it is gone.")
+        return RecordError("SOURCE_GONE", "The file does not exist.", "Check the path; upload it again if it is gone.")
     if isinstance(error, IsADirectoryError):
         return RecordError(
             "SOURCE_IS_DIRECTORY",
@@ -122,9 +122,9 @@ def refusal_of_os_error(error: OSError) -> RecordError | None:
     if isinstance(error, PermissionError):
         return RecordError(
             "SOURCE_FORBIDDEN",
-            "The file may not be read.",
-            "Give the user who runs the pipeline the right to read it.",
+            "Permission to read the file is denied.",
+            "Grant read permission to the user who runs the pipeline.",
         )
-    if error.errno in (errno.ENXIO, errno.ENODEV):  # a socket, or a device that is not there
+    if error.errno in (errno.ENXIO, errno.ENODEV):  # a socket, or a missing device
         return _not_a_file()
     return None

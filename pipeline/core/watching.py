@@ -1,4 +1,4 @@
-"""What a watched folder and a watched bucket have in common."""
+"""Shared by watched folders and watched buckets."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Pass:
-    """What came of looking at an inbox once, and forecasting what was new.
+    """The result of looking at an inbox once and forecasting what was new.
 
     Attributes:
         done: how many files were forecast or refused.
         unsettled: a file that is still being written, or "".
-        more: whether there is more to do at once.
-        looked: seconds of the processor that looking took.
+        more: whether there is more to do right away.
+        looked: CPU seconds spent looking.
     """
 
     done: int

@@ -32,7 +32,7 @@ class FolderDeadLetters:
         return from_ndjson(path.read_bytes()) if path.exists() else []
 
     def write(self, name: str, letters: Sequence[DeadLetter]) -> None:
-        """Write them, or remove those that are there if there are none."""
+        """Write a request's letters; if there are none, remove existing ones."""
         if not letters:
             self.remove(name)
             return

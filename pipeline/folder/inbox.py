@@ -1,4 +1,4 @@
-"""A folder that files are dropped into: which of them lie still, and can be read whole."""
+"""A folder that files are dropped into: which of them have settled and can be read whole."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pathlib import Path
 from pipeline.core.outputs.problem_note import SUFFIX
 from pipeline.core.requests.names import INTERNAL
 
-# What browsers, editors and copying tools call a file that they have not finished; and what we write ourselves.
+# Names that browsers, editors and copying tools give to unfinished files; and Dropcast's own notes.
 _PASSED_OVER = (".tmp", ".part", ".partial", ".crdownload", ".download", ".swp", "~", SUFFIX)
-_SYSTEM = frozenset({INTERNAL, "thumbs.db", "desktop.ini"})  # what shared folders grow by themselves
+_SYSTEM = frozenset({INTERNAL, "thumbs.db", "desktop.ini"})  # files that systems add to shared folders
 
 
 @dataclass(frozen=True)
 class State:
-    """What a file looks like from outside; when it differs, the file may be another.
+    """A file's metadata; if it differs, the file may have changed.
 
     Attributes:
         size: in bytes.
         modified: when its content changed, in ns.
         changed: when its content, name or permissions changed, in ns.
-        inode: which file it is: one that is renamed into another's place has its own.
+        inode: identifies the file: one renamed over another has its own.
     """
 
     size: int
@@ -47,21 +47,21 @@ class Inbox:
         self._since: dict[str, tuple[State | None, float]] = {}
 
     def files(self) -> dict[str, State]:
-        """Return what the files there look like, by absolute path and sorted.
+        """Return the states of the files in the folder, by absolute path, sorted.
 
-        Only regular files count: reading from anything else might never end. Hidden and unfinished ones are passed
-        over, and links to folders, which may lead back here.
+        Only regular files count: reading from anything else might never end. Hidden and unfinished files are skipped,
+        and so are links to folders, which may lead back here.
         """
         return dict(sorted(_files(str(self.folder.absolute()))))
 
     def settled(self, path: str, state: State | None, now: float) -> State | None:
         """Return a file's state if it has not changed for a while, else None.
 
-        How long that is, is measured from when it was first seen so: clocks of file servers are not to be trusted.
+        The time is measured from when this state was first seen: clocks of file servers are unreliable.
 
         Args:
             path: of the file, which need not be in the folder.
-            state: what it looks like.
+            state: its current state.
             now: a time in seconds that never goes back.
         """
         known = self._since.get(path)
@@ -70,7 +70,7 @@ class Inbox:
         return state if now - known[1] >= self._settle else None
 
     def disturbed(self, path: str) -> None:
-        """Note that a file turned out to be changing: it has to lie still anew."""
+        """Record that a file turned out to be changing, so that it has to settle again."""
         self._since.pop(path, None)
 
     def forget_all_but(self, paths: set[str]) -> None:
@@ -79,7 +79,7 @@ class Inbox:
 
 
 def state_of(path: str) -> State | None:
-    """Return a file's state; None if there is none, or it cannot even be looked at."""
+    """Return a file's state; None if it does not exist or cannot be looked at."""
     try:
         return _state(Path(path).stat())
     except (OSError, ValueError):  # a name with a NUL in it is a ValueError
@@ -94,7 +94,7 @@ def _files(folder: str) -> Iterator[tuple[str, State]]:
     try:
         entries = list(os.scandir(folder))
     except OSError:
-        return  # it went while we looked, or is not ours to look into
+        return  # removed meanwhile, or not accessible
     for entry in entries:
         if entry.name.startswith((".", "~$")) or entry.name.lower() in _SYSTEM:
             continue
@@ -103,7 +103,7 @@ def _files(folder: str) -> Iterator[tuple[str, State]]:
                 yield from _files(entry.path)
                 continue
             found = entry.stat()
-        except OSError:  # a link that leads nowhere, or round in a circle
+        except OSError:  # a broken link, or a loop of links
             continue
         if stat.S_ISREG(found.st_mode) and not entry.name.endswith(_PASSED_OVER) and _is_utf8(entry.name):
             yield entry.path, _state(found)

@@ -1,4 +1,4 @@
-"""From a file to the request it stands for."""
+"""From a file to its request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.folder.output import FolderOutput
 def request_or_letter(
     file: InputFile, spec: ForecastSpec, allowed: Sequence[Path], folder: FolderOutput
 ) -> Request | DeadLetter:
-    """Return the request that a CSV or a manifest stands for, or the dead letter of a manifest that is none.
+    """Return the request for a CSV or a manifest, or the dead letter of an invalid manifest.
 
     Args:
         file: the file.

@@ -1,4 +1,4 @@
-"""What was done in a folder, and what became of what was not."""
+"""The ledger of an output folder: its receipts and dead letters."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FolderLetters:
 
     @property
     def replayed(self) -> bool:
-        """Whether they were sent again already."""
+        """Whether they were already replayed."""
         return self._mark.exists()
 
     @property
@@ -45,12 +45,12 @@ class FolderLetters:
         return self.path.with_suffix(REPLAYED)
 
     def read(self) -> Iterator[DeadLetter]:
-        """Yield them, a line at a time."""
+        """Yield the letters one at a time."""
         with self.path.open("rb") as file:
             yield from read_ndjson(file)
 
     def mark(self, key: str) -> None:
-        """Note that they were sent again, and as what."""
+        """Record that they were replayed, and under which key."""
         self._mark.write_text(key + "\n")
 
 
@@ -81,12 +81,12 @@ class FolderLedger:
         return _microseconds(datetime.fromisoformat(request.source_time))
 
     def once_more(self, request: Request) -> tuple[Request | None, str]:
-        """Return a request as it can be made again: the current content must be what was asked for."""
+        """Return the request to repeat: the current content must be the one requested."""
         now = request_of_csv(Path(request.source), request.output, request.parsed_spec, request.id)
         if now.version == UNREAD:
-            return None, "still not there, or not to be read"
+            return None, "still missing or unreadable"
         if request.version not in (now.version, UNREAD):
-            return None, "outdated: the file is another by now"
+            return None, "outdated: the file has changed since"
         return dataclasses.replace(now, attempt=request.attempt), ""
 
 
@@ -97,12 +97,12 @@ def _microseconds(time: datetime) -> int:
 def candidates_in_folders(
     files: list[InputFile], spec: ForecastSpec, allowed: list[Path], output: Path
 ) -> Iterator[Candidate]:
-    """Yield what local files stand for.
+    """Yield candidates for local files.
 
     Args:
         files: CSVs and manifests.
         spec: how they are forecast.
-        allowed: folders that manifests may name files in.
+        allowed: folders in which manifests may name files.
         output: folder of the forecasts.
     """
     for file in files:

@@ -18,10 +18,10 @@ class BusyError(Exception):
 
 @contextmanager
 def lock(root: Path) -> Iterator[None]:
-    """Keep others from writing to an output folder meanwhile; a process that is killed gives the folder free.
+    """Keep others from writing to an output folder meanwhile; the lock ends with the process, even if it is killed.
 
     Raises:
-        BusyError: if somebody else writes there.
+        BusyError: if another process is writing there.
     """
     file = FileLock(root / INTERNAL / "lock", blocking=False)
     with io(OSError):

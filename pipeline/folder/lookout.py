@@ -1,4 +1,4 @@
-"""One look at an inbox: which files there are to forecast, and which of them are still being written."""
+"""One look at an inbox: which files to forecast, and which of them are still being written."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class FoundFile:
     Attributes:
         file: the file.
         source: the CSV that a manifest names; "" for a CSV itself, and for a manifest that names none.
-        seen: what they look like: while this stays the same, nothing is to be done for the file.
+        seen: their states: while these stay the same, there is nothing to do for the file.
         unsettled: whether one of them is still being written.
-        taker: an earlier file whose forecast goes where this one's would, or "".
+        taker: an earlier file whose forecast has the same name, or "".
     """
 
     file: InputFile
@@ -32,18 +32,18 @@ class FoundFile:
 
     @property
     def source_is_absent(self) -> bool:
-        """Whether a manifest names a CSV that is not there."""
+        """Whether a manifest names a CSV that does not exist."""
         return None in self.seen
 
 
 @dataclass(frozen=True)
 class Look:
-    """What is in an inbox.
+    """The contents of an inbox.
 
     Attributes:
-        files: the files that are to be forecast, by path; CSVs that a manifest names are left to it.
-        outputs: names of all forecasts and manifests there.
-        of_interest: paths of all files there, and of what manifests name elsewhere.
+        files: the files to forecast, by path; without CSVs that a manifest names.
+        outputs: names of all forecasts and manifests.
+        of_interest: paths of all files, and of those that manifests name elsewhere.
     """
 
     files: list[FoundFile]
@@ -63,7 +63,7 @@ class Lookout:
         self._named: dict[str, tuple[State | None, tuple[str, str]]] = {}  # what manifests name
 
     def look(self, now: float) -> Look:
-        """Return what is there.
+        """Return the current contents.
 
         Args:
             now: a time in seconds that never goes back.
@@ -95,7 +95,7 @@ class Lookout:
         return FoundFile(InputFile(path, self.output_of(path)), source, seen, unsettled, taker)
 
     def disturbed(self, found: FoundFile) -> None:
-        """Note that a file turned out to be changing: it has to settle anew."""
+        """Record that a file turned out to be changing, so that it has to settle again."""
         self._inbox.disturbed(found.file.path)
         self._inbox.disturbed(found.source)
 
@@ -104,7 +104,7 @@ class Lookout:
         return Path(path).relative_to(self._inbox.folder.absolute()).as_posix()
 
     def _names(self, path: str, state: State) -> tuple[str, str]:
-        """Return what a manifest names, which is read again only when the manifest changes."""
+        """Return what a manifest names; the manifest is read again only if it has changed."""
         known = self._named.get(path)
         if known is None or known[0] != state:
             self._named[path] = known = (state, named_by(InputFile(path, self.output_of(path))))

@@ -1,7 +1,7 @@
 """A folder as the place for forecasts: CSVs under their inputs' names, tables and the ledger under _dropcast/.
 
-Every file appears whole, by a rename. Names derive from the request, so that a run that was killed is completed by
-running it again. The receipt comes last: it alone says that a request is done.
+Files are written completely and then renamed into place. Names derive from the request, so that running again
+completes a run that was killed. The receipt comes last: only it marks a request as done.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from pipeline.folder.run_notes import RunNotes
 from pipeline.folder.whole_files import WholeFiles
 from pipeline.folder.work_files import FolderWorkFiles
 
-MARKERS = "markers"  # folder below that of the work files
+MARKERS = "markers"  # in the folder of work files
 
 
 @place(OSError)
@@ -50,9 +50,9 @@ class FolderOutput:
     """Writes forecasts, dead letters and receipts below a folder.
 
     Args:
-        root: the folder; it is made when something is written.
-        history: whether to write the values from which forecasts are made.
-        run: what tells this run from others, if it is to note what it has done; see `done_in_run`.
+        root: the folder; created on the first write.
+        history: whether to also write the input values.
+        run: id of this run, if it is to record what it has done; see `done_in_run`.
     """
 
     def __init__(self, root: Path, history: bool = False, run: str = "") -> None:
@@ -76,7 +76,7 @@ class FolderOutput:
             yield HashingReader(raw)
 
     def refuse_taken_output(self, request: Request) -> None:
-        """Refuse a request whose forecast would overwrite something that is no forecast, such as its own source.
+        """Refuse a request whose forecast would overwrite something that is not a forecast, such as its own source.
 
         Raises:
             RecordError: OUTPUT_TAKEN.
@@ -97,11 +97,11 @@ class FolderOutput:
         if real_path(target) != real_path(Path(request.source)) and (not exists or forecast_header(target) is not None):
             return
         raise RecordError(
-            "OUTPUT_TAKEN", f"The forecast would overwrite {request.output!r}, which is no forecast.", hint
+            "OUTPUT_TAKEN", f"The forecast would overwrite {request.output!r}, which is not a forecast.", hint
         )
 
     def _owner_of(self, request: Request) -> str:
-        """Return the source, if it still exists, whose forecast is where our first one would be; or ""."""
+        """Return another existing source whose forecast has the same name, if this source has no receipt yet; or ""."""
         if self._receipts.path(request).parent.is_dir() or not (self.root / request.output).is_file():
             return ""
         for _, row in self._receipts.all(["source", "output", "status"]):
@@ -134,14 +134,14 @@ class FolderOutput:
         return self._work / MARKERS / f"{request.key}-{step}"
 
     def keep_traceback(self, error_id: str, text: str) -> str:
-        """Keep the traceback of our own fault; see output.Output."""
+        """Store the traceback of an internal error; see output.Output."""
         path = self._internal / "errors" / f"{error_id}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, errors="backslashreplace")
         return str(path)
 
     def new_reading(self) -> str:
-        """Return "": two runs at the same time want two folders."""
+        """Return "": simultaneous runs need separate folders."""
         return ""
 
     def work_files(self, request: Request, reading: str = "") -> FolderWorkFiles:
@@ -151,7 +151,7 @@ class FolderOutput:
     # -------------------------------------------------------------------------------------- one run
 
     def done_in_run(self) -> tuple[list[Receipt], list[DeadLetter]]:
-        """Return the receipts of the requests that this run has done, superseded ones left out, and all letters."""
+        """Return the receipts of the requests that this run has done, without superseded ones, and all letters."""
         receipts: list[Receipt] = []
         letters: list[DeadLetter] = []
         for name in self._notes.names():
@@ -166,7 +166,7 @@ class FolderOutput:
         return receipts, letters
 
     def forget_runs(self) -> None:
-        """Remove the notes of all runs; for whoever is alone here."""
+        """Remove the notes of all runs; the caller must hold the lock."""
         self._notes.forget_all()
 
     def for_us_alone(self) -> AbstractContextManager[None]:
@@ -174,15 +174,15 @@ class FolderOutput:
         return lock(self.root)
 
     def clear_markers(self) -> None:
-        """Remove what tells what was being done when a run ended; for whoever is alone here and has done it all."""
+        """Remove the markers of interrupted steps; the caller must hold the lock and have finished everything."""
         for marker in (self._work / MARKERS).glob("*"):
             marker.unlink(missing_ok=True)
 
     def clear_unfinished(self) -> None:
-        """Remove what killed runs left, rows of requests without a receipt among them; for whoever is alone here."""
+        """Remove leftovers of killed runs, including rows without a receipt; the caller must hold the lock."""
         done = self._receipts.keys()
         for left in self._work.glob("*"):
-            if left.name != MARKERS:  # these tell what was being done when a run ended
+            if left.name != MARKERS:  # these show what was being done when a run died
                 shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
         for marker in (self._work / MARKERS).glob("*"):
             if marker.name.partition("-")[0] in done:
@@ -200,7 +200,7 @@ class FolderOutput:
         part = WrittenPart(request, block.part, block.parts)
         if block.parts > 1 and not self._receipts.path(request).exists() and work.has_part(block.part, cut_of(block)):
             return part
-        # all that may fail for a reason of our own comes before anything is written
+        # everything that may raise an internal error comes before anything is written
         rows = forecast_rows(block)
         history = history_rows(block) if self.history else None
         summary = block_summary(block, rows.num_rows)
@@ -218,7 +218,7 @@ class FolderOutput:
         return WrittenRequest(request, 1, summary=summary)
 
     def publish(self, written: WrittenRequest) -> Outcome:
-        """Put the CSV of a request of several parts in its place, once all are written."""
+        """Publish the CSV of a request with several parts, once all parts are written."""
         if written.summary is None and not self._done_before(written):
             work = self.work_files(written.request)
             if has_forecast(self._summaries(written)):
@@ -253,7 +253,7 @@ class FolderOutput:
     # --------------------------------------------------------------------------------- dead letters
 
     def write_dead_letters(self, outcome: Outcome) -> list[DeadLetter]:
-        """Write a request's dead letters, or remove those of an earlier run of it that failed; return them."""
+        """Write a request's dead letters, or remove those of an earlier failed run; return them."""
         key = outcome.request.key
         if self._done_before(outcome):
             return self._letters.read(key)
@@ -281,7 +281,7 @@ class FolderOutput:
     # ------------------------------------------------------------------------------------- receipts
 
     def write_receipt(self, outcome: Outcome) -> Receipt:
-        """Write the receipt, which ends a request, and remove its work files."""
+        """Write the receipt, which completes a request, and remove its work files."""
         request = outcome.request
         self._notes.add(f"{receipts_place(request.source, request.output)}-{request.key}")
         if self._done_before(outcome):
@@ -295,10 +295,10 @@ class FolderOutput:
         return receipt
 
     def _summaries(self, outcome: Outcome) -> list[BlockSummary]:
-        """Return what a request's blocks tell; nothing if it failed as a whole.
+        """Return the summaries of a request's blocks; none if it failed as a whole.
 
         Raises:
-            FileNotFoundError: if a part's summary is not there.
+            FileNotFoundError: if a part's summary is missing.
         """
         written = outcome.written
         if written is None or isinstance(outcome, FailedRequest):
@@ -322,7 +322,7 @@ class FolderOutput:
         return made_of_work_files and not self.work_files(request).exists() and self._receipts.path(request).exists()
 
     def standing_receipt(self, request: Request) -> Receipt | None:
-        """Return the receipt of a request that is done and whose forecast is the one that is here; else None."""
+        """Return the receipt of a request that is done and whose forecast is in place; otherwise None."""
         receipt = self._receipts.standing(request)
         if receipt is not None and receipt.status != "failed" and not (self.root / request.output).is_file():
             return None
@@ -334,5 +334,5 @@ class FolderOutput:
 
 
 def _compressed(raw: IO[bytes], name: str) -> AbstractContextManager[Any]:
-    """Return what to write to: gzip, without a name or a time in it, if the name says so."""
+    """Return the file to write to; gzip, without a name or time inside, if the name ends in .gz."""
     return gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) if name.endswith(".gz") else nullcontext(raw)

@@ -1,4 +1,4 @@
-"""Where the notes about files with problems are: beside their forecasts, or where these would be."""
+"""The notes about files with problems: beside their forecasts, or where these would be."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pipeline.core.outputs.problem_note import BEGINNING, SUFFIX
 
-LONGEST = 200  # bytes of a name, to which ours is added; file systems allow 255
+LONGEST = 200  # bytes of a name, to which the suffix is added; file systems allow 255
 
 
 def note_of(forecast: Path) -> Path:
-    """Return where the note of a file is: beside its forecast, or beside what is in the forecast's way."""
+    """Return the path of a file's note: beside its forecast, or beside what blocks the forecast's path."""
     beside = next((folder for folder in reversed(forecast.parents) if folder.is_file()), forecast)
     name = beside.name
     if len(name.encode()) > LONGEST:

@@ -14,8 +14,8 @@ from pipeline.core.requests.names import INTERNAL
 EXAMPLES = (
     ("the next days of each series", "SELECT series_id, forecast_timestamp, round(forecast_value, 1) AS forecast\n"
      "FROM latest_forecasts WHERE step <= 3 ORDER BY series_id, step"),
-    ("the series that will grow most", "SELECT series_id, regr_slope(forecast_value, step) AS a_step\n"
-     "FROM latest_forecasts GROUP BY series_id ORDER BY a_step DESC LIMIT 10"),
+    ("the series that are forecast to grow most", "SELECT series_id, regr_slope(forecast_value, step) AS per_step\n"
+     "FROM latest_forecasts GROUP BY series_id ORDER BY per_step DESC LIMIT 10"),
     ("what could not be forecast", "SELECT source, series_id, code, message, hint FROM open_dead_letters"),
     ("how each file fared", "SELECT source, status, series_forecast, series_failed, score_mase FROM latest_receipts"),
 )  # fmt: skip
@@ -24,8 +24,8 @@ EXAMPLES = (
 def connect(output: Path) -> duckdb.DuckDBPyConnection:
     """Return a connection in which the tables of an output folder can be queried.
 
-    The tables are handed over as Arrow datasets, so that DuckDB itself needs no file, and may neither read nor write
-    any: nothing that it is asked can change that.
+    The tables are passed as Arrow datasets, so that DuckDB itself needs no file access, and has none: no query can
+    change that.
 
     Raises:
         FileNotFoundError: if there are no tables in the folder.
@@ -49,12 +49,12 @@ def answer(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.DuckDBPyRe
     """Return the answer to a query.
 
     Raises:
-        duckdb.Error: if it is no query, or a wrong one.
+        duckdb.Error: if it is not a query, or an invalid one.
     """
     others = {statement.type.name for statement in connection.extract_statements(sql)} - {"SELECT", "EXPLAIN"}
     relation = None if others else connection.sql(sql)
     if relation is None:
-        raise duckdb.Error("only queries that return rows are of use here: the tables cannot be changed")
+        raise duckdb.Error("only queries that return rows are allowed: the tables cannot be changed")
     return relation
 
 
@@ -64,7 +64,7 @@ def portable(bigquery_sql: str) -> str:
 
 
 def _table(folder: Path, table: str) -> ds.Dataset:
-    """Return a table's files as a dataset; columns that an older file lacks are empty."""
+    """Return a table's files as a dataset; columns missing in older files are empty."""
     schema = table_schema(table)
     paths = [str(path) for path in sorted(folder.glob("**/*.parquet"))]
     return ds.dataset(paths, schema=schema, format="parquet") if paths else ds.dataset(schema.empty_table())

@@ -18,7 +18,7 @@ from pipeline.folder.whole_files import WholeFiles
 
 
 class FolderReceipts:
-    """Reads and writes them.
+    """Reads and writes receipts.
 
     Args:
         folder: where they are.
@@ -48,7 +48,7 @@ class FolderReceipts:
     def write(self, request: Request, receipt: Receipt) -> None:
         """Write the receipt of a request; those of older versions of its source are superseded.
 
-        The same request, done before and now refused (by a lower limit, say), takes nothing back.
+        If the same request was done before and is refused now, for example by a lower limit, nothing is undone.
         """
         # Locally, the current content always wins, even if an older file was put back.
         for path, other in self.rows(request):
@@ -73,12 +73,12 @@ class FolderReceipts:
         for path in sorted(self.path(request).parent.glob("*.parquet")):
             try:
                 found.append((path, pq.read_table(path).to_pylist()[0]))
-            except pa.ArrowInvalid:  # the power went before it was on the disk: the request is not done
+            except pa.ArrowInvalid:  # a power failure before it reached the disk: the request is not done
                 path.unlink()
         return found
 
     def all(self, columns: list[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Yield some columns of all receipts, by path; those that never reached the disk are left out."""
+        """Yield some columns of all receipts, by path; incomplete files are skipped."""
         for path in sorted(self._folder.glob("*/*.parquet")):
             try:
                 yield path, pq.read_table(path, columns=columns).to_pylist()[0]
@@ -91,7 +91,7 @@ class FolderReceipts:
 
 
 def receipt_of_row(row: dict[str, Any]) -> Receipt:
-    """Return a receipt from a row of its table, which may have further columns."""
+    """Return a receipt from a row of its table; further columns are ignored."""
     times = {name: row[name].isoformat().replace("+00:00", "Z") for name in ("source_time", "finished_at")}
     return Receipt(**{name: times.get(name, row[name]) for name in Receipt.__dataclass_fields__})
 
@@ -101,12 +101,12 @@ def _rank(row: dict[str, Any]) -> tuple[datetime, int]:
 
 
 def rank_of(request: Request) -> tuple[datetime, int]:
-    """Return by what a request with a newer version of its source is told from one with an older."""
+    """Return what orders the requests of a source from older to newer."""
     return datetime.fromisoformat(request.source_time), request.attempt
 
 
 def spec_of_forecast(forecast: Path, source: Path) -> dict[str, Any]:
-    """Return the options, by name, with which a local file was forecast; none if there is no receipt of that."""
+    """Return the options, by name, that a local file was forecast with; empty if it has no receipt."""
     for root in forecast.absolute().parents:
         if not (root / INTERNAL).is_dir():
             continue

@@ -26,11 +26,11 @@ from pipeline.folder.incoming import request_or_letter
 from pipeline.folder.output import FolderOutput
 from pipeline.runs import FolderRun
 
-# Above this much input, starting a process for each core pays: bytes and files, by solver. Starting takes seconds, in
-# which the native engine forecasts tens of thousands of series.
+# Bytes and files, by solver, above which starting one process per core pays off. Starting takes seconds, in which the
+# native engine forecasts tens of thousands of series.
 WORTH_WHILE = {"native": (200_000_000, 5_000), "auto": (20_000_000, 2_000), "stan": (500_000, 50)}
 Told = Callable[[RunOutcome], None]
-LIVES = 5  # how often the processes that forecast are started, before the rest is done in this one
+LIVES = 5  # how often worker processes are started before the rest is done in this process
 
 _log = logging.getLogger(__name__)
 
@@ -42,17 +42,17 @@ def forecast_files(
     tell: Told = lambda _: None,
     put_off: frozenset[str] = frozenset(),
 ) -> RunOutcome:
-    """Forecast files and write all that the pipeline would write.
+    """Forecast files and write everything that the pipeline would write.
 
     Args:
         run: what to do.
-        workers: processes to fit in; 1 fits in this one.
+        workers: number of processes; 1 uses this one.
         show_progress: draw a progress bar on standard error.
-        tell: is told what came of each file once that is written.
-        put_off: codes of faults that pass by themselves: a file with one is left as it was, without a trace.
+        tell: called with the result of each file once it is written.
+        put_off: codes of transient errors: a file with one is skipped, and nothing is written.
 
     Raises:
-        OSError: if a file could not be read, or nothing be written, for reasons of the system.
+        OSError: if the system kept a file from being read, or results from being written.
     """
     files = _Files(run, tell, put_off)
     parts: dict[str, list[int]] = {}
@@ -73,7 +73,7 @@ def forecast_files(
 
 
 def _bar(run: FolderRun, shown: bool) -> tqdm[NoReturn]:
-    """Return a progress bar over the bytes of all files: how many series are in them, nobody knows yet."""
+    """Return a progress bar over the bytes of all files, since their number of series is not known yet."""
     total = sum(_size(file.path) for file in run.files) if shown else 0
     return tqdm(
         total=total or None, unit="B", unit_scale=True, disable=not shown, leave=False,
@@ -86,13 +86,13 @@ def _size(path: str) -> int:
 
 
 class _Files:
-    """The files of a run, and what has come of them so far."""
+    """The files of a run, and their results so far."""
 
     def __init__(self, run: FolderRun, tell: Told, put_off: frozenset[str]) -> None:
         self.folder = FolderOutput(run.output, run.history)
         self.receipts: list[Receipt] = []
         self.letters: list[DeadLetter] = []
-        self.trouble: OSError | None = None  # the first one of a disk or its like: it is raised once the rest is done
+        self.trouble: OSError | None = None  # the first I/O error, raised once the rest is done
         self._run, self._tell, self._put_off = run, tell, put_off
 
     def blocks(self) -> Iterator[SeriesBlock]:
@@ -110,7 +110,7 @@ class _Files:
                 self.trouble = self.trouble or error
 
     def _requests(self) -> Iterator[Request]:
-        """Yield the requests that the files stand for, each once; manifests that are none are finished at once."""
+        """Yield the requests for the files, each once; invalid manifests are finished at once."""
         seen: set[str] = set()
         for file in self._run.files:
             try:
@@ -126,7 +126,7 @@ class _Files:
                 continue
             if file.is_manifest:
                 self.folder.remove_stray_dead_letter(file.path)
-            if request.key not in seen:  # two manifests may ask for the same
+            if request.key not in seen:  # two manifests may make the same request
                 seen.add(request.key)
                 yield request
 
@@ -141,7 +141,7 @@ class _Files:
 def _forecasts(
     blocks: Iterator[SeriesBlock], run: FolderRun, folder: FolderOutput, workers: int
 ) -> Iterator[ForecastBlock]:
-    """Yield the forecasts of blocks in their order, a few ahead of the one that is asked for."""
+    """Yield the forecasts of blocks in order, computing a few ahead."""
     if workers <= 1:
         for block in blocks:
             yield forecast(block, run.limits, folder)
@@ -156,10 +156,10 @@ def _forecasts(
 
 
 class _Workers:
-    """Processes that forecast blocks, whose results come in the order of the blocks.
+    """Worker processes that forecast blocks; results are returned in the order of the blocks.
 
-    If one of them dies, all are started anew. The blocks that were being forecast then have a marker: the next time
-    they are forecast in children. If they keep dying, the rest is done in this process.
+    If a worker dies, all are restarted. The blocks that were being forecast have a marker, so that they are forecast
+    in children the next time. If workers keep dying, the rest is done in this process.
     """
 
     def __init__(self, run: FolderRun, folder: FolderOutput, workers: int) -> None:
@@ -179,7 +179,7 @@ class _Workers:
         return len(self._waiting)
 
     def submit(self, block: SeriesBlock) -> None:
-        """Have a block forecast."""
+        """Queue a block."""
         self._waiting.append((block, self._submitted(block)))
 
     def next_result(self) -> ForecastBlock:
@@ -215,7 +215,7 @@ class _Workers:
             return self._submitted(block)
 
     def _start_anew(self) -> None:
-        _log.warning("a process that forecasts has died: its blocks are forecast again, each in a process of its own")
+        _log.warning("a worker process died: its blocks are forecast again, each in its own process")
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
         self._pool = self._started()
@@ -227,7 +227,7 @@ class _Workers:
 
 
 def _begin_worker(solver: str, parent: int) -> None:
-    """Load the engine; make sure that a worker ends when whoever started it was killed."""
+    """Load the engine, and exit if the parent process is killed."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -239,7 +239,7 @@ def _begin_worker(solver: str, parent: int) -> None:
 
 
 def workers_worth_while(run: FolderRun) -> int:
-    """Return how many processes to fit in: one a core if there is enough to do for that."""
+    """Return how many processes to use: one per core if there is enough work."""
     most_bytes, most_files = WORTH_WHILE[run.spec.solver]
     much = sum(_size(file.path) for file in run.files) > most_bytes or len(run.files) > most_files
     return (os.cpu_count() or 1) if much else 1

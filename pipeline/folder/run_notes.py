@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 class RunNotes:
-    """Notes that a run keeps of what it has written.
+    """A run's notes of what it has written.
 
     Args:
         folder: of the work files.
-        run: what tells this run from others; "" keeps no notes.
+        run: id of this run; "" keeps no notes.
     """
 
     def __init__(self, folder: Path, run: str) -> None:

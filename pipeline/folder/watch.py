@@ -1,7 +1,7 @@
-"""A folder that is watched: what is dropped into it is forecast, once, however often this is started and killed.
+"""A watched folder: files dropped into it are forecast once, however often the watch is started and killed.
 
-Nothing is remembered but in the output folder: a file that has a receipt is done. What this process has seen spares
-it looking there again.
+All state is in the output folder: a file with a receipt is done. What this process remembers only saves it from
+looking there again.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from pipeline.folder.run import forecast_files, workers_worth_while
 from pipeline.folder.watched_notes import WatchedNotes
 from pipeline.runs import FolderRun
 
-# The file is being written, or was taken away again: it will be looked at anew, and nobody needs to be told.
+# The file is being written, or was removed again: it will be looked at again, and need not be reported.
 CHANGING = frozenset({"SOURCE_CHANGED"})
 PASSING = CHANGING | {"SOURCE_GONE"}
-# What one pass does at most, so that what is dropped meanwhile is seen soon.
+# Limits of one pass, so that files dropped meanwhile are seen soon.
 PASS_SECONDS, PASS_FILES = 1.0, 200
 
 
 class WatchedFolder:
-    """Does what is to be done, pass by pass.
+    """Forecasts what is new, pass by pass.
 
     Args:
         inbox: the folder that files are dropped into.
-        run: how to forecast, and where to; its `files` are replaced.
-        tell: is told what came of each file.
+        run: how to forecast, and where to write; its `files` are replaced.
+        tell: called with the result of each file.
     """
 
     def __init__(self, inbox: Inbox, run: FolderRun, tell: Callable[[RunOutcome], None]) -> None:
@@ -50,7 +50,7 @@ class WatchedFolder:
         self._markers_cleared = False
 
     def step(self, now: float) -> Pass:
-        """Look at the folder once, and forecast what has settled and is not done, or some of it.
+        """Look at the folder once, and forecast files that have settled and are not done, or some of them.
 
         Args:
             now: a time in seconds that never goes back.
@@ -71,13 +71,13 @@ class WatchedFolder:
         done = self._forecast(undone)
         more = checked < len(todo)
         if not (more or unsettled or self._markers_cleared) and all(found.file.path in self._seen for found in undone):
-            # all that is in the inbox is done: markers are of files that were replaced or taken away meanwhile
+            # everything in the inbox is done: remaining markers are of files that were replaced or removed
             self._folder.clear_markers()
             self._markers_cleared = True
         return Pass(done, unsettled, more, looked)
 
     def _is_dealt_with(self, found: FoundFile) -> bool:
-        """Return whether a file is done as it is now, and its forecast is still where it was written."""
+        """Return whether a file is done in its current state, and its forecast still exists."""
         path = found.file.path
         if found.seen != self._seen.get(path):
             return False
@@ -90,10 +90,10 @@ class WatchedFolder:
             self._forecasts.pop(path, None)
 
     def _refuse(self, found: FoundFile) -> None:
-        """Refuse a file whose forecast would go where another's goes."""
+        """Refuse a file whose forecast would overwrite that of another."""
         error = RecordError(
             "OUTPUT_TAKEN",
-            f"Its forecast would go where that of {found.taker} goes.",
+            f"Its forecast would overwrite that of {found.taker}.",
             "Name another output in the manifest.",
         )
         letter = stray_letter(found.file, error)
@@ -105,7 +105,7 @@ class WatchedFolder:
         self._seen[found.file.path] = found.seen
 
     def _undone(self, todo: list[FoundFile]) -> tuple[list[FoundFile], int]:
-        """Return the files without a receipt, of as many as one pass does, and how many were looked at."""
+        """Return the files without a receipt, up to the limits of one pass, and how many files were checked."""
         undone: list[FoundFile] = []
         end, checked = time.monotonic() + PASS_SECONDS, 0
         for found in todo:
@@ -117,7 +117,7 @@ class WatchedFolder:
         return undone, checked
 
     def _done_before(self, found: FoundFile) -> bool:
-        """Return whether a file was dealt with, perhaps by an earlier process; keep its note up to date."""
+        """Return whether a file was done, perhaps by an earlier process; keep its note up to date."""
         request = request_or_letter(found.file, self._run.spec, self._run.allowed, self._folder)
         if isinstance(request, DeadLetter):
             if not self._told_before(request):
@@ -134,12 +134,12 @@ class WatchedFolder:
         return True
 
     def _told_before(self, letter: DeadLetter) -> bool:
-        """Return whether the dead letter of something that is no request is there already."""
+        """Return whether the dead letter of something that is not a request exists already."""
         known = self._folder.stray_dead_letter(letter.source)
         return known is not None and (known.version, known.message) == (letter.version, letter.message)
 
     def _forecast(self, todo: list[FoundFile]) -> int:
-        """Forecast files; return how many were forecast or refused, and not put off."""
+        """Forecast files; return how many were forecast or refused, not counting those put off."""
         told: set[str] = set()
         forecasts: dict[str, str] = {}
 

@@ -23,7 +23,7 @@ class WatchedNotes:
         self._there = notes_below(folder.root)
 
     def write(self, outcome: RunOutcome) -> None:
-        """Have a note beside the forecast of each file with problems, and none beside that of a good one."""
+        """Write a note beside the forecast of each file with problems, and remove those of files without any."""
         for output in write_notes(outcome, self._folder, self._output_of):
             self._there.add(note_of(self._folder.root / output))
 
@@ -32,7 +32,7 @@ class WatchedNotes:
         self._folder.write_problem_note(output, "")
 
     def remove_all_but(self, outputs: set[str]) -> None:
-        """Remove notes that complain of what is gone from the inbox."""
+        """Remove notes about files that are no longer in the inbox."""
         if self._there:
             kept = {note_of(self._folder.root / output) for output in outputs}
             for note in self._there - kept:

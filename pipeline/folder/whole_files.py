@@ -1,4 +1,4 @@
-"""Files that appear whole: written among the work files, then renamed into their place."""
+"""Files that appear whole: written among the work files, then renamed into place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class WholeFiles:
     """Writes files below a folder.
 
     Args:
-        drafts: the folder of files that are being written, in the same file system as their places.
+        drafts: the folder for files being written, in the same file system as their targets.
     """
 
     def __init__(self, drafts: Path) -> None:
@@ -22,11 +22,11 @@ class WholeFiles:
 
     @contextmanager
     def draft(self, target: Path, name: str = "") -> Iterator[Path]:
-        """Return where to write what is to be in `target`'s place afterwards.
+        """Yield the path to write to; the file is renamed to `target` afterwards.
 
         Args:
-            target: its place.
-            name: of the draft, by default that of the target and its folder.
+            target: the final path.
+            name: of the draft; by default that of the target and its folder.
         """
         self._drafts.mkdir(parents=True, exist_ok=True)
         draft = self._drafts / f"{name or f'{target.parent.name}-{target.name}'}.whole"

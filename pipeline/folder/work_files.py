@@ -11,7 +11,7 @@ from pipeline.core.outputs.outcomes import BlockSummary
 
 
 class FolderWorkFiles:
-    """The work files of one request; the folder is there for all workers, and gone once the receipt is written.
+    """The work files of one request, in a folder shared by all workers and removed once the receipt is written.
 
     Args:
         folder: where they are; it is made when something is written.

@@ -1,1 +1,1 @@
-"""What the library `dropcast` stands on."""
+"""Internals of the library `dropcast`."""

@@ -33,7 +33,7 @@ class Series:
     """The series of a table.
 
     Attributes:
-        spec: how they are to be forecast.
+        spec: how to forecast them.
         limits: what one may cost.
         id_columns: names of the columns that tell series apart; none for a single series.
         date_column: name of the date's column.
@@ -99,13 +99,13 @@ class Series:
 
 
 def used_columns(spec: ForecastSpec) -> set[str]:
-    """Return the names of the columns that matter, whether they are there or not."""
+    """Return the names of the columns that are used, whether they exist or not."""
     ids = (ID,) if spec.id_columns is None else spec.id_columns
     return {spec.date_column or DATE, (spec.value_column or (VALUE,))[0], *ids, *spec.extra_columns()}
 
 
 def without_views(table: pa.Table) -> pa.Table:
-    """Return a table whose types Arrow can do everything with: views of text, as polars has them, lack some."""
+    """Return a table whose types Arrow fully supports, which string views, as polars uses them, are not."""
     kinds = [(f.name, pa.large_string() if pa.types.is_string_view(f.type) else f.type) for f in table.schema]
     return table.cast(pa.schema(kinds))
 
@@ -127,10 +127,10 @@ def series_of_table(table: pa.Table, spec: ForecastSpec, limits: Limits) -> Seri
             raise RecordError(
                 "UNKNOWN_COLUMN",
                 f"There is no column {name!r}; there are {', '.join(map(repr, table.column_names)) or 'none'}.",
-                "Call the columns ds, y and unique_id, or name yours: date_column, value_column, id_columns.",
+                "Rename the columns to ds, y and unique_id, or name them with date_column, value_column, id_columns.",
             )
     if not table.num_rows:
-        raise RecordError("NO_ROWS", "The table has no rows.", "Give it some.")
+        raise RecordError("NO_ROWS", "The table has no rows.", "Add rows.")
     table = table.combine_chunks()
     codes, first = _numbered(table, ids)
     microseconds, kind, in_utc = _dates(table.column(date), date, spec)
@@ -140,7 +140,7 @@ def series_of_table(table: pa.Table, spec: ForecastSpec, limits: Limits) -> Seri
     infinite = np.flatnonzero(np.isinf(values))
     for row in infinite[::-1].tolist():
         faults[int(codes[row])] = RecordError(
-            "NOT_FINITE", "A value is infinite.", "Replace it, or leave it out.", column=value
+            "NOT_FINITE", "A value is infinite.", "Replace the value, or leave it out.", column=value
         )
     values = np.where(np.isfinite(values), values, np.nan)
     # nothing spills: the caller has all of it in memory already
@@ -179,7 +179,7 @@ def forecast_table(series: Series, first: int, forecasts: pa.RecordBatch, names:
 
 @dataclass(frozen=True)
 class Names:
-    """What a forecast's columns are called: as Nixtla's libraries do beside a unique_id, else as Prophet does.
+    """The names of a forecast's columns: Nixtla's if there is a unique_id, otherwise Prophet's.
 
     Attributes:
         many: whether there is more than one level.
@@ -249,15 +249,15 @@ def _dates(
         dates, bad, offsets = style.read(text)
         if bad.any():
             found = text[int(np.flatnonzero(bad)[0])].as_py()
-            raise RecordError("BAD_DATE", f"{found!r} is no date like the first.", "Fix it.", column=name)
+            raise RecordError("BAD_DATE", f"{found!r} is not a date like the first.", "Fix it.", column=name)
         if offsets is not None:
             raise RecordError(
-                "BAD_DATE_FORMAT", "The dates are texts with an offset.", "Give them as timestamps.", column=name
+                "BAD_DATE_FORMAT", "The dates are texts with a UTC offset.", "Turn them into timestamps.", column=name
             )
         return dates, None, False
     if not (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
         raise RecordError(
-            "BAD_DATE_FORMAT", f"{name!r} is of type {kind}, not of dates.", "Turn it into dates.", column=name
+            "BAD_DATE_FORMAT", f"{name!r} has the type {kind}, not dates.", "Turn it into dates.", column=name
         )
     if not pa.types.is_timestamp(kind) or kind.tz is None:
         return _microseconds(column), kind, False
@@ -277,6 +277,6 @@ def _numbers(column: pa.ChunkedArray, name: str) -> npt.NDArray[np.float64]:
         numbers = column.cast(pa.float64(), safe=False).combine_chunks()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise RecordError(
-            "BAD_NUMBER", f"{name!r} is of type {column.type}, not of numbers.", "Turn it into numbers.", column=name
+            "BAD_NUMBER", f"{name!r} has the type {column.type}, not numbers.", "Turn it into numbers.", column=name
         ) from None
     return np.asarray(numbers.fill_null(np.nan))

@@ -1,4 +1,4 @@
-"""The page: a summary that is there at once, and series in packed blocks, opened when they are looked at."""
+"""The page: a summary that loads at once, and series in compressed blocks that are unpacked when viewed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pipeline.report.series import ReportedSeries
 SERIES_A_BLOCK = 50
 POINTS = 2_000_000  # of history in all; beyond that each series shows its last ones only
 LEAST_POINTS = 60  # of each history, whatever there is
-MOST_LETTERS = 200  # told in full
+MOST_LETTERS = 200  # shown in full
 SPARK_PAST, SPARK_AHEAD = 28, 12
 _SPARK = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _BINS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)  # upper ends of the histogram of scores
@@ -91,11 +91,11 @@ class Page:
             "CSS": _asset("report.css"), "JS": _asset("report.js"), "SUMMARY": _for_script(_json(summary)),
             "BLOCKS": packed,
         }  # fmt: skip
-        # in one pass: what stands for a mark is not looked through for marks
+        # in one pass: what replaces a placeholder is not searched for placeholders
         return re.sub(r"\{\{(\w+)\}\}", lambda mark: parts[mark[1]], _asset("report.html")).encode()
 
     def _letters(self) -> dict[str, Any]:
-        """Return what was not forecast by code, and the first of the letters in full."""
+        """Return the counts of dead letters by code, and the first letters in full."""
         letters = [letter for result in self._results for letter in result.letters]
         codes = Counter(letter.code for letter in [*letters, *self._strays])
         return {"codes": codes.most_common(), "first": [_letter(letter) for letter in letters[:MOST_LETTERS]]}
@@ -192,7 +192,7 @@ def _json(value: Any) -> str:
 
 
 def _for_script(text: str) -> str:
-    """Return JSON that may stand within a script: nothing in it ends the script or begins a comment."""
+    """Return JSON that is safe inside a script: nothing in it ends the script or starts a comment."""
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 

@@ -38,8 +38,8 @@ def draw(
     Args:
         history: the CSV that was forecast.
         forecast: the forecast CSV.
-        spec: how the history is to be read.
-        limits: what it may cost.
+        spec: how to read the history.
+        limits: the operator's limits.
         names: ids of the series to draw; none for the first few.
         periods: how much of the history to draw; 0 for all.
         target: PNG or SVG to write.

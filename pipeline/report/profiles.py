@@ -42,7 +42,7 @@ def profiles(fitted: FittedSeries, block: SeriesArrays) -> list[Profile]:
 
     Args:
         fitted: some of the block's series.
-        block: what they were fitted to.
+        block: the series that they were fitted to.
     """
     found = [_trend(fitted, block)]
     columns = fitted.columns
@@ -82,7 +82,7 @@ def _trend(fitted: FittedSeries, block: SeriesArrays) -> Profile:
 
 
 def _one_period(seasonality: Seasonality, by_day: bool) -> tuple[str, int, Floats]:
-    """Return what a season's period is called, when one begins, and days from there on to look at."""
+    """Return the name of a season's period, the start of one, and the days from there to evaluate."""
     if seasonality.period == 7:
         return "week", MONDAY, np.arange(56) / 8 if by_day else np.arange(7.0)
     if seasonality.period == 365.25:
@@ -93,7 +93,7 @@ def _one_period(seasonality: Seasonality, by_day: bool) -> tuple[str, int, Float
 
 
 def _effects(fitted: FittedSeries, block: SeriesArrays, dates: Dates) -> dict[str, Floats]:
-    """Return the components on dates for which there are no extra columns: seasons hold whatever their condition."""
+    """Return the components on dates without extra columns; conditional seasonalities apply throughout."""
     extras = {name: np.ones(dates.shape) for name in block.ahead}
     for i, regressor in enumerate(fitted.spec.regressors):
         extras[regressor.name] = np.broadcast_to(fitted.regressor_mean[:, i, None], dates.shape)

@@ -63,10 +63,10 @@ class ReportedSeries:
 
 
 def series_of_file(results: Results, number: int, file: FileResult, scratch: Path) -> Iterator[ReportedSeries]:
-    """Yield the series of a file, as far as they can be told: its CSV and its forecast may be gone.
+    """Yield the series of a file, as far as they are known: its CSV and its forecast may be missing.
 
     Args:
-        results: what it is among.
+        results: the results that it belongs to.
         number: of the file in the report.
         file: it.
         scratch: a folder for work files.
@@ -157,7 +157,7 @@ def _from_forecast_alone(number: int, forecast: Path, spec: ForecastSpec) -> Ite
 def _remade(
     batch: pa.RecordBatch, layout: Layout, spec: ForecastSpec
 ) -> tuple[list[float], dict[int, list[tuple[str, str, bool, Any, Floats]]]]:
-    """Return each series' score and components, worked out anew: the native engine takes microseconds for a series.
+    """Return each series' score and components, recomputed: the native engine takes microseconds per series.
 
     What stan has forecast is taken apart by the native engine too: the model is the same. A combination of models has
     a score, and no components.
@@ -165,7 +165,7 @@ def _remade(
     from pipeline.core.engines.native import SeriesArrays, fit_block
     from pipeline.report.profiles import profiles  # imports numba
 
-    # models were fitted to another history: what is shown is this one's
+    # models were fitted to another history, but this one is shown
     bare = spec.model_copy(
         update={"engine": "native", "score": True, "level": (), "components": False, "mcmc_samples": 0}
         | dict.fromkeys(OPERATORS_FIELDS)

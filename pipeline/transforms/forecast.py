@@ -23,7 +23,7 @@ class Forecast(beam.PTransform):
     Input: SeriesBlock. Output: ForecastBlock, in which each series has a forecast or a fault.
 
     Attributes:
-        limits: what a series may cost.
+        limits: the operator's limits.
         destination: where the forecasts go.
     """
 

@@ -14,7 +14,7 @@ from pipeline.places import open_output
 
 @dataclass
 class LoadRows(beam.PTransform):
-    """Loads what was not streamed: in a run that ends, all of it by as few jobs as may be. Without a dataset, nothing.
+    """Loads rows that were not streamed; in a batch run, all rows in as few jobs as possible; none without a dataset.
 
     Input and output: Outcome.
 
@@ -35,7 +35,7 @@ class LoadRows(beam.PTransform):
             | "AllTogether" >> beam.Map(lambda outcome: ("", outcome)).with_output_types(tuple[str, Outcome])
             | "GatherOutcomes" >> beam.GroupByKey()
             | "LoadAll" >> beam.ParDo(_LoadAll(self.destination)).with_output_types(Outcome)
-            # what comes after may be done again by itself, without the jobs
+            # later steps can be retried without the jobs
             | "AfterLoading" >> beam.Reshuffle().with_output_types(Outcome)
         )
 

@@ -30,7 +30,7 @@ class LoadSeries(beam.PTransform):
     or gave way to a newer version.
 
     Attributes:
-        limits: what a file may cost.
+        limits: the operator's limits.
         destination: where the forecasts go.
     """
 

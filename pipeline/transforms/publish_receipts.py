@@ -1,4 +1,4 @@
-"""PublishReceipts: a message for each receipt, so that others go on from there."""
+"""PublishReceipts: a message for each receipt, for downstream systems."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class ReadFiles(beam.PTransform):
     """Turns local files into requests.
 
     Input: the pipeline's begin. Outputs: `requests` (Request), `bad` (DeadLetter of scope message) for
-    manifests that are none.
+    invalid manifests.
 
     Attributes:
         files: what to forecast, once.

@@ -19,7 +19,7 @@ class ReadRequests(beam.PTransform):
     Input: the pipeline's begin. Outputs: `requests` (Request), `bad` (DeadLetter of scope message).
 
     Attributes:
-        run: what is to be done.
+        run: the run.
     """
 
     run: Run

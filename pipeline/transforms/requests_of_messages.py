@@ -1,4 +1,4 @@
-"""A message to the request it stands for, for whatever reads messages or lists objects."""
+"""From messages to requests, for transforms that read messages or list objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BAD = "bad"
 
 
 def told_apart(read: Request | DeadLetter) -> Request | beam.pvalue.TaggedOutput:
-    """Count what was read, and return it for the output it belongs to: dead letters for `bad`."""
+    """Count an element, and return it for its output: dead letters go to `bad`."""
     if isinstance(read, DeadLetter):
         count_failure(read.code)
         return beam.pvalue.TaggedOutput(BAD, read)
@@ -25,7 +25,7 @@ def told_apart(read: Request | DeadLetter) -> Request | beam.pvalue.TaggedOutput
 
 
 def requests_of(message: Message, rules: Rules) -> Iterator[Request | beam.pvalue.TaggedOutput]:
-    """Yield the request that a message stands for, or its dead letter; nothing if it is of no concern."""
+    """Yield the request for a message, or its dead letter; nothing if it is irrelevant."""
     from pipeline.cloud.incoming import request_or_letter  # needs the extra `gcp`
 
     try:

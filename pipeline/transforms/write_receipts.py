@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class WriteReceipts(beam.PTransform):
-    """Writes what became of each request: the last thing done for it.
+    """Writes the receipt of each request, the last step of it.
 
     Input: Outcome. Output: Receipt.
 

@@ -1,4 +1,4 @@
--- A row a series of the latest forecasts: what it is forecast to be on the whole, and until when.
+-- One row per series of the latest forecasts: its mean, and the dates that it covers.
 SELECT
   source,
   output,

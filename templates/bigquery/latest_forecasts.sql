@@ -1,5 +1,5 @@
--- For each source and output the rows of its newest version and attempt that has a complete or partial
--- receipt, each row once: no half request, no ghost of a deleted series.
+-- For each source and output the rows of its newest version and attempt with a complete or partial
+-- receipt, each row once: no unfinished requests, no series that were deleted since.
 SELECT
   forecasts.*
 FROM forecasts

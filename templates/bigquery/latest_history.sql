@@ -1,4 +1,4 @@
--- The values from which the latest forecasts were made, each once; empty unless the run was given --history.
+-- The values from which the latest forecasts were made, each once; empty unless the run had --history.
 SELECT
   history.*
 FROM history

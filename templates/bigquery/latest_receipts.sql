@@ -1,4 +1,4 @@
--- What became of each source and output most recently, each once.
+-- The most recent receipt of each source and output.
 SELECT
   *
 FROM receipts

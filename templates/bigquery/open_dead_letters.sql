@@ -1,5 +1,5 @@
--- What is still to be fixed, each once: dead letters of the most recent request of each source and output, and
--- of what never became a request.
+-- What still needs to be fixed, each once: dead letters of the most recent request of each source and output,
+-- and of messages that never became a request.
 SELECT
   dead_letters.*
 FROM dead_letters

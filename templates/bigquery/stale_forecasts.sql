@@ -1,4 +1,4 @@
--- Sources whose forecast is out of date, since a newer version of the file failed.
+-- Sources whose forecast is out of date because a newer version of the file failed.
 SELECT
   latest_receipts.source,
   latest_receipts.output,

@@ -62,7 +62,7 @@ def test_reconcile_makes_the_tables_it_is_the_first_to_write_to(
     stage.upload("bad.csv", "x,y\n1,2\n")
     reconcile = ["reconcile", f"--input=gs://{stage.uploads}/", f"--output={stage.output}", "--horizon=3"]
     assert cli.main([*reconcile, f"--dataset={stage.dataset}_absent"]) == 2
-    assert "there is no dataset" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err
     assert cli.main([*reconcile, f"--dataset={stage.dataset}"]) == 3
     assert stage.count("latest_forecasts") == 3
     assert stage.count("dead_letters") == 1
@@ -90,7 +90,7 @@ def test_replay_sends_the_next_attempt_once(stage: Stage, capsys: pytest.Capture
     assert {letter["code"] for letter in stage.letters()} == {"SOURCE_GONE", "NO_DATE_COLUMN"}
     replay = ["replay", f"--output={stage.output}", "--code=SOURCE_GONE", f"--dataset={stage.dataset}"]
     assert cli.main(replay) == 0
-    assert "still not there" in capsys.readouterr().out
+    assert "still missing" in capsys.readouterr().out
     stage.upload("early.csv", daily())
     assert cli.main(replay) == 0
     assert "1 requests and 0 messages replayed." in capsys.readouterr().out
@@ -193,8 +193,8 @@ def test_forecast_between_buckets_without_beam(stage: Stage, capsys: pytest.Capt
     assert "BAD_MANIFEST" in told.err
     assert stage.count("latest_forecasts") == 3
     assert cli.main([*forecast, "--horizon=3"]) == 3
-    assert "1 done before" in capsys.readouterr().out
+    assert "1 already done before" in capsys.readouterr().out
     assert cli.main(["forecast", f"gs://{stage.uploads}/none*", f"--output={stage.output}"]) == 0
-    assert "No object matches." in capsys.readouterr().out
+    assert "No object matches the input." in capsys.readouterr().out
     assert cli.main(["forecast", "here.csv", f"--output={stage.output}"]) == 2
     assert cli.main(["forecast", f"gs://{stage.uploads}/in/*"]) == 2

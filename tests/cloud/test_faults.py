@@ -150,4 +150,4 @@ def test_two_thousand_notifications_under_faults(stage: Stage) -> None:
     assert counts_of(stage) == {
         "complete": good + 1 - good // 10, "failed": good // 10, "letters_file": good // 10, "letters_message": 100,
     }  # fmt: skip
-    assert told.count("tried again") > 50, "what is tried again is told"
+    assert told.count("retrying") > 50, "what is tried again is told"

@@ -103,7 +103,7 @@ def test_a_load_job_is_done_once_whatever_state_it_is_found_in(stage: Stage, mon
     [
         ("absent", "lacks the column model (STRING)"),
         ("type", "has model as INTEGER, not STRING"),
-        ("more", "requires a column that is not ours: tenant"),
+        ("more", "requires a column that Dropcast does not write: tenant"),
     ],
 )
 def test_a_table_that_does_not_fit_is_an_error_at_the_start(
@@ -136,13 +136,13 @@ def test_what_is_not_there_is_said_at_the_start(stage: Stage, capsys: pytest.Cap
     assert main.main([f"--input_subscription={stage.subscription}", f"--output={stage.output}"]) == 2
     told = capsys.readouterr().err
     for line in (
-        "--dataset: there is no dataset local-cloud.nowhere",
-        "--output: there is no bucket no-such-bucket-at-all",
-        "--input_subscription: there is no subscription",
-        "are notified of to",
-        "--output_topic: there is no topic",
-        "is what this pipeline reads from",
-        "--input: there is no bucket no-such-uploads",
+        "--dataset: dataset local-cloud.nowhere does not exist",
+        "--output: bucket no-such-bucket-at-all does not exist",
+        "--input_subscription: subscription projects/local-cloud/subscriptions/",
+        "--output: notifications of objects below",
+        "--output_topic: topic projects/local-cloud/topics/none does not exist",
+        "is the topic that this pipeline reads from",
+        "--input: bucket no-such-uploads does not exist",
     ):
         assert line in told
 

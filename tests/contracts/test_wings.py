@@ -36,7 +36,9 @@ ALLOWED = {
                             "core.model.solve"},
     "core.model.top": {"core", "core.options", "core.dates", "core.model", "core.model.data", "core.model.intervals"},
     "core.members": {"core", "core.dates", "core.model.solve"},
-    "core.engines": {"core", "core.options", "core.dates", "core.faults", "core.series", "core.blocks", "core.members", *MODEL},
+    "core.engines": {
+        "core", "core.options", "core.dates", "core.faults", "core.series", "core.blocks", "core.members", *MODEL,
+    },
     "core.outputs": {
         "core", "core.options", "core.dates", "core.requests", "core.csv_reading", "core.series", "core.blocks",
         "core.engines",

@@ -78,8 +78,8 @@ def test_months_that_are_not_whole_are_left_out_and_named(tmp_path: Path) -> Non
     dates, values, note = series_of("date,y\n" + "".join(f"{day},1\n" for day in days), tmp_path, aggregate="MS")
     assert (dates[0], dates[-1], values[0], values[-1]) == ("2023-04-01", "2024-04-01", 30.0, 30.0)
     assert note == (
-        "the first period, 2023-03-01, was left out: it begins with 2023-03-12; "
-        "the last period, 2024-05-01, was left out: it ends with 2024-05-17"
+        "the first period, 2023-03-01, is incomplete and was left out: it begins with 2023-03-12; "
+        "the last period, 2024-05-01, is incomplete and was left out: it ends with 2024-05-17"
     )
 
 
@@ -91,7 +91,7 @@ def test_both_ends_of_three_periods_are_held_against_the_one_between(tmp_path: P
     days = pd.date_range("2025-01-01", "2025-03-16").strftime("%Y-%m-%d")
     dates, values, note = series_of("date,y\n" + "".join(f"{day},1\n" for day in days), tmp_path, aggregate="MS")
     assert (dates, values) == (["2025-01-01", "2025-02-01"], [31, 28])
-    assert note == "the last period, 2025-03-01, was left out: it ends with 2025-03-16"
+    assert note == "the last period, 2025-03-01, is incomplete and was left out: it ends with 2025-03-16"
 
 
 def test_a_sum_with_a_value_missing_is_missing(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_sum_with_a_value_missing_is_missing(tmp_path: Path) -> None:
     dates, values, note = series_of("date,y\n" + "".join(rows), tmp_path, aggregate="D")
     assert "2025-01-05" not in dates
     assert set(values) == {3.0}
-    assert note == "1 period has rows without a value, and so no sum"
+    assert note == "1 period has rows without a value, and thus no sum"
 
 
 def test_hours_of_a_zone_with_half_an_hour_are_those_of_its_clock(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_regressor_goes_on_through_a_period_that_is_not_whole(tmp_path: Path) 
 @pytest.mark.parametrize(("frequency", "period"), [("MS", "D"), ("D", "h"), ("W-MON", "D")])
 def test_periods_shorter_than_the_steps_of_the_dates_are_refused(frequency: str, period: str, tmp_path: Path) -> None:
     dates = pd.date_range("2024-01-01", periods=40, freq=frequency).strftime("%Y-%m-%d")
-    with pytest.raises(RecordError, match=f"nothing to add up by {period}: the dates are {frequency}"):
+    with pytest.raises(RecordError, match=f"nothing to add up by {period}: the dates have the frequency {frequency}"):
         series_of("date,y\n" + "".join(f"{date},1\n" for date in dates), tmp_path, aggregate=period)
 
 

@@ -210,7 +210,7 @@ def test_opening_hours_go_on_as_they_were(name: str, step: str) -> None:
 
 @pytest.mark.parametrize(
     ("offset", "told"),
-    [("SMS", "two days of each month"), ("WOM-3FRI", "Fridays four weeks apart or more"),
+    [("SMS", "two days of each month"), ("WOM-3FRI", "Fridays, unevenly spaced and at least four weeks apart"),
      (pd.offsets.FY5253(weekday=5, startingMonth=1, variation="nearest"), "years of 52 and 53 weeks")],
 )  # fmt: skip
 def test_calendars_without_a_frequency_say_that_no_option_fits(offset: str | pd.DateOffset, told: str) -> None:

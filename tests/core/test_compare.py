@@ -60,7 +60,7 @@ def test_short_series_are_compared_without_a_score(write_csv: WriteCsv, capsys: 
     assert compare.main([str(write_csv("in/a.csv", daily_series(20)))]) == 0
     text = capsys.readouterr().out
     assert "MASE of" not in text
-    assert "no scores: no series has 56 values, two horizons" in text
+    assert "no scores: no series has 56 values (two horizons)" in text
     assert "Prophet's objective" in text
 
 

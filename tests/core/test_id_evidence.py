@@ -30,7 +30,7 @@ def rows_of(
 
 def test_a_store_that_began_late_is_asked_about_not_taken_for_a_remark() -> None:
     records = [(day, 1.0, ("A" if day < 100 else "B",)) for day in range(103)]
-    with pytest.raises(RecordError, match="it is 'A' at first, 'B' on line 102"):
+    with pytest.raises(RecordError, match="it is 'A' at first, and 'B' on line 102"):
         ids_by_content(rows_of(records, ("shop",)), 1)
 
 
@@ -38,7 +38,7 @@ def test_text_that_alternates_at_even_steps_is_asked_about() -> None:
     records = [(day, 1.0, ("A" if day % 2 else "B",)) for day in range(60)]
     with pytest.raises(RecordError) as caught:
         ids_by_content(rows_of(records, ("line",)), 1)
-    assert caught.value.hint == "Give --id_columns=line if it does, --id_columns=none if it does not."
+    assert caught.value.hint == "Use --id_columns=line if it does, --id_columns=none if it does not."
 
 
 def test_an_attribute_of_a_series_is_no_id() -> None:

@@ -188,9 +188,9 @@ def test_text_of_too_many_rows_is_asked_about(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("pipeline.core.series.load.MAX_EVIDENCE_ROWS", 50)
     days = [str(np.datetime64("2023-01-01") + day) for day in range(60)]
     rows = "".join(f"{name},{day},{i % 7}\n" for i, day in enumerate(days) for name in "AB")
-    with pytest.raises(RecordError, match="too large to tell from its rows") as caught:
+    with pytest.raises(RecordError, match="too large to decide from its rows") as caught:
         load(f"filiale,date,sales\n{rows}", tmp_path)
-    assert caught.value.hint == "Give --id_columns=filiale if it does, --id_columns=none if it does not."
+    assert caught.value.hint == "Use --id_columns=filiale if it does, --id_columns=none if it does not."
 
 
 def test_text_that_changes_far_below_the_sample_is_asked_about(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_text_that_changes_far_below_the_sample_is_asked_about(tmp_path: Path) -
     rows = (f"{'A' if i < 5000 else 'B'},{day},{i % 7}\n" for i, day in enumerate(days))
     stacked = "remark,date,sales\n" + "".join(rows)
     with pytest.raises(
-        RecordError, match=r"'remark' may tell series apart.*is 'A' at first, 'B' on line 5002"
+        RecordError, match=r"'remark' may tell series apart.*is 'A' at first, and 'B' on line 5002"
     ) as caught:
         load(stacked, tmp_path)
     assert caught.value.code == "AMBIGUOUS_ID_COLUMN"
@@ -213,5 +213,5 @@ def test_questions_that_answer_each_other_come_to_an_end(tmp_path: Path) -> None
     )
     with pytest.raises(RecordError) as caught:
         load(f"Date,From,To,kW\n{rows}", tmp_path)
-    assert caught.value.hint == "Give --date_column=Date,From, which joins them, or --id_columns=From."
+    assert caught.value.hint == "Use --date_column=Date,From to join them, or --id_columns=From."
     assert load(f"Date,From,To,kW\n{rows}", tmp_path, date_column="Date,From").rows == 184

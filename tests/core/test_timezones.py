@@ -127,7 +127,7 @@ def test_offsets_of_several_countries_are_not_taken_for_one_clock(tmp_path: Path
     csv = loaded("store,date,y\n" + "\n".join(rows) + "\n", tmp_path)
     (batch,) = csv.batches()
     hints = {RecordError.from_json(fault).hint for fault in batch.column("fault").to_pylist()}
-    assert hints == {"Give --timezone=Europe/Berlin, or whichever it is."}
+    assert hints == {"Use --timezone=Europe/Berlin, or whichever time zone it is."}
 
 
 def test_an_offset_that_a_format_names_comes_back(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_a_worker_process_that_dies_is_replaced(inbox: Path, tmp_path: Path) -> 
                "--horizon=5", "--workers=2"]  # fmt: skip
     done = subprocess.run(command, env=poisoned("exit"), capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
-    assert "a process that forecasts has died" in done.stderr
+    assert "a worker process died" in done.stderr
     check_books(tmp_path / "out", "CRASHED")
 
 

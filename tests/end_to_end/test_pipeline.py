@@ -72,7 +72,7 @@ def test_with_the_real_engine_they_agree_to_the_byte_too(write_csv: WriteCsv, tm
     [
         (["--output=out"], ["--input: is missing"]),
         (["--input=in/*.csv"], ["--output: is missing", "--input: no file matches"]),
-        (["--input=x", "--output=out", "--horizn=3"], ["--horizn: there is no such option; did you mean --horizon?"]),
+        (["--input=x", "--output=out", "--horizn=3"], ["--horizn: unknown option; did you mean --horizon?"]),
         (
             ["--input=x", "--output=out", "--horizon=-1", "--level=0", "--max_rows=x"],
             ["--horizon", "--level", "--max_rows"],

@@ -94,9 +94,9 @@ def test_replay_tries_once_more_what_may_work_by_now(folders: Folders, write_csv
     assert (code, "1 requests and 0 messages replayed." in told) == (3, True)  # it is as bad as before
     assert folders.receipts()["bad.csv"] == ("failed", 1)
     bad.write_text(daily_series())
-    assert "outdated: the file is another by now" in folders("replay", "--prefix=" + str(bad))[1]
+    assert "outdated: the file has changed since" in folders("replay", "--prefix=" + str(bad))[1]
     bad.unlink()
-    assert "still not there" in folders("replay")[1]
+    assert "still missing" in folders("replay")[1]
 
 
 def test_what_was_mended_by_other_options_is_left_alone(folders: Folders, write_csv: WriteCsv) -> None:
@@ -120,6 +120,6 @@ def test_a_forecast_of_another_file_is_not_overwritten(folders: Folders, write_c
 def test_a_wrong_command_is_refused(folders: Folders, tmp_path: Path) -> None:
     assert folders("reconcile", "--input=gs://in/")[0] == 2
     assert folders("reconcile", f"--input={tmp_path}/absent*")[0] == 2
-    assert "is for buckets" in folders("replay", "--topic=projects/p/topics/t")[1]
+    assert "works only with buckets" in folders("replay", "--topic=projects/p/topics/t")[1]
     assert "nothing was forecast into" in folders("replay", f"--output={tmp_path}/nowhere")[1]
     assert not (tmp_path / "nowhere").exists()

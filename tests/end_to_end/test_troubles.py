@@ -155,7 +155,7 @@ def test_watch_tells_of_an_outbox_that_is_gone_once_and_goes_on(tmp_path: Path, 
         (out / "_dropcast/forecasts").write_text("in the way")
         write_csv("in/b.csv", daily_series(60, seed=1))
         told = process.stderr.readline()
-        assert "tried again until it works" in told
+        assert "retries until it succeeds" in told
         (out / "_dropcast/forecasts").unlink()
         (tmp_path / "aside").rename(out / "_dropcast/forecasts")
         assert any("complete  b.csv" in line for line in iter(process.stdout.readline, ""))
@@ -248,4 +248,4 @@ def test_watch_takes_no_silent_server_for_an_error_of_our_own(capsys: pytest.Cap
     assert watch._passes(step, 0.0, arguments, watch._Teller("gs://out/f")) == 0
     told = capsys.readouterr().err
     assert looks == 3 and told.count("no answer for 300 seconds") == 1, "once, however often it is tried"
-    assert "error of its own" not in told
+    assert "internal error" not in told

@@ -350,7 +350,7 @@ def test_a_full_disk_is_told_of_once_and_tried_again(
     monkeypatch.setattr(command.time, "sleep", slept.append)
     command._passes(step, 0.5, {"inbox": "in", "outbox": "out", "once": False}, command._Teller("out"))
     assert slept == [0.5, 1.0, 2.0, 0.5]
-    assert capsys.readouterr().err.count("No space left on device. See to it; it is tried again") == 1
+    assert capsys.readouterr().err.count("No space left on device. Fix this; dropcast retries") == 1
     once = {"inbox": "in", "outbox": "out", "once": True}
     answers = iter([OSError(28, "No space left on device")])
     assert command._passes(step, 0.5, once, command._Teller("out")) == 1

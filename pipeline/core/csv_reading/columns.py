@@ -1,4 +1,4 @@
-"""Which column is what: found by name, else by content, else named by option; never guessed."""
+"""The roles of a file's columns: found by name, then by content, or named by an option; never guessed."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ ID_NAMES = (
     "article",
     "material",
 )
-# The same with what says in which way it is named: store_nbr, item code, station_name.
+# These names with a suffix: store_nbr, item code, station_name.
 _ID_NAME = re.compile(rf"({'|'.join(ID_NAMES)})([ _-]?(id|nbr|no|nr|num|number|code|key|name))?|.*_id", re.IGNORECASE)
-ROW_NUMBER_NAMES = ("id", "row_id", "record_id")  # ids by their names, and often mere numbers of rows
-# Cells of a numeric column that hold no value, in any case; never of an id: NA is Namibia.
+ROW_NUMBER_NAMES = ("id", "row_id", "record_id")  # names of ids that are often just row numbers
+# Cells of a numeric column that mean a missing value, in any case; not in ids, where NA is Namibia.
 MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>", "\\n", ".", "..", "?", ":"})
-DASHES = ("-", "–", "—", "−")  # zero in many an account, nothing elsewhere
-SHARE_OF_NUMBERS = 0.5  # of a column's cells; the others may say that there is none: "closed" at weekends
-SHARE_OF_NAMED_NUMBERS = 0.2  # of the cells of a column that is called a value
+DASHES = ("-", "–", "—", "−")  # zero in many accounts, missing elsewhere
+SHARE_OF_NUMBERS = 0.5  # of a column's cells; the others may mean a missing value: "closed" at weekends
+SHARE_OF_NAMED_NUMBERS = 0.2  # of the cells of a column whose name is a value's
 PART_NAMES = ("month", "mon", "monat", "quarter", "qtr", "quartal", "week", "kw", "woche", "day", "half")
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _MONTHS = (
@@ -96,7 +96,7 @@ CALENDAR_WORDS = frozenset(
     {"spring", "summer", "autumn", "fall", "winter", *(f"q{i}" for i in range(1, 5))}
     | {short for name in (*_WEEKDAYS, *_MONTHS) for short in (name, name[:3])}
 )
-# Columns that the forecast CSV has itself.
+# Columns of the forecast CSV itself.
 OUTPUT_COLUMNS = re.compile(r"date|prediction(_lower|_upper)?(_[0-9.]+)?")
 WIDE_COLUMN = "series"
 
@@ -107,15 +107,15 @@ class Columns:
 
     Attributes:
         date: the date.
-        time: the time of day, if it has a column of its own; else "".
+        time: the time of day, if it has its own column; otherwise "".
         values: the values; several in a wide table.
-        ids: what tells series apart; perhaps nothing.
+        ids: columns that tell series apart; may be empty.
         extras: regressors, cap, floor.
-        unused: what is left.
-        constants: columns that have one and the same text wherever it was looked, and that text: should another come,
-            they may tell series apart after all. None if the owner said what does.
-        undecided: columns of text whose role only all rows together can say.
-        numbering: whether an id seems to be a mere number of the row.
+        unused: the remaining columns.
+        constants: columns with the same text in every row of the sample, and that text: if another text follows, they
+            may tell series apart after all. Empty if the owner named the id columns.
+        undecided: text columns whose role can be decided only from all rows.
+        numbering: whether an id seems to be just a row number.
     """
 
     date: str
@@ -130,7 +130,7 @@ class Columns:
 
     @property
     def with_undecided_ids(self) -> Columns:
-        """The same columns with all text of unknown role as ids, after those that are named as ids; one value only."""
+        """The same columns with all text of unknown role as ids, after the named ids, and only one value."""
         constants = [name for name, _ in self.constants]
         named = tuple(name for name in self.ids if name not in constants)
         unknown = {*self.undecided, *constants}
@@ -141,12 +141,12 @@ class Columns:
 
     @property
     def wide(self) -> bool:
-        """Whether each value column is a series of its own."""
+        """Whether each value column is its own series."""
         return len(self.values) > 1
 
 
 def is_missing(cell: str) -> bool:
-    """Return whether a cell of a numeric column holds no value, or may hold none."""
+    """Return whether a cell of a numeric column is a missing value, or may be one."""
     bare = cell.strip()
     return bare.lower() in MISSING or bare in DASHES
 
@@ -159,12 +159,12 @@ def choose_columns(
     Args:
         header: names of the columns.
         sample: some of each column's cells.
-        spec: what the owner named.
+        spec: columns that the owner named.
         line: the header's line, for messages.
-        unnamed: columns whose names are made up, since the header has none for them.
+        unnamed: columns without a name in the header, which were given one.
 
     Raises:
-        RecordError: if a column is missing or two would do.
+        RecordError: if a column is missing, or several qualify.
     """
     found = _Chooser(header, sample, line, unnamed, frozenset(spec.missing_values))
     extras = tuple(found.named(name, "regressors, cap and floor") for name in spec.extra_columns())
@@ -185,16 +185,16 @@ def choose_columns(
     numbering = False
     if spec.id_columns is None:
         undecided, constants = found.undecided_texts(date, joined=bool(time)), found.constant_texts()
-        if spec.aggregate is not None:  # what repeats may tell apart series that must not be added up
+        if spec.aggregate is not None:  # repeated values may tell apart series that must not be added up
             undecided = (*undecided, *found.codes())
         numbering = found.numbers_rows(ids)
-        if not ids and not undecided:  # text that is the same everywhere names the file's one series
+        if not ids and not undecided:  # text that never changes names the file's only series
             ids = tuple(found.named(name, "id_columns") for name, text in constants if text)
     reserved = [name for name in ids if OUTPUT_COLUMNS.fullmatch(name) or (len(values) > 1 and name == WIDE_COLUMN)]
     if reserved:
         raise RecordError(
             "RESERVED_COLUMN",
-            f"The output has a column {reserved[0]!r} of its own.",
+            f"The forecast has its own column {reserved[0]!r}.",
             "Rename the id column.",
             line=line,
             column=reserved[0],
@@ -203,7 +203,7 @@ def choose_columns(
 
 
 class _Chooser:
-    """Takes columns out of those that are left, one role after another."""
+    """Takes columns from the remaining ones, one role after another."""
 
     def __init__(
         self,
@@ -214,7 +214,7 @@ class _Chooser:
         missing: frozenset[str],
     ) -> None:
         self._missing = missing
-        self.left = dict.fromkeys(header)  # ordered, and quick to take from
+        self.left = dict.fromkeys(header)  # ordered, with fast removal
         self._header = header
         self._sample = sample
         self._line = line
@@ -236,7 +236,7 @@ class _Chooser:
         )
 
     def date_and_time(self, name: str) -> tuple[str, str]:
-        """Return the columns of the date and of the time of day, named as date,time; "" if the time has none."""
+        """Return the columns of the date and of the time of day, named as date,time; "" if there is no time column."""
         date, comma, time = (part.strip() for part in name.partition(","))
         if not comma or any(column.lower() == name.lower() for column in self._header):
             return self.named(name, "date_column"), ""
@@ -244,14 +244,14 @@ class _Chooser:
 
     def date(self) -> str:
         by_name = self._with_names(DATE_NAMES)
-        # A name is no proof: `year` beside `date`, or `day` with numbers from 1 to 31, is no date.
+        # A name is not proof: `year` beside `date`, or `day` with numbers from 1 to 31, is not the date.
         candidates = (
             [name for name in by_name if not self._numbers(name)]
             or [name for name in by_name if self._dates_as_numbers(name)]
             or by_name
             or [name for name in self.left if looks_like_dates(self._sample[name], SHARE_OF_DATES)]
         )
-        if len(candidates) > 1:  # `day` may name weekdays, and an export its own date
+        if len(candidates) > 1:  # `day` may hold weekdays, and an export may add its own date
             candidates = [name for name in candidates if looks_like_dates(self._sample[name])] or candidates
             candidates = [name for name in candidates if len(set(self._sample[name])) > 1] or candidates
         if all(self._years(name) or self._is_part_of_date(name) for name in candidates):
@@ -338,22 +338,21 @@ class _Chooser:
         return self._all_are(name, _CLOCK)
 
     def codes(self) -> tuple[str, ...]:
-        """Return the columns of numbers or dates that may be codes of series: their texts come again and again."""
+        """Return columns of numbers or dates that may be codes of series because their texts recur."""
         return tuple(
             name for name in self.left
             if not self._text(name) and 1 < len(set(self._sample[name])) <= len(self._sample[name]) / 3
         )  # fmt: skip
 
     def undecided_texts(self, date: str, joined: bool) -> tuple[str, ...]:
-        """Return the columns of text whose role only all rows can say; `joined` if the date has its time already."""
+        """Return text columns whose role needs all rows to decide; `joined` if the date already has its time."""
         texts = tuple(name for name in self.left if self._text(name) and not (joined and self._clock(name)))
         for name in texts:
             if len(set(self._sample[date])) < len(self._sample[date]) and self._clock(name):
                 raise RecordError(
                     "AMBIGUOUS_DATE_COLUMN",
-                    f"{name!r} has times of day: of the dates, or of series, one for each.",
-                    f"Give --date_column={shlex.quote(f'{date},{name}')}, which joins them, or "
-                    f"{option('id_columns', name)}.",
+                    f"{name!r} has times of day: they may belong to the dates, or each may be its own series.",
+                    f"Use --date_column={shlex.quote(f'{date},{name}')} to join them, or {option('id_columns', name)}.",
                     line=self._line,
                     assume={"date_column": f"{date},{name}"},
                 )
@@ -361,8 +360,8 @@ class _Chooser:
                 cell = next(cell for cell in self._sample[name] if cell.strip())
                 raise RecordError(
                     "BAD_DATE_FORMAT",
-                    f"{shorten(cell)!r} is no time of day that can be read.",
-                    f"Write the hour as 00:00, and give --date_column=DATE,{name} with the date's column.",
+                    f"{shorten(cell)!r} is not a time of day in a known format.",
+                    f"Write the hour as 00:00, and use --date_column=DATE,{name} with the date column's name.",
                     line=self._line,
                     column=name,
                     found=cell,
@@ -370,7 +369,7 @@ class _Chooser:
         return texts
 
     def constant_texts(self) -> tuple[tuple[str, str], ...]:
-        """Return the columns with one text in each row of the sample, or with none at all, and that text."""
+        """Return the columns with the same text in each row of the sample, or with none, and that text."""
         found = []
         for name in self.left:
             cells = {cell.strip() for cell in self._sample[name]}
@@ -392,7 +391,7 @@ class _Chooser:
             raise RecordError(
                 "AMBIGUOUS_DATE_COLUMN",
                 f"Date and time are in two columns, {date!r} and {times[0]!r}.",
-                f"Give --{name}={shlex.quote(f'{date},{times[0]}')}, which joins them.",
+                f"Use --{name}={shlex.quote(f'{date},{times[0]}')} to join them.",
                 line=self._line,
                 assume={name: f"{date},{times[0]}"},
             )
@@ -400,7 +399,7 @@ class _Chooser:
         raise RecordError(
             f"AMBIGUOUS_{role}_COLUMN",
             f"Any of {listed} could be the {role.lower()}.",
-            f"Give {option(name, candidates[0])} or another{every}.",
+            f"Use {option(name, candidates[0])} or another{every}.",
             line=self._line,
             assume={name: candidates[0] if role == "DATE" else (candidates[0],)},
         )
@@ -409,7 +408,7 @@ class _Chooser:
         return RecordError(
             f"NO_{role}_COLUMN",
             f"None of the columns {', '.join(self._header)} could be recognised as the {role.lower()}.",
-            f"Give --{name}, or call the column {'date' if role == 'DATE' else 'y'}.",
+            f"Use --{name} to name the column, or rename it to {'date' if role == 'DATE' else 'y'}.",
             line=self._line,
         )
 
@@ -446,7 +445,7 @@ class _Chooser:
         return all(len(cell.lstrip("-")) >= 4 for cell in cells)
 
     def _is_value(self, name: str) -> bool:
-        """Return whether a column has numbers that are no mere numbering of rows or items."""
+        """Return whether a column has numbers that do not just number rows or items."""
         numbered = name in self._unnamed and _counts_up(self._sample[name])
         named_as_id = bool(_ID_NAME.fullmatch(name))
         filled = bool(self._known(name))
@@ -468,12 +467,12 @@ def _have_a_unit(cells: list[str]) -> bool:
 
 
 def id_of_each_row(ids: Sequence[str], name: str, line: int | None) -> RecordError:
-    """Return the refusal of an id column that has another value in each row."""
+    """Return the error for an id column with a different value in each row."""
     others = [column for column in ids if column != name]
     return RecordError(
         "AMBIGUOUS_ID_COLUMN",
-        f"The column {name!r} has another value in each row, as a row number has.",
-        f"If it tells series apart, give {option('id_columns', *ids)}; if not, {option('id_columns', *others)}.",
+        f"The column {name!r} has a different value in each row, like a row number.",
+        f"If it tells series apart, use {option('id_columns', *ids)}; if not, {option('id_columns', *others)}.",
         line=line,
         column=name,
         assume={"id_columns": tuple(others)},
@@ -481,7 +480,7 @@ def id_of_each_row(ids: Sequence[str], name: str, line: int | None) -> RecordErr
 
 
 def option(name: str, *values: str) -> str:
-    """Return an option as it can be typed into a shell; without values, as none."""
+    """Return an option as typed in a shell; "none" if there are no values."""
     text = json.dumps(values) if any("," in value for value in values) else ",".join(values) or "none"
     return f"--{name}={shlex.quote(text)}"
 
@@ -497,12 +496,12 @@ def _counts_up(cells: list[str]) -> bool:
 _TIME_OF_DAY = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2})?( ?[ap]m)?|\d{1,2}", re.IGNORECASE)
 _SHORT_DATE = re.compile(r"(0[1-9]|[12]\d|3[01])\.(0[1-9]|1[0-2])\.\d\d")
 _CURRENCY = r"(?:[€$£¥₹]|EUR|USD|CHF|GBP|Rs\.?|kr\.?)"
-# Whatever a person would call a number: with currency, per cent, marks between thousands, a minus behind it, brackets.
+# Anything a person would call a number: with currency, per cent, thousands separators, a trailing minus, brackets.
 _DIGITS = r"(?:\d{1,3}(?:[.,'’_ \u00a0\u2009\u202f]\d{2,3})+(?:[.,]\d*)?|\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?"
 _NUMBER = re.compile(
     rf"\(?[+\-−]?\s?(?:{_CURRENCY}\s?[+\-−]?)?{_DIGITS}\s?(?:%|{_CURRENCY})?-?\)?|[+-]?inf(?:inity)?", re.IGNORECASE
 )
-# 12 kWh, A$12, ~12; letters alone before a number are a code's: SKU12
+# 12 kWh, A$12, ~12; but only letters before a number make a code: SKU12
 _WITH_UNIT = re.compile(
     rf"([^\w\s(]?|[A-Z]{{0,2}}[€$£¥₹₺]\s?)([+\-−]?{_DIGITS})(\s?[^\d\s][^\d]{{0,7}}|)", re.IGNORECASE
 )

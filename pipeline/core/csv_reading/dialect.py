@@ -1,4 +1,4 @@
-"""How a CSV is written: its delimiter, decimal mark and encoding. A forecast is written as its source is."""
+"""How a CSV is written: delimiter, decimal mark and encoding. A forecast is written like its source."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CsvDialect:
     encoding: str = "utf-8"
 
     def encoded(self, text: str, start: bool = False) -> bytes:
-        """Return text in the file's encoding; what it has no character for becomes a question mark.
+        """Return text in the file's encoding; characters that it lacks become question marks.
 
         Args:
             text: a part of the file.
@@ -45,7 +45,7 @@ PLAIN = CsvDialect()
 
 
 def header_of_forecast(start: bytes) -> tuple[list[str], CsvDialect] | None:
-    """Return the header of one of our forecasts and how the file is written; None if it is none.
+    """Return the header and dialect of a forecast; None if the file is not a forecast.
 
     Args:
         start: the first bytes of the file.

@@ -16,7 +16,7 @@ from pipeline.core.forecast_spec import ForecastSpec
 csv.field_size_limit(2 * LONGEST_ROW)
 SAMPLE_ROWS = 300
 _SAMPLE_BYTES = 1 << 20
-ANNOUNCED = re.compile(rb'"?sep=([,;|\t])"?', re.IGNORECASE)  # a spreadsheet's first line may say "sep=;"
+ANNOUNCED = re.compile(rb'"?sep=([,;|\t])"?', re.IGNORECASE)  # a spreadsheet's first line may be "sep=;"
 
 
 def first_record(chunks: Iterator[Chunk], delimiter: str | None) -> tuple[Chunk, Chunk]:
@@ -35,19 +35,19 @@ def first_record(chunks: Iterator[Chunk], delimiter: str | None) -> tuple[Chunk,
             return Chunk(line, data[:end]), Chunk(line + data.count(b"\n", 0, end), data[end:])
     raise RecordError(
         "EMPTY_FILE",
-        "The file has nothing but blank lines.",
-        "Write a header and rows below it; check --skip_rows and --skip_footer if they are given.",
+        "The file has only blank lines.",
+        "Write a header and rows below it; check --skip_rows and --skip_footer if you use them.",
     )
 
 
 def parsed_rows(text: str, delimiter: str, line: int, skip_blanks: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """Yield rows of text, blank ones too, each with the line on which it begins.
+    """Yield rows of text, including blank ones, each with the line on which it begins.
 
     Args:
-        text: whole rows, or the beginning of some.
+        text: whole rows, or the beginning of a file.
         delimiter: what separates cells.
         line: number of the first line.
-        skip_blanks: whether blanks after a delimiter are left out.
+        skip_blanks: whether to skip spaces after a delimiter.
 
     Raises:
         RecordError: LINE_TOO_LONG if a cell is longer than any row should be.
@@ -60,8 +60,8 @@ def parsed_rows(text: str, delimiter: str, line: int, skip_blanks: bool = False)
         except csv.Error as error:
             raise RecordError(
                 "LINE_TOO_LONG",
-                f"The row cannot be taken apart: {error}.",
-                "Check that this is a CSV with a row a line.",
+                f"The row cannot be parsed: {error}.",
+                "Check that this is a CSV with one row per line.",
                 line=line + before,
             ) from None
         if row is None:
@@ -71,10 +71,10 @@ def parsed_rows(text: str, delimiter: str, line: int, skip_blanks: bool = False)
 
 
 def sniff_delimiter(record: Chunk, rest: Chunk, spec: ForecastSpec) -> str:
-    """Return what separates the cells of the header.
+    """Return the delimiter of the header.
 
     Raises:
-        RecordError: AMBIGUOUS_DELIMITER if several would do.
+        RecordError: AMBIGUOUS_DELIMITER if several qualify.
     """
 
     def count(line: bytes) -> dict[str, int]:
@@ -95,14 +95,14 @@ def sniff_delimiter(record: Chunk, rest: Chunk, spec: ForecastSpec) -> str:
         return best[0]
     raise RecordError(
         "AMBIGUOUS_DELIMITER",
-        "The header has several of comma, semicolon, tab and bar.",
-        "Give " + " or ".join(f"--delimiter='{mark}'" for mark in fitting or header) + ".",
+        "The header has more than one of comma, semicolon, tab and bar.",
+        "Use " + " or ".join(f"--delimiter='{mark}'" for mark in fitting or header) + ".",
         line=record.line,
     )
 
 
 def _is_one_thing(cell: str) -> bool:
-    """Return whether a cell is a number or a date as a whole."""
+    """Return whether the whole cell is a number or a date."""
     bare = cell.strip().strip('"')
     if any(mark in bare for mark in ";\t|"):
         return False
@@ -110,10 +110,10 @@ def _is_one_thing(cell: str) -> bool:
 
 
 def column_names(names: list[str], line: int, spec: ForecastSpec) -> list[str]:
-    """Return the names of the columns, made up where the header has none.
+    """Return the names of the columns, generated where the header has none.
 
     Raises:
-        RecordError: if the first row is no header, or has a name twice.
+        RecordError: if the first row is not a header, or has a name twice.
     """
     if not spec.header:
         return [f"column_{i + 1}" for i in range(len(names))]
@@ -123,16 +123,16 @@ def column_names(names: list[str], line: int, spec: ForecastSpec) -> list[str]:
     if len(dates) > 1 and len(names) > 2:
         raise RecordError(
             "NO_HEADER",
-            "The dates stand in the header, as columns.",
-            "Turn the table: dates run down a column, and each series is a column.",
+            "The dates are in the header, as column names.",
+            "Transpose the table, so that dates run down one column and each series is a column.",
             line=line,
             found=dates[0],
         )
     if dates or (numbers and len(numbers) == len(names)):
         raise RecordError(
             "NO_HEADER",
-            "The first line looks like data, not like names of columns.",
-            "Put a line such as date,y above it, or give --header=false.",
+            "The first line looks like data, not like column names.",
+            "Add a header such as date,y above it, or use --header=false.",
             line=line,
             found=(dates or numbers)[0],
         )
@@ -141,7 +141,7 @@ def column_names(names: list[str], line: int, spec: ForecastSpec) -> list[str]:
         if times > 1:
             raise RecordError(
                 "DUPLICATE_COLUMN",
-                f"Two columns are called {name!r}.",
+                f"Two columns have the name {name!r}.",
                 "Rename one of them.",
                 line=line,
                 column=name,
@@ -153,7 +153,7 @@ def sample_rows(body: Chunk, delimiter: str) -> tuple[list[list[str]], int]:
     """Return the first rows and the line of the first one."""
     rows: list[list[str]] = []
     first_line = body.line
-    # a cell cut in two would pass for another kind of cell: the last row read from a part is left out
+    # a truncated cell could look like another kind of cell, so the last row of a partial read is dropped
     part = body.data[:_SAMPLE_BYTES]
     for line, row in parsed_rows(part.decode(errors="ignore"), delimiter, body.line):
         if any(cell.strip() for cell in row):

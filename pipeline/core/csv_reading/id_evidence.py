@@ -1,4 +1,4 @@
-"""Which columns of text tell a file's series apart: by all of its rows together."""
+"""Which text columns tell a file's series apart, decided from all of its rows."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from pipeline.core.csv_reading.columns import (
 )
 from pipeline.core.errors import RecordError, shorten
 
-MAX_EVIDENCE_ROWS = 4_000_000  # of a larger file the owner has to say what its ids are
+MAX_EVIDENCE_ROWS = 4_000_000  # for a larger file the owner has to name the ids
 MAX_EVIDENCE_IDS = 250_000  # distinct rows of text
-MAX_ID_COLUMNS = 4  # that are found together by content
+MAX_ID_COLUMNS = 4  # found together by content
 MAX_TRIED, MAX_TRIED_ROWS = 300, 100_000_000  # combinations of columns; and times the rows
 KEPT_GROUPINGS = 16  # of the rows by columns, at a time
-MIN_SERIES_ROWS = 3  # what has fewer is no series worth forecasting
+MIN_SERIES_ROWS = 3  # fewer are not a series worth forecasting
 MIN_COVERAGE = 0.5  # of the file's dates within a series' span: transactions have fewer
-MIN_RUNS_PER_TEXT = 2  # a remark comes back after another one
+MIN_RUNS_PER_TEXT = 2  # a comment recurs after another one
 MAX_REPEATED_SHARE = 0.05  # of rows that repeat a date although the column tells series apart
-REGULAR_SHARE = 0.9  # of a text's steps that are equal: it may be a series of its own
+REGULAR_SHARE = 0.9  # of a text's steps that are equal: then it may be its own series
 
 
 @dataclass(frozen=True)
 class TextRows:
-    """The rows of a file as far as they say what its ids are.
+    """The rows of a file, reduced to what decides its ids.
 
     Attributes:
         dates: microseconds, shape (n,).
         values: NaN where missing, shape (n,).
         lines: line in the file, shape (n,).
-        codes: which of `texts` a row has, shape (n,).
+        codes: index into `texts` of each row, shape (n,).
         texts: the distinct texts of the named and the other columns, in that order.
         named: columns that are ids by their names.
         others: columns of text whose role is not known.
@@ -57,11 +57,11 @@ class TextRows:
 
 @dataclass(frozen=True)
 class IdColumns:
-    """What was decided.
+    """The decision.
 
     Attributes:
         names: columns that tell the series apart.
-        note: what the owner should know of it; "" if nothing.
+        note: what the owner should know about it, or "".
     """
 
     names: tuple[str, ...]
@@ -69,7 +69,7 @@ class IdColumns:
 
 
 class _Grouped:
-    """Rows, each counted once, grouped by columns."""
+    """Distinct rows, grouped by columns."""
 
     def __init__(self, rows: TextRows) -> None:
         known = np.where(np.isnan(rows.values), np.inf, rows.values)
@@ -78,7 +78,7 @@ class _Grouped:
         same[1:] = np.logical_and.reduce(
             [column[order][1:] == column[order][:-1] for column in (known, rows.dates, rows.codes)]
         )
-        kept = np.sort(order[~same])  # a row that agrees with another in all counts once
+        kept = np.sort(order[~same])  # identical rows count once
         self._dates, self._codes, self._lines = rows.dates[kept], rows.codes[kept], rows.lines[kept]
         self._columns = (*rows.named, *rows.others)
         self._texts = rows.texts
@@ -86,7 +86,7 @@ class _Grouped:
 
     @property
     def rows(self) -> int:
-        """Number of rows, each counted once."""
+        """Number of distinct rows."""
         return len(self._codes)
 
     def _texts_of(self, name: str) -> list[str]:
@@ -111,39 +111,39 @@ class _Grouped:
         return np.lexsort((self._dates, groups))
 
     def repeated_share(self, names: tuple[str, ...]) -> float:
-        """Return the share of the rows whose date their series has already."""
+        """Return the share of the rows whose date already occurred in their series."""
         groups = self._group(names)
         order = self._by_date(groups)
         again = (np.diff(groups[order]) == 0) & (np.diff(self._dates[order]) == 0)
         return float(again.sum()) / max(len(order), 1)
 
     def repeats(self, names: tuple[str, ...]) -> bool:
-        """Return whether a series, as these columns tell them apart, has two rows of one date."""
+        """Return whether any series, with these columns as ids, has two rows of one date."""
         return self.repeated_share(names) > 0
 
     def numbers_rows(self, name: str) -> bool:
-        """Return whether a column that may count the rows does: 1, 2, 3 and so on, to the last one."""
+        """Return whether a column numbers the rows: 1, 2, 3 and so on, to the last one."""
         texts = self._texts_of(name)
         if name.lower() not in ROW_NUMBER_NAMES or len(texts) < len(self._codes) or not all(map(str.isdigit, texts)):
             return False
         return bool((np.diff(np.array([int(text) for text in texts])[self._codes]) == 1).all())
 
     def is_constant(self, name: str) -> bool:
-        """Return whether a column has one and the same text in each row, and not an empty one."""
+        """Return whether a column has the same non-empty text in each row."""
         return set(map(is_missing, self._texts_of(name))) == {False} and not self._group((name,)).any()
 
     def first_change(self, name: str) -> tuple[str, str, int]:
-        """Return the first text of a column that is not constant, the next one, and its line."""
+        """Return the first text of a column that is not constant, the next different one, and its line."""
         row = int(np.flatnonzero(self._group((name,)))[0])
         texts = self._texts_of(name)
         return texts[self._codes[0]], texts[self._codes[row]], int(self._lines[row])
 
     def have_rows(self, names: tuple[str, ...]) -> bool:
-        """Return whether most series have enough rows for one."""
+        """Return whether most series have enough rows."""
         return bool(np.mean(np.bincount(self._group(names)) >= MIN_SERIES_ROWS) > 0.5)
 
     def are_series(self, names: tuple[str, ...]) -> bool:
-        """Return whether most series have enough rows, dates with others, and most of the file's dates in between."""
+        """Return whether most series have enough rows, share dates with others, and cover the dates in their span."""
         if not self.have_rows(names):
             return False
         groups = self._group(names)
@@ -157,7 +157,7 @@ class _Grouped:
         return bool(np.median(counts / spans) >= MIN_COVERAGE)
 
     def different(self, named: tuple[str, ...], candidates: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-        """Return the candidates, of those that group the rows alike only the first."""
+        """Return the candidates; of those that group the rows alike, only the first."""
         kept: list[tuple[str, ...]] = []
         for names in candidates:
             groups = self._group((*named, *names))
@@ -166,7 +166,7 @@ class _Grouped:
         return kept
 
     def is_comment(self, names: tuple[str, ...], name: str) -> bool:
-        """Return whether no series can be told apart by the text of a column, whatever its order; see is_remark."""
+        """Return whether a column's text cannot tell series apart, whatever its order; see is_remark."""
         texts = {text.lower() for text in self._texts_of(name)}
         if any(map(is_missing, texts)) or texts <= CALENDAR_WORDS:
             return True
@@ -174,10 +174,10 @@ class _Grouped:
         return bool((names and units.max() == groups.max()) or (units.max() + 1) * MIN_SERIES_ROWS > len(units))
 
     def is_remark(self, names: tuple[str, ...], name: str) -> bool:
-        """Return whether the text of a column is a remark in rows whose series `names` tell apart.
+        """Return whether the text of a column is just a comment, if `names` tell the series apart.
 
-        So it is if each series has but one, if a cell is empty, if it names weekdays or seasons, if hardly a text has
-        rows enough for a series, or if texts come back after others: unless each does so at steps of its own, as a
+        It is if each series has only one text, if a cell is empty, if it names weekdays or seasons, if hardly any text
+        has enough rows for a series, or if texts recur after others, unless each recurs at its own regular step, as a
         series would.
         """
         if self.is_comment(names, name):
@@ -211,9 +211,9 @@ class _Grouped:
 def ids_by_content(rows: TextRows, line: int, adding_up: bool = False) -> IdColumns:
     """Return the columns that tell series apart.
 
-    Columns named as ids are ids, unless they have another value in each row. Of the others it is the smallest set
-    without which dates repeat; a column of texts that come back again and again beside dates that are unique without
-    it is a remark, and text that is the same everywhere names the series of a file that has but one.
+    Columns named like ids are ids, unless they have a different value in each row. Of the others, the ids are the
+    smallest set without which dates repeat. If dates are unique without it, a column whose texts recur is a comment.
+    Text that never changes names the series of a file that has only one.
 
     Args:
         rows: of the whole file.
@@ -221,14 +221,14 @@ def ids_by_content(rows: TextRows, line: int, adding_up: bool = False) -> IdColu
         adding_up: whether rows are added up by period, so that dates may repeat.
 
     Raises:
-        RecordError: AMBIGUOUS_ID_COLUMN if the rows do not say it.
+        RecordError: AMBIGUOUS_ID_COLUMN if the rows do not decide it.
     """
     grouped = _Grouped(rows)
     numbering = tuple(name for name in rows.named if grouped.numbers_rows(name))
     named = tuple(name for name in rows.named if name not in numbering)
     if numbering and not (named or rows.others) and grouped.repeats(()):
         raise id_of_each_row(rows.named, numbering[0], line)
-    notes = [f"{name!r} counts the rows and was not used" for name in numbering]
+    notes = [f"{name!r} only numbers the rows and was not used" for name in numbering]
     found: tuple[str, ...] = ()
     if adding_up:
         unknown = tuple(
@@ -237,8 +237,8 @@ def ids_by_content(rows: TextRows, line: int, adding_up: bool = False) -> IdColu
         if unknown:
             listed = ", ".join(map(repr, unknown))
             raise _question(
-                f"The text in {listed} may name series, or be that of single rows that are added up.",
-                f"Give {option('id_columns', *named, *unknown)}, or those of them that tell series apart, or "
+                f"The text in {listed} may tell series apart, or may just describe the rows that are added up.",
+                f"Use {option('id_columns', *named, *unknown)}, or only those that tell series apart, or "
                 f"{option('id_columns', *named)} if none does.",
                 line,
                 named,
@@ -256,9 +256,9 @@ def ids_by_content(rows: TextRows, line: int, adding_up: bool = False) -> IdColu
         listed = ", ".join(repr(name) for name in unclear)
         before, after, at = grouped.first_change(unclear[0])
         raise _question(
-            f"The text in {listed} may tell series apart, or be a mere remark: it is {shorten(before)!r} at first, "
-            f"{shorten(after)!r} on line {at}.",
-            f"Give {option('id_columns', *chosen, *unclear)} if it does, {option('id_columns', *chosen)} if it "
+            f"The text in {listed} may tell series apart, or may just be a comment: it is {shorten(before)!r} at "
+            f"first, and {shorten(after)!r} on line {at}.",
+            f"Use {option('id_columns', *chosen, *unclear)} if it does, {option('id_columns', *chosen)} if it "
             "does not.",
             line,
             (*chosen, *unclear),
@@ -270,7 +270,7 @@ def ids_by_content(rows: TextRows, line: int, adding_up: bool = False) -> IdColu
 
 
 def _smallest(grouped: _Grouped, named: tuple[str, ...], others: tuple[str, ...], line: int) -> tuple[str, ...]:
-    """Return the fewest columns of text that make dates unique, and whose series look like series."""
+    """Return the fewest text columns that make dates unique and whose groups look like series."""
     working: list[tuple[str, ...]] = []
     left = max(len(others), min(MAX_TRIED, MAX_TRIED_ROWS // max(grouped.rows, 1)))
     for size in range(1, min(len(others), MAX_ID_COLUMNS) + 1):
@@ -285,10 +285,10 @@ def _smallest(grouped: _Grouped, named: tuple[str, ...], others: tuple[str, ...]
             return different[0]
         if different:
             offers = " or ".join(option("id_columns", *named, *names) for names in different)
-            listed = " as well as ".join(repr(", ".join(names)) for names in different)
+            listed = " or ".join(repr(", ".join(names)) for names in different)
             raise _question(
-                f"Dates repeat, and {listed} would tell the rows of a date apart.",
-                f"Give {offers}.",
+                f"Dates repeat, and either {listed} would tell the rows of a date apart.",
+                f"Use {offers}.",
                 line,
                 (*named, *different[0]),
                 different[0][0],
@@ -296,8 +296,8 @@ def _smallest(grouped: _Grouped, named: tuple[str, ...], others: tuple[str, ...]
     all_text = ", ".join(repr(name) for name in others)
     if working:
         raise _question(
-            f"Dates repeat; the text in {all_text} may name series, or be that of single transactions.",
-            f"Give {option('id_columns', *named, *working[0])} if each is a series, or "
+            f"Dates repeat; the text in {all_text} may name series, or may just describe single transactions.",
+            f"Use {option('id_columns', *named, *working[0])} if each is a series, or "
             f"{option('id_columns', *named)} --aggregate=D to add up the rows of each day.",
             line,
             (*named, *working[0]),
@@ -307,16 +307,16 @@ def _smallest(grouped: _Grouped, named: tuple[str, ...], others: tuple[str, ...]
     share = grouped.repeated_share((*named, nearly))
     if share <= MAX_REPEATED_SHARE and grouped.are_series((*named, nearly)):
         raise _question(
-            f"Dates repeat; the text in {nearly!r} tells their rows apart but for {share:.1%} of them.",
-            f"Give {option('id_columns', *named, nearly)} --duplicates=first, or last, mean or sum.",
+            f"Dates repeat; the text in {nearly!r} tells all but {share:.1%} of their rows apart.",
+            f"Use {option('id_columns', *named, nearly)} --duplicates=first (or last, mean or sum).",
             line,
             (*named, nearly),
             nearly,
         )
     raise _question(
         f"Dates repeat, and the text in {all_text} does not tell their rows apart.",
-        f"Give {option('id_columns', *named)} --aggregate=D to add up the rows of each day, or "
-        f"{option('id_columns', *named, others[0])} --aggregate=D for a series for each text in {others[0]!r}.",
+        f"Use {option('id_columns', *named)} --aggregate=D to add up the rows of each day, or "
+        f"{option('id_columns', *named, others[0])} --aggregate=D for one series per text in {others[0]!r}.",
         line,
         (*named, *others),
         others[0],
@@ -324,13 +324,13 @@ def _smallest(grouped: _Grouped, named: tuple[str, ...], others: tuple[str, ...]
 
 
 def ids_too_many_to_tell(columns: Columns, line: int) -> RecordError:
-    """Return the question about columns of text that have too many rows, or texts, to be told from all of them."""
+    """Return the question about text columns with too many rows or texts to decide from all of them."""
     named = tuple(name for name in columns.ids if name not in columns.undecided)
     listed = ", ".join(repr(name) for name in columns.undecided)
     return _question(
-        f"The text in {listed} may tell series apart, or be a mere remark; the file is too large to tell from its "
-        "rows.",
-        f"Give {option('id_columns', *columns.ids)} if it does, {option('id_columns', *named)} if it does not.",
+        f"The text in {listed} may tell series apart, or may just be a comment; the file is too large to decide from "
+        "its rows.",
+        f"Use {option('id_columns', *columns.ids)} if it does, {option('id_columns', *named)} if it does not.",
         line,
         columns.ids,
         columns.undecided[0] if columns.undecided else None,

@@ -1,4 +1,4 @@
-"""Which mark of a file's numbers is the decimal one, and which separates thousands: by all of its numbers together."""
+"""A file's decimal mark and thousands separator, inferred from all of its numbers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _EXPONENT = r"([eE][+-]?\d+)?$"
 class DialectEvidence:
     """What the numbers of a file say about their marks; all numeric columns and all rows count.
 
-    A mark is the decimal one where nothing but a fraction looks so: without an integer part or with a zero (.5, 0.125),
-    after more than three digits (1234.567), before another number of digits than three (12.5), or last of two marks
+    A mark is the decimal mark where the number can only be a fraction: with no integer part or a zero (.5, 0.125),
+    after more than three digits (1234.567), before a number of digits other than three (12.5), or last of two marks
     (1,234.5). It separates thousands where it occurs twice in a number, or before another mark. A number such as
-    1.234 says nothing by itself.
+    1.234 alone decides nothing.
 
     Attributes:
-        decimal, thousands, unsettled: marks seen as one, as the other, and in numbers that say nothing; each with the
-            first cell, its column and its line.
+        decimal, thousands, unsettled: marks seen as decimal marks, as thousands separators, and in numbers that decide
+            nothing; each with the first such cell, its column and its line.
     """
 
     decimal: dict[str, tuple[str, str, int]] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class DialectEvidence:
         return "." in self.decimal
 
     def add_text(self, text: pa.StringArray, column: str, lines: npt.NDArray[np.int64]) -> None:
-        """Take in cells of a numeric column as they stand, shape (n,)."""
+        """Add the cells of a numeric column as written, shape (n,)."""
         cells = pc.utf8_trim_whitespace(text)
         for mark, other in (MARKS, MARKS[::-1]):
             m, o = rf"\{mark}", rf"\{other}"
@@ -70,17 +70,17 @@ class DialectEvidence:
             found[mark] = (cells[row].as_py(), column, int(lines[row]))
 
     def wants_text_of(self, numbers: Floats) -> bool:
-        """Return whether the text of numbers that were read with decimal points has to be looked at, shape (n,).
+        """Return whether the text of numbers read with decimal points, shape (n,), has to be examined.
 
-        Not if it is known what points are, nor if there are none.
+        It need not be if points are known to be decimal marks, or if there are none.
         """
         return not self.points_are_decimal and bool((numbers != np.floor(numbers))[np.isfinite(numbers)].any())
 
     def settled(self) -> tuple[str, str | None]:
-        """Return the decimal mark, and the mark between thousands if there is one.
+        """Return the decimal mark, and the thousands separator if there is one.
 
         Raises:
-            RecordError: AMBIGUOUS_NUMBER if the numbers contradict each other, or say nothing.
+            RecordError: AMBIGUOUS_NUMBER if the numbers contradict each other, or decide nothing.
         """
         decimal, thousands = set(self.decimal), set(self.thousands)
         if len(decimal) > 1 or decimal & thousands or len(thousands) > 1:
@@ -97,17 +97,17 @@ class DialectEvidence:
         if contradictory:
             pairs = [*self.decimal.values(), *self.thousands.values()]
             (cell, column, line), (other, _, other_line) = pairs[0], pairs[-1]
-            problem = f"{shorten(cell)!r} and {shorten(other)!r} (line {other_line}) cannot both be read in one way"
+            problem = f"{shorten(cell)!r} and {shorten(other)!r} (line {other_line}) cannot both be read the same way"
         else:
             cell, column, line = next(iter(self.unsettled.values()))
-            problem = f"{shorten(cell)!r}, like all such numbers of the file, may be thousands or a fraction"
+            problem = f"{shorten(cell)!r}, like all such numbers in the file, may be a fraction or more than a thousand"
         mark = "," if "," in cell and "." not in cell else "."
         fraction = "--decimal=," if mark == "," else "--decimal=."
         grouped = "--thousands=," if mark == "," else "--decimal=, --thousands=."
         return RecordError(
             "AMBIGUOUS_NUMBER",
             f"{problem}.",
-            f"Give {fraction} for fractions, or {grouped} for thousands.",
+            f"Use {fraction} if it is a fraction, or {grouped} if it is more than a thousand.",
             line=line,
             column=column,
             found=cell,

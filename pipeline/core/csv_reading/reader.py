@@ -1,4 +1,4 @@
-"""From rows of text to rows of numbers: a CSV read in chunks, every fault with its line."""
+"""From rows of text to rows of numbers: reads a CSV in chunks, and reports every error with its line."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from pipeline.core.forecast_spec import MAX_SKIPPED_LINES, ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.sources import ByteSource
 
-MAX_FOOTER_LINES = 20  # that are offered to be left out
+MAX_FOOTER_LINES = 20  # that a hint offers to skip
 
 
 @dataclass(frozen=True)
@@ -66,31 +66,31 @@ class Rows:
 
 
 class UndecidedIdsError(Exception):
-    """Which columns are ids, only all rows of the file together say."""
+    """The id columns can be decided only from all rows of the file."""
 
 
 @dataclass
 class CsvReader:
-    """Reads one CSV. What it learns on the way stands in its attributes once `rows` is exhausted.
+    """Reads one CSV. Its attributes hold what it found, once `rows` is exhausted.
 
     Attributes:
         columns: the roles of the columns.
         style: how dates are written.
         ids: id values of each series, in order of first appearance; for a wide table the last one is
             the column's name.
-        faults: the first fault of each series that has one.
+        faults: the first error of each series that has one.
         row_count: rows read so far.
-        missing: how many cells say in words or marks that there is no number.
+        missing: number of cells with a word or mark for a missing value.
         zeros: columns that have a zero.
-        dashes: of columns with a lone dash the first one, and its line.
+        dashes: the first lone dash of each column that has one, and its line.
         short_years: the years that were written with two digits.
-        dialect: what the numbers say about their marks; None if the options say it.
+        dialect: what the numbers say about their marks; None if the options set them.
         header_line: where the header is.
         csv_dialect: how the file is written.
-        unseen_missing: texts of --missing_values that no cell has had.
-        lines_below_header: that were left out, since they are no rows, such as units.
-        offsets: from UTC, that the dates have.
-        last_dated_line: where the last row with a date is.
+        unseen_missing: texts of --missing_values that have not occurred.
+        lines_below_header: number of lines skipped below the header because they are not rows, such as units.
+        offsets: UTC offsets of the dates.
+        last_dated_line: line of the last row with a date.
         end_line: the line after the last one.
     """
 
@@ -118,7 +118,7 @@ class CsvReader:
     _chunks: Iterator[Chunk] = field(default_factory=lambda: iter(()))
     _header: list[str] = field(default_factory=list)
     _delimiter: str = ","
-    # In a wide table ids alone are no series yet: they have a numbering of their own.
+    # In a wide table ids alone do not make a series, so they are numbered separately.
     _wide_known: dict[tuple[str, ...], int] = field(default_factory=dict)
     _wide_ids: list[tuple[str, ...]] = field(default_factory=list)
 
@@ -126,18 +126,18 @@ class CsvReader:
     def open(
         cls, file: ByteSource, spec: ForecastSpec, limits: Limits, undecided: bool = False, on_wall: bool = False
     ) -> CsvReader:
-        """Read the header and a sample, and decide what the columns are.
+        """Read the header and a sample, and decide the roles of the columns.
 
         Args:
             file: the CSV.
             spec: how to read it.
-            limits: what it may cost.
-            undecided: read columns of which only all rows say whether they are ids as if they were.
-            on_wall: read dates as the clock showed them, whatever their offsets.
+            limits: the operator's limits.
+            undecided: treat columns that may be ids as ids.
+            on_wall: read dates as local time, whatever their offsets.
 
         Raises:
             RecordError: if the file is not such a CSV.
-            UndecidedIdsError: if there are such columns, and they were not asked for.
+            UndecidedIdsError: if there are columns that may be ids, and `undecided` is false.
         """
         chunks = text_chunks(file, spec.encoding, limits, spec.delimiter)
         if spec.skip_rows or spec.skip_footer:
@@ -165,7 +165,7 @@ class CsvReader:
         if not first_rows:
             raise RecordError(
                 "NO_ROWS",
-                "There is a header but no row below it.",
+                "The file has a header but no rows below it.",
                 "Add rows, or check the export.",
                 line=record.line,
             )
@@ -201,11 +201,11 @@ class CsvReader:
 
     @property
     def final_style(self) -> DateStyle:
-        """How dates are to be written, once all are read: several offsets become UTC."""
+        """How to write dates, once all are read: several offsets become UTC."""
         return replace(self.style.with_offsets(self.offsets), timezone=self.spec.timezone or "")
 
     def rows(self) -> Iterator[Rows]:
-        """Yield the rows, a chunk at a time.
+        """Yield the rows, one chunk at a time.
 
         Raises:
             RecordError: if the rest of the file is not a CSV after all.
@@ -244,11 +244,11 @@ class CsvReader:
             yield rows.take(~bad_dates) if bad_dates.any() else rows
 
     def _require_constant_text(self, table: pa.Table) -> None:
-        """Raise if text that was the same throughout the sample is not, so that it may tell series apart."""
+        """Raise if text that was constant in the sample is not, so that it may tell series apart."""
         for name, text in self.columns.constants:
             column = pc.utf8_trim_whitespace(_whole(table, name))
             same = pc.equal(column, text)
-            if not text:  # a column that was empty in the sample; numbers in it tell nothing
+            if not text:  # a column that was empty in the sample; numbers in it decide nothing
                 same = pc.or_(missing_cells(column, ()), pc.match_substring_regex(column, r"^[+-]?[\d.,]+$"))
             if not pc.all(same).as_py():
                 raise UndecidedIdsError
@@ -256,7 +256,7 @@ class CsvReader:
     # ----------------------------------------------------------------------------------- cells
 
     def _parse(self, chunk: Chunk, last: bool) -> tuple[pa.Table, Ints]:
-        """Return the needed columns, typed if every cell is as it should be, and the line of each row."""
+        """Return the needed columns, typed if every cell is valid, and the line of each row."""
         direct = self.spec.thousands is None and not self.spec.missing_values
         columns, spec = self.columns, self.spec
         constants = (name for name, _ in columns.constants)
@@ -268,7 +268,7 @@ class CsvReader:
             types |= dict.fromkeys((*columns.values, *columns.extras), pa.float64())
             if self.style.form in ("date", "datetime") and not columns.time:
                 types[columns.date] = pa.timestamp("us")
-        # Arrow takes a byte order mark at the start of what it is given for the file's; within a file it is text
+        # Arrow takes a byte order mark at the start of its input for the file's own; inside a file it is text
         data = codecs.BOM_UTF8 + chunk.data if chunk.data.startswith(codecs.BOM_UTF8) else chunk.data
         skipped: list[pa_csv.InvalidRow] = []
 
@@ -297,7 +297,7 @@ class CsvReader:
             as_it_should_be = False
         strings = dict.fromkeys(types, pa.string())
         if not as_it_should_be:
-            table = read(strings).combine_chunks()  # so that the odd cell can be named as it stands
+            table = read(strings).combine_chunks()  # so that an invalid cell can be quoted as written
         self._texts = cache(lambda: read(strings).combine_chunks())
         return table, self._lines(chunk, table.num_rows, skipped, last)
 
@@ -305,7 +305,7 @@ class CsvReader:
         """Return the line of each row.
 
         Raises:
-            RecordError: RAGGED_ROW if a row that is more than delimiters was skipped.
+            RecordError: RAGGED_ROW if a skipped row has more than delimiters.
         """
         if not skipped and rows == chunk.line_feeds:
             return chunk.line + np.arange(rows, dtype=np.int64)
@@ -315,7 +315,7 @@ class CsvReader:
             row = ragged[0]
             known = row.number and row.number <= len(starts)
             line = int(starts[row.number - 1]) if known else chunk.line
-            # nothing but such rows until the end: what is below a table
+            # only such rows until the end: lines below the table
             below = known and last and len(starts) - (row.number - 1) == len(skipped) - skipped.index(row)
             footer = chunk.line + chunk.line_feeds - line + self.spec.skip_footer
             raise ragged_row(
@@ -347,7 +347,7 @@ class CsvReader:
     def _read_numbers(
         self, table: pa.Table, name: str, lines: Ints, switches: bool = False
     ) -> tuple[Floats, npt.NDArray[np.str_]]:
-        """Return a column's numbers, NaN where there is none, and the text of cells that should be one.
+        """Return a column's numbers, NaN where missing, and the text of cells that are not valid numbers.
 
         With `switches`, true and false count as 1 and 0.
         """
@@ -380,13 +380,13 @@ class CsvReader:
             self.dashes.setdefault(name, (text[int(at[0])].as_py(), int(lines[at[0]])))
 
     def explain_rows_below(self) -> None:
-        """Have the faults of rows without a date that are all at the end say how to leave them out."""
+        """Add to the errors of rows without a date how to skip them, if they are all at the end."""
         for code, fault in self.faults.items():
             if fault.code == "BAD_DATE" and fault.line is not None and fault.line > self.last_dated_line > 0:
                 footer = self.end_line - self.last_dated_line - 1 + self.spec.skip_footer
                 if footer > MAX_FOOTER_LINES or re.search(r"^\d[\d/.-]*\d$", fault.found or ""):
                     continue  # a date of another form
-                hint = f"Give --skip_footer={footer} if the table ends above it, or fix the cell."
+                hint = f"Use --skip_footer={footer} if the table ends above it, or fix the cell."
                 self.faults[code] = RecordError(
                     fault.code, fault.message, hint, line=fault.line, column=fault.column, found=fault.found
                 )
@@ -398,7 +398,7 @@ class CsvReader:
                 raise RecordError(
                     "AMBIGUOUS_NUMBER",
                     f"A lone {dash!r} may mean zero, or that there is no value.",
-                    f"Give --missing_values={dash} if there is none; write 0 if it is zero.",
+                    f"Use --missing_values={dash} if it means no value; write 0 if it means zero.",
                     line=line,
                     column=name,
                     found=dash,
@@ -463,7 +463,7 @@ class CsvReader:
         names = self.columns.ids
         return RecordError(
             "ID_TOO_LONG",
-            f"An id has {len(longest):,} characters; {self.limits.max_id_length:,} are allowed.",
+            f"An id has {len(longest):,} characters; at most {self.limits.max_id_length:,} are allowed.",
             "Name the columns that tell the series apart with --id_columns, or ask the operator to raise "
             "--max_id_length.",
             column=names[ids.index(longest)] if ids.index(longest) < len(names) else None,
@@ -500,7 +500,7 @@ class CsvReader:
                 error = RecordError(
                     "NOT_FINITE",
                     f"{shorten(found)!r} is infinite.",
-                    "Leave the cell empty if the value is not known.",
+                    "Leave the cell empty if the value is unknown.",
                     line=int(lines[row]),
                     column=column,
                     found=found,
@@ -528,20 +528,20 @@ class CsvReader:
 
 
 def ragged_row(cells: int, expected: int, text: str, line: int, footer: int = 0) -> RecordError:
-    """Return the refusal of a row that has not as many cells as the header.
+    """Return the error for a row whose number of cells differs from the header's.
 
     Args:
-        cells: of the row.
-        expected: cells of the header.
+        cells: number of cells of the row.
+        expected: number of cells of the header.
         text: the row.
         line: where it is.
-        footer: number of lines from it to the end of the file, if all of them may be below the table; else 0.
+        footer: number of lines from it to the end of the file, if all of them may be below the table; otherwise 0.
     """
     hint = "ut cells that contain the delimiter in quotes; fill up short rows."
     return RecordError(
         "RAGGED_ROW",
         f"This row has {cells} cell{'s' if cells > 1 else ''}, the header has {expected}: {shorten(text)!r}.",
-        f"Give --skip_footer={footer} if the table ends above it; else p{hint}" if footer else f"P{hint}",
+        f"Use --skip_footer={footer} if the table ends above it; otherwise p{hint}" if footer else f"P{hint}",
         line=line,
         found=text,
         assume={"skip_footer": footer} if footer else None,
@@ -568,9 +568,9 @@ def _first_of_each(codes: Ints, flagged: npt.NDArray[np.bool_]) -> Ints:
 
 
 def _is_plain(column: pa.Array, date_form: str) -> bool:
-    """Return whether a typed column holds only what reading its text would have given.
+    """Return whether a typed column holds only values that reading its text would also have accepted.
 
-    Arrow takes more for numbers and dates than we do; what counts must not depend on the other cells of a chunk.
+    Arrow accepts more as numbers and dates; what is accepted must not depend on the other cells of a chunk.
     """
     if pa.types.is_floating(column.type):
         return bool(pc.all(pc.is_finite(column)).as_py() is not False)

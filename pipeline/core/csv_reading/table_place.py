@@ -1,4 +1,4 @@
-"""Where in a file its table begins and ends: lines above the header, several headers, lines below the last row."""
+"""Where the table in a file begins and ends: lines above the header, several headers, lines below the last row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.core.errors import RecordError, shorten
 
 LINES_LOOKED_AT = 100
 MAX_HEADER_LINES = 5
-ROWS_SHARE = 0.9  # of the lines from the first row on that are rows; there may be totals below
+ROWS_SHARE = 0.9  # of the lines from the first row on that are rows; totals may follow
 USUAL_SHARE = 0.6  # of the lines that have the usual number of cells, in a table with lines above it
 _BYTES_LOOKED_AT = 1 << 16
 _NUMBER = re.compile(r"[+\-−]?[\d.,' \u00a0\u202f]*\d[%€$£]?|[€$£][\d.,]+")
@@ -26,10 +26,10 @@ def without_lines(chunks: Iterator[Chunk], above: int, below: int) -> Iterator[C
 
     Args:
         chunks: the file.
-        above: number of lines to leave out at the beginning.
-        below: number of lines to leave out at the end.
+        above: number of lines to skip at the beginning.
+        below: number of lines to skip at the end.
     """
-    held: deque[Chunk] = deque()  # the last chunks, that may have lines to leave out
+    held: deque[Chunk] = deque()  # the last chunks, which may have lines to skip
     for chunk in chunks:
         dropped = min(above, chunk.line_feeds)
         above -= dropped
@@ -59,14 +59,14 @@ Lines = list[tuple[int, list[str]]]  # each with its number
 
 
 def lines_below_header(chunk: Chunk, delimiter: str | None) -> int:
-    """Return how many lines below the header are no rows yet, and raise if the first line is not the header.
+    """Return how many lines below the header are not rows; raise if the first line is not the header.
 
     Args:
-        chunk: the beginning of the file, its first line that is not blank included.
-        delimiter: what separates cells, if it is known.
+        chunk: the beginning of the file, including its first line that is not blank.
+        delimiter: of cells, if it is known.
 
     Raises:
-        RecordError: NO_HEADER, with the number of lines to leave out.
+        RecordError: NO_HEADER, with the number of lines to skip.
     """
     data = chunk.data[:_BYTES_LOOKED_AT]
     text = data[: data.rfind(b"\n") + 1].decode(errors="replace")
@@ -99,7 +99,7 @@ def lines_below_header(chunk: Chunk, delimiter: str | None) -> int:
 
 
 def _header_at(lines: Lines, usual: int) -> int:
-    """Return the position of the line above the first row of the table, if it may be a header; else 0."""
+    """Return the position of the line above the first row of the table, if it may be a header; otherwise 0."""
     like_rows = [len(row) == usual and _has_data(row) for _, row in lines]
     first = next((i for i in range(len(lines)) if sum(like_rows[i:]) >= ROWS_SHARE * (len(lines) - i)), 0)
     first = next((i for i in range(first, len(lines)) if like_rows[i]), 0)
@@ -111,7 +111,7 @@ def _shown(row: list[str]) -> str:
 
 
 def _refuse_sparse_header(lines: Lines) -> None:
-    """Raise if the first line has hardly a cell filled, as a spreadsheet's title has, and a later one is full."""
+    """Raise if the first line is mostly empty, like a spreadsheet's title, and a later one is full."""
     if not _sparse(lines[0][1]):
         return
     full = next((i for i, (_, row) in enumerate(lines) if all(cell.strip() for cell in row)), None)
@@ -127,7 +127,7 @@ def _lines_below_header(lines: Lines) -> int:
     """Return how many lines below the header, such as one of units, have neither a number nor a date.
 
     Raises:
-        RecordError: NO_HEADER if it is not the first of such lines that names the columns.
+        RecordError: NO_HEADER if the first of these lines is not the one that names the columns.
     """
     rows = [row for _, row in lines]
     first = next((i for i, row in enumerate(rows) if _has_data(row)), 0)
@@ -141,11 +141,11 @@ def _lines_below_header(lines: Lines) -> int:
     line = lines[first - 1 if best is None else best][0]
     if best is not None:
         above, header = line - 1, True
-        hint = f"Give --skip_rows={above}, which takes the names from line {line}, or delete the others."
+        hint = f"Use --skip_rows={above} to take the names from line {line}, or delete the other headers."
     else:
         above, header = lines[first][0] - 1, False
-        hint = f"Give --skip_rows={above} --header=false, which calls the columns column_1, column_2 and so on, or "
-        hint += "delete all of them but one."
+        hint = f"Use --skip_rows={above} --header=false to name the columns column_1, column_2 and so on, or "
+        hint += "delete all but one of these lines."
     raise RecordError(
         "NO_HEADER",
         f"Lines {lines[0][0]} to {lines[first - 1][0]} all look like headers.",
@@ -159,7 +159,7 @@ def _lines_above(message: str, line: int, header: int) -> RecordError:
     return RecordError(
         "NO_HEADER",
         message,
-        f"Give --skip_rows={header - 1}, or delete what is above the header.",
+        f"Use --skip_rows={header - 1}, or delete what is above the header.",
         line=line,
         assume={"skip_rows": header - 1},
     )
@@ -170,7 +170,7 @@ def _sparse(row: list[str]) -> bool:
 
 
 def _is_header(row: list[str]) -> bool:
-    """Return whether cells may be names of columns: no dates, and not numbers only."""
+    """Return whether cells may be column names: no dates, and not only numbers."""
     filled = [cell.strip() for cell in row if cell.strip()]
     return bool(filled) and not looks_like_date_in(filled) and not all(_NUMBER.fullmatch(cell) for cell in filled)
 

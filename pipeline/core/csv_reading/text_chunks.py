@@ -1,6 +1,6 @@
 """From the bytes of a file to whole rows of UTF-8 text, a few megabytes at a time.
 
-Memory is bounded whatever the file: compressed a thousandfold, without a line end, with an open quote.
+Memory is bounded for any file: compressed a thousandfold, without line ends, with an unclosed quote.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _OTHER_KINDS = {
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook (xls)", "Save the sheet as CSV."),
     b"PAR1": ("a Parquet file", "Convert it to CSV."),
     b"%PDF": ("a PDF", "Export the table as CSV."),
-    b"BZh": ("compressed with bzip2", "Decompress it, or compress it with gzip."),
-    b"\x28\xb5\x2f\xfd": ("compressed with zstd", "Decompress it, or compress it with gzip."),
-    b"\xfd7zXZ\x00": ("compressed with xz", "Decompress it, or compress it with gzip."),
+    b"BZh": ("a file compressed with bzip2", "Decompress it, or compress it with gzip."),
+    b"\x28\xb5\x2f\xfd": ("a file compressed with zstd", "Decompress it, or compress it with gzip."),
+    b"\xfd7zXZ\x00": ("a file compressed with xz", "Decompress it, or compress it with gzip."),
 }
 
 
@@ -46,7 +46,7 @@ class Chunk:
     Attributes:
         line: number of the first line, from 1.
         data: UTF-8 that ends with a line end.
-        marked: whether a byte order mark was before it.
+        marked: whether a byte order mark preceded it.
     """
 
     line: int
@@ -65,8 +65,8 @@ def text_chunks(file: ByteSource, encoding: str, limits: Limits, delimiter: str 
     Args:
         file: the raw bytes, perhaps gzip.
         encoding: Python's name for the text's encoding.
-        limits: max_bytes is held against the decompressed size.
-        delimiter: what separates cells, if it is known: a quote opens a cell only where a cell begins.
+        limits: max_bytes applies to the decompressed size.
+        delimiter: of cells, if it is known: a quote opens a cell only where a cell begins.
 
     Raises:
         RecordError: if these are not the bytes of a CSV.
@@ -98,18 +98,18 @@ def text_chunks(file: ByteSource, encoding: str, limits: Limits, delimiter: str 
 
 
 def _likely_delimiter(start: bytes) -> str:
-    """Return the usual delimiter that the first line has most of; for telling which quotes open a cell."""
+    """Return the most frequent usual delimiter of the first line, to decide which quotes open a cell."""
     first = re.split(rb"[\r\n]", start.lstrip(b"\r\n"), maxsplit=1)[0]
     return max(",;\t|", key=lambda mark: first.count(mark.encode()))
 
 
 def quoted_cells(delimiter: str) -> re.Pattern[bytes]:
-    """Return what matches a quoted cell in text that starts with a row; its group 1 is empty if it is not closed.
+    """Return a pattern for a quoted cell in text that starts with a row; its group 1 is empty if it is not closed.
 
-    A quote opens a cell only where a cell begins; elsewhere, as in 5" pipe, it is a character like any other.
+    A quote opens a cell only where a cell begins; elsewhere, as in 5" pipe, it is an ordinary character.
     """
     mark = re.escape(delimiter.encode())
-    # looks back over the quote itself, so that it can be searched for as such
+    # the look-behind includes the quote itself, so that the search can start at a quote
     return re.compile(rb'"(?:(?<=' + mark + rb'")|(?<=[\r\n]")|(?<=\A"))(?:[^"]|"")*+("|\Z)')
 
 
@@ -144,7 +144,7 @@ def _decompressed(file: ByteSource, limits: Limits) -> Iterator[bytes]:
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise RecordError(
                 "BAD_GZIP",
-                f"The gzip stream cannot be read to its end: {error}.",
+                f"The gzip stream is damaged or cut short: {error}.",
                 "Compress the file again and upload it whole.",
             ) from None
         if not data:
@@ -189,7 +189,7 @@ def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
             raise RecordError(
                 "BAD_ENCODING",
                 "The file is UTF-16, not UTF-8.",
-                "Give --encoding=utf-16, or save it as UTF-8.",
+                "Use --encoding=utf-16, or save it as UTF-8.",
                 line=1,
                 assume={"encoding": "utf-16"},
             )
@@ -205,9 +205,9 @@ def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         except UnicodeError as error:
             before = error.object[: error.start] if isinstance(error, UnicodeDecodeError) else b""
             reason = error.reason if isinstance(error, UnicodeDecodeError) else str(error)
-            hint = "Give the encoding the file was saved in, with --encoding."
-            if encoding == "utf-16":  # without a mark it cannot know which of the two it is
-                hint = f"Give --encoding=utf-16-{'be' if piece[:1] == bytes(1) else 'le'}."
+            hint = "Use --encoding to name the encoding the file was saved in."
+            if encoding == "utf-16":  # without a byte order mark it may be either of the two
+                hint = f"Use --encoding=utf-16-{'be' if piece[:1] == bytes(1) else 'le'}."
             raise RecordError(
                 "BAD_ENCODING", f"The bytes are not {encoding}: {reason}.", hint, line=line + before.count(b"\n")
             ) from None
@@ -258,7 +258,7 @@ def _unending_row(rest: bytes, line: int, quoted: re.Pattern[bytes]) -> RecordEr
     if opened is not None:
         return RecordError(
             "UNCLOSED_QUOTE",
-            "A quote is opened here and not closed again.",
+            "A quote is opened here and never closed.",
             'Close it; a quote within quotes is written twice ("").',
             line=line + rest.count(b"\n", 0, opened),
         )
@@ -266,17 +266,17 @@ def _unending_row(rest: bytes, line: int, quoted: re.Pattern[bytes]) -> RecordEr
 
 
 def too_long_line(line: int) -> RecordError:
-    """Return the refusal of a line that is longer than any row of a table would be."""
+    """Return the error for a line that is longer than any row of a table should be."""
     return RecordError(
         "LINE_TOO_LONG",
         f"A line has more than {LONGEST_ROW:,} bytes.",
-        "Check that this is a CSV with a row a line.",
+        "Check that this is a CSV with one row per line.",
         line=line,
     )
 
 
 def _every_other(data: bytes, first: int) -> bool:
-    """Return whether most of every other byte are NUL, as those of Latin letters in UTF-16."""
+    """Return whether every other byte is mostly NUL, as in UTF-16 text with Latin letters."""
     half = data[:200][first::2]
     return half.count(0) > 0.8 * len(half) > 0
 
@@ -292,8 +292,8 @@ def _checked(chunk: Chunk) -> Chunk:
         half = next((f"utf-16-{end}" for end, first in (("le", 1), ("be", 0)) if _every_other(chunk.data, first)), "")
         raise RecordError(
             "NOT_TEXT",
-            "There is a NUL byte, which no text has.",
-            f"Give --encoding={half}." if half else "Save the file as text.",
+            "There is a NUL byte, which does not occur in text.",
+            f"Use --encoding={half}." if half else "Save the file as text.",
             line=chunk.line + chunk.data.count(b"\n", 0, at),
             assume={"encoding": half} if half else None,
         )
@@ -306,7 +306,7 @@ def _checked(chunk: Chunk) -> Chunk:
             raise RecordError(
                 "BAD_ENCODING",
                 f"{shorten(text)!r} is not UTF-8.",
-                "Save the file as UTF-8, or give its encoding, for example --encoding=cp1252.",
+                "Save the file as UTF-8, or name its encoding, for example --encoding=cp1252.",
                 line=chunk.line + chunk.data.count(b"\n", 0, error.start),
                 found=text,
                 assume={"encoding": "cp1252"},

@@ -1,4 +1,4 @@
-"""Rows added up by period, and dates without a row taken for zero."""
+"""Adds up rows by period, and fills dates without a row with zero."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def period_calendar(frequency: str) -> Calendar:
     """Return the calendar of periods to add rows up by: hours, days, weeks, months, quarters or years.
 
     Raises:
-        ValueError: if it is none, or the dates are not those on which periods begin.
+        ValueError: if it is not a frequency, or its dates are not the first of their periods.
     """
     calendar = parse_frequency("W-MON" if frequency.upper() == "W" else frequency)
     within_day = type(calendar) is FixedSteps and DAY % calendar.step == 0
@@ -69,7 +69,7 @@ def period_starts_on_wall(utc: Dates, wall: Dates, calendar: Calendar, to_utc: C
         calendar: of period_calendar, with a step of less than a day.
         to_utc: turns dates of the wall clock into UTC.
     """
-    # an hour that comes twice is two periods
+    # an hour that occurs twice is two periods
     starts = utc - wall % calendar.step if calendar.step <= HOUR else to_utc(wall - wall % calendar.step)
     return starts, starts + calendar.step
 
@@ -120,13 +120,13 @@ def aggregated(
     rows = np.diff(np.concatenate([first, [len(dates)]]))
     if how == "mean":
         periods = np.where(counts > 0, totals / np.maximum(counts, 1), np.nan)
-    else:  # what is not known is no zero
+    else:  # an unknown value is not zero
         periods = np.where(counts == rows, totals, np.nan)
     means = np.column_stack([np.add.reduceat(column, first) / rows for column in extras.T]) if extras.size else None
     notes = []
     unknown = int(((counts > 0) & (counts < rows)).sum()) if how == "sum" else 0
     if unknown:
-        notes.append(f"{unknown:,} period{'s have' if unknown > 1 else ' has'} rows without a value, and so no sum")
+        notes.append(f"{unknown:,} period{'s have' if unknown > 1 else ' has'} rows without a value, and thus no sum")
     filled = np.flatnonzero(counts > 0)
     if len(filled) > 1:
         early = np.minimum.reduceat(np.where(present, dates - starts, np.iinfo(np.int64).max), first)[filled]
@@ -140,8 +140,8 @@ def aggregated(
                 periods[filled[at]] = np.nan
                 verb = "begins" if name == "first" else "ends"
                 notes.append(
-                    f"the {name} period, {format_date(int(starts[first[filled[at]]]))}, was left out: it {verb} with "
-                    f"{format_date(int(dates[row]))}"
+                    f"the {name} period, {format_date(int(starts[first[filled[at]]]))}, is incomplete and was left "
+                    f"out: it {verb} with {format_date(int(dates[row]))}"
                 )
     wide = np.empty((len(first), extras.shape[1])) if means is None else means
     return Aggregated(starts[first], periods, wide, tuple(notes))

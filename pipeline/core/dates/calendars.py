@@ -1,4 +1,4 @@
-"""Calendars: how the dates of a series go on.
+"""Calendars: how the dates of a series continue.
 
 Dates are int64 microseconds since 1970 on the series' own wall clock.
 """
@@ -23,7 +23,7 @@ MAX_SPAN_MICROSECONDS = 1 << 62  # from the first date to forecast to the last: 
 
 @dataclass(frozen=True)
 class Calendar(ABC):
-    """How dates go on.
+    """How dates continue.
 
     Attributes:
         name: pandas' word for it where there is one (D, 15min, W-SUN, MS, QE-DEC, B), else in the same spirit: M-15
@@ -63,7 +63,7 @@ class Calendar(ABC):
 
 @dataclass(frozen=True)
 class FixedSteps(Calendar):
-    """Dates that are a number of microseconds apart: hours, days, or weeks from whatever date."""
+    """Dates a fixed number of microseconds apart: hours, days, or weeks from any date."""
 
     def _longest_step(self) -> int:
         return self.step
@@ -101,7 +101,7 @@ class Weeks(FixedSteps):
 
 @dataclass(frozen=True)
 class Months(Calendar):
-    """A day of each so many months: months, quarters, years.
+    """A day in every n-th month: months, quarters, years.
 
     Attributes:
         day: start, end, business_start, business_end, or a day of the month.
@@ -136,7 +136,7 @@ class Months(Calendar):
 
 @dataclass(frozen=True)
 class Weekdays(Calendar):
-    """Some weekdays, or each so many of them.
+    """Some weekdays, or every n-th of them.
 
     Attributes:
         mask: seven 0s and 1s from Monday.
@@ -170,8 +170,8 @@ class OpeningHours(Calendar):
     """Some slots of each week, with their length in microseconds.
 
     Attributes:
-        mask: 0s and 1s for all slots from Monday 0:00; "" if the dates are still to say which are open.
-        phase: where in a slot its date is, in microseconds.
+        mask: 0s and 1s for all slots from Monday 0:00; "" until the open ones are inferred from the dates.
+        phase: offset of the date within its slot, in microseconds.
     """
 
     mask: str = ""

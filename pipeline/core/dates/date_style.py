@@ -1,6 +1,6 @@
-"""How the dates of a CSV are written: read in bulk, and written back alike.
+"""How the dates of a CSV are written: reads them in bulk, and writes them back in the same form.
 
-Wall-clock times are int64 microseconds since 1970; one offset throughout is kept beside them.
+Wall-clock times are int64 microseconds since 1970; a single UTC offset is kept separately.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Mask = npt.NDArray[np.bool_]
 
 _TIME = r"[T ]\d{2}(:\d{2}(:\d{2}([.,]\d{1,9})?)?)?"
 OFFSET = r" ?(Z|z|UTC|[+-]\d{2}(:?\d{2})?)"
-# Forms that can be read without guessing.
+# Unambiguous forms.
 FORMS = {
     "date": r"\d{4}-\d{2}-\d{2}",
     "datetime": r"\d{4}-\d{2}-\d{2}(" + _TIME + ")?",
@@ -72,7 +72,7 @@ class OffsetsSeen:
 
     @property
     def are_days(self) -> bool:
-        """Whether several offsets are those of one clock, in summer and in winter, which always shows the same time."""
+        """Whether several offsets are those of one time zone, in summer and winter, always at the same local time."""
         spread = max(self.minutes, default=0) - min(self.minutes, default=0)
         return len(self.minutes) > 1 and len(self.clocks) == 1 and spread <= MAX_CLOCK_CHANGE_MINUTES
 
@@ -88,11 +88,11 @@ class DateStyle:
         fraction: digits of a second that are written.
         seconds: whether seconds are written.
         timezone: the zone on whose clock the series is forecast; "" for that of the dates themselves.
-        on_wall: whether dates with several offsets were read as the clock showed them: whole days, whatever their
-            length. They are written in UTC by the offset of the last one.
+        on_wall: whether dates with several offsets were read as local time: whole days, whatever their
+            length. They are written in UTC, using the offset of the last one.
         offset_form: how an offset is written, by the text for UTC: Z, " UTC", +00:00, +0000 or +00.
-        looks: what else a "format" leaves open: d if days and months have no leading zero, t if hours have none, u if
-            names are in capitals.
+        looks: details that a "format" does not fix: d if days and months have no leading zero, t if hours have none,
+            u if names are in capitals.
     """
 
     form: str

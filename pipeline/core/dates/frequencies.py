@@ -1,4 +1,4 @@
-"""The names of frequencies, in pandas' words, and the calendars that they stand for."""
+"""Names of frequencies, which are pandas aliases, and their calendars."""
 
 from __future__ import annotations
 

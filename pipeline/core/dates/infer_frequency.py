@@ -1,7 +1,6 @@
-"""Which calendar dates lie on.
+"""Infers the calendar of dates.
 
-A calendar is inferred from dates alone, survives gaps, and is refused where it is unclear: a wrong inference is worse
-than a question.
+The inference uses dates alone, tolerates gaps, and refuses unclear cases: a wrong inference is worse than a question.
 """
 
 from __future__ import annotations
@@ -39,23 +38,23 @@ LAST_OF_MONTH = 32  # in place of the day of the month
 YEAR_PARTS_IN_WEEKS = (13, 26, 52)
 MOST_SLOTS_ABSENT, SHORTEST_NIGHT = 4, 6 * HOUR  # in a row, within dates of less than three days
 
-# A stated frequency is believed if at least this share of the dates lies on it.
+# A stated frequency is accepted if at least this share of the dates is on it.
 LEAST_SHARE_ON_STATED = 0.5
 LEAST_SLOTS_PER_DATE = 0.6  # of a stated frequency: if there are fewer, the dates are closer together
-# A calendar is believed if at least this share of its slots between first and last date is filled.
+# A calendar is accepted if at least this share of its slots between the first and the last date is filled.
 LEAST_DENSITY = 0.2
-# A weekday is an exception, not part of the calendar, if so few dates would fall on it with less than this probability,
-# and it is filled so much less than the others: holidays take one Monday in ten, and in some countries one in five.
+# A weekday is an exception, not part of the calendar, if the probability of so few dates on it is below this, and it
+# is filled so much less than the others: holidays take one Monday in ten, and in some countries one in five.
 CHANCE_OF_RARE = 0.001
 SHARE_OF_RARE = 0.25
-# A frequency is offered if at least this share of the dates lies on it.
+# A frequency is suggested if at least this share of the dates is on it.
 MOST = 0.9
-# An unseen weekday is believed to be closed if it would be missing by chance with less than this probability.
+# An unseen weekday is taken to be closed if the probability of its absence by chance is below this.
 CHANCE_OF_CLOSED = 1e-5
 
 
 class FrequencyUnclearError(Exception):
-    """The dates do not say how they go on; the message says why, `options` what would settle it.
+    """The dates do not show how they continue; the message says why, `options` what would settle it.
 
     Attributes:
         reason: why it is unclear.
@@ -73,18 +72,18 @@ class FrequencyUnclearError(Exception):
 def infer_calendar(dates: Dates, days_written: bool = True) -> Calendar:
     """Return the calendar of sorted, distinct dates.
 
-    Of the calendars that every date lies on, the one with the fewest empty slots wins; it is believed
+    Of the calendars that all dates are on, the one with the fewest empty slots wins; it is accepted
     only if it is well filled and nothing contradicts it.
 
     Args:
         dates: microseconds, shape (n,).
-        days_written: whether the day of the month stands in the dates; 2024-05 can only mean months.
+        days_written: whether the day of the month is written; 2024-05 can only mean months.
 
     Raises:
-        FrequencyUnclearError: if they do not say how they go on.
+        FrequencyUnclearError: if they do not show how they continue.
     """
     if len(dates) < 3:
-        raise FrequencyUnclearError(f"{len(dates)} dates are too few to tell the frequency from")
+        raise FrequencyUnclearError(f"{len(dates)} dates are too few to infer the frequency")
     steps = np.diff(dates)
     base = int(np.gcd.reduce(steps))
     if base % DAY:
@@ -101,8 +100,8 @@ def _refuse_midnights_in_utc(dates: Dates, steps: Dates) -> None:
     apart = int(clocks[-1] - clocks[0])
     if len(clocks) == 2 and min(apart, DAY - apart) == HOUR and steps.min() >= DAY - HOUR:
         raise FrequencyUnclearError(
-            "dates are always at one of two hours, as days of a time zone with summer time are in UTC",
-            advice="Give --timezone=Europe/Berlin, or whichever it is.",
+            "all dates are at one of two hours, like midnights of a time zone with summer time that are written in UTC",
+            advice="Use --timezone=Europe/Berlin, or whichever time zone it is.",
         )
 
 
@@ -125,8 +124,8 @@ def _infer_within_days(dates: Dates, steps: Dates, base: int) -> Calendar:
     if days < 3 and steps.max() >= max(SHORTEST_NIGHT, MOST_SLOTS_ABSENT * base):
         step = fixed_calendar(base).name
         raise FrequencyUnclearError(
-            f"the dates are {step} apart, but for {describe_step(int(steps.max()))} once; they are too few to tell "
-            "whether that is a gap, or a night",
+            f"the dates are {step} apart, with a gap of {describe_step(int(steps.max()))}; they are too few to tell "
+            "whether values are missing there, or it is a night",
             _open_or_all(base),
         )
     if days >= 14 and len(np.unique(weekdays_of(dates))) < 7:
@@ -146,7 +145,7 @@ def _open_or_all(step: int) -> tuple[str, ...]:
 
 
 def open_calendar(calendar: Calendar, dates: Dates) -> Calendar:
-    """Return a calendar of opening hours with those in which dates fall, but for rare ones.
+    """Return a calendar of opening hours with the slots that have dates, except rare ones.
 
     Raises:
         FrequencyUnclearError: if the dates are not its step apart.
@@ -169,7 +168,7 @@ _BUSINESS = ("business_start", "business_end")
 
 
 def _infer_months(dates: Dates, days_written: bool) -> Calendar | None:
-    """Return the calendar of months that all dates lie on, or None."""
+    """Return the calendar of months that all dates are on, or None."""
     days, months = dates // DAY, months_of(dates)
     steps = np.diff(months)
     if steps.min() < 1:
@@ -201,7 +200,7 @@ def _quarter_phase(month: int, day: str) -> int:
 
 
 def _refuse_other_calendars(dates: Dates, steps: Dates) -> None:
-    """Raise if the dates are those of a calendar that no frequency here stands for."""
+    """Raise if the dates are on a calendar that no supported frequency describes."""
     if len(dates) < 4:
         return
     days = dates // DAY
@@ -211,15 +210,15 @@ def _refuse_other_calendars(dates: Dates, steps: Dates) -> None:
     each, counts = np.unique(in_month, return_counts=True)
     if len(each) == 2 and counts.min() >= len(dates) / 4 and each[1] - each[0] >= 7 and len(dates) >= 6:
         raise FrequencyUnclearError(
-            "the dates are two days of each month, which no --frequency stands for",
+            "the dates are two days of each month, which no --frequency describes",
             advice="No --frequency fits. Add up the values of each month with --aggregate=MS.",
         )
     base = int(np.gcd.reduce(in_days))
     if base % 7 == 0 and in_days.min() >= 28 and not (in_days == base).any():
         weekday = WEEKDAY_NAMES[int(weekdays_of(dates[:1])[0])]
         raise FrequencyUnclearError(
-            f"the dates are {weekday}s four weeks apart or more, and not evenly, as is the third {weekday} of each "
-            "month, or the end of years of 52 and 53 weeks; no --frequency stands for that",
+            f"the dates are {weekday}s, unevenly spaced and at least four weeks apart, like the third {weekday} of "
+            "each month, or the ends of years of 52 and 53 weeks; no --frequency describes that",
             advice="No --frequency fits. Write months, quarters or years (2024-05, 2024Q1, 2024) instead of days, or "
             "add up the values with --aggregate=MS, QS or YS.",
         )
@@ -235,14 +234,14 @@ def _infer_days(dates: Dates, steps: Dates, base: int) -> Calendar:
         if base // (7 * DAY) in YEAR_PARTS_IN_WEEKS and base % (7 * DAY) == 0:
             name = fixed_calendar(base, WEEKDAYS[int(weekdays_of(dates[-1:])[0])]).name
             raise FrequencyUnclearError(
-                f"the dates are {describe_step(base)} apart, as in years of 52 weeks, of which some have 53", (name,)
+                f"the dates are {describe_step(base)} apart, as in years of 52 weeks, some of which have 53", (name,)
             )
         if base % (7 * DAY) == 0:
             return fixed_calendar(base, WEEKDAYS[int(weekdays_of(dates[-1:])[0])])
         on_business_days = set(np.unique(weekdays_of(dates)).tolist()) <= {0, 1, 2, 3, 4}
         if (len(dates) < 10 or on_business_days) and (steps != base).any():
             raise FrequencyUnclearError(
-                f"the dates are multiples of {describe_step(base)} apart, but too few to be sure of that",
+                f"the dates are multiples of {describe_step(base)} apart, but too few to be sure",
                 ("B" if on_business_days else "D", fixed_calendar(base).name),
             )
         return fixed_calendar(base)
@@ -256,7 +255,7 @@ def _infer_days(dates: Dates, steps: Dates, base: int) -> Calendar:
 
 
 def _infer_business_steps(dates: Dates) -> Calendar | None:
-    """Return the calendar of each n-th business day, n > 1, if all dates lie on it and nearly all of it is there."""
+    """Return the calendar of every n-th business day, n > 1, if all dates are on it and nearly all slots are filled."""
     if not set(np.unique(weekdays_of(dates)).tolist()) <= {0, 1, 2, 3, 4} or (dates % DAY != dates[0] % DAY).any():
         return None
     days = (dates // DAY).astype("datetime64[D]")
@@ -284,8 +283,8 @@ def _require_all_weekdays(dates: Dates, base: int) -> None:
     if len(never) and (1 - filled) ** int(slots[never].sum()) < CHANCE_OF_RARE:
         absent = ", ".join(WEEKDAYS[weekday].title() for weekday in never)
         raise FrequencyUnclearError(
-            f"the dates are {describe_step(base)} apart but never fall on {absent}, on which "
-            f"{fixed_calendar(base).name} would forecast, too",
+            f"the dates are {describe_step(base)} apart but never fall on {absent}; "
+            f"{fixed_calendar(base).name} would also forecast those days",
             (fixed_calendar(base).name,),
         )
 
@@ -309,17 +308,17 @@ def binomial_tail(most: int, trials: int, chance: float) -> float:
 
 
 def _refuse_rare_weekdays(dates: Dates, weekdays: npt.NDArray[np.int64]) -> None:
-    """Raise if a weekday occurs among the dates, but much more seldom than another that nearly always does."""
+    """Raise if a weekday occurs among the dates, but much more rarely than another that nearly always does."""
     counts = np.bincount(weekdays, minlength=7)
     weeks = (int(dates[-1]) - int(dates[0])) / (7 * DAY)
     rare = np.zeros(7, dtype=bool)
     for weekday in np.flatnonzero(counts):
         others = counts[(counts > 0) & (np.arange(7) != weekday)]
-        # never 1: that the others lack no date does not make a date that is lacking impossible
+        # below 1: even if the others lack no date, a missing date is not impossible
         most = 1 - 1 / (int(weeks) + 1)
         usual_share = min(float(others.mean()) / weeks, most) if len(others) and weeks >= 1 else 0.0
         if counts[weekday] >= usual_share * int(weeks):
-            continue  # no fewer than are to be expected
+            continue  # as many as expected
         if counts[weekday] >= SHARE_OF_RARE * others.mean():
             continue  # seldom, and still part of the calendar
         rare[weekday] = 7 * binomial_tail(int(counts[weekday]), int(weeks), usual_share) < CHANCE_OF_RARE
@@ -345,14 +344,14 @@ def _infer_open_weekdays(dates: Dates, steps: Dates, seen: npt.NDArray[np.bool_]
     if closed_slots == 0:
         if set(np.flatnonzero(seen)) <= {0, 1, 2, 3, 4}:
             raise FrequencyUnclearError(
-                "the dates do not span a weekend, so that every day and Monday to Friday both fit", ("D", "B")
+                "the dates do not span a weekend, so every day and Monday to Friday both fit", ("D", "B")
             )
         _require_even_steps(dates, steps, DAY)
         return fixed_calendar(DAY)
     gaps = np.diff(np.busday_count(first, (dates // DAY).astype("datetime64[D]"), weekmask=mask))
     if np.bincount(gaps).argmax() != 1:
         _require_even_steps(dates, steps, int(np.gcd.reduce(steps)))
-        raise FrequencyUnclearError("the dates fall on some weekdays only, and seldom on two in a row", ("D",))
+        raise FrequencyUnclearError("the dates fall on some weekdays only, and rarely on two in a row", ("D",))
     filled = len(dates) / (slots + 1)  # +1: the estimate must not be certain
     days = np.arange(int(dates[0] // DAY), int(dates[-1] // DAY) + 1) * DAY
     occurrences = np.bincount(weekdays_of(days), minlength=7)[~seen]
@@ -386,20 +385,20 @@ def _require_even_steps(dates: Dates, steps: Dates, base: int) -> None:
         )
     if len(dates) / slots < LEAST_DENSITY:
         raise FrequencyUnclearError(
-            f"the smallest step is {describe_step(base)}, but most of the dates that it would give are absent",
+            f"the smallest step is {describe_step(base)}, but most of the dates at that step are missing",
             _open_or_all(commonest) if base == commonest < DAY else _fitting_names(dates, commonest),
         )
 
 
 def _is_common(steps: Dates, base: int) -> bool:
-    """Return whether the smallest step is no mere exception among the steps."""
+    """Return whether the smallest step is more than an exception among the steps."""
     sizes, counts = np.unique(steps, return_counts=True)
     at = sizes == base
     return bool(at.any() and counts[at][0] >= 0.25 * counts.max())
 
 
 def _fitting_names(dates: Dates, step: int) -> tuple[str, ...]:
-    """Return the frequencies worth offering: those on which nearly all of the dates lie."""
+    """Return the frequencies worth suggesting: those that nearly all dates are on."""
     if 28 * DAY <= step <= 31 * DAY:
         days = dates // DAY
         months = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
@@ -420,16 +419,16 @@ def calendar_of(frequency: str | None, days_written: bool) -> Callable[[Dates], 
             return open_calendar(calendar, dates)
         on = calendar.holds(dates)
         if len(dates) and on.mean() < LEAST_SHARE_ON_STATED:
-            share = "no date" if not on.any() else f"only {on.sum():,} of {len(on):,} dates"
+            share = "no date falls" if not on.any() else f"only {on.sum():,} of {len(on):,} dates fall"
             off = dates[~on]
             raise FrequencyUnclearError(
-                f"{share} of the history lies on {calendar.name}, not {format_date(int(off[-1]))}",
+                f"{share} on {calendar.name}; {format_date(int(off[-1]))} does not",
                 _names_instead(dates, days_written),
             )
         slots = len(np.unique(calendar.slots(dates)))
         if slots < LEAST_SLOTS_PER_DATE * len(dates):
             raise FrequencyUnclearError(
-                f"{len(dates):,} dates lie in {slots:,} steps of {calendar.name}: they are closer together",
+                f"{len(dates):,} dates share {slots:,} steps of {calendar.name}: they are closer together than that",
                 _names_instead(dates, days_written),
             )
         return calendar

@@ -1,4 +1,4 @@
-"""How the dates of a column are written, from a sample; refused if they have two readings."""
+"""Recognises the format of a column's dates from a sample; refuses ambiguous ones."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ def _refuse_ranges_of_time(cells: list[str], column: str, line: int) -> None:
     if (len(pairs) > 1 and len(lengths) == 1) or any(60 * c + d > 12 * 60 for _, _, c, d in pairs):
         raise RecordError(
             "BAD_DATE_FORMAT",
-            f"{shorten(cells[0])!r} seems to be a range of time.",
-            "Write only where it begins: 2025-01-01 06:00.",
+            f"{shorten(cells[0])!r} seems to be a time range.",
+            "Write only its start, such as 2025-01-01 06:00.",
             line=line,
             column=column,
             found=cells[0],
@@ -152,7 +152,7 @@ def _refuse_months_that_are_none(cells: list[str], column: str, line: int) -> No
     raise RecordError(
         "BAD_DATE_FORMAT",
         f"{shorten(first)!r} may be month {second} of {year}, or {meaning}.",
-        f"{cure}; if these are months, give --date_format=%Y{mark}%m.",
+        f"{cure}; if these are months, use --date_format=%Y{mark}%m.",
         line=line,
         column=column,
         found=first,
@@ -171,9 +171,9 @@ def _refuse_other_numbers(cells: list[str], column: str, line: int) -> None:
         if all(1 <= int(cell[2:]) <= last for cell in cells):
             raise RecordError(
                 "BAD_DATE_FORMAT",
-                f"{cells[0]!r} may be a year, or the year and {what[:-1]} {cells[0][:2]} and {cells[0][2:]}.",
-                "If they are years, give --date_format=%Y, or call the column year; if they are "
-                + (f"{what}, give {cure}." if cure else f"{what}, write them as 20{cells[0][:2]}-W{cells[0][2:]}."),
+                f"{cells[0]!r} may be a year, or year {cells[0][:2]} and {what[:-1]} {cells[0][2:]}.",
+                "If they are years, use --date_format=%Y, or call the column year; if they are "
+                + (f"{what}, use {cure}." if cure else f"{what}, write them as 20{cells[0][:2]}-W{cells[0][2:]}."),
                 line=line,
                 column=column,
                 found=cells[0],
@@ -181,8 +181,8 @@ def _refuse_other_numbers(cells: list[str], column: str, line: int) -> None:
     if not all(FIRST_YEAR <= int(cell) <= LAST_YEAR for cell in cells):
         raise RecordError(
             "BAD_DATE_FORMAT",
-            f"{cells[0]!r} is hardly a year, though all cells of the column look like one.",
-            "If these are years, give --date_format=%Y; else name the column of the dates with --date_column.",
+            f"All cells of the column, such as {cells[0]!r}, look like years, but some are implausible.",
+            "If these are years, use --date_format=%Y; otherwise name the date column with --date_column.",
             line=line,
             column=column,
             found=cells[0],
@@ -210,26 +210,26 @@ def _foreign_dates(cells: list[str], column: str, line: int, fitting: list[str])
     problem = f"{shorten(first)!r} is not an ISO date (2015-04-30)"
     assume = {"date_format": fitting[0]} if fitting else None
     if len(fitting) == 1:
-        hint = f"Give --date_format='{fitting[0]}', which fits the first rows."
+        hint = f"Use --date_format='{fitting[0]}', which fits the first rows."
     elif fitting:
         problem = f"{shorten(first)!r} can be read in several ways, such as day/month or month/day"
-        hint = "Give " + " or ".join(f"--date_format='{format_}'" for format_ in fitting) + "."
+        hint = "Use " + " or ".join(f"--date_format='{format_}'" for format_ in fitting) + "."
     elif re.fullmatch(_COMPACT_TIME, first):
         codes = "%Y%m%d%H" + ("%M" if len(first) > 10 else "") + ("%S" if len(first) > 12 else "")
         assume = {"date_format": codes}
-        hint = f"Give --date_format={codes}, if these are year, month, day and time."
+        hint = f"Use --date_format={codes} if these are year, month, day and time."
     elif re.fullmatch(r"-?\d{9,10}(\.\d+)?|\d(\.\d+)?[eE]\+?0?9", first):
-        hint = "If these are seconds since 1970, give --date_format=epoch_seconds."
+        hint = "If these are seconds since 1970, use --date_format=epoch_seconds."
     elif re.fullmatch(r"-?\d{12,13}(\.\d+)?|\d(\.\d+)?[eE]\+?12", first):
-        hint = "If these are milliseconds since 1970, give --date_format=epoch_milliseconds."
+        hint = "If these are milliseconds since 1970, use --date_format=epoch_milliseconds."
     elif re.fullmatch(r"-?\d{15,16}", first):
-        hint = "If these are microseconds since 1970, give --date_format=epoch_microseconds."
+        hint = "If these are microseconds since 1970, use --date_format=epoch_microseconds."
     elif re.fullmatch(r"-?\d{18,19}", first):
-        hint = "If these are nanoseconds since 1970, give --date_format=epoch_nanoseconds."
+        hint = "If these are nanoseconds since 1970, use --date_format=epoch_nanoseconds."
     elif re.fullmatch(r"[34]\d{4}(\.\d+)?", first):
         hint = "This looks like a spreadsheet's day number: format the column as a date there, and save again."
     else:
-        hint = "Write dates as 2015-04-30 or 2015-04-30 12:00:00, or give --date_format with strptime codes."
+        hint = "Write dates as 2015-04-30 or 2015-04-30 12:00:00, or use --date_format with strptime codes."
     return RecordError("BAD_DATE_FORMAT", problem + ".", hint, line=line, column=column, found=first, assume=assume)
 
 

@@ -1,8 +1,8 @@
-"""The clock on the wall of a time zone, and UTC.
+"""Conversions between a time zone's local time and UTC.
 
-Wall-clock dates are int64 microseconds, as everywhere. When clocks go back an hour comes twice: the second one is one
-microsecond later than the first, by which it can be told from it, and in which no model sees a difference. The rules
-are those of the package tzdata, so that they are the same on every machine.
+Wall-clock dates are int64 microseconds, as everywhere. When clocks go back, an hour occurs twice: its second
+occurrence is marked by one extra microsecond, which makes no difference to a model. The rules are those of the package
+tzdata, so that they are the same on every machine.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def zone_named(name: str) -> ZoneInfo:
         ValueError: if there is none of this name.
     """
     if name not in zone_names():
-        raise ValueError(f"there is no time zone {name!r}; names are like Europe/Berlin, America/New_York, UTC")
+        raise ValueError(f"unknown time zone {name!r}; use a name such as Europe/Berlin, America/New_York or UTC")
     with files("tzdata.zoneinfo").joinpath(*name.split("/")).open("rb") as file:
         return ZoneInfo.from_file(file, name)
 
@@ -106,7 +106,7 @@ def _microseconds(offset: timedelta | None) -> int:
 
 
 def _by_quarter(dates: Dates, of: Callable[[datetime], int]) -> Dates:
-    """Return what a function says of the quarter of an hour in which each date lies, shape (n,)."""
+    """Return a function's value for the quarter of an hour that contains each date, shape (n,)."""
     quarters, rows = np.unique(np.clip(dates, _FIRST, _LAST) // _QUARTER, return_inverse=True)
     step = timedelta(microseconds=_QUARTER)
     shifts = np.array([of(_EPOCH + quarter * step) for quarter in quarters.tolist()], dtype=np.int64)

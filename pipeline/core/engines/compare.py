@@ -1,4 +1,4 @@
-"""Both engines and a seasonal naive forecast, on the same series: what they find, how long it takes, how good it is."""
+"""Compares both engines and a seasonal naive forecast on the same series: results, times and accuracy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ENGINES = ("native", "stan")
 
 @dataclass
 class Comparison:
-    """What came of one series.
+    """The result of one series.
 
     Attributes:
         series_id: its name.
@@ -43,7 +43,7 @@ class Comparison:
         difference: the largest difference of both forecasts, as a multiple of half the mean width of stan's first
             interval; NaN without intervals.
         mase: of the last horizon, held out, by engine and for `naive`; empty if the history is shorter than two.
-        covered: share of that horizon that lies within the first interval, by engine.
+        covered: share of that horizon that is within the first interval, by engine.
         fault: why an engine could not fit it; "" if both could.
     """
 
@@ -64,7 +64,7 @@ def compare_block(batch: pa.RecordBatch, extras: Sequence[str], spec: ForecastSp
         batch: of core/series/batch.py.
         extras: its extra columns.
         spec: the options; its engine does not matter.
-        limits: what a fit may cost.
+        limits: the operator's limits.
     """
     faulty = np.asarray(batch.column("fault").is_valid())
     refused = [
@@ -76,7 +76,7 @@ def compare_block(batch: pa.RecordBatch, extras: Sequence[str], spec: ForecastSp
     if not len(batch):
         return refused
     block = SeriesArrays.of(batch, tuple(extras), spec)
-    # once before the clock runs: what is compiled is read then
+    # once before timing, to load compiled code
     forecast_fitted(batch, block, fit_block(block, spec), spec)
     start = time.perf_counter()
     fitted = fit_block(block, spec)

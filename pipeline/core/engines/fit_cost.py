@@ -1,6 +1,6 @@
-"""What a fit by the native engine costs, from the numbers of rows and columns alone: the same on every machine.
+"""The cost of a fit by the native engine, from the numbers of rows and columns alone: the same on every machine.
 
-A compiled kernel cannot be stopped from outside, so that what it will take is worked out beforehand. The iterations of
+A compiled kernel cannot be stopped from outside, so its cost is estimated beforehand. The iterations of
 every kernel are bounded; the costs below are those of their usual number. Measured on one core (docs/engine.md).
 """
 
@@ -16,7 +16,7 @@ from pipeline.core.spec_limits import features_of
 
 GRAM_SECONDS = 5e-10  # for each row and pair of columns
 ROTATION_SECONDS = 2e-7  # for each column cubed: eigenvectors, where columns nearly depend on each other
-NONLINEAR_ROUNDS = 20  # of Gauss and Newton, each with a Gram matrix of its own
+NONLINEAR_ROUNDS = 20  # of Gauss-Newton, each with its own Gram matrix
 WATCHED_SECONDS = 3.0  # a fit that costs more is done in a child, which can be stopped
 CHUNK_NUMBERS = 50_000_000  # of features of the dates of series that are fitted together
 MAX_DESIGN_NUMBERS = 200_000_000  # of those of one series: 1.6 GB
@@ -62,7 +62,7 @@ def fit_timeout(seconds: float) -> RecordError:
     """Return the fault of a series whose fit takes too long."""
     return RecordError(
         "FIT_TIMEOUT",
-        f"The fit takes longer than {seconds:g} seconds.",
+        f"The fit took longer than {seconds:g} seconds.",
         "Ask for fewer seasonalities, holidays or changepoints, or ask the operator to raise --max_fit_seconds.",
     )
 
@@ -70,7 +70,7 @@ def fit_timeout(seconds: float) -> RecordError:
 def _too_large(numbers: int) -> RecordError:
     return RecordError(
         "TOO_MANY_FEATURES",
-        f"Rows and horizon times the model's columns are {numbers:,} numbers; {MAX_DESIGN_NUMBERS:,} are as many as "
-        "can be fitted.",
-        "Ask for fewer seasonalities, holidays or changepoints, or for a shorter horizon.",
+        f"Rows plus horizon, times the model's columns, are {numbers:,} numbers; at most {MAX_DESIGN_NUMBERS:,} can be "
+        "fitted.",
+        "Ask for fewer seasonalities, holidays or changepoints, or a shorter horizon.",
     )

@@ -22,7 +22,7 @@ from pipeline.core.series.arrow_lists import NUMBERS, TIMESTAMPS, flat_list, lis
 
 @dataclass(frozen=True)
 class Forecasts:
-    """An engine's forecasts of a block, NaN where there are none.
+    """An engine's forecasts of a block, NaN where a series has none.
 
     Attributes:
         prediction: shape (n, h).
@@ -50,7 +50,7 @@ def forecast_schema(levels: int, components: Sequence[str] = ()) -> pa.Schema:
 
     Columns: series_id, ids and frequency as in the series; ds (the dates forecast), yhat, for the i-th
     level lower_i and upper_i, component_NAME for each component (NaN where the series lacks it), all empty for a
-    series with a fault; mase, null if there is no score; note, what the owner should know of the forecast; fault.
+    series with an error; mase, null if there is no score; note, what the owner should know about the forecast; fault.
     """
     return pa.schema([
         ("series_id", pa.string()), ("ids", pa.list_(pa.string())), ("frequency", pa.string()), ("ds", TIMESTAMPS),
@@ -86,7 +86,7 @@ def forecast_batch(
     for row in np.flatnonzero(~finite).tolist():
         if texts[row] is None:
             texts[row] = RecordError(
-                "FIT_FAILED", "The forecast is not finite.", "Look at the values: are they on a sensible scale?"
+                "FIT_FAILED", "The forecast is not finite.", "Check that the values are on a sensible scale."
             ).to_json()
     low, high = spec.forecast_lower_bound, spec.forecast_upper_bound
     counts = np.where(finite, spec.horizon, 0)
@@ -125,7 +125,7 @@ def faulty_forecasts(series: pa.RecordBatch, spec: ForecastSpec) -> pa.RecordBat
 def blamed_forecast(
     series: pa.RecordBatch, row: int, error: BaseException, spec: ForecastSpec, errors: InternalErrors
 ) -> pa.RecordBatch:
-    """Return what stands for the forecast of one series that has raised what nobody foresaw."""
+    """Return the forecast batch of one series that raised an unexpected exception: the error alone."""
     one = series.slice(row, 1)
     fault = errors(error, one.column("series_id")[0].as_py())
     return forecast_batch(one, Forecasts.empty(1, spec), {0: fault}, spec)
@@ -141,7 +141,7 @@ def forecast_block(
 ) -> pa.RecordBatch:
     """Forecast a block, with a sanity score for each series if the spec asks for one.
 
-    A series for which the engine raises what nobody foresaw gets a fault; the others are forecast.
+    A series for which the engine raises an unexpected exception gets an error; the others are forecast.
     """
     return narrowed(
         len(series),

@@ -83,8 +83,8 @@ def _as_asked(model: FittedSeries, member: int, spec: ForecastSpec) -> FittedSer
     needed = {*model.columns.regressors, *model.columns.conditions}
     lacking = sorted(needed - set(spec.extra_columns()))
     if lacking:
-        raise bad_model(f"The model needs the column {lacking[0]!r}: name it as it was when the model was fitted.")
+        raise bad_model(f"The model needs the column {lacking[0]!r}: use the options that the model was fitted with.")
     if model.spec.growth != spec.growth:
-        raise bad_model(f"The model's growth is {model.spec.growth}: say so with --growth={model.spec.growth}.")
+        raise bad_model(f"The model's growth is {model.spec.growth}: use --growth={model.spec.growth}.")
     own = model.spec.model_copy(update={"cap": spec.cap, "floor": spec.floor})
     return dataclasses.replace(model, members=np.array([member]), spec=own)

@@ -102,7 +102,7 @@ def _with_fault(one: pa.RecordBatch, error: RecordError) -> pa.RecordBatch:
 
 
 def _chunks(numbers: Ints, alone: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """Yield ranges of series that are fitted together: those that are to be alone by themselves, others by size."""
+    """Yield ranges of series to fit together: series that must be fitted alone, others grouped by size."""
     first, size = 0, 0
     for row, (own, apart) in enumerate(zip(numbers.tolist(), alone.tolist(), strict=True)):
         if row > first and (apart or alone[first] or size + own > CHUNK_NUMBERS):
@@ -214,8 +214,8 @@ def forecast_fitted(
     return forecast_batch(series, forecasts, block.faults, spec, _notes(block, fitted, spec))
 
 
-STAN_NOTE = "fitted by stan, since the native engine's search got stuck"
-STUCK_NOTE = "neither engine found where the fit is best: this is the better one of what they found"
+STAN_NOTE = "fitted by stan because the native engine's search got stuck"
+STUCK_NOTE = "neither engine found the best fit; this is the better of the two that they found"
 
 
 def _notes(block: SeriesArrays, fitted: list[FittedSeries], spec: ForecastSpec) -> dict[int, str]:
@@ -229,7 +229,7 @@ def _notes(block: SeriesArrays, fitted: list[FittedSeries], spec: ForecastSpec) 
         first = block.histories.extras[regressor.name][block.histories.offsets[:-1]]
         changes_later = (block.ahead[regressor.name] != first[:, None]).any(axis=1)
         for member in np.flatnonzero(constant_in(block.histories, regressor.name) & changes_later).tolist():
-            told = f"{printable(regressor.name)} never changes in the history: it is taken to have no effect"
+            told = f"{printable(regressor.name)} never changes in the history and is taken to have no effect"
             notes.setdefault(int(block.members[member]), []).append(told)
     names = [regressor.name for regressor in spec.regressors]
     for member, (number, together) in collinear_regressors(block.histories, names).items():

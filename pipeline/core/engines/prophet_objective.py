@@ -47,7 +47,7 @@ def stan_parameters(model: Any, columns: int) -> dict[str, Any]:
 
     Args:
         model: it.
-        columns: how many features it has; Prophet has one of zeros where there is none.
+        columns: number of features; Prophet uses one of zeros if there is none.
     """
     found = {name: np.asarray(value).ravel() for name, value in model.params.items()}
     return {"k": found["k"][0], "m": found["m"][0], "delta": found["delta"], "beta": found["beta"][:columns],

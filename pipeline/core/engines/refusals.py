@@ -9,7 +9,7 @@ def changepoints_outside() -> RecordError:
     """Return the refusal of a series that does not span the changepoints given."""
     return RecordError(
         "BAD_CHANGEPOINTS",
-        "The changepoints do not all lie within the history.",
+        "Not all changepoints are within the history.",
         "Fix --changepoints, or leave them out.",
     )
 

@@ -32,7 +32,7 @@ def season_length(frequency: str) -> int:
 
 
 def seasonal_naive_pairs(dates: Dates, frequency: str) -> tuple[Ints, Ints]:
-    """Return pairs of rows a season apart, whatever gaps lie between them; neighbours if there are no such pairs."""
+    """Return pairs of rows a season apart, whatever the gaps between them; neighbours if there are no such pairs."""
     slots = parse_frequency(frequency).slots(dates)
     for lag in (season_length(frequency), 1):
         at = np.minimum(np.searchsorted(slots, slots + lag), len(slots) - 1)
@@ -98,7 +98,7 @@ def held_out(
 
     Returns:
         The shortened series, whose dates to forecast are those cut off; their rows in `series`; the values cut off,
-        shape (n, horizon); and the error of the seasonal naive forecast within what is left, shape (n,).
+        shape (n, horizon); and the error of the seasonal naive forecast within the rest, shape (n,).
     """
     _, offsets = flat_list(series, "ds")
     cuts = np.diff(offsets) - horizon
@@ -140,7 +140,7 @@ def mase(actual: Floats, prediction: Floats, scale: Floats) -> Floats:
         prediction: shape (n, h).
         scale: of each series, shape (n,).
     """
-    with np.errstate(over="ignore", invalid="ignore"):  # what is too large for a mean has no score
+    with np.errstate(over="ignore", invalid="ignore"):  # errors too large for a mean give no score
         errors = np.abs(actual - prediction).mean(axis=1)
         scores: Floats = np.divide(errors, scale, out=np.full(len(scale), np.nan), where=scale > 0)
     return np.where(np.isfinite(scores), scores, np.nan)

@@ -19,7 +19,7 @@ from pipeline.core.model.fitted import FittedSeries
 from pipeline.core.model.histories import Histories
 from pipeline.core.model.solve.solver import COLLAPSED, STAN, STUCK
 
-LEAST_GAIN = 1e-6  # of the objective: what is no better than that is no other answer
+LEAST_GAIN = 1e-6  # of the objective: a smaller improvement is not a different answer
 
 
 def with_second_opinions(
@@ -64,7 +64,7 @@ def _ask_stan(
     spec, varies = without_constant_regressors(fitted.spec, extras, len(dates))
     try:
         model, _ = fitted_prophet(dates, values, future, extras, spec, seconds)
-    except RecordError:  # Stan has no answer, either; the forecast's note says that there is none
+    except RecordError:  # Stan has no answer either; the forecast's note says so
         return
     own = native_parameters(fitted, i, varies)
     found = stan_parameters(model, len(own["beta"]))

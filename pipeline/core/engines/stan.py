@@ -29,7 +29,7 @@ SEED = 0  # Prophet simulates its intervals; a fixed seed makes a rerun byte-ide
 _UNFITTABLE = (RuntimeError, ValueError, np.linalg.LinAlgError, OverflowError)
 _SAMPLING = threading.Lock()  # Prophet draws from NumPy's one global generator
 
-get_logger().setLevel(logging.ERROR)  # cmdstanpy tells of each fit's start and end
+get_logger().setLevel(logging.ERROR)  # cmdstanpy logs each fit's start and end
 logging.getLogger("prophet").setLevel(logging.ERROR)
 
 
@@ -43,7 +43,7 @@ class SeriesForecast(NamedTuple):
 
 
 class StanEngine:
-    """Fits each series by itself with prophet.Prophet, whose optimizer is Stan's L-BFGS."""
+    """Fits each series separately with prophet.Prophet, whose optimizer is Stan's L-BFGS."""
 
     model = f"stan prophet {version('prophet')}"
 
@@ -136,7 +136,7 @@ def _fit_failed(error: Exception) -> RecordError:
     return RecordError(
         "FIT_FAILED",
         f"Prophet could not fit the series: {shorten(_last_line(error), 200)}",
-        "Look at the values: are they on a sensible scale, with dates that are right?",
+        "Check that the values are on a sensible scale and the dates are right.",
     )
 
 

@@ -1,1 +1,1 @@
-"""Faults of our own: contained, narrowed to a series, isolated in a child process."""
+"""Internal errors: contained, narrowed to a series, isolated in a child process."""

@@ -1,4 +1,4 @@
-"""Work that is done beside others, and work that must be alone in its process, to see whether memory suffices then."""
+"""Work that may run alongside other work, and work that must run alone in its process to have enough memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Room:
-    """A lock that many may share, or one may have alone. Who waits to be alone goes before those who come later."""
+    """A lock that many may share or one may hold alone. Whoever waits to be alone goes before later arrivals."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -18,7 +18,7 @@ class Room:
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Work beside others."""
+        """Work alongside others."""
         with self._changed:
             self._changed.wait_for(lambda: not self._alone and not self._waiting)
             self._inside += 1
@@ -31,7 +31,7 @@ class Room:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Work once all others are done, while nobody else begins."""
+        """Work once all others are done, and keep new ones waiting."""
         with self._changed:
             self._waiting += 1
             try:
@@ -47,4 +47,4 @@ class Room:
                 self._changed.notify_all()
 
 
-HEAVY_WORK = Room()  # reading and fitting, whose memory is what may not suffice
+HEAVY_WORK = Room()  # reading and fitting, which may run out of memory

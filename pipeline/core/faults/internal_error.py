@@ -1,4 +1,4 @@
-"""Our own faults: exceptions that nobody foresaw, as the dead letter of the file or series that met one."""
+"""Internal errors: unexpected exceptions become the dead letter of the file or series that raised them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pipeline.core.errors import RecordError
 from pipeline.core.io_faults import NO_FAULT, is_io
 
 _log = logging.getLogger(__name__)
-# Where these are raised depends on what else the process was doing.
+# The raise site of these depends on what else the process was doing.
 _ANYWHERE = (MemoryError, RecursionError)
-OWN_FAULTS = (Exception, SystemExit)  # a library may mean to end the process
+OWN_FAULTS = (Exception, SystemExit)  # a library may try to end the process
 
 
 def own_fault(error: BaseException, arithmetic: bool = False) -> bool:
-    """Return whether an exception is our own fault, and not a refusal, nor one of a place.
+    """Return whether an exception is an internal error: neither a refusal nor an I/O error.
 
     Args:
         error: what was raised.
-        arithmetic: whether it was raised where nothing is read or written: then even an OSError is our own.
+        arithmetic: whether it was raised where nothing is read or written, so that even an OSError is internal.
     """
     if isinstance(error, NO_FAULT) or is_io(error) or (isinstance(error, OSError) and not arithmetic):
         return False
@@ -32,24 +32,24 @@ def own_fault(error: BaseException, arithmetic: bool = False) -> bool:
 
 
 def nowhere(error_id: str, text: str) -> str:
-    """Keep no traceback: it is in the log."""
+    """Store no traceback: it is in the log."""
     return ""
 
 
 @dataclass(frozen=True)
 class InternalErrors:
-    """Turns exceptions that nobody foresaw into INTERNAL_ERROR.
+    """Turns unexpected exceptions into INTERNAL_ERROR.
 
     Attributes:
-        key: of the request, or what else tells it apart.
-        keep: takes an error id and a traceback, and returns where it is kept; "" if only the log has it.
+        key: of the request, or another identifier.
+        keep: takes an error id and a traceback, and returns where it is stored; "" if only the log has it.
     """
 
     key: str = ""
     keep: Callable[[str, str], str] = nowhere
 
     def __call__(self, error: BaseException, series_id: str = "") -> RecordError:
-        """Return the fault of a series or file that met an exception, whose traceback goes to the log.
+        """Return the error of a series or file that raised an exception, whose traceback goes to the log.
 
         Args:
             error: what was raised.
@@ -70,15 +70,15 @@ class InternalErrors:
         where = f" ({place})" if place else ""
         return RecordError(
             "INTERNAL_ERROR",
-            f"Dropcast failed here with an error that is its own, {kind}: error id {error_id}.",
-            f"Give the error id to whoever runs Dropcast: the log has the details under it{where}. "
+            f"Dropcast failed here with an internal error, {kind}: error id {error_id}.",
+            f"Send the error id to whoever runs Dropcast; the log has the details under that id{where}. "
             "Replay once it is fixed.",
         )
 
 
 @contextmanager
 def contained(errors: InternalErrors) -> Iterator[None]:
-    """Have what nobody foresaw within be the fault of a file.
+    """Turn an unexpected exception in the block into the error of a file.
 
     Raises:
         RecordError: INTERNAL_ERROR.
@@ -92,7 +92,7 @@ def contained(errors: InternalErrors) -> Iterator[None]:
 
 
 def error_id_of(error: BaseException, key: str = "", series_id: str = "") -> str:
-    """Return what names one fault: a hash of request, series, class and raise site, so that a retry says the same."""
+    """Return the error id: a hash of request, series, class and raise site, so that a retry reports the same id."""
     frames = traceback.extract_tb(error.__traceback__)
     site = ""
     if frames and not isinstance(error, _ANYWHERE):
@@ -102,15 +102,16 @@ def error_id_of(error: BaseException, key: str = "", series_id: str = "") -> str
 
 
 def crashed(deaths: int, about: str) -> RecordError:
-    """Return the fault of a file or series that has ended the process that read or fitted it, time after time.
+    """Return the error of a file or series that has repeatedly killed the process that read or fitted it.
 
     Args:
-        deaths: how often.
-        about: what it was, for the log.
+        deaths: how many times.
+        about: a description for the log.
     """
-    _log.error("CRASHED %s: its process ended without a word, %d times", about, deaths)
+    _log.error("CRASHED %s: its process died without an error message, %d times", about, deaths)
     return RecordError(
         "CRASHED",
-        f"The process that did the work ended without a word, {deaths} times: it crashed, or ran out of memory.",
+        f"The process that did the work died {deaths} times without an error message: it crashed, or ran out of "
+        "memory.",
         "Tell whoever runs Dropcast; replay once it is fixed, or with more memory.",
     )

@@ -1,7 +1,7 @@
-"""Work that may end its process, done in a child: only the child dies.
+"""Work that may kill its process, done in a child process, so that only the child dies.
 
-A child that dies under a living parent is proof; a marker left behind by a whole process is not: that may have been
-killed, or a neighbour in it was to blame.
+A child that dies while its parent lives is proof. A marker left behind by a dead process is not: the process may have
+been killed, or other work in it may have been the cause.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from typing import Any
 from pipeline.core.faults.internal_error import crashed
 from pipeline.core.io_faults import io, is_io, mark_as_io
 
-PROOF = 3  # deaths of children that prove what they were doing to be the cause
-CHILD_START_SECONDS = 30.0  # that a child may take before it begins, on a busy machine
+PROOF = 3  # deaths of children that prove that their work is the cause
+CHILD_START_SECONDS = 30.0  # that a child may take to start, on a busy machine
 _START = "import sys; sys.path[:] = {path!r}; from pipeline.core.faults.isolation import be_child; be_child({fd})"
-_LONGEST_WORD = 2000  # characters of what a child said before it died
+_LONGEST_WORD = 2000  # characters of a dying child's output
 
 
 class ChildDiedError(Exception):
@@ -35,11 +35,11 @@ class ChildDiedError(Exception):
 
 
 def in_child(function: Callable[..., Any], *arguments: Any, seconds: float | None = None) -> Any:
-    """Call a function in a process of its own; return what it returns, or raise what it raises.
+    """Call a function in its own process; return what it returns, or raise what it raises.
 
     Args:
-        function: of a module, by whose name the child finds it.
-        arguments: what can be pickled; it goes from this process to its own child and back, and nowhere else.
+        function: at the top level of a module, so that the child can import it.
+        arguments: picklable; they go only from this process to its own child and back.
         seconds: how long the child may take.
 
     Raises:
@@ -47,7 +47,7 @@ def in_child(function: Callable[..., Any], *arguments: Any, seconds: float | Non
         TimeoutError: if it took too long; it is killed.
     """
     with contextlib.ExitStack() as stack:
-        with io():  # no process, no memory for one: nobody's fault here
+        with io():  # no process, or no memory for one: not the work's fault
             ours, theirs = socket.socketpair()
             connection = stack.enter_context(Connection(ours.detach()))
             said = stack.enter_context(tempfile.TemporaryFile())
@@ -80,10 +80,10 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def be_child(fd: int) -> None:
-    """Do what the parent asks for, once."""
+    """Do what the parent asks for, then exit."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # if memory runs out, rather this one than its parent
+        Path("/proc/self/oom_score_adj").write_text("1000")  # out of memory, kill this one, not its parent
     connection = Connection(fd)
     function, arguments, parent = pickle.loads(connection.recv_bytes())  # noqa: S301 - of our own parent
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
@@ -101,23 +101,23 @@ def _end_with(parent: int) -> None:
 
 
 def _portable(error: BaseException) -> BaseException:
-    """Return an exception that can be sent; what cannot is told in words."""
+    """Return an exception that can be pickled; one that cannot be becomes a RuntimeError with its text."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - of our own
-    except Exception:  # noqa: BLE001 - whatever keeps it from being sent
+    except Exception:  # noqa: BLE001 - any reason why it cannot be pickled
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
 
 
 def proven(about: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function in a child, and again if that dies.
+    """Call a function in a child, and retry if the child dies.
 
     Args:
-        about: what it is done for, for the log.
+        about: a description for the log.
         function, arguments: as for in_child.
 
     Raises:
-        RecordError: CRASHED, if child after child died.
+        RecordError: CRASHED, if all children died.
     """
     for _ in range(PROOF):
         with contextlib.suppress(ChildDiedError):

@@ -1,4 +1,4 @@
-"""From an exception of many rows to the one row that causes it: the others are done, it gets a fault."""
+"""Narrows an exception raised for many rows down to the row that causes it: only that row gets an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.core.faults.alone import HEAVY_WORK
 from pipeline.core.faults.internal_error import OWN_FAULTS, own_fault
 from pipeline.core.faults.isolation import PROOF, ChildDiedError
 
-MOST_DEATHS = 100  # of children, for one block: each takes seconds
+MOST_DEATHS = 100  # of children, for one block: each costs seconds
 
 
 def narrowed(
@@ -19,15 +19,15 @@ def narrowed(
     do: Callable[[int, int], pa.RecordBatch],
     blamed: Callable[[int, BaseException], pa.RecordBatch],
 ) -> pa.RecordBatch:
-    """Do something for all rows of a block; where that raises what nobody foresaw, for ever fewer.
+    """Do something for all rows of a block; on an unexpected exception, for ever smaller parts of it.
 
-    A row is blamed once it has raised by itself, with nothing else being read or fitted in this process: memory that
-    sufficed but for a neighbour does not count.
+    A row is blamed only if it raises on its own, with nothing else being read or fitted in this process, so that it is
+    not blamed for the memory that other work needs.
 
     Args:
         rows: how many.
-        do: does it for the rows from the first to before the last.
-        blamed: returns what stands for one row that cannot be done, given what it raised.
+        do: does it for the rows from `first` up to but excluding `last`.
+        blamed: returns the result for one row that cannot be done, given the exception.
     """
     return pa.concat_batches(_pieces(0, rows, do, blamed))
 
@@ -47,7 +47,7 @@ def _pieces(
     if last - first > 1:
         middle = (first + last) // 2
         return [*_pieces(first, middle, do, blamed), *_pieces(middle, last, do, blamed)]
-    gc.collect()  # what the traceback held
+    gc.collect()  # free what the traceback held
     with HEAVY_WORK.alone():
         try:
             return [do(first, last)]
@@ -62,13 +62,12 @@ def narrowed_in_children(
     do: Callable[[int, int], pa.RecordBatch],
     blamed: Callable[[int, int, int], pa.RecordBatch],
 ) -> pa.RecordBatch:
-    """Do something in child processes for all rows of a block; where a child dies, for ever fewer.
+    """Do something in child processes for all rows of a block; if a child dies, for ever smaller parts of it.
 
     Args:
         rows: how many.
-        do: does it in a child for the rows from the first to before the last.
-        blamed: returns what stands for the rows from the first to before the last, given how many children died of
-            them.
+        do: does it in a child for the rows from `first` up to but excluding `last`.
+        blamed: returns the result for the rows from `first` up to but excluding `last`, given how many children died.
     """
     deaths = 0
 

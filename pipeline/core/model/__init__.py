@@ -6,5 +6,5 @@ The model (Taylor & Letham 2018, "Forecasting at scale", as in prophet 1.5's Sta
     trend = k t + m + sum_j delta_j (t - s_j)+          (linear; see gauss_newton.py for logistic, flat is m)
     k, m ~ Normal(0, 5)   delta ~ Laplace(0, tau)   beta ~ Normal(0, prior scales)   sigma ~ HalfNormal(0.5)
 
-Prophet's point forecast comes from the parameters that maximise the posterior, and so does ours.
+Prophet's point forecast comes from the parameters that maximise the posterior, and so does this one.
 """

@@ -37,7 +37,7 @@ from pipeline.core.model.solve.solver import FLOOR
 Numbers = TypeVar("Numbers", Floats, Ints)
 
 TREND_PRECISION = 1 / 25  # k and m are Normal(0, 5)
-SHARED_FROM = 4  # series on the same dates, from which on a design of their own pays
+SHARED_FROM = 4  # series on the same dates from which a shared design pays off
 CONSTANT_SIGMA = 1e-9  # Prophet's, of a series that never changes
 
 
@@ -179,7 +179,7 @@ def _put(own: Results, results: Results, members: Ints) -> None:
 
 
 def _fit_alone(alike: _Alike, chosen: Ints, results: Results) -> None:
-    """Fit series that each have a design of their own."""
+    """Fit series that each have their own design."""
     histories, spec, columns = alike.histories, alike.spec, alike.columns
     part = histories.take(chosen)
     table, table_rows = date_table([part.ds])

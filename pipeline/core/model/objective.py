@@ -1,4 +1,4 @@
-"""Prophet's own objective, written plainly from its Stan program: what engines are held against each other with."""
+"""Prophet's own objective, written plainly from its Stan program, for comparing engines."""
 
 from __future__ import annotations
 

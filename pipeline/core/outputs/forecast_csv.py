@@ -27,12 +27,12 @@ from pipeline.core.sources import open_source
 
 
 def level_text(level: float) -> str:
-    """Return a level in percent as it stands in a column's name: 80, 97.5."""
+    """Return a level in percent as written in a column's name: 80, 97.5."""
     return f"{level:.10g}"
 
 
 def csv_columns(layout: Layout, spec: ForecastSpec) -> list[str]:
-    """Return the names of the columns; components stand last, under Prophet's names unless these are taken."""
+    """Return the names of the columns; components come last, under Prophet's names unless these are taken."""
     levels = spec.level
     suffixes = [""] if len(levels) == 1 else [f"_{level_text(level)}" for level in levels]
     ends = [f"prediction_{end}{suffix}" for suffix in suffixes for end in ("lower", "upper")]
@@ -83,7 +83,7 @@ def _numbers(numbers: pa.Array, dialect: CsvDialect) -> pa.StringArray:
 
 
 def _quoted(text: pa.StringArray, dialect: CsvDialect) -> pa.StringArray:
-    """Put cells in quotes that need them."""
+    """Quote the cells that need it."""
     special = pc.match_substring_regex(text, rf'["\r\n]|{re.escape(dialect.delimiter)}|^\s|\s$')
     if not pc.any(special).as_py():
         return text
@@ -95,7 +95,7 @@ _HEADER_BYTES = 1 << 16
 
 
 def forecast_header(path: Path) -> tuple[list[str], CsvDialect] | None:
-    """Return the header of one of our forecasts, perhaps in gzip, and how the file is written; None if it is none.
+    """Return the header and dialect of a forecast, perhaps gzipped; None if the file is not a forecast.
 
     Raises:
         OSError: if it cannot be read.
@@ -113,20 +113,20 @@ def read_forecast_csv(
     """Return each series' forecast, by the names of the CSV's columns; components go by `component NAME`.
 
     Args:
-        path: one of our forecasts.
+        path: a forecast CSV.
         id_columns: its id columns.
         value_name: name of the value column, which names a series without ids.
-        spec: with which it was made.
+        spec: the options that it was made with.
 
     Raises:
-        RecordError: if it cannot be read, or is no forecast.
+        RecordError: if it cannot be read, or is not a forecast.
     """
     try:
         open_source(path).close()
     except RecordError as error:
         raise RecordError(error.code, f"The forecast {path} cannot be read: {error}", error.hint) from None
     texts = dict.fromkeys((*id_columns, "date"), pa.string())
-    refusal = RecordError("NOT_TEXT", f"{path.name} is no forecast of this tool.", "Name the forecast CSV.")
+    refusal = RecordError("NOT_TEXT", f"{path.name} is not a forecast written by Dropcast.", "Name the forecast CSV.")
     found = forecast_header(path)
     if found is None:
         raise refusal

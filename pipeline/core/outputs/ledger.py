@@ -1,4 +1,4 @@
-"""The ledger of an output: which requests have a receipt, and what waits among its dead letters."""
+"""The ledger of an output: which requests have a receipt, and which dead letters are waiting."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pipeline.core.elements import DeadLetter, Request
 
 @dataclass(frozen=True)
 class Done:
-    """A receipt, as far as the ledger's commands need it.
+    """The fields of a receipt that the ledger's commands need.
 
     Attributes:
         source, version, output, attempt, id, status: as in the Receipt.
-        age: by which a newer version is told from an older one: a generation, or microseconds.
+        age: orders the versions of a source: a generation, or microseconds.
         key: of the request.
     """
 
@@ -44,30 +44,30 @@ class Letters(Protocol):
 
     @property
     def source(self) -> str:
-        """Of the first letter."""
+        """That of the first letter."""
         ...
 
     @property
     def version(self) -> str:
-        """Of the first letter."""
+        """That of the first letter."""
         ...
 
     @property
     def source_time(self) -> str:
-        """Of the first letter."""
+        """That of the first letter."""
         ...
 
     @property
     def replayed(self) -> bool:
-        """Whether they were sent again already."""
+        """Whether they were already replayed."""
         ...
 
     def read(self) -> Iterator[DeadLetter]:
-        """Yield them, a line at a time: there may be a million."""
+        """Yield the letters one at a time: there may be a million."""
         ...
 
     def mark(self, key: str) -> None:
-        """Note that they were sent again, and as what."""
+        """Record that they were replayed, and under which key."""
         ...
 
 
@@ -77,7 +77,7 @@ class Candidate:
 
     Attributes:
         source, version, time: which file, which version of it, and when that was created.
-        request: what it stands for, or the dead letter of what is no request; None if it is of no concern.
+        request: its request, or its dead letter if it is not a valid request; None if it is irrelevant.
         message: payload and attributes of the message that asks the pipeline for it; None in a folder.
     """
 
@@ -92,7 +92,7 @@ class Ledger(Protocol):
     """Receipts and dead letters of an output."""
 
     def receipts(self) -> Iterator[Done]:
-        """Yield all receipts, but for those superseded in a folder."""
+        """Yield all receipts; in a folder, without superseded ones."""
         ...
 
     def dead_letters(self) -> Iterator[Letters]:
@@ -100,9 +100,9 @@ class Ledger(Protocol):
         ...
 
     def age(self, request: Request) -> int:
-        """Return by which a newer version is told from an older one."""
+        """Return what orders the versions of a source."""
         ...
 
     def once_more(self, request: Request) -> tuple[Request | None, str]:
-        """Return a request as it can be made again; or None, and why it cannot."""
+        """Return the request to repeat; or None, and why it cannot be repeated."""
         ...

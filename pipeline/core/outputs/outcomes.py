@@ -1,4 +1,4 @@
-"""What became of a request, from its first written part to the end of it; and what each part tells of itself."""
+"""Outcomes of requests, from the first written part to completion, and the summaries of their parts."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class BlockSummary:
         frequencies: of the series, each once.
         mase: scores of the series that have one.
         load_seconds, fit_seconds, model, work_files: as in the ForecastBlock.
-        cut: tells this block from one of the same number in a file that was cut into others.
-        waits_to_load: whether the rows are in Parquet files that a load job is still to bring to the table.
+        cut: distinguishes this block from one with the same number if the file was cut into other blocks.
+        waits_to_load: whether the rows are in Parquet files that a load job has yet to bring to the table.
     """
 
     notes: tuple[str, ...]
@@ -78,10 +78,10 @@ class BlockSummary:
 
 @dataclass(frozen=True)
 class WrittenPart:
-    """One of several parts of a request is written; others may not be.
+    """One of several parts of a request that is written; others may not be.
 
     Attributes:
-        request: what it is a part of.
+        request: the request that it is a part of.
         part, parts, reading: as in the ForecastBlock.
     """
 
@@ -91,7 +91,7 @@ class WrittenPart:
     reading: str = ""
 
     def completes(self, written: Collection[int]) -> bool:
-        """Return whether the parts with these numbers are all; a number may occur twice, after a retry."""
+        """Return whether these are the numbers of all parts; a number may occur twice, after a retry."""
         return len(set(written)) == self.parts
 
     def whole(self) -> WrittenRequest:
@@ -101,17 +101,17 @@ class WrittenPart:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a request so far: one of the classes below.
+    """The result of a request so far: one of the classes below.
 
     Attributes:
-        request: what it is about.
+        request: the request.
     """
 
     request: Request
 
     @property
     def written(self) -> WrittenRequest | None:
-        """What was written of the request, if anything was."""
+        """The written parts of the request, if there are any."""
         raise NotImplementedError
 
 
@@ -122,7 +122,7 @@ class WrittenRequest(Outcome):
     Attributes:
         parts: how many.
         reading: as in the ForecastBlock.
-        summary: of the only part; None if there are several, whose summaries are among the work files.
+        summary: of the only part; None if there are several, whose summaries are in the work files.
     """
 
     parts: int
@@ -131,17 +131,17 @@ class WrittenRequest(Outcome):
 
     @property
     def written(self) -> WrittenRequest:
-        """This itself."""
+        """Itself."""
         return self
 
 
 @dataclass(frozen=True)
 class FailedRequest(Outcome):
-    """A request failed as a whole: its file cannot be read, or its forecast cannot be put in its place.
+    """A request failed as a whole: its file cannot be read, or its forecast cannot be published.
 
     Attributes:
         letter: why.
-        written: what had been written of it before.
+        written: what had been written of it before that.
     """
 
     letter: DeadLetter
@@ -150,10 +150,10 @@ class FailedRequest(Outcome):
 
 @dataclass(frozen=True)
 class SupersededRequest(Outcome):
-    """A request gave way to a newer version of its source.
+    """A request was superseded by a newer version of its source.
 
     Attributes:
-        written: what had been written of it before.
+        written: what had been written of it before that.
     """
 
     written: WrittenRequest | None = None
@@ -221,7 +221,7 @@ def block_summary(block: ForecastBlock, rows: int) -> BlockSummary:
 
 
 def cut_of(block: ForecastBlock) -> str:
-    """Return what tells a part of a request from one of the same number in a file that was cut into others."""
+    """Return what distinguishes a part from one with the same number if the file was cut into other blocks."""
     names = block.batch.column("series_id")
     ends = [names[0].as_py(), names[len(names) - 1].as_py()]
     cut = canonical_json([SOFTWARE, block.parts, len(names), ends, block.layout.to_json()])

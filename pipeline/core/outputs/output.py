@@ -1,4 +1,4 @@
-"""Where forecasts go: what a folder and a bucket have in common."""
+"""The place that forecasts are written to: the interface of folders and buckets."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pipeline.core.sources import Source
 
 
 class WorkFiles(Protocol):
-    """The work files of one reading of a large request; gone once its receipt is written."""
+    """The work files of one reading of a large request; removed once its receipt is written."""
 
     @property
     def folder(self) -> Path:
-        """The local folder into which a worker writes them."""
+        """The local folder that a worker writes them into."""
         ...
 
     def share(self) -> None:
-        """Put them where other workers find them."""
+        """Make them available to other workers."""
         ...
 
     def discard(self) -> None:
-        """Remove what this worker has of the work files of a request that cannot be read."""
+        """Remove this worker's copies for a request that cannot be read."""
         ...
 
     def open(self, name: str) -> AbstractContextManager[Path]:
@@ -34,11 +34,11 @@ class WorkFiles(Protocol):
 
 
 class Output(Protocol):
-    """A place for forecasts, tables and the ledger. Whatever is written twice is there once."""
+    """A place for forecasts, tables and the ledger. Writes are idempotent."""
 
     @property
     def history(self) -> bool:
-        """Whether the values from which forecasts are made are written too."""
+        """Whether the input values are written too."""
         ...
 
     def open_source(self, request: Request) -> AbstractContextManager[Source]:
@@ -46,25 +46,25 @@ class Output(Protocol):
 
         Raises:
             RecordError: if it is gone or forbidden.
-            SupersededError: if a newer version has taken its place.
+            SupersededError: if a newer version has replaced it.
         """
         ...
 
     def refuse_taken_output(self, request: Request) -> None:
-        """Refuse a request whose forecast would overwrite something that is no forecast of its source.
+        """Refuse a request whose forecast would overwrite something that is not a forecast of its source.
 
         Raises:
             RecordError: OUTPUT_TAKEN.
-            SupersededError: if the forecast of a newer version is there.
+            SupersededError: if the forecast of a newer version exists.
             DoneError: if the request is done already.
         """
         ...
 
     def begin(self, request: Request, step: str) -> bool:
-        """Leave a marker that a step of a request is being done; return False if one was there already.
+        """Leave a marker while a step of a request runs; return False if there was one already.
 
-        One that was left behind makes the request suspect of having ended its process: no more, since that may have
-        been killed, or a neighbour in it may have been the cause.
+        A marker that was left behind makes the request suspect of having killed its process, but is no proof: the
+        process may have been killed, or other work in it may have been the cause.
         """
         ...
 
@@ -73,11 +73,11 @@ class Output(Protocol):
         ...
 
     def keep_traceback(self, error_id: str, text: str) -> str:
-        """Keep the traceback of our own fault under its id; return where, or "" if only the log has it."""
+        """Store the traceback of an internal error under its id; return where, or "" if only the log has it."""
         ...
 
     def new_reading(self) -> str:
-        """Return what tells a reading of a file from others, whose work files it must not touch."""
+        """Return an id for a reading of a file, which must not touch the work files of other readings."""
         ...
 
     def work_files(self, request: Request, reading: str) -> WorkFiles:
@@ -87,21 +87,21 @@ class Output(Protocol):
     def write_block(self, block: ForecastBlock) -> WrittenPart | Outcome:
         """Write one block's rows, and the CSV if the block is the request's only one.
 
-        While the request has no receipt, what an earlier try wrote of a part stands, rows and faults, whatever this
-        one found: memory or time may have decided otherwise.
+        While the request has no receipt, the rows and errors that an earlier attempt wrote for a part are kept,
+        whatever this attempt found: the two may differ for lack of memory or time.
         """
         ...
 
     def publish(self, written: WrittenRequest) -> Outcome:
-        """Put the CSV of a request of several parts in its place, once all are written."""
+        """Publish the CSV of a request with several parts, once all parts are written."""
         ...
 
     def load_rows(self, outcomes: list[Outcome]) -> list[Outcome]:
-        """Load the rows of requests that wait, all at once; return their outcomes, failures if they were refused."""
+        """Load the waiting rows of requests, all at once; return their outcomes, which are failures if refused."""
         ...
 
     def write_dead_letters(self, outcome: Outcome) -> list[DeadLetter]:
-        """Write a request's dead letters, or remove those of an earlier run of it that failed; return them."""
+        """Write a request's dead letters, or remove those of an earlier failed run; return them."""
         ...
 
     def dead_letters(self, request_key: str) -> list[DeadLetter]:
@@ -117,7 +117,7 @@ class Output(Protocol):
         ...
 
     def write_receipt(self, outcome: Outcome) -> Receipt:
-        """Write the receipt, which ends a request, and remove its work files."""
+        """Write the receipt, which completes a request, and remove its work files."""
         ...
 
     def for_us_alone(self) -> AbstractContextManager[None]:
@@ -129,7 +129,7 @@ class Output(Protocol):
         ...
 
     def standing_receipt(self, request: Request) -> Receipt | None:
-        """Return the receipt of a request that is done, and need not be done again; else None."""
+        """Return the receipt of a request that is done and need not be repeated; otherwise None."""
         ...
 
     def write_problem_note(self, output: str, text: str) -> None:

@@ -1,4 +1,4 @@
-"""A note in plain words for the owner of a file that is not forecast, or not whole."""
+"""A note in plain words for the owner of a file that was not forecast, or only in part."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BEGINNING = "Not forecast"
 
 
 def problem_note(name: str, status: Status, letters: Sequence[DeadLetter]) -> str:
-    """Return what the note of a file says; nothing if all is well.
+    """Return the text of a file's note; empty if there is no problem.
 
     Args:
         name: of its forecast.
@@ -33,12 +33,12 @@ def problem_note(name: str, status: Status, letters: Sequence[DeadLetter]) -> st
     ]
     if len(letters) > SHOWN:
         lines.append(f"... and {len(letters) - SHOWN:,} more: {INTERNAL}/dead_letters/, or `dropcast query`")
-    lines.append("This note goes away once the file is fixed and dropped again.")
+    lines.append("This note disappears once the file is fixed and dropped again.")
     return "\n".join(printable(line) for line in lines) + "\n"
 
 
 def write_notes(outcome: RunOutcome, output: Output, output_of: Callable[[str], str]) -> list[str]:
-    """Write or remove the note of each file in an outcome; return the forecasts beside which a note is now.
+    """Write or remove the note of each file in an outcome; return the forecasts that now have a note beside them.
 
     Args:
         outcome: of a file; its dead letters are those of its receipt, if it has one.

@@ -1,4 +1,4 @@
-"""The dead letters and the receipt of a request, from what its blocks tell."""
+"""The dead letters and the receipt of a request, from the summaries of its blocks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def receipt_of(outcome: Outcome, summaries: Sequence[BlockSummary], letters: Seq
 
     Args:
         outcome: of the request.
-        summaries: what its blocks tell; none if it failed as a whole.
+        summaries: of its blocks; empty if it failed as a whole.
         letters: its dead letters.
     """
     request = outcome.request
@@ -83,7 +83,7 @@ def _status(outcome: Outcome, file_letter: DeadLetter | None, series_failed: int
 
 
 def _notes(summaries: Sequence[BlockSummary]) -> list[str]:
-    """Return the notes about a file, then those about its series with how many series each is about."""
+    """Return the notes about a file, then those about its series, each with its number of series."""
     if not summaries:
         return []
     of_series = sum((Counter(part.series_notes) for part in summaries), Counter[str]())

@@ -1,4 +1,4 @@
-"""What lies below an output: its latest receipts, dead letters, and the files that they speak of."""
+"""The contents of an output: its latest receipts, dead letters, and the files that they refer to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.core.elements import DeadLetter, Receipt
 
 @dataclass(frozen=True)
 class FileResult:
-    """What became of one file.
+    """The result of one file.
 
     Attributes:
         receipt: its latest.
@@ -35,9 +35,9 @@ class Results(Protocol):
         ...
 
     def source(self, receipt: Receipt) -> Path | None:
-        """Return a local copy of the CSV that was forecast; None if it is gone or another by now."""
+        """Return a local copy of the CSV that was forecast; None if it is missing or has changed."""
         ...
 
     def forecast(self, receipt: Receipt) -> Path | None:
-        """Return a local copy of the forecast; None if it is gone."""
+        """Return a local copy of the forecast; None if it is missing."""
         ...

@@ -1,4 +1,4 @@
-"""What came of a run: receipts and dead letters, counted and told."""
+"""The result of a run: receipts and dead letters, counted and described."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pipeline.core.elements import STATUSES, DeadLetter, Receipt
 from pipeline.core.plain_text import printable
 from pipeline.core.requests.names import INTERNAL
 
-SHOWN = 20  # dead letters told in full
+SHOWN = 20  # dead letters shown in full
 DONE, DEAD_LETTERED = 0, 3
 
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
         receipts: one for each request.
@@ -41,12 +41,12 @@ class RunOutcome:
 
 
 def outcome_of(receipts: Iterable[Receipt], letters: Iterable[DeadLetter]) -> RunOutcome:
-    """Return what came of a run, by output."""
+    """Return the result of a run, sorted by output."""
     return RunOutcome(tuple(sorted(receipts, key=lambda receipt: receipt.output)), tuple(letters))
 
 
 def told(outcome: RunOutcome, output: Path | str) -> list[str]:
-    """Return what came of one file for a person, a line or more."""
+    """Return a description of one file's result, one or more lines."""
     lines = [line for receipt in outcome.receipts for line in _told(receipt, output)]
     lines[:1] = [line.strip() for line in lines[:1]]
     letters = _letters(outcome.letters)
@@ -101,7 +101,7 @@ def _count(number: int, word: str) -> str:
 
 def _told(receipt: Receipt, output: Path | str) -> list[str]:
     name = receipt.source.rsplit("/", 1)[-1]
-    name = receipt.output if receipt.output.endswith(f"/{name}") else name  # with the folders that it lies in
+    name = receipt.output if receipt.output.endswith(f"/{name}") else name  # with its folders
     if receipt.status == "failed":
         return [printable(f"  failed    {name}: {receipt.code}")]
     score = "" if receipt.score_mase is None else f", MASE {receipt.score_mase:.2f}"

@@ -1,4 +1,4 @@
-"""The tables that analysts query: their schemas, read from templates/, and their rows."""
+"""The tables for analysts: their schemas, read from templates/, and their rows."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ from pipeline.core.requests.names import (
 from pipeline.core.sources import open_source
 
 MAX_MANIFEST_BYTES = 1 << 20
-OPERATORS_FIELDS = ("models", "save_models")  # paths, which no manifest may choose
-UNREAD = "unread"  # the version of a file that could not even be opened
+OPERATORS_FIELDS = ("models", "save_models")  # paths, which a manifest may not set
+UNREAD = "unread"  # the version of a file that could not be opened
 
 
 def _without_operators_fields(schema: dict[str, Any]) -> None:
@@ -45,7 +45,7 @@ class Manifest(ForecastSpec):
 
     model_config = ConfigDict(json_schema_extra=_without_operators_fields)
 
-    id: str = Field("", max_length=256, description="The sender's own name for the request; stands in its receipt.")
+    id: str = Field("", max_length=256, description="The sender's own name for the request; appears in its receipt.")
     input: str = Field(min_length=1, description="Path of the CSV, absolute or relative to the manifest.")
     output: str | None = Field(
         None,
@@ -55,7 +55,7 @@ class Manifest(ForecastSpec):
     generation: str = Field(
         "",
         pattern="^([1-9][0-9]{0,17})?$",
-        description="Generation of an object in a bucket. Default: the one that is there.",
+        description="Generation of an object in a bucket. Default: the current one.",
     )
 
 
@@ -65,8 +65,8 @@ class InputFile:
 
     Attributes:
         path: absolute path of a CSV or a manifest.
-        output: name of the forecast, or for a manifest that of the manifest.
-        named: whether it was named itself, and not found by a pattern or in a folder: a link is followed then.
+        output: name of the forecast; for a manifest, the manifest's own name.
+        named: whether it was named explicitly, not found by a pattern or in a folder; only then a link is followed.
     """
 
     path: str
@@ -80,14 +80,14 @@ class InputFile:
 
 
 def list_inputs(patterns: list[str], output: Path, called: str = "--input") -> tuple[list[InputFile], list[str]]:
-    """Return the files that patterns mean, and what is wrong with that, a line each.
+    """Return the files that match patterns, and a list of problems, one line each.
 
-    A CSV that one of the manifests names is left to that manifest.
+    A CSV that one of the manifests names is forecast by that manifest only.
 
     Args:
-        patterns: as they were given.
+        patterns: as the user wrote them.
         output: folder of the forecasts.
-        called: what the patterns are called where they were given.
+        called: the option's name, for messages.
     """
     files: dict[str, InputFile] = {}
     problems = []
@@ -125,7 +125,7 @@ def _is_utf8(name: str) -> bool:
 
 
 def _collisions(outputs: list[tuple[str, str]], called: str) -> list[str]:
-    """Return a line for each pair of files whose forecasts could not both be written."""
+    """Return one line for each pair of files whose forecasts cannot both be written."""
     problems = []
     takers: dict[str, str] = {}
     for output, path in outputs:
@@ -139,13 +139,14 @@ def _collisions(outputs: list[tuple[str, str]], called: str) -> list[str]:
         for folder in PurePosixPath(output).parents:
             if str(folder) in takers:
                 problems.append(
-                    f"{called}: {path} would be forecast below {folder}, which is the forecast of {takers[str(folder)]}"
+                    f"{called}: the forecast of {path} would be below {folder}, which is the forecast of "
+                    f"{takers[str(folder)]}; forecast them in separate runs or to separate folders"
                 )
     return problems
 
 
 def named_by(file: InputFile) -> tuple[str, str]:
-    """Return the source and the output that a manifest names; empty if it is none, which is refused later."""
+    """Return the source and the output that a manifest names; empty if it is invalid, which is refused later."""
     try:
         stated = json.loads(_start_of(Path(file.path)))
         source = Path(file.path).parent / stated["input"]
@@ -155,7 +156,7 @@ def named_by(file: InputFile) -> tuple[str, str]:
 
 
 def _start_of(path: Path) -> bytes:
-    """Return a manifest's content; of one that is too long, so much that it shows."""
+    """Return a manifest's content; of one that is too long, just enough to tell."""
     with open_source(path) as file:
         return file.read(MAX_MANIFEST_BYTES + 1)
 
@@ -167,30 +168,30 @@ def _manifest_output(file: InputFile, source: str, stated: str | None) -> str:
 def request_for(
     file: InputFile, spec: ForecastSpec, allowed: list[Path], keep: Callable[[str, str], str] = nowhere
 ) -> Request:
-    """Return the request that a CSV or a manifest stands for.
+    """Return the request for a CSV or a manifest.
 
     Args:
         file: the file.
-        spec: the operator's options; a manifest's own fields come before them.
-        allowed: folders that a manifest may name files in, and that links may lead to.
-        keep: keeps the traceback of what nobody foresaw; see InternalErrors.
+        spec: the operator's options; a manifest's own fields override them.
+        allowed: folders in which a manifest may name files, and to which links may lead.
+        keep: stores the traceback of an unexpected exception; see InternalErrors.
 
     Raises:
-        RecordError: if the manifest is bad, or the file a link to elsewhere. A CSV that cannot be read is no error
-            yet: its request has the version UNREAD, and fails when it is loaded.
+        RecordError: if the manifest is invalid, or the file is a link to a folder that is not allowed. A CSV that
+            cannot be read is not an error yet: its request has the version UNREAD, and fails when it is loaded.
     """
     with contained(InternalErrors(file.path, keep)):
         return _request_for(file, spec, allowed)
 
 
 def _request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Request:
-    # without folders to hold it against, a link is refused, and all else is what it seems to be
+    # without allowed folders only a link is refused
     may_lead_away = not file.named and (bool(allowed) or os.path.islink(file.path))  # noqa: PTH114 - no errors
     if may_lead_away and not _is_below(Path(file.path), allowed):
         raise RecordError(
             "PATH_NOT_ALLOWED",
-            f"{Path(file.path).name!r} is a link that leads out of the allowed folders.",
-            "Put the file itself there, or ask the operator to allow the folder it is in with --allow.",
+            f"{Path(file.path).name!r} is a link that leads outside the allowed folders.",
+            "Replace the link with the file itself, or ask the operator to allow its folder with --allow.",
         )
     if not file.is_manifest:
         return request_of_csv(Path(file.path), file.output, spec, "")
@@ -199,14 +200,14 @@ def _request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Re
     if "\0" in manifest.input or manifest.input.endswith(MANIFEST_SUFFIX):
         raise RecordError(
             "BAD_MANIFEST",
-            f"The input {manifest.input!r} is no CSV.",
+            f"The input {manifest.input!r} is not a CSV.",
             "Name the CSV to forecast.",
             found=manifest.input,
         )
     if not _is_below(source, allowed):
         raise RecordError(
             "PATH_NOT_ALLOWED",
-            f"The input {manifest.input!r} lies outside the allowed folders.",
+            f"The input {manifest.input!r} is outside the allowed folders.",
             "Put the CSV beside the manifest, or ask the operator to allow its folder with --allow.",
             found=manifest.input,
         )
@@ -220,16 +221,16 @@ def _is_below(path: Path, folders: list[Path]) -> bool:
 
 
 def read_manifest(path: Path, spec: ForecastSpec) -> Manifest:
-    """Return a manifest, with the operator's options where it says nothing.
+    """Return a manifest, with the operator's options for fields that it does not set.
 
     Raises:
-        RecordError: BAD_MANIFEST, or what keeps the file from being read.
+        RecordError: BAD_MANIFEST, or the reason why the file cannot be read.
     """
     return manifest_fields(_start_of(path), spec)
 
 
 def manifest_fields(content: bytes, spec: ForecastSpec) -> Manifest:
-    """Return a manifest from its JSON, with the operator's options where it says nothing.
+    """Return a manifest from its JSON, with the operator's options for fields that it does not set.
 
     Raises:
         RecordError: BAD_MANIFEST.
@@ -245,9 +246,9 @@ def manifest_fields(content: bytes, spec: ForecastSpec) -> Manifest:
         raise RecordError("BAD_MANIFEST", "The manifest is not a JSON object.", hint)
     for name in OPERATORS_FIELDS:
         if name in stated:
-            raise RecordError("BAD_MANIFEST", f"{name} is for the operator to set, not for a manifest.", hint)
+            raise RecordError("BAD_MANIFEST", f"{name} can be set only by the operator, not in a manifest.", hint)
     try:
-        # validated by itself first, so that its errors are its own
+        # validated alone first, so that errors refer to the manifest's own fields
         Manifest(**stated)
         return Manifest(**{**spec.model_dump(exclude_defaults=True), **stated})
     except (ValidationError, TypeError) as error:
@@ -264,7 +265,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def request_of_csv(path: Path, output: str, spec: ForecastSpec, label: str) -> Request:
-    """Return the request for a local CSV as it is now; its version is UNREAD if it cannot be read."""
+    """Return the request for a local CSV in its current state; its version is UNREAD if it cannot be read."""
     try:
         with open_source(path) as file:
             changed = os.fstat(file.fileno()).st_mtime_ns // 1000
@@ -277,7 +278,7 @@ def request_of_csv(path: Path, output: str, spec: ForecastSpec, label: str) -> R
 
 
 def allowed_folders(patterns: list[str], allow: tuple[str, ...]) -> list[Path]:
-    """Return the folders that manifests may name files in: those of the inputs, and what the operator adds."""
+    """Return the folders in which manifests may name files: those of the inputs, and those the operator adds."""
     return [*(fixed_part(pattern) for pattern in patterns), *(Path(folder) for folder in allow)]
 
 

@@ -1,7 +1,7 @@
-"""Messages of Pub/Sub: what Cloud Storage tells of an object, and manifests.
+"""Pub/Sub messages: Cloud Storage's notifications of objects, and manifests.
 
 The attributes of a notification are those of Cloud Storage's documentation ("Pub/Sub notifications for Cloud
-Storage"); with them alone a payload is not needed.
+Storage"); they suffice without a payload.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipeline.core.requests.uris import folder_prefix, is_uri, joined, lies_belo
 
 FINALIZE = "OBJECT_FINALIZE"
 RESENT = "DROPCAST_REQUEST"  # the payload format of a request that a replay sends
-_MARKERS = ("/", "_$folder$")  # how folders are made believe
+_MARKERS = ("/", "_$folder$")  # names of objects that stand for folders
 _GENERATION = re.compile("[1-9][0-9]{0,17}")
 _BUCKET = re.compile("[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 LONGEST_NAME = 1024  # bytes of an object's name, as Cloud Storage allows
@@ -36,12 +36,12 @@ _TEXTS = (".csv", ".gz", ".tsv", ".txt")
 
 @dataclass(frozen=True)
 class Message:
-    """A message as it came.
+    """A message as it arrived.
 
     Attributes:
         data: its payload.
         attributes: its attributes.
-        message_id: Pub/Sub's own name for it.
+        message_id: Pub/Sub's id.
         publish_time: when it was published, RFC 3339 in UTC.
     """
 
@@ -67,7 +67,7 @@ class ObjectVersion:
 
     @property
     def is_manifest(self) -> bool:
-        """Whether it is to be read as a manifest."""
+        """Whether the object is a manifest."""
         return self.uri.endswith(MANIFEST_SUFFIX)
 
 
@@ -77,8 +77,8 @@ class Rules:
 
     Attributes:
         spec: the operator's options as canonical JSON.
-        allowed: prefixes that inputs must lie below; none: any object that is notified of, and for a manifest what
-            lies beside it.
+        allowed: prefixes that inputs must be below; if empty, any object with a notification, and for a manifest
+            the objects beside it.
         output: the output prefix, from which nothing is read.
     """
 
@@ -103,8 +103,8 @@ def notified_object(message: Message, rules: Rules) -> ObjectVersion | None:
     if not name or not _GENERATION.fullmatch(generation) or not _BUCKET.fullmatch(attributes["bucketId"]):
         raise RecordError(
             "BAD_MESSAGE",
-            "The notification names no bucket, no object, or no generation of it.",
-            "Have Cloud Storage itself send the notifications (gcloud storage buckets notifications create).",
+            "The notification lacks a bucket, an object, or the object's generation.",
+            "Let Cloud Storage itself send the notifications (gcloud storage buckets notifications create).",
             found=name or generation,
         )
     payload = _payload(message)
@@ -120,7 +120,7 @@ def notified_object(message: Message, rules: Rules) -> ObjectVersion | None:
 
 
 def request_of_object(version: ObjectVersion, message: Message, rules: Rules) -> Request:
-    """Return the request for a CSV; its forecast has the object's whole name, unless it is sent once more.
+    """Return the request for a CSV; its forecast has the object's whole name, unless the request is resent.
 
     Raises:
         RecordError: BAD_MESSAGE.
@@ -134,10 +134,16 @@ def request_of_object(version: ObjectVersion, message: Message, rules: Rules) ->
     except ValidationError as error:
         problem = "; ".join(option_errors(list(error.errors())))
         raise RecordError(
-            "BAD_MESSAGE", f"The request sent once more is not valid: {problem}.", "Replay with the same version."
+            "BAD_MESSAGE",
+            f"The resent request is not valid: {problem}.",
+            "Replay with the version of Dropcast that the pipeline runs.",
         ) from None
     if asked.spec is not None and any(getattr(spec, name) for name in OPERATORS_FIELDS):
-        raise RecordError("BAD_MESSAGE", "The request names files of the operator.", "Leave out models.")
+        raise RecordError(
+            "BAD_MESSAGE",
+            "The request sets models or save_models, which only the operator may set.",
+            "Leave out models and save_models.",
+        )
     output = _fitting(
         asked.output if asked.output == split_uri(version.uri)[1] else checked_output_name(asked.output), rules
     )
@@ -155,13 +161,13 @@ def _fitting(output: str, rules: Rules) -> str:
         raise RecordError(
             "PATH_NOT_ALLOWED",
             f"The name of the forecast would have more than {LONGEST_NAME:,} bytes.",
-            "Give the file a shorter name, or a manifest with an output of its own.",
+            "Shorten the file's name, or set a shorter output in a manifest.",
         )
     return output
 
 
 class _Resent(BaseModel):
-    """The payload of a request that is sent once more."""
+    """The payload of a request that is resent."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -182,7 +188,7 @@ def _payload(message: Message) -> dict[str, Any]:
 
 
 def _utc(text: str, otherwise: str) -> str:
-    """Return a time as all our times are written: in UTC, with Z."""
+    """Return a time in the form used throughout: in UTC, with Z."""
     try:
         time = datetime.fromisoformat(text)
         time = (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
@@ -193,11 +199,11 @@ def _utc(text: str, otherwise: str) -> str:
 
 @dataclass(frozen=True)
 class ManifestRequest:
-    """What a manifest asks for, before it is known which generation of its input is there.
+    """What a manifest asks for, before the current generation of its input is known.
 
     Attributes:
         input: URI of the CSV.
-        generation: that is asked for; "" for the one that is there.
+        generation: the one asked for; "" for the current one.
         output: name of the forecast.
         spec: canonical JSON.
         id: as in a Request.
@@ -210,7 +216,7 @@ class ManifestRequest:
     id: str
 
     def request(self, live: ObjectVersion | None, asked: str) -> Request:
-        """Return the request, given the generation that is there now and the time at which it was asked for."""
+        """Return the request, given the current generation and the time at which the request was made."""
         if self.generation:
             time = live.time if live is not None and live.generation == self.generation else asked
             return Request(self.input, self.generation, time, self.output, self.spec, id=self.id)
@@ -224,7 +230,7 @@ def read_manifest_message(content: bytes, place: str, rules: Rules) -> ManifestR
     Args:
         content: JSON.
         place: URI of the object it was read from, "" if it came as a message.
-        rules: what may be read and written; the manifest's own options come before the operator's.
+        rules: what may be read and written; the manifest's own options override the operator's.
 
     Raises:
         RecordError: BAD_MANIFEST or PATH_NOT_ALLOWED.
@@ -235,7 +241,7 @@ def read_manifest_message(content: bytes, place: str, rules: Rules) -> ManifestR
     if not uri or not bucket or not name or name.endswith(("/", MANIFEST_SUFFIX)):
         raise RecordError(
             "BAD_MANIFEST",
-            f"The input {manifest.input!r} is no CSV in a bucket.",
+            f"The input {manifest.input!r} is not a CSV in a bucket.",
             "Name it as gs://bucket/name.csv.",
             found=manifest.input,
         )
@@ -243,12 +249,14 @@ def read_manifest_message(content: bytes, place: str, rules: Rules) -> ManifestR
     if not lies_below(uri, rules.allowed or beside) or lies_below(uri, [rules.output]):
         raise RecordError(
             "PATH_NOT_ALLOWED",
-            f"The input {manifest.input!r} lies outside the allowed prefixes.",
+            f"The input {manifest.input!r} is outside the allowed prefixes.",
             "Put the CSV beside the manifest, or ask the operator to allow its prefix with --allow.",
             found=manifest.input,
         )
     if not _BUCKET.fullmatch(bucket):
-        raise RecordError("BAD_MANIFEST", f"There is no bucket {bucket!r}.", "Name the CSV as gs://bucket/name.csv.")
+        raise RecordError(
+            "BAD_MANIFEST", f"{bucket!r} is not a valid bucket name.", "Name the CSV as gs://bucket/name.csv."
+        )
     output = _fitting(checked_output_name(manifest.output or name), rules)
     fields = manifest.model_dump(exclude={"id", "input", "output", "generation"}, exclude_unset=True)
     return ManifestRequest(uri, manifest.generation, output, ForecastSpec(**fields).to_json(), manifest.id)
@@ -259,12 +267,12 @@ def _kept(message: Message) -> str:
 
 
 def message_key(message: Message) -> str:
-    """Return what stands for a message that is no request."""
+    """Return the key of a message that is not a request."""
     return hashlib.sha256(_kept(message).encode()).hexdigest()[:32]
 
 
 def message_letter(message: Message, error: RecordError, stage: str = "ReadRequests") -> DeadLetter:
-    """Return the dead letter of a message that is no request, its bytes kept for a replay."""
+    """Return the dead letter of a message that is not a request, with the message's bytes for a replay."""
     kept = _kept(message)
     bucket, name = message.attributes.get("bucketId", ""), message.attributes.get("objectId", "")
     source = uri_of(bucket, name) if bucket and name else f"message {message.message_id}"
@@ -291,7 +299,7 @@ def message_letter(message: Message, error: RecordError, stage: str = "ReadReque
 
 
 def kept_message(letter: DeadLetter) -> tuple[bytes, dict[str, str]]:
-    """Return payload and attributes of the message of a dead letter."""
+    """Return the payload and attributes of a dead letter's message."""
     kept = json.loads(letter.request)
     return base64.b64decode(kept["data"]), dict(kept["attributes"])
 
@@ -302,7 +310,7 @@ def message_of(version: ObjectVersion) -> Message:
 
 
 def notification_of(version: ObjectVersion) -> dict[str, str]:
-    """Return the attributes of a notification as Cloud Storage would send it for an object that is there already."""
+    """Return the attributes of the notification that Cloud Storage would send for an existing object."""
     bucket, name = split_uri(version.uri)
     return {
         "eventType": FINALIZE, "bucketId": bucket, "objectId": name, "objectGeneration": version.generation,
@@ -311,11 +319,11 @@ def notification_of(version: ObjectVersion) -> dict[str, str]:
 
 
 def resent(request: Request, with_spec: bool = True) -> tuple[bytes, dict[str, str]]:
-    """Return payload and attributes of the message that asks for a request once more.
+    """Return the payload and attributes of the message that resends a request.
 
     Args:
         request: the request.
-        with_spec: whether with its own options; else with those that the pipeline has by then.
+        with_spec: whether to keep the request's own options; otherwise the pipeline's current ones apply.
     """
     version = ObjectVersion(request.source, request.version, request.source_time)
     fields = {

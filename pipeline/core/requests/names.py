@@ -1,4 +1,4 @@
-"""Names of outputs, and which local files an input pattern means."""
+"""Names of outputs, and the local files that an input pattern matches."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ INTERNAL = "_dropcast"
 
 
 def real_path(path: Path) -> Path:
-    """Return a path with its links followed; unlike resolve(), also for a loop of links or too long a name."""
+    """Return a path with links resolved; unlike resolve(), also for a loop of links or a name that is too long."""
     return Path(os.path.realpath(path))
 
 
 def is_pattern(text: str) -> bool:
-    """Return whether a path is a pattern, and not a file whose name has such characters."""
+    """Return whether a path is a pattern, not a file whose name contains wildcard characters."""
     return bool(_split(text)[1])
 
 
 def _split(text: str) -> tuple[Path, tuple[str, ...]]:
-    """Split a path into the part that stands for itself and the part that is a pattern.
+    """Split a path into its literal part and the part that is a pattern.
 
-    A folder that exists stands for itself, even if its name has wildcards in it.
+    A folder that exists is literal, even if its name contains wildcards.
     """
     path = Path(os.path.abspath(text))  # noqa: PTH100 - resolve() would follow links
     base = Path(path.anchor)
@@ -46,7 +46,7 @@ def fixed_part(pattern: str) -> Path:
 
 
 def matching_files(pattern: str) -> list[Path]:
-    """Return the files that a pattern means, sorted; a plain path means itself, whether it exists or not."""
+    """Return the files that match a pattern, sorted; a plain path is returned whether it exists or not."""
     base, rest = _split(pattern)
     if not rest:
         return [base]
@@ -56,15 +56,15 @@ def matching_files(pattern: str) -> list[Path]:
 
 
 def _may_be_file(path: Path) -> bool:
-    """Return whether a path is a regular file, or a link to none; not a folder, a pipe, a socket or a device."""
+    """Return whether a path is a regular file or a broken link, not a folder, a pipe, a socket or a device."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:
-        return True  # why it cannot be read is told when it is
+        return True  # the error is reported when the file is read
 
 
 def output_name(file: Path, pattern: str) -> str:
-    """Return a forecast's name below the output folder: the input's path below the pattern's fixed part."""
+    """Return a forecast's name below the output folder: the input's path relative to the pattern's literal part."""
     return file.relative_to(fixed_part(pattern)).as_posix()
 
 
@@ -74,7 +74,7 @@ def receipts_place(source: str, output: str) -> str:
 
 
 def checked_output_name(name: str) -> str:
-    """Return an output's name that an owner gave.
+    """Return an output name from a manifest, validated.
 
     Raises:
         RecordError: PATH_NOT_ALLOWED if it is not a plain name below the output folder.
@@ -90,8 +90,8 @@ def checked_output_name(name: str) -> str:
     ):
         raise RecordError(
             "PATH_NOT_ALLOWED",
-            f"The output {name!r} is not a name below the output folder.",
-            "Give a relative name such as sales/north.csv.",
+            f"The output {name!r} is not a valid name below the output folder.",
+            "Use a relative name such as sales/north.csv.",
             found=name,
         )
     return PurePosixPath(name).as_posix()

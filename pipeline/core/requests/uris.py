@@ -24,22 +24,22 @@ def uri_of(bucket: str, name: str) -> str:
 
 
 def generation_number(version: str) -> int:
-    """Return the number of a generation; 0 for what is none, such as that of a file that was not there."""
+    """Return the number of a generation; 0 if it is not one, as for a file that did not exist."""
     return int(version) if version.isascii() and version.isdigit() else 0
 
 
 def folder_prefix(uri: str) -> str:
-    """Return a URI that ends in a slash: the prefix of all that lies below it."""
+    """Return a URI that ends in a slash: the prefix of everything below it."""
     return uri if uri.endswith("/") else uri + "/"
 
 
 def lies_below(uri: str, prefixes: tuple[str, ...] | list[str]) -> bool:
-    """Return whether an object lies below one of some prefixes; gs://in/a is not below gs://in/ab."""
+    """Return whether an object is below one of the prefixes; gs://in/a is not below gs://in/ab."""
     return any(uri.startswith(folder_prefix(prefix)) or uri == prefix for prefix in prefixes)
 
 
 def joined(manifest: str, name: str) -> str:
-    """Return the URI that a manifest's `input` means: a URI, or a name beside the manifest."""
+    """Return the URI of a manifest's `input`, which is a URI or a name relative to the manifest."""
     if is_uri(name):
         bucket, own = split_uri(name)
         return uri_of(bucket, own)

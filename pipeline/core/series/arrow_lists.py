@@ -1,4 +1,4 @@
-"""List columns of Arrow: a series in each row."""
+"""Arrow list columns: one series per row."""
 
 from __future__ import annotations
 
@@ -67,6 +67,6 @@ def first_of_same_dates(ds: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def lists_of(batch: pa.RecordBatch, name: str) -> list[np.ndarray]:
-    """Return a list column as one NumPy array a row; timestamps as int64 microseconds."""
+    """Return a list column as one NumPy array per row; timestamps as int64 microseconds."""
     numbers, offsets = flat_list(batch, name)
     return [numbers[start:end] for start, end in pairwise(offsets)]

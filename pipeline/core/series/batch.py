@@ -28,17 +28,17 @@ from pipeline.core.series.duplicates import one_row_per_date
 from pipeline.core.series.layout import Layout
 
 FIRST_DATE, LAST_DATE = np.array(["0001-01-01", "9999-12-31"], "datetime64[us]").astype(np.int64).tolist()
-# Of a series filled with zeros: a block is cut by the rows that are read, and must not grow without bounds.
+# Limits on filling with zeros: blocks are cut by the rows that are read, and must not grow without bound.
 MAX_FILLED_ROWS, MAX_FILLED_PER_ROW = 20_000, 20
 
 
 def series_schema(extras: Sequence[str]) -> pa.Schema:
     """Return the schema of a batch of series.
 
-    Columns: series_id, the ids as they stand in the CSV, the frequency's name, ds and y (the history
+    Columns: series_id, the ids as written in the CSV, the frequency's name, ds and y (the history
     without missing values), future (the dates to forecast), for each extra column its numbers on ds and
-    then on future, note: what the owner should know of the series, and fault: a RecordError as JSON for a series that
-    is not to be forecast.
+    then on future, note: what the owner should know about the series, and fault: a RecordError as JSON for a series
+    that cannot be forecast.
     """
     return pa.schema([
         ("series_id", pa.string()), ("ids", pa.list_(pa.string())), ("frequency", pa.string()),
@@ -48,7 +48,7 @@ def series_schema(extras: Sequence[str]) -> pa.Schema:
 
 
 def series_id(ids: Sequence[str], value_name: str) -> str:
-    """Return one name for a series: its ids joined by slashes, those within an id escaped."""
+    """Return one name for a series: its ids joined by slashes, with slashes within an id escaped."""
     if not ids:
         return value_name
     if len(ids) == 1:
@@ -57,7 +57,7 @@ def series_id(ids: Sequence[str], value_name: str) -> str:
 
 
 def reference_batch(ids: Sequence[tuple[str, ...]], faults: dict[int, RecordError], first: int) -> pa.RecordBatch:
-    """Return ids and known faults of series whose rows wait in a work file."""
+    """Return ids and known errors of series whose rows are in a work file."""
     known = [faults[first + i].to_json() if first + i in faults else None for i in range(len(ids))]
     return pa.record_batch({
         "ids": pa.array([list(i) for i in ids], pa.list_(pa.string())), "fault": pa.array(known, pa.string()),
@@ -65,13 +65,13 @@ def reference_batch(ids: Sequence[tuple[str, ...]], faults: dict[int, RecordErro
 
 
 def faulty_series(ids: pa.Array, faults: pa.Array, error: RecordError, layout: Layout) -> pa.RecordBatch:
-    """Return series without rows that all have a fault.
+    """Return series without rows that all have an error.
 
     Args:
         ids: ids of each series.
-        faults: those that they have already, which they keep, as JSON.
-        error: the fault of the others.
-        layout: what the file looks like.
+        faults: errors that they already have, which they keep, as JSON.
+        error: the error of the others.
+        layout: of the file.
     """
     names = [series_id(each, layout.value_name) for each in ids.to_pylist()]
     columns = {field.name: _no_lists(field.type, len(ids)) for field in series_schema(layout.extras)}
@@ -80,7 +80,7 @@ def faulty_series(ids: pa.Array, faults: pa.Array, error: RecordError, layout: L
 
 
 def _no_lists(kind: pa.DataType, rows: int) -> pa.Array:
-    """Return a column of empty lists, or of nulls if it is not one of lists."""
+    """Return a column of empty lists, or of nulls for other types."""
     if not pa.types.is_list(kind):
         return pa.nulls(rows, kind)
     return pa.ListArray.from_arrays(pa.array([0] * (rows + 1), pa.int32()), pa.array([], kind.value_type))
@@ -96,17 +96,17 @@ def series_batch(
     limits: Limits,
     errors: InternalErrors = InternalErrors(),  # noqa: B008 - frozen
 ) -> pa.RecordBatch:
-    """Return a block of series from its rows; a series that raises what nobody foresaw gets a fault.
+    """Return a block of series from its rows; a series that raises an unexpected exception gets an error.
 
     Args:
         rows: rows of these series, sorted by series, date and line.
         ids: ids of each series.
-        faults: faults known from reading, by number of the series.
+        faults: errors known from reading, by number of the series.
         first: number of the first series.
-        layout: what the file looks like.
+        layout: of the file.
         spec: what to forecast.
-        limits: max_rows.
-        errors: turns what nobody foresaw into a fault.
+        limits: for max_rows.
+        errors: turns an unexpected exception into an error of the series.
     """
 
     def do(start: int, end: int) -> pa.RecordBatch:
@@ -165,7 +165,7 @@ class _Builder:
         self._extras: list[Floats] = []
 
     def plain_batch(self, ids: Sequence[tuple[str, ...]], rows: Rows, bounds: Dates) -> pa.RecordBatch | None:
-        """Return the block if each series is whole: sorted dates, a value on each, a frequency that is clear."""
+        """Return the block if each series is plain: sorted dates, a value on each, a clear frequency; else None."""
         counts = np.diff(bounds)
         part = slice(int(bounds[0]), int(bounds[-1]))
         dates, values = rows.dates[part] + self._offset, rows.values[part]
@@ -180,7 +180,7 @@ class _Builder:
             for start, end in pairwise(offsets.tolist()):
                 futures.append(futures[0] if same and futures else self._future(dates[start:end], int(dates[end - 1])))
         except RecordError:
-            return None  # which series it is, and why, is found one by one
+            return None  # the series are then built one by one, to find which and why
         columns = [
             pa.array([series_id(i, self._layout.value_name) for i in ids]),
             pa.array([list(i) for i in ids], pa.list_(pa.string())),
@@ -230,8 +230,8 @@ class _Builder:
             dates, values, extras = one_row_per_date(dates, values, extras, rows.lines, self._spec.duplicates)
             if len(dates) < before and self._spec.duplicates == "error":
                 dropped = before - len(dates)
-                rows_that = f"{dropped:,} row{'s' if dropped > 1 else ''} that"
-                note = f"{rows_that} repeat a date, with the same value or none, did not count"
+                repeated = f"{dropped:,} row{'s' if dropped > 1 else ''}"
+                note = f"{repeated} repeating a date, with the same value or none, did not count"
         else:
             periods_of = None
             if clock is not None and not clock.on_wall and self._periods.step < DAY:
@@ -249,7 +249,7 @@ class _Builder:
             raise RecordError(
                 "TOO_FEW_ROWS",
                 "The series has one value; a forecast needs at least two.",
-                "Add history; a forecast is worth something from two seasons on.",
+                "Add history; a useful forecast needs two seasons or more.",
             )
         frequency, future = self._future(dates, int(dates[last]))
         if self._spec.fill_missing == "zero":
@@ -260,7 +260,7 @@ class _Builder:
                 raise RecordError(
                     "TOO_MANY_ROWS",
                     f"Filled with zeros, {len(dates):,} rows would become more than {most:,}.",
-                    "Give a coarser frequency, or add the rows up with --aggregate=W-MON or MS.",
+                    "Use a coarser --frequency, or add up the rows with --aggregate=W-MON or MS.",
                 )
             dates, values, extras = filled
             history = np.isfinite(values)
@@ -268,13 +268,13 @@ class _Builder:
         dates, values = dates[history], values[history]
         if clock is not None and not clock.on_wall:
             dates, future = self._style.from_utc(dates), self._style.from_utc(future)
-            order = np.argsort(dates)  # where an hour comes twice, its parts lie between each other
+            order = np.argsort(dates)  # where an hour occurs twice, the dates of both interleave
             dates, values = dates[order], values[order]
             wanted = np.vstack([wanted[: len(order)][order], wanted[len(order) :]])
         return dates, values, frequency, future, wanted, note
 
     def _refuse_finer_periods(self, dates: Dates, periods: Dates) -> None:
-        """Raise if rows are to be added up by periods that are shorter than the steps between them."""
+        """Raise if rows would be added up by periods that are shorter than the steps between them."""
         if len(np.unique(dates)) > len(periods) or self._periods is None or len(periods) < 3:
             return
         slots = self._periods.slots(periods[[0, -1]])
@@ -286,8 +286,8 @@ class _Builder:
             return
         raise RecordError(
             "FREQUENCY_UNCLEAR",
-            f"There is nothing to add up by {self._periods.name}: the dates are {own.name}.",
-            "Leave --aggregate out, or give one of longer periods.",
+            f"There is nothing to add up by {self._periods.name}: the dates have the frequency {own.name}.",
+            "Leave out --aggregate, or choose longer periods.",
         )
 
     def _future(self, dates: Dates, last: int) -> tuple[str, Dates]:
@@ -300,8 +300,8 @@ class _Builder:
             if self._layout.mixed_offsets:
                 raise RecordError(
                     "FREQUENCY_UNCLEAR",
-                    "The frequency is unclear, since the dates have several UTC offsets.",
-                    "Give --timezone=Europe/Berlin, or whichever it is.",
+                    "The frequency is unclear because the dates have several UTC offsets.",
+                    "Use --timezone=Europe/Berlin, or whichever time zone it is.",
                 ) from None
             options = " or ".join(f"--frequency={option}" for option in error.options)
             raise RecordError(
@@ -309,9 +309,9 @@ class _Builder:
                 f"The frequency is unclear: {error.reason}.",
                 error.advice
                 or (
-                    f"Give {options}."
+                    f"Use {options}."
                     if options
-                    else f"Give --frequency: {EXAMPLES}; or add up the rows of periods, with --aggregate=MS, say."
+                    else f"Use --frequency: {EXAMPLES}; or add up the rows by period, such as with --aggregate=MS."
                 ),
             ) from None
         try:
@@ -321,7 +321,7 @@ class _Builder:
         if dates[0] < FIRST_DATE or future[-1] > LAST_DATE:
             raise RecordError(
                 "DATE_OUT_OF_RANGE",
-                "Dates, and dates to forecast, must lie in the years 1 to 9999.",
+                "Dates, and dates to forecast, must be within the years 1 to 9999.",
                 "Fix the dates, or shorten the horizon.",
             )
         self._refuse_dates_that_look_alike(last, future)
@@ -330,7 +330,7 @@ class _Builder:
         return calendar.name, future
 
     def _refuse_dates_that_look_alike(self, last: int, future: Dates) -> None:
-        """Raise if the CSV's way of writing dates has no room for the time or the day of the dates to forecast."""
+        """Raise if the CSV's date format cannot tell the dates to forecast apart."""
         style = self._layout.style
         if style.form not in ("format", *WITHOUT_DAYS) or style.timezone:
             return
@@ -348,7 +348,7 @@ class _Builder:
             raise RecordError(
                 "FREQUENCY_UNCLEAR",
                 f"Two dates to forecast would both be written {written[-1]!r}.",
-                "Give a --frequency whose dates differ as they are written in the CSV, such as MS for months.",
+                "Use a --frequency whose dates differ in the CSV's date format, such as MS for months.",
             )
 
     def _extra_numbers(self, dates: Dates, extras: Floats, history: np.ndarray, future: Dates) -> Floats:
@@ -370,8 +370,8 @@ class _Builder:
             raise RecordError(
                 "REGRESSOR_MISSING",
                 f"{names[column]!r} has no value on {format_date(int(date))}, which is {kind}.",
-                "Fill it in: a regressor, cap or floor needs a number in each row with a value, and in rows "
-                "without a value for each date of the horizon.",
+                "Fill it in: a regressor, cap or floor needs a number in each row with a value, and for each date of "
+                "the horizon in a row without a value.",
                 column=names[column],
             )
         return numbers
@@ -396,12 +396,12 @@ class _Builder:
 
 @dataclass(frozen=True)
 class _Clock:
-    """How the dates of a series in a time zone are counted on: days and longer on the wall clock, hours in UTC.
+    """How the dates of a series in a time zone continue: days and longer steps in local time, hours in UTC.
 
     Attributes:
         dates: of the rows, shape (n,).
         order: rows by date, shape (n,).
-        on_wall: whether dates are those of the wall clock; else UTC.
+        on_wall: whether dates are in local time; otherwise in UTC.
     """
 
     dates: Dates
@@ -410,7 +410,7 @@ class _Clock:
 
     @classmethod
     def of(cls, rows: Rows, style: DateStyle, spec: ForecastSpec) -> _Clock:
-        """Return how the dates of rows, as they were read and sorted by date and line, are counted on.
+        """Return how the dates of rows continue; the rows are as read, sorted by date and line.
 
         Raises:
             RecordError: BAD_DATE if the clock never showed one of the dates.
@@ -418,7 +418,7 @@ class _Clock:
         zone, dates = zone_named(style.timezone), rows.dates
         utc = dates
         if not style.in_utc:
-            # in a file that runs backwards, of two equal hours the one below is the earlier
+            # in a file in descending order, the lower one of two equal hours is the earlier
             backwards = len(dates) > 1 and rows.lines[0] > rows.lines[-1]
             order = np.lexsort((-rows.lines, dates)) if backwards else np.arange(len(dates))
             utc = np.empty_like(dates)
@@ -428,8 +428,8 @@ class _Clock:
                 raise RecordError(
                     "BAD_DATE",
                     f"The clocks of {style.timezone} never showed {format_date(int(dates[skipped[0]]))}.",
-                    "Give the --timezone whose clock this is: Etc/GMT-1 for UTC+1 in summer, too; or write dates with "
-                    "their offset.",
+                    "Use the --timezone whose clock showed it, such as Etc/GMT-1 for UTC+1 all year; or write dates "
+                    "with their offset.",
                     line=int(rows.lines[skipped[0]]),
                 )
         wall = without_marks(wall_of_utc(utc, zone), zone)
@@ -444,7 +444,7 @@ class _Clock:
 
 
 def too_many_rows(limit: int) -> RecordError:
-    """Return the refusal of a series that is longer than allowed."""
+    """Return the error for a series that is longer than allowed."""
     return RecordError(
         "TOO_MANY_ROWS",
         f"The series has more than {limit:,} rows.",

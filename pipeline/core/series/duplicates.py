@@ -1,4 +1,4 @@
-"""Rows of one series and date, of which one is kept."""
+"""Several rows for one series and date, reduced to one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def one_row_per_date(
 ) -> tuple[Dates, Floats, Floats]:
     """Apply the rule for duplicates to rows sorted by date and line.
 
-    Rows of one date that agree count once; a row without a value gives way to one with a value.
+    Identical rows of one date count once; a row with a value takes precedence over one without.
 
     Raises:
         RecordError: DUPLICATE_DATE if they disagree and the rule is "error".
@@ -46,12 +46,12 @@ def _require_agreement(dates: Dates, values: Floats, extras: Floats, lines: Date
     other = int(present[differs][0])
     column = "" if values[other] != values[first[0]] else " (in a regressor, cap or floor)"
     within_day = int(dates[other]) % DAY
-    clocks = " If the clocks went back then, give --timezone=Europe/Berlin, or wherever it is." if within_day else ""
+    clocks = " If clocks were set back then, use --timezone=Europe/Berlin, or whichever it is." if within_day else ""
     raise RecordError(
         "DUPLICATE_DATE",
         f"{format_date(int(dates[other]))} appears again, with {values[other]:.12g} instead of "
         f"{values[first[0]]:.12g} (line {lines[first[0]]}){column}.",
         "Name the columns that tell the series apart with --id_columns, or settle it with --duplicates=sum, mean, "
-        f"first or last. Transactions are added up by --aggregate=D.{clocks}",
+        f"first or last. To add up transactions, use --aggregate=D.{clocks}",
         line=int(lines[other]),
     )

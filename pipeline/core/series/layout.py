@@ -1,4 +1,4 @@
-"""How a request's forecast is to look."""
+"""The layout of a request's forecast."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pipeline.core.dates.date_style import DateStyle
 
 @dataclass(frozen=True)
 class Layout:
-    """How a request's forecast is to look; the same for all its blocks.
+    """The layout of a request's forecast; the same for all its blocks.
 
     Attributes:
         id_columns: names of the id columns in the output.
-        value_name: name of the value column, which names the series of a file that has but one.
+        value_name: name of the value column, which names the series if the file has only one.
         date_style: a DateStyle as text.
         extras: names of the extra columns.
         notes: what the owner should know about how the file was read.
-        mixed_offsets: whether dates with several UTC offsets were turned into UTC.
-        dialect: how the CSV is written, and its forecast will be.
-        extras_ahead: whether extra columns must have numbers on the dates to forecast; else their last one goes on,
-            for what asks about dates of the history only.
+        mixed_offsets: whether dates with several UTC offsets were converted to UTC.
+        dialect: of the CSV, and of its forecast.
+        extras_ahead: whether extra columns must have numbers on the dates to forecast; otherwise their last number is
+            repeated, for uses that need only the history.
     """
 
     id_columns: tuple[str, ...]

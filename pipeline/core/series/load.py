@@ -32,8 +32,8 @@ from pipeline.core.sources import ByteSource, restart
 from pipeline.core.spec_limits import refuse_large_forecast
 
 MAX_QUESTIONS = 8  # that one refusal asks
-CENTURY_GAP_YEARS = 30  # between years of two digits, once sorted
-FUTURE_YEARS = 10  # that such a year may lie after the file
+CENTURY_GAP_YEARS = 30  # between sorted two-digit years
+FUTURE_YEARS = 10  # by which such a year may be later than the file
 
 
 @dataclass
@@ -41,7 +41,7 @@ class LoadedCsv:
     """A CSV that was read to its end, its rows gathered by series.
 
     Attributes:
-        layout: what it looks like.
+        layout: of its forecast.
         ids: ids of each series, in order of first appearance.
         faults: faults of series, by number.
         rows: number of rows.
@@ -69,7 +69,7 @@ class LoadedCsv:
         """Yield the blocks, each a batch of core/series/batch.py.
 
         Args:
-            errors: turns what nobody foresaw into the fault of a series.
+            errors: turns an unexpected exception into the error of a series.
         """
         for first, last, rows in self.store.read_all():
             yield series_batch(
@@ -93,7 +93,7 @@ def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, s
     Args:
         file: its bytes.
         spec: how to read it.
-        limits: what it may cost.
+        limits: the operator's limits.
         work: folder for the work files of a large file.
         source_time: when the file was created, RFC 3339, if that is known.
 
@@ -131,7 +131,7 @@ def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, s
 
 
 def _with_first_fault(questions: list[RecordError], loaded: LoadedCsv) -> list[RecordError]:
-    """Return questions and the first fault of a cell, which needs an option, too; the longer of two footers."""
+    """Return the questions and the first cell's error, which needs an option too; of two footers, the longer."""
     first = min(loaded.faults.values(), key=lambda fault: fault.line or 0, default=None)
     if first is None:
         return questions
@@ -142,21 +142,21 @@ def _with_first_fault(questions: list[RecordError], loaded: LoadedCsv) -> list[R
 
 
 def _assuming(spec: ForecastSpec, error: RecordError, questions: list[RecordError], asked: list[str]) -> ForecastSpec:
-    """Return options with which to read on, so that all that a file needs is asked at once.
+    """Return options with which to read on, so that everything a file needs is asked at once.
 
     Args:
         spec: the options so far.
         error: the next question.
-        questions: those so far, of which later ones may have taken the place.
-        asked: the texts of all that were ever asked: one that comes again ends it.
+        questions: those so far; later ones may replace earlier ones.
+        asked: the texts of all questions so far: a repeated one ends the loop.
 
     Raises:
-        RecordError: with all questions so far, if it is no use to read on.
+        RecordError: with all questions so far, if there is no point in reading on.
     """
     asked.append(str(error))
     if error.assume is None or str(error) in asked[:-1] or len(asked) > MAX_QUESTIONS:
         raise joined(questions) if questions else error
-    # a later answer takes in an earlier one: of two footers the longer
+    # a later answer includes an earlier one: of two footers, the longer
     questions[:] = [known for known in questions if not (known.assume or {}).keys() & error.assume.keys()]
     questions.append(error)
     return spec.model_copy(update=error.assume)
@@ -166,7 +166,7 @@ def _ids_of(file: ByteSource, spec: ForecastSpec, limits: Limits) -> IdColumns:
     """Return which columns tell series apart, from all rows.
 
     Raises:
-        RecordError: if they do not say it.
+        RecordError: if the rows do not decide it.
     """
     most = min(limits.max_series, MAX_EVIDENCE_IDS)
     reader = CsvReader.open(file, spec, limits.model_copy(update={"max_series": most}), undecided=True)
@@ -197,7 +197,7 @@ def _ids_of(file: ByteSource, spec: ForecastSpec, limits: Limits) -> IdColumns:
 
 
 class _OtherDialect(Exception):  # noqa: N818 - no error
-    """The numbers of the file turned out to be written otherwise than they were read."""
+    """The numbers of the file turned out to have other marks than assumed."""
 
     def __init__(self, decimal: str, thousands: str | None) -> None:
         super().__init__(decimal, thousands)
@@ -207,11 +207,11 @@ class _OtherDialect(Exception):  # noqa: N818 - no error
     def note(self) -> str:
         """What the owner should know."""
         grouped = f", {self.thousands!r} between thousands" if self.thousands else ""
-        return f"numbers were read with {self.decimal!r} as decimal mark{grouped}"
+        return f"numbers were read with {self.decimal!r} as the decimal mark{grouped}"
 
 
 class _ReadOnWall(Exception):  # noqa: N818 - no error
-    """The dates turned out to be whole days on a clock that is changed in summer: they are to be read as it shows."""
+    """The dates turned out to be whole days in a time zone with summer time: read them as local time."""
 
 
 def _load(
@@ -229,7 +229,7 @@ def _load(
     if spec.timezone is None and not on_wall and reader.offsets.are_days:
         raise _ReadOnWall
     if not reader.ids:
-        raise RecordError("NO_ROWS", "There is a header but no row with a date below it.", "Add rows.")
+        raise RecordError("NO_ROWS", "The file has a header but no row with a date below it.", "Add rows.")
     too_large = refuse_large_forecast(len(reader.ids), spec, limits)
     if too_large is not None:
         raise too_large
@@ -250,22 +250,22 @@ def _load(
         notes.append("columns not used: " + ", ".join(map(printable, reader.columns.unused)))
     if reader.lines_below_header:
         lines = "line" if reader.lines_below_header == 1 else f"{reader.lines_below_header} lines"
-        notes.append(f"the {lines} below the header, without a number or date, did not count")
+        notes.append(f"the {lines} below the header, without numbers or dates, did not count")
     if reader.missing:
         cells = "cell says" if reader.missing == 1 else "cells say"
         notes.append(f"{reader.missing:,} {cells} in words or marks that there is no value")
     if reader.unseen_missing:
         notes.append(
-            "no cell has what --missing_values names: " + ", ".join(sorted(map(printable, reader.unseen_missing)))
+            "no cell matches these --missing_values: " + ", ".join(sorted(map(printable, reader.unseen_missing)))
         )
     mixed = len(reader.offsets.minutes) > 1 and spec.timezone is None
     if mixed:
         notes.append(
-            "dates have several UTC offsets: they were read as the clock showed them, and are written in UTC by the "
-            "last offset; --timezone=Europe/Berlin, say, would write them on that clock"
+            "dates have several UTC offsets: they were read as local time, and are written in UTC by the last offset; "
+            "--timezone=Europe/Berlin, for example, would write them in that zone's local time"
             if on_wall
-            else "dates have several UTC offsets: all were turned into UTC; --timezone=Europe/Berlin, say, would "
-            "forecast them on that clock"
+            else "dates have several UTC offsets: all were converted to UTC; --timezone=Europe/Berlin, for example, "
+            "would forecast them in that zone's local time"
         )
     layout = Layout(
         reader.id_columns,
@@ -292,7 +292,7 @@ def _load(
 
 
 def _refuse_century_jump(reader: CsvReader, source_time: str) -> None:
-    """Raise if years of two digits were put into another century than they are of."""
+    """Raise if two-digit years were assigned to the wrong century."""
     years = sorted(reader.short_years)
     if not years:
         return
@@ -303,8 +303,8 @@ def _refuse_century_jump(reader: CsvReader, source_time: str) -> None:
     why = f"with none from {gap[0] + 1} to {gap[1] - 1}" if gap else f"in a file of {source_time[:4]}"
     raise RecordError(
         "BAD_DATE_FORMAT",
-        f"Years of two digits were read as {years[0]} to {years[-1]}, {why}: some are of another century.",
-        f"Write them with four digits, and give --date_format={reader.style.format.replace('%y', '%Y')!r}.",
+        f"Two-digit years were read as {years[0]} to {years[-1]}, {why}: some belong to another century.",
+        f"Write them with four digits, and use --date_format={reader.style.format.replace('%y', '%Y')!r}.",
         column=reader.columns.date,
     )
 
@@ -319,7 +319,7 @@ def resolve_reference(
     limits: Limits,
     errors: InternalErrors = InternalErrors(),  # noqa: B008 - frozen
 ) -> pa.RecordBatch:
-    """Return the block of series that a reference stands for, read from its work file."""
+    """Return the block of series for a reference, read from its work file."""
     ids = [tuple(ids) for ids in reference.column("ids").to_pylist()]
     faults = {
         first + i: RecordError.from_json(text)

@@ -1,7 +1,7 @@
-"""Rows gathered by series: in memory for a small file, in work files for a large one.
+"""Rows collected by series: in memory for a small file, in work files for a large one.
 
-A work file holds the rows of BUCKET_SERIES series that are neighbours in order of first appearance. Memory
-is a buffer plus a block, whatever the order of the rows.
+A work file holds the rows of BUCKET_SERIES consecutive series in order of first appearance. Memory use
+is one buffer plus one block, whatever the order of the rows.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.io_faults import does_io
 from pipeline.core.spec_limits import outputs_of
 
-# Series in a block: enough to spread its fixed cost, few enough to share out the work, which is some microseconds
-# a series with one engine and a tenth of a second with the other.
+# Series in a block: enough to amortise its fixed cost, few enough to distribute the work, which is some microseconds
+# per series with one engine, some milliseconds with another, and a tenth of a second with stan.
 BLOCK_SERIES = {"native": 512, "auto": 512, "stan": 64}
 MAX_BLOCK_BYTES = 16 << 20  # of a block of series, and of its forecasts, as they travel
 BUCKET_SERIES = 512  # so that most blocks are read from their work file in one go
-NEVER = 1 << 62  # spill_bytes of what stays in memory whatever its size
+NEVER = 1 << 62  # spill_bytes of a store that stays in memory whatever its size
 SPILL_BYTES = 128 << 20  # rows of a larger file go to work files
 _READ_RECORDS = 1 << 20
 
 
 @dataclass(frozen=True)
 class BlockSizes:
-    """How large blocks may become, and what a series adds to one.
+    """How large blocks may become, and how much a series adds to one.
 
     Attributes:
         series: most series in a block.
-        row: bytes of a row of the history, as it travels.
-        future: bytes that a series has whatever its history: dates to forecast, extra columns on these.
+        row: encoded bytes of a row of the history.
+        future: bytes of a series apart from its history: the dates to forecast, and extra columns on them.
         forecast: bytes of a series' forecast.
-        most: most bytes of a block, and of its forecasts; a single series may have more.
+        most: maximum bytes of a block, and of its forecasts; a single series may have more.
     """
 
     series: int
@@ -62,12 +62,12 @@ def _record_type(extras: int) -> np.dtype[np.void]:
 
 
 class RowStore:
-    """Gathers rows and gives them back by series.
+    """Collects rows and returns them by series.
 
     Args:
-        folder: where work files may be made; it is made when the first one is needed.
+        folder: for work files; created with the first one.
         extras: number of extra columns.
-        max_rows: rows of one series that are kept; the rest are counted only.
+        max_rows: rows of one series that are kept; the rest are only counted.
         sizes: of blocks.
         spill_bytes: size of the buffer; SPILL_BYTES by default.
     """
@@ -88,7 +88,7 @@ class RowStore:
         self._last = (-1, 0)  # series and date of the last row
 
     def add(self, rows: Rows) -> None:
-        """Take rows in; a series' rows beyond the limit are counted and dropped."""
+        """Add rows; a series' rows beyond the limit are counted and dropped."""
         if not len(rows.codes):
             return
         before = self._grow(int(rows.codes.max()) + 1)
@@ -102,7 +102,7 @@ class RowStore:
         self._last = (int(rows.codes[-1]), int(rows.dates[-1]))
         self._buffer.append(rows)
         self._buffered += len(rows.codes) * self._type.itemsize
-        # sorting the buffer takes several times its size, so that later ones are smaller
+        # sorting the buffer takes several times its size, so later buffers are smaller
         if self._buffered > (self._spill_bytes // 8 if self.spilled else self._spill_bytes):
             self._spill()
 
@@ -123,11 +123,11 @@ class RowStore:
             self._spill()  # a series that is larger than a block travels by reference
         if self.spilled:
             self._spill()
-            for code in range(0, series, BUCKET_SERIES):  # series may have no row but faulty ones
+            for code in range(0, series, BUCKET_SERIES):  # a series may have only faulty rows
                 self.work_file(code).touch()
 
     def blocks(self) -> list[tuple[int, int]]:
-        """Return the blocks as ranges of series: neighbours, limited in number, and in bytes before and after."""
+        """Return the blocks as ranges of consecutive series, limited in number and in bytes of rows and forecasts."""
         sizes = self._sizes
         most = min(sizes.series, max(sizes.most // sizes.forecast, 1))
         ranges, start, size = [], 0, 0
@@ -234,7 +234,7 @@ def _concatenated(parts: list[Rows], kind: np.dtype[np.void]) -> Rows:
 
 
 def _is_sorted(rows: Rows) -> bool:
-    """Return whether rows are sorted by series and date, no date of a series standing there twice."""
+    """Return whether rows are sorted by series and date, without a date that occurs twice in a series."""
     codes, dates = rows.codes, rows.dates
     later = dates[1:] > dates[:-1]
     return bool(((codes[1:] > codes[:-1]) | ((codes[1:] == codes[:-1]) & later)).all())

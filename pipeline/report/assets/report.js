@@ -10,7 +10,7 @@
   const number = (x) => x === null || x === undefined ? "" : x.toLocaleString("en", Math.abs(x) >= 1 || x === 0 ? { maximumFractionDigits: 2 } : { maximumSignificantDigits: 2 });
   const mase = (x) => x === null || x === undefined ? "" : x.toFixed(2);
 
-  // Text is only ever set as text: names and messages are others' words.
+  // Text is only ever set as text: names and messages come from others' files.
   function make(tag, attributes, ...children) {
     const element = document.createElement(tag);
     for (const [name, value] of Object.entries(attributes || {})) {
@@ -53,15 +53,15 @@
       tile(notForecast.toLocaleString("en"), "series not forecast", notForecast ? "bad" : ""));
     const scored = data.histogram.reduce((sum, n) => sum + n, 0);
     if (!scored) {
-      $("scores").append(make("p", { class: "soft" }, "No series is long enough for a score: it takes two horizons of history, and more."));
+      $("scores").append(make("p", { class: "soft" }, "No series is long enough for a score, which needs more than two horizons of history."));
       return;
     }
     const better = data.histogram.slice(0, 4).reduce((sum, n) => sum + n, 0);
-    $("tiles").append(tile(`${Math.round(100 * better / scored)} %`, `with a MASE of at most 1, of the ${scored.toLocaleString("en")} that have one`), tile(mase(data.median), "median MASE"));
+    $("tiles").append(tile(`${Math.round(100 * better / scored)} %`, `of the ${scored.toLocaleString("en")} scored series have a MASE of at most 1`), tile(mase(data.median), "median MASE"));
     const most = Math.max(...data.histogram);
     const ranges = data.histogram.map((n, i) => `${i === 0 ? `up to ${BINS[0]}` : i < BINS.length ? `${BINS[i - 1]} to ${BINS[i]}` : `over ${BINS[BINS.length - 1]}`}: ${n}`);
     $("scores").append(
-      make("p", {}, "How good it looks: the last horizon of each history was held out and forecast. MASE is the error of that, as a multiple of the average error that repeating the last season made within the history: below 1 is better."),
+      make("p", {}, "Accuracy: the last horizon of each history was held out and forecast. MASE is the error of that forecast as a multiple of the average error of repeating the last season within the history: below 1 is better."),
       make("div", { class: "bars", role: "img", "aria-label": `Series by MASE. ${ranges.join("; ")}.` },
         ...data.histogram.map((n, i) => make("div", { class: i > 3 ? "worse" : "", style: `height:${100 * n / most}%`, title: ranges[i] }))),
       make("div", { class: "ends", "aria-hidden": "true" }, ...data.histogram.map((_, i) => make("span", {}, BINS[i] || ""))));
@@ -86,14 +86,14 @@
       $("problem-list").append(make("h3", {}, make("span", { class: "code" }, code), ` (${all.toLocaleString("en")})`), ...letters.slice(0, 3).map(tell));
       if (rest.length || all > letters.length) {
         $("problem-list").append(make("details", {}, make("summary", {}, `${(all - Math.min(3, letters.length)).toLocaleString("en")} more`),
-          ...rest.map(tell), all > letters.length ? make("p", {}, "The others stand in the table dead_letters: dropcast query.") : null));
+          ...rest.map(tell), all > letters.length ? make("p", {}, "The others are in the table dead_letters: run `dropcast query`.") : null));
       }
     }
   }
 
   function fileTable() {
     const MOST = 50;
-    const show = (list) => table($("files"), "What came in, and what came of it",
+    const show = (list) => table($("files"), "Files and their results",
       [["File", "text"], ["Status", ""], ["Series", "n"], ["Not forecast", "n"], ["Median MASE", "n"], ["Frequency", ""], ["Model", ""], ["Notes", "text"]],
       list.map((f) => [
         make("span", { title: f.source }, f.output),
@@ -116,7 +116,7 @@
     { key: "spark", text: "Shape", kind: "spark less" },
     { key: "score", text: "MASE", kind: "n", value: (i) => rows.code[i] ? Infinity : rows.score[i] },
     { key: "n", text: "Values", kind: "n less", value: (i) => rows.n[i] },
-    { key: "ahead", text: "Mean ahead", kind: "n", value: (i) => rows.ahead[i] },
+    { key: "ahead", text: "Mean forecast", kind: "n", value: (i) => rows.ahead[i] },
   ];
   const state = { sort: null, up: false, shown: PAGE, chosen: -1, found: [] };
 
@@ -177,7 +177,7 @@
         } }, column.text));
     });
     $("series").replaceChildren(
-      make("caption", {}, state.sort ? "Sorted as chosen" : "Not forecast first, then the worst score first"),
+      make("caption", {}, state.sort ? "Sorted by the chosen column" : "Not forecast first, then the worst score first"),
       make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}));
     addRows(0);
   }
@@ -198,7 +198,7 @@
     }
     $("more").hidden = state.shown >= state.found.length;
     $("more").textContent = `Show ${Math.min(PAGE, state.found.length - state.shown).toLocaleString("en")} more`;
-    const kept = data.count > total ? ` The page has the ${total.toLocaleString("en")} worst of ${data.count.toLocaleString("en")}.` : "";
+    const kept = data.count > total ? ` This page shows the ${total.toLocaleString("en")} worst of ${data.count.toLocaleString("en")}.` : "";
     $("found").textContent = `${many(state.found.length, "series", "series")} found, ${Math.min(state.shown, state.found.length).toLocaleString("en")} listed.${kept}`;
   }
 
@@ -247,7 +247,7 @@
     return one;
   }
 
-  // A stretch without values is not drawn through: five times the usual step, and more.
+  // The line is interrupted where values are missing for five usual steps or more.
   function withGaps(dates, values) {
     const steps = dates.slice(1).map((date, k) => date - dates[k]).sort((a, b) => a - b);
     const usual = steps[Math.floor(steps.length / 2)] || 0, d = [], y = [];
@@ -327,14 +327,14 @@
     $("detail-heading").textContent = label(i);
     const withTime = timed([...one.d, ...one.f]);
     const facts = [["File", file ? file.output : ""], ["Frequency", rows.frequency[i]],
-      ["History", one.d.length ? `${many(rows.n[i], "value")}, to ${written(one.d[one.d.length - 1], withTime)}${one.cut ? `; the last ${one.d.length.toLocaleString("en")} are drawn` : ""}` : rows.code[i] ? "" : "its CSV is gone, or another by now"],
+      ["History", one.d.length ? `${many(rows.n[i], "value")}, to ${written(one.d[one.d.length - 1], withTime)}${one.cut ? `; the last ${one.d.length.toLocaleString("en")} are drawn` : ""}` : rows.code[i] ? "" : "its CSV is missing or has changed"],
       ["MASE", rows.score[i] === null ? "" : `${mase(rows.score[i])} (${rows.score[i] > 1 ? "worse" : "better"} than naive)`]];
     body.append(make("dl", {}, ...facts.filter(([, text]) => text).flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, text)])));
     if (one.reason) body.append(make("div", { class: "problem" }, make("p", {}, make("span", { class: "code" }, rows.code[i]), ` ${one.reason}`), make("p", { class: "soft" }, one.hint)));
     if (one.d.length || one.f.length) {
-      const about = one.f.length ? `forecast from ${written(one.f[0], withTime)} to ${written(one.f[one.f.length - 1], withTime)}, ${number(one.p[0])} at first and ${number(one.p[one.p.length - 1])} at last` : "not forecast";
-      const holder = make("div", { class: "chart", role: "img", "aria-label": `${label(i)}: ${many(one.d.length, "value")} of history; ${about}. The numbers stand in the table below.` });
-      const ranges = make("div", { class: "ranges", role: "group", "aria-label": "What the chart shows" });
+      const about = one.f.length ? `forecast from ${written(one.f[0], withTime)} to ${written(one.f[one.f.length - 1], withTime)}, starting at ${number(one.p[0])} and ending at ${number(one.p[one.p.length - 1])}` : "not forecast";
+      const holder = make("div", { class: "chart", role: "img", "aria-label": `${label(i)}: ${many(one.d.length, "value")} of history; ${about}. The numbers are in the table below.` });
+      const ranges = make("div", { class: "ranges", role: "group", "aria-label": "Range of the chart" });
       body.append(ranges, holder);
       const drawn = forecastChart(holder, one, one.d.length < 60);
       const ahead = one.f.length, from = (n) => one.d[Math.max(0, one.d.length - n)] ?? one.f[0], end = ahead ? one.f[ahead - 1] : one.d[one.d.length - 1];
@@ -357,8 +357,8 @@
     }
     if (one.c.length) {
       const parts = make("div", { class: "parts" });
-      body.append(make("h4", { style: "margin-top:1rem" }, "What the model makes of it"),
-        file && file.model.startsWith("stan") ? make("p", { class: "soft" }, "Components and score were worked out by the native engine, which fits the same model.") : "", parts);
+      body.append(make("h4", { style: "margin-top:1rem" }, "Components of the model"),
+        file && file.model.startsWith("stan") ? make("p", { class: "soft" }, "Components and score were computed by the native engine, which fits the same model.") : "", parts);
       for (const part of one.c) {
         const holder = make("div", { class: "chart", role: "img", "aria-label": `${part.name}: from ${number(Math.min(...part.y))} to ${number(Math.max(...part.y))}${part.share ? ", as a share of the trend" : ""}` });
         parts.append(make("div", {}, make("h4", {}, part.name), holder));
@@ -388,7 +388,7 @@
     if (next) { const button = next.querySelector("button"); button.focus(); choose(Number(button.dataset.row), false); }
   });
   $("series").addEventListener("click", (event) => {
-    if (event.detail === 0 && event.target.matches("button.open")) $("detail").focus();  // by key: go where it opened
+    if (event.detail === 0 && event.target.matches("button.open")) $("detail").focus();  // opened by keyboard: move the focus there
   });
   function backToList() {
     const button = $("series").querySelector(`[data-row="${state.chosen}"]`) || $("search");

@@ -1,1 +1,1 @@
-"""What a series' model consists of: seasonalities, holidays, changepoints, and the columns that they are."""
+"""The parts of a series' model: seasonalities, holidays, changepoints, and their columns."""

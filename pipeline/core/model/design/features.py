@@ -43,7 +43,7 @@ def fourier_features(dates: Ints, periods: Floats, orders: Ints) -> Floats:
 
 
 def date_table(dates: Sequence[Dates]) -> tuple[Dates, list[Ints]]:
-    """Return dates of which all of the given ones are some, and the rows where they stand.
+    """Return dates that include all of the given ones, and the rows of these.
 
     On a regular calendar these are all its dates from the first to the last, which need no sorting.
     """

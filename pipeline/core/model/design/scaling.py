@@ -44,7 +44,7 @@ def constant_in(histories: Histories, name: str) -> Bools:
 
 
 def standardisation(histories: Histories, spec: ForecastSpec) -> tuple[Floats, Floats]:
-    """Return mean and standard deviation of each regressor in each series; 0 and 1 where it is left as it is."""
+    """Return mean and standard deviation of each regressor in each series; 0 and 1 where it is not standardised."""
     starts, rows = histories.offsets[:-1], np.diff(histories.offsets)
     mean = np.zeros((len(histories), len(spec.regressors)))
     std = np.ones((len(histories), len(spec.regressors)))

@@ -1,4 +1,4 @@
-"""Prophet's rules for what a series' model consists of: seasonalities, holidays, changepoints."""
+"""Prophet's rules for the parts of a series' model: seasonalities, holidays, changepoints."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class HolidayColumn:
 
 
 def automatic_seasonalities(span: npt.ArrayLike, least_step: npt.ArrayLike) -> dict[str, npt.NDArray[np.bool_]]:
-    """Return which of Prophet's own seasonalities histories are long and dense enough for, by name.
+    """Return, by name, for which of Prophet's own seasonalities histories are long and dense enough.
 
     Args:
         span: from the first date to the last, in microseconds.

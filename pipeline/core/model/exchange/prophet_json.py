@@ -44,7 +44,7 @@ class _Parameters(BaseModel):
 
 
 class _Model(BaseModel):
-    """What is used of the JSON; the rest is left unread."""
+    """The fields of the JSON that are used; others are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -72,7 +72,7 @@ def from_prophet_json(text: str) -> FittedSeries:
     """Return the series that the JSON describes.
 
     Raises:
-        RecordError: BAD_MODEL if it is no such JSON, or a model that is not covered.
+        RecordError: BAD_MODEL if it is not such JSON, or the model is not supported.
     """
     try:
         return _fitted(_Model.model_validate_json(text))
@@ -88,7 +88,7 @@ def _bad(reason: str) -> RecordError:
     return RecordError(
         "BAD_MODEL",
         f"The model cannot be used: {reason}",
-        "Give a model that Prophet's model_to_json or --save_models wrote.",
+        "Use a model that Prophet's model_to_json or --save_models wrote.",
     )
 
 

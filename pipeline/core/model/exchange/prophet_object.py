@@ -84,7 +84,7 @@ def to_prophet(fitted: FittedSeries, i: int, ds: Dates, y: Floats, extras: dict[
 
     Args:
         fitted: fitted series.
-        i: which of them.
+        i: index of the series.
         ds: its history's dates, microseconds, shape (n,).
         y: its values, shape (n,).
         extras: numbers of the extra columns on these dates, each of shape (n,).

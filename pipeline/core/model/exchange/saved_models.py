@@ -63,12 +63,12 @@ def series_of_table(table: pa.Table) -> dict[str, FittedSeries]:
     """Return the fitted series of a table by series_id.
 
     Raises:
-        RecordError: BAD_MODEL if it is no such table.
+        RecordError: BAD_MODEL if it is not such a table.
     """
     metadata = table.schema.metadata or {}
     try:
         if metadata.get(b"dropcast") != VERSION.encode():
-            raise ValueError(f"it does not say {VERSION!r}")
+            raise ValueError(f"its metadata does not say {VERSION!r}")
         table.validate(full=True)
         spec = ForecastSpec.from_json(metadata[b"spec"].decode())
         return {row["series_id"]: _series(row, spec) for row in table.to_pylist()}
@@ -93,7 +93,7 @@ def _series(row: dict[str, object], spec: ForecastSpec) -> FittedSeries:
 
 @does_io(OSError)
 def read_models(source: Path, output: str, part: int, names: Sequence[str]) -> list[FittedSeries | None]:
-    """Return the models of some series, None where there is none.
+    """Return the models of some series, None for a series without one.
 
     Args:
         source: a folder of models, or one model as Prophet's JSON.
@@ -107,7 +107,7 @@ def read_models(source: Path, output: str, part: int, names: Sequence[str]) -> l
     single = source if source.is_file() else model_json_path(source, output)
     if single.is_file():
         if len(names) > 1:
-            raise bad_model(f"{single.name} is the model of one series, and the file has more.")
+            raise bad_model(f"{single.name} is the model of one series, but the file has more.")
         try:
             return [from_prophet_json(single.read_text())]
         except UnicodeDecodeError:
@@ -123,7 +123,7 @@ def read_models(source: Path, output: str, part: int, names: Sequence[str]) -> l
             try:
                 table = pa.ipc.open_file(file).read_all()
             except pa.ArrowException as error:
-                raise bad_model(f"{path.name} is no table of models: {error}") from None
+                raise bad_model(f"{path.name} is not a table of models: {error}") from None
         keep = pa.compute.is_in(table.column("series_id"), pa.array(sorted(wanted), pa.string()))
         kept = table.filter(keep)
         if len(kept):
@@ -137,7 +137,7 @@ def read_models(source: Path, output: str, part: int, names: Sequence[str]) -> l
 def bad_model(message: str) -> RecordError:
     """Return the refusal of a model."""
     return RecordError(
-        "BAD_MODEL", message, "Give what --save_models or Prophet's model_to_json wrote, or leave out --models."
+        "BAD_MODEL", message, "Use what --save_models or Prophet's model_to_json wrote, or leave out --models."
     )
 
 

@@ -1,1 +1,1 @@
-"""Prediction intervals without simulation, but for logistic curves that bend."""
+"""Prediction intervals without simulation, except for logistic trends with changepoints."""

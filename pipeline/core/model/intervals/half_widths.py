@@ -32,7 +32,7 @@ MOST_RATIO = 0.35
 MOST_REACH = 10.0  # of a slope change at the first step by the last one, in units of sigma
 MOST_FREQUENCIES = 4_096  # terms of the sum
 ALL_STEPS = 48  # every step up to here is computed, then a geometric series of them
-MOST_SLOPE = 1e8  # a ratio above which sigma is nothing beside slope changes
+MOST_SLOPE = 1e8  # a ratio above which sigma is negligible compared with slope changes
 KEPT_BYTES = 64 << 20
 
 
@@ -156,7 +156,7 @@ class HalfWidths:
         self._steps = computed_steps(horizon)
         self._horizon = horizon
         self._nodes: dict[tuple[int, int], Floats] = {}
-        self._least = 1e-3 / horizon**1.5  # below this ratio slope changes are nothing beside sigma
+        self._least = 1e-3 / horizon**1.5  # below this ratio slope changes are negligible compared with sigma
 
     def of(self, p: Floats, r: Floats) -> Floats:
         """Return half widths in units of sigma.

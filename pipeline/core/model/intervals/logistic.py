@@ -71,7 +71,7 @@ def simulated_interval(
     Args:
         fitted: the series.
         prediction: their forecast.
-        i: which of them.
+        i: index of the series.
         chance: of a slope change at a step.
         slope: scale of the slope changes.
         dt: a step, in scaled time.

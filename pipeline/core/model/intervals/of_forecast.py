@@ -38,7 +38,7 @@ def intervals(fitted: FittedSeries, prediction: Prediction, levels: tuple[float,
     dt = (t[:, -1] - t[:, 0]) / (horizon - 1) if horizon > 1 else 1 / (fitted.rows - 1)
     chance = np.minimum(fitted.changepoints_t.shape[1] * dt, 1.0)
     slope = np.mean(np.abs(fitted.delta), axis=1) + SLOPE_EPSILON
-    # what is not finite shows in yhat, and becomes a fault there
+    # non-finite values show in yhat, and become an error there
     ratio = _finite(slope * dt / fitted.sigma_obs)[:, None] * np.abs(_finite(prediction.factor))
     if growth != LOGISTIC:
         half = half_widths_for(horizon, probabilities).of(chance, ratio) * sigma

@@ -57,7 +57,7 @@ ROUNDS_TIMES_ROWS = 20_000_000
 SETTLED_ROUNDS = 10  # after which a variance of largest marginal likelihood is kept as it is
 SMALLEST_STEP = 2.0**-30
 LEAST_GAIN = 1e-10  # a round that lowers the objective by less is the last
-SAME_VARIANCE = 1e-9  # a change of log(s2) that is none
+SAME_VARIANCE = 1e-9  # a negligible change of log(s2)
 SHORT_STEP, LEAST_DAMPING = 0.5, 1e-4  # of the way to a proposal; of a diagonal element of the Gram matrix
 MORE_DAMPING, LESS_DAMPING = 4.0, 0.25  # after a short step, and after a whole one
 TIGHT = 0.01  # of the first variance, for a search that begins with a small sigma
@@ -75,7 +75,7 @@ class Linearised(NamedTuple):
     Attributes:
         jacobian: smooth columns, shape (T, ns).
         weight: by which each row's hinges count, shape (T,).
-        goal: what is to be fitted, shape (T,).
+        goal: the values to fit, shape (T,).
         target: products of goal with all columns, shape (ns + nd,).
         pull, lever, precision: of the smooth parameters' priors, shape (ns,).
     """
@@ -108,7 +108,7 @@ def gauss_newton(series: Nonlinear, theta: Floats, gram: Floats, workspace: Work
     """Find the parameters, and sigma, that maximise the posterior near where the search begins.
 
     Args:
-        series: what is to be fitted.
+        series: the series to fit.
         theta: the result, with Prophet's m in it, shape (ns + nd,).
         gram: room of shape (ns + nd, ns + nd).
         workspace: room.

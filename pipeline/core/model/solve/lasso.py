@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.core.arrays import Floats, Ints
 from pipeline.core.compiled import compiled, inlined
 
-MAX_ROUNDS_PER_COLUMN = 40  # many more than are ever needed: signs do not cycle but for rounding
+MAX_ROUNDS_PER_COLUMN = 40  # many more than are ever needed: signs cycle only because of rounding
 GAIN_ABOVE_PENALTY = 1 + 1e-12  # a slope that exceeds the penalty by rounding alone adds no column
 
 
@@ -101,9 +101,9 @@ def minimise_lasso(lasso: Lasso, penalty: float, d: Floats, signs: Ints, s: Floa
 
 @inlined
 def _factorise(lasso: Lasso, penalty: float, state: ActiveSet, factored: int, m: int) -> int:
-    """Work out the factor's rows from the one that is not there yet; return how many columns are active then.
+    """Compute the factor's missing rows; return how many columns are active afterwards.
 
-    A column that depends on those before it is no longer active: the others can do all that it could.
+    A column that depends linearly on those before it becomes inactive: it adds nothing to them.
     """
     active, s, factor, half = state.active, state.s, state.factor, state.half
     while factored < m:
@@ -140,7 +140,7 @@ def _without(active: Ints, position: int, m: int) -> int:
 
 @inlined
 def _minimum_for_signs(state: ActiveSet, m: int, x: Floats) -> None:
-    """Write the minimum if the signs stay what they are, for the m active columns."""
+    """Write the minimum for the m active columns, if the signs do not change."""
     factor, half = state.factor, state.half
     for a in range(m - 1, -1, -1):
         x[a] = half[a]

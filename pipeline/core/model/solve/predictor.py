@@ -12,7 +12,7 @@ from pipeline.core.model.solve.growth import FLAT, LINEAR, LOGISTIC
 
 
 class Design(NamedTuple):
-    """What a series' predictor is made of.
+    """The parts of a series' predictor.
 
     Attributes:
         growth: LINEAR, LOGISTIC or FLAT.

@@ -18,7 +18,7 @@ from pipeline.core.model.solve.predictor import (
 
 NOTHING_LEFT = 1e-20  # of the first squared gradient: what conjugate gradients leave is rounding
 NEWTON_STEPS = 20
-SAME_SCALE = 1e-9  # of log(c): a change that is none
+SAME_SCALE = 1e-9  # of log(c): a negligible change
 
 
 @compiled

@@ -62,7 +62,7 @@ def fit_shared(y: Floats, scales: Floats, floors: Floats, design: SharedDesign, 
     """Fit series on the dates of a SharedDesign.
 
     Args:
-        y: values as they are, shape (n, T).
+        y: unscaled values, shape (n, T).
         scales, floors: a value is floor + scale times its scaled self, shape (n,).
         design: of their dates.
         tau: scale of the hinges' prior.
