@@ -221,8 +221,8 @@ class ForecastSpec(BaseModel):
     # Prophet's own parameters, under Prophet's own names
     model: Literal["prophet", "auto"] = Field(
         "prophet",
-        description="What forecasts a series: prophet is Prophet's model; auto combines simpler models, weighted by how "
-        "they did in the series' own past.",
+        description="What forecasts a series: prophet is Prophet's model; auto combines simpler models, weighted by "
+        "how they did in the series' own past.",
     )
     engine: Literal["native", "stan"] = Field(
         "native",

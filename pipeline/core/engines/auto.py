@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pyarrow as pa
 
 from pipeline.core.dates.calendars import OpeningHours
@@ -47,7 +46,5 @@ class AutoEngine:
             pace = pace_of(calendar, len(known))
             found = forecast_series(filled(known, pace.season), known, pace, spec.horizon, spec.level)
             forecasts.prediction[row] = found.prediction
-            ends = found.prediction - found.half_widths, found.prediction + found.half_widths
-            forecasts.lower[:, row] = np.maximum(ends[0], 0.0) if np.min(y[own]) >= 0 else ends[0]
-            forecasts.upper[:, row] = ends[1]
+            forecasts.lower[:, row], forecasts.upper[:, row] = found.lower, found.upper
         return forecast_batch(series, forecasts, faults, spec)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.core.arrays import Bools, Floats, Ints
-from pipeline.core.members import combination
+from pipeline.core.members import combination, counts
 from pipeline.core.members.backtest import cutoffs
 from pipeline.core.members.histories import FINER, MONTHLY, YEARLY, Pace
 from pipeline.core.members.members import (
@@ -39,6 +39,7 @@ MEMBERS = {
     MONTHLY: (THETA, DAMPED_LOGS, ADDITIVE, MULTIPLICATIVE, AR, AR_LOGS, SHARES, MEDIAN),
     FINER: _FINER,
 }
+COUNT_MEMBERS = ("mean", "mean of the last values", "exponential smoothing", "Teunter-Syntetos-Babai")
 HOURLY_MEMBERS = (*_FINER, WEEK, TWO_WEEKS)
 
 
@@ -48,12 +49,13 @@ class CombinedForecast:
 
     Attributes:
         prediction: shape (h,).
-        half_widths: of each level's interval, shape (levels, h).
+        lower, upper: ends of the intervals, each of shape (levels, h).
         weights: of the members that count, by name, the largest first.
     """
 
     prediction: Floats
-    half_widths: Floats
+    lower: Floats
+    upper: Floats
     weights: dict[str, float]
 
 
@@ -67,6 +69,11 @@ def forecast_series(y: Floats, known: Floats, pace: Pace, horizon: int, levels: 
         horizon: how many steps ahead.
         levels: of the intervals, in percent.
     """
+    never_negative = bool(np.min(y) >= 0)
+    if counts.has_many_zeros(y):
+        mean, low, high = counts.forecast(y, tuple(level / 100 for level in levels))
+        equal = dict.fromkeys(COUNT_MEMBERS, 1 / len(COUNT_MEMBERS))
+        return CombinedForecast(np.full(horizon, mean), _each_step(low, horizon), _each_step(high, horizon), equal)
     largest = float(np.max(np.abs(y)))
     unit = 2.0 ** np.floor(np.log2(largest)) if largest > 0 else 1.0  # a power of two: scaling changes no digit
     y, known = y / unit, known / unit
@@ -79,7 +86,13 @@ def forecast_series(y: Floats, known: Floats, pace: Pace, horizon: int, levels: 
         widths[i] = combination.half_widths(residuals, windows, scale, calibration, level / 100)
     named = {NAMES[i]: float(weight) for i, weight in zip(members_of(pace), weights, strict=True) if weight > 0}
     by_weight = dict(sorted(named.items(), key=lambda item: -item[1]))
-    return CombinedForecast(prediction * unit, widths * unit, by_weight)
+    lower, upper = (prediction - widths) * unit, (prediction + widths) * unit
+    return CombinedForecast(prediction * unit, np.maximum(lower, 0.0) if never_negative else lower, upper, by_weight)
+
+
+def _each_step(ends: Floats, horizon: int) -> Floats:
+    """Return interval ends that are the same at each step, shape (levels, h)."""
+    return np.repeat(ends[:, None], horizon, axis=1)
 
 
 def members_of(pace: Pace) -> tuple[int, ...]:

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 import dropcast
 from pipeline import cli
 from pipeline.core.dates.frequencies import parse_frequency
-from pipeline.core.members import autoregression, seasonality, smoothing, theta
+from pipeline.core.members import autoregression, counts, seasonality, smoothing, theta
 from pipeline.core.members.backtest import cutoffs
-from pipeline.core.members.forecast import forecast_series
+from pipeline.core.members.forecast import COUNT_MEMBERS, forecast_series
 from pipeline.core.members.gaps import filled, on_calendar
 from pipeline.core.members.histories import FINER, MONTHLY, YEARLY, Pace
 from pipeline.core.members.pace import pace_of
@@ -63,9 +63,11 @@ def test_odd_series_have_a_finite_forecast_within_bounds(name: str, pace: str) -
     y = ODD[name]
     found = forecast_series(y, y, PACES[pace], 24, LEVELS)
     assert np.isfinite(found.prediction).all()
-    assert np.isfinite(found.half_widths).all()
-    assert (found.half_widths >= 0).all()
-    assert (np.diff(found.half_widths, axis=0) >= 0).all(), "a higher level has a wider interval"
+    assert np.isfinite([found.lower, found.upper]).all()
+    assert (found.lower <= found.upper).all()
+    assert (np.diff(found.lower, axis=0) <= 0).all(), "a higher level has a wider interval"
+    assert (np.diff(found.upper, axis=0) >= 0).all(), "a higher level has a wider interval"
+    assert (found.lower >= 0).all() or y.min() < 0
     with np.errstate(over="ignore"):
         low, high = y.min() - np.ptp(y), y.max() + np.ptp(y)
     tolerance = 1e-9 * np.abs(y).max()
@@ -88,7 +90,7 @@ def test_a_forecast_follows_the_unit_of_its_values(n: int, horizon: int, pace: s
     one = forecast_series(y, y, PACES[pace], horizon, (80.0,))
     other = forecast_series(y * 2.0**scale, y * 2.0**scale, PACES[pace], horizon, (80.0,))
     np.testing.assert_array_equal(other.prediction, one.prediction * 2.0**scale)
-    np.testing.assert_array_equal(other.half_widths, one.half_widths * 2.0**scale)
+    np.testing.assert_array_equal(other.upper, one.upper * 2.0**scale)
     assert other.weights == one.weights
 
 
@@ -226,6 +228,32 @@ def test_theta_of_a_line_is_the_line_at_half_its_slope_or_more() -> None:
     rises = np.diff(np.concatenate([y[-1:], out]))
     assert (rises > 0.2).all()
     assert (rises < 0.55).all()
+
+
+def test_counts_with_many_zeros_have_the_mean_of_four_levels_and_whole_numbers_for_ends() -> None:
+    random = np.random.default_rng(3)
+    y = np.where(random.random(60) < 0.3, random.poisson(3, 60), 0).astype(float)
+    assert np.mean(y == 0) > counts.MIN_ZEROS
+    found = forecast_series(y, y, MONTHS, 6, LEVELS)
+    assert list(found.weights) == list(COUNT_MEMBERS)
+    np.testing.assert_allclose(found.prediction, np.mean(counts.levels(y)))
+    assert counts.levels(y)[0] == pytest.approx(y.mean())
+    assert counts.levels(y)[1] == pytest.approx(y[-12:].mean())
+    assert (found.upper == np.floor(found.upper)).all()
+    assert not counts.has_many_zeros(y + 0.5)
+    assert not counts.has_many_zeros(np.zeros(60))
+    assert not counts.has_many_zeros(-y)
+
+
+@pytest.mark.parametrize(("mean", "overdispersion"), [(0.3, 0.0), (4.0, 0.0), (0.5, 2.0), (30.0, 0.5)])
+@pytest.mark.parametrize("probability", [0.05, 0.5, 0.9, 0.999])
+def test_quantiles_of_counts_are_those_of_many_draws(mean: float, overdispersion: float, probability: float) -> None:
+    random = np.random.default_rng(0)
+    rates = random.gamma(1 / overdispersion, overdispersion * mean, 400_000) if overdispersion else mean
+    draws = random.poisson(rates, 400_000)
+    found = counts.quantile(mean, overdispersion, probability)
+    assert np.mean(draws <= found) >= probability - 0.003
+    assert found == 0 or np.mean(draws <= found - 1) < probability + 0.003
 
 
 def test_the_command_says_which_model_it_was(
