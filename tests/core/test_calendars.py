@@ -285,6 +285,17 @@ def test_a_calendar_holds_the_dates_that_pandas_gives_it_and_no_others(frequency
     assert every[held].tolist() == [date for date in own if date >= every[0]]
 
 
+@pytest.mark.parametrize(
+    "frequency", ["6h", "D", "3D", "B", "2B", "C-MON-SAT", "2W-WED", "MS", "2ME", "QE-FEB", "YS-APR"]
+)
+def test_neighbouring_dates_lie_in_neighbouring_slots(frequency: str) -> None:
+    step = pd.offsets.CustomBusinessDay(weekmask="Mon Sat") if frequency == "C-MON-SAT" else frequency
+    dates = microseconds(pd.date_range("2023-11-06", periods=60, freq=step))
+    kept = np.delete(dates, [3, 4, 17])
+    slots = parse_frequency(frequency).slots(kept).tolist()
+    assert slots == [slot for slot in range(60) if slot not in (3, 4, 17)]
+
+
 @given(most=st.integers(0, 300), trials=st.integers(1, 300), chance=st.floats(0, 1))
 def test_the_binomial_tail_is_the_sum_of_its_terms(most: int, trials: int, chance: float) -> None:
     terms = (math.comb(trials, n) * chance**n * (1 - chance) ** (trials - n) for n in range(min(most, trials) + 1))
