@@ -15,7 +15,7 @@ include gcp.mk
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demo-cloud cloud test test-cloud test-browser test-airflow test-terraform image-check check check-long \
-  check-fresh docs pictures \
+  check-fresh mutation docs pictures \
   lint types coverage bench lock generated clean
 
 help:  ## list these targets
@@ -103,7 +103,7 @@ types: $(VENV)/.installed-dev  ## types
 
 check: lint types docs test test-cloud test-browser test-terraform  ## what .ci/run runs
 
-check-long: check coverage test-airflow  ## the tests that take long, too
+check-long: check coverage test-airflow mutation  ## the tests that take long, too
 	DROPCAST_REQUIRE_CLOUD=1 DROPCAST_REQUIRE_BROWSER=1 $(BIN)/python -m pytest -m long
 
 check-fresh:  ## the README's two commands in a fresh clone of what is committed, with empty caches (10 minutes)
@@ -111,6 +111,9 @@ check-fresh:  ## the README's two commands in a fresh clone of what is committed
 
 coverage: $(VENV)/.installed-dev  ## the tests, and how much of the code they reach
 	$(BIN)/python -m pytest -m "not long and not cloud and not browser and not terraform" -n 2 --cov --cov-report=term
+
+mutation: $(VENV)/.installed-dev  ## how many mutants of the core the tests kill (long)
+	$(BIN)/python -m tests.mutation.run --sample=20 --seconds=3600 --at-least=80
 
 bench: $(VENV)/.installed $(RIVALS)/.installed  ## benchmarks: ratios measured side by side with prophet and others
 	$(BIN)/python benchmarks/overhead.py
@@ -140,5 +143,5 @@ lock:  ## resolve the dependencies anew (needs uv)
 	  --exclude-newer 2026-08-27 orchestration/airflow/requirements.in -o orchestration/airflow/requirements.txt
 
 clean:  ## remove what make made
-	rm -rf $(VENV) $(RIVALS) $(AIRFLOW) $(DOCS) site .local-cloud .browser .terraform-provider build dist *.egg-info demo/files \
+	rm -rf $(VENV) $(RIVALS) $(AIRFLOW) $(DOCS) site .local-cloud .browser .terraform-provider .mutation build dist *.egg-info demo/files \
 	  demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis

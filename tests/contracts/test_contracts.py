@@ -24,6 +24,8 @@ from pipeline.core.outputs.tables import TABLES, VIEWS, table_fields, view_sql
 from pipeline.options import RunOptions
 from tests.contracts.generated import ROOT, up_to_date
 from tests.contracts.project_files import project_files
+from tests.mutation.mutants import mutants_of
+from tests.mutation.paired_tests import LEFT_OUT, PAIRED
 
 PACKAGE = ROOT / "pipeline"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -207,6 +209,17 @@ def test_nothing_names_a_path_of_a_machine() -> None:
     for name in project_files():
         if name.endswith((".py", ".md", ".toml", ".json", ".sql")):
             assert not re.search(r"(?<![\w.])/(home|root|work|Users)/", (ROOT / name).read_text()), name
+
+
+def test_the_mutation_run_names_modules_and_tests_that_there_are() -> None:
+    for module, tests in PAIRED.items():
+        source = (ROOT / "pipeline" / module).read_bytes()
+        mutants = mutants_of(source)
+        assert mutants
+        assert all(ast.dump(ast.parse(one.source)) != ast.dump(ast.parse(source)) for one in mutants[:5])
+        assert all((ROOT / test).is_file() for test in tests)
+    for path, _, name in (test.partition("::") for test in LEFT_OUT):
+        assert f"def {name}(" in (ROOT / path).read_text()
 
 
 def test_setup_py_is_a_stub() -> None:

@@ -30,6 +30,13 @@ def fail_at_io() -> None:
     raise error
 
 
+def fail_because_of_io() -> None:
+    try:
+        fail_at_io()
+    except OSError as error:
+        raise RuntimeError("wrapped") from error
+
+
 def end(how: str) -> None:
     print("last words")
     sys.stdout.flush()
@@ -66,6 +73,9 @@ def test_a_child_returns_and_raises_what_the_function_does() -> None:
     with pytest.raises(OSError, match="No space left") as failed:
         in_child(fail_at_io)
     assert is_io(failed.value), "a place's exception is one on this side, too"
+    with pytest.raises(RuntimeError, match="wrapped") as wrapped:
+        in_child(fail_because_of_io)
+    assert is_io(wrapped.value), "what led to it stays in the child, that it was a place's does not"
     with pytest.raises(RuntimeError, match="UnsendableError: 1 and"):
         in_child(raise_unsendable)
 

@@ -20,6 +20,7 @@ from pipeline.core.requests.local_files import request_for
 from pipeline.core.series import row_store
 from pipeline.folder.output import FolderOutput
 from pipeline.folder.query import connect
+from pipeline.folder.receipts import spec_of_forecast
 from pipeline.folder.run import forecast_files
 from pipeline.runs import FolderRun
 from tests.conftest import daily_series
@@ -67,6 +68,7 @@ def test_a_run_leaves_the_csv_the_tables_and_nothing_else(
         *(f"_dropcast/forecasts/{key}-00000{part}.parquet" for part in range(2)), "stores.csv",
     ]  # fmt: skip
     assert len((tmp_path / "out/stores.csv").read_text().splitlines()) == 1 + 599 * 28
+    assert [(letter.scope, letter.series_id) for letter in outcome.letters] == [("series", "s000")]
 
 
 def test_a_rerun_is_byte_identical(stores: Path, make_settings: MakeSettings, tmp_path: Path) -> None:
@@ -131,7 +133,8 @@ def test_the_only_series_of_a_file_fails_as_the_file(
 ) -> None:
     write_csv("in/x.csv", "date,y\n2024-01-01,oops\n")
     outcome = run(make_settings())
-    assert [(letter.scope, letter.code, letter.line) for letter in outcome.letters] == [("file", "BAD_NUMBER", 2)]
+    (letter,) = outcome.letters
+    assert (letter.scope, letter.series_id, letter.code, letter.line) == ("file", "", "BAD_NUMBER", 2)
     assert (outcome.receipts[0].status, outcome.receipts[0].series) == ("failed", 0)
     assert not (tmp_path / "out/x.csv").exists()
 
@@ -346,6 +349,33 @@ def test_a_refusal_under_other_limits_takes_no_forecast_back(
     assert ask(tmp_path / "out", "SELECT code FROM open_dead_letters") == [], (
         "its forecast holds: nothing is to be fixed"
     )
+
+
+def test_a_refusal_of_what_was_put_back_with_an_older_date_takes_no_forecast_back(
+    write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    rows = "".join(f"{s},2024-01-{d:02d},{d}\n" for s in "abc" for d in range(1, 21))
+    path = write_csv(text="store,date,y\n" + rows)
+    os.utime(path, (2000, 2000))
+    done = run(make_settings())
+    os.utime(path, (1000, 1000))
+    again = run(make_settings(max_series="2"))
+    assert [letter.code for letter in again.letters] == ["TOO_MANY_SERIES"]
+    assert again.letters[0].request_key == done.receipts[0].request_key
+    assert ask(tmp_path / "out", "SELECT status FROM receipts") == [("complete",)]
+    assert ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts") == [(3 * 28,)]
+
+
+def test_the_options_of_a_forecast_are_those_it_was_made_with(
+    write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    source, forecast_csv = write_csv(), tmp_path / "out/sales.csv"
+    assert run(make_settings(horizon="7")).exit_code == 0
+    assert run(make_settings(horizon="9", max_rows="50")).receipts[0].status == "failed"
+    assert spec_of_forecast(forecast_csv, source) == {"horizon": 7}
+    assert run(make_settings(horizon="5")).exit_code == 0
+    assert spec_of_forecast(forecast_csv, source) == {"horizon": 5}
+    assert spec_of_forecast(tmp_path / "elsewhere.csv", source) == {}
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_forecast_under_its_old_version(
