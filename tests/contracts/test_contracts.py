@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import itertools
 import json
 import re
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.cli import COMMANDS
 from pipeline.core.elements import DeadLetter, Receipt
@@ -21,7 +23,8 @@ from pipeline.core.errors import CODES
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.tables import TABLES, VIEWS, table_fields, view_sql
-from pipeline.options import RunOptions
+from pipeline.core.spec_limits import LIMIT_OF_CODE, refuse_costly
+from pipeline.options import OPTIONS_IN_GROUP, RunOptions
 from tests.contracts.generated import ROOT, up_to_date
 from tests.contracts.project_files import project_files
 from tests.mutation.mutants import mutants_of
@@ -128,11 +131,37 @@ def test_each_option_of_a_command_is_in_the_readme_or_the_options_page() -> None
 
 
 def test_each_code_is_used_and_each_used_code_is_listed() -> None:
-    source = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py") if path.name != "core/errors.py")
-    used = set(re.findall(r'"([A-Z][A-Z_]{5,})"', source)) | {
-        f"{kind}_{role}_COLUMN" for kind in ("NO", "AMBIGUOUS") for role in ("DATE", "VALUE")
+    listed = PACKAGE / "core/errors.py"
+    assert listed.is_file()
+    source = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py") if path != listed)
+    built = {f"{kind}_{role}_COLUMN" for kind in ("NO", "AMBIGUOUS") for role in ("DATE", "VALUE")}
+    raised = set(re.findall(r'RecordError\(\s*"([A-Z][A-Z_]+)"', source))
+    assert len(raised) > 20
+    assert raised - set(CODES) == set()
+    assert set(CODES) - set(re.findall(r'"([A-Z][A-Z_]{5,})"', source)) - built == set()
+
+
+def test_the_code_of_each_error_about_the_cost_of_options_has_its_limit() -> None:
+    tree = ast.parse(inspect.getsource(refuse_costly))
+    codes = {
+        node.args[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "RecordError"
     }
-    assert set(CODES) - used == set()
+    assert codes == set(LIMIT_OF_CODE)
+    assert set(LIMIT_OF_CODE.values()) <= set(Limits.model_fields)
+
+
+def test_each_option_of_a_forecast_has_one_group() -> None:
+    assert sorted(itertools.chain(*OPTIONS_IN_GROUP.values())) == sorted(ForecastSpec.model_fields)
+
+
+def test_no_option_has_the_name_of_one_of_beams() -> None:
+    """Beam's options may be given beside ours; argparse refuses two of one name."""
+    beams = set(PipelineOptions([]).get_all_options())
+    assert "runner" in beams
+    for model in (RunOptions, ForecastSpec, Limits):
+        assert set(model.model_fields) & beams == set()
 
 
 def test_beams_version_is_stated_once() -> None:

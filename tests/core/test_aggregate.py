@@ -105,7 +105,7 @@ def test_of_two_months_the_one_that_is_not_whole_is_left_out(
     dates = micros(*pd.date_range(first, last).strftime("%Y-%m-%d"))
     found = aggregated(dates, np.ones(len(dates)), np.empty((len(dates), 0)), period_calendar("MS"), "sum")
     assert [None if np.isnan(value) else value for value in found.values] == left
-    assert [text.partition(" is incomplete")[0] for text in found.notes] == [note]
+    assert [text.partition(", is incomplete")[0] for text in found.notes] == [note]
 
 
 def test_a_sum_with_a_value_missing_is_missing(tmp_path: Path) -> None:

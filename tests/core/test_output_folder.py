@@ -342,13 +342,41 @@ def test_a_refusal_under_other_limits_takes_no_forecast_back(
     stores: Path, make_settings: MakeSettings, tmp_path: Path
 ) -> None:
     run(make_settings())
-    before = ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts")
-    assert run(make_settings(max_series="3")).letters[0].code == "TOO_MANY_SERIES"
-    assert ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts") == before
-    assert ask(tmp_path / "out", "SELECT DISTINCT code FROM dead_letters") == [("TOO_MANY_SERIES",)]
-    assert ask(tmp_path / "out", "SELECT code FROM open_dead_letters") == [], (
-        "its forecast holds: nothing is to be fixed"
-    )
+    rows, open_letters = "SELECT count(*) FROM latest_forecasts", "SELECT scope, code FROM open_dead_letters"
+    before = ask(tmp_path / "out", rows)
+    for _ in range(2):
+        assert run(make_settings(max_series="3")).letters[0].code == "TOO_MANY_SERIES"
+    assert ask(tmp_path / "out", rows) == before
+    letters = ask(tmp_path / "out", "SELECT scope, code FROM dead_letters ORDER BY 1")
+    assert letters == [("file", "TOO_MANY_SERIES"), ("series", "BAD_NUMBER")]
+    assert ask(tmp_path / "out", open_letters) == [("series", "BAD_NUMBER")], "the forecast holds for the others"
+
+
+def test_a_refusal_of_all_series_under_other_limits_takes_no_forecast_back(
+    stores: Path, write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    write_csv("in/single.csv")
+    forecast, history = "SELECT count(*) FROM latest_forecasts", "SELECT count(*) FROM latest_history"
+    first = run(make_settings(history=True))
+    assert sorted(receipt.status for receipt in first.receipts) == ["complete", "partial"]
+    before = [ask(tmp_path / "out", sql) for sql in (forecast, history)]
+    assert before[0] == [(600 * 28,)]
+    codes = [letter.code for letter in run(make_settings(max_rows="5", history=True)).letters if letter.scope == "file"]
+    assert sorted(codes) == ["NOTHING_FORECAST", "TOO_MANY_ROWS"]
+    assert [ask(tmp_path / "out", sql) for sql in (forecast, history)] == before
+    assert ask(tmp_path / "out", "SELECT code FROM open_dead_letters") == [("BAD_NUMBER",)]
+
+
+def test_a_block_that_is_refused_under_other_limits_loses_its_rows(
+    write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    days = {f"s{s:03d}": 20 if s < 512 else 30 for s in range(600)}  # all series of the second block are longer
+    rows = [f"{s},2024-01-{day:02d},{day}\n" for s, length in days.items() for day in range(1, length + 1)]
+    write_csv(text="store,date,y\n" + "".join(rows))
+    assert run(make_settings()).receipts[0].series_forecast == 600
+    again = run(make_settings(max_rows="25")).receipts[0]
+    assert (again.status, again.series_forecast, again.rows) == ("partial", 512, 512 * 28)
+    assert ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts") == [(512 * 28,)]
 
 
 def test_a_refusal_of_what_was_put_back_with_an_older_date_takes_no_forecast_back(

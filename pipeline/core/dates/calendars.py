@@ -157,7 +157,8 @@ class Weekdays(Calendar):
     def slots(self, dates: Dates) -> Dates:
         """Return the number of each date's slot; see Calendar."""
         days = (dates // DAY).astype("datetime64[D]")
-        slots = np.busday_count(np.datetime64("1970-01-01"), days, weekmask=self.mask)
+        # numpy counts days before the begin without the first, those after it without the last: begin before all
+        slots = np.busday_count(days.min(), days, weekmask=self.mask)
         return np.asarray((slots - slots[0]) // self.step, dtype=np.int64)
 
     def holds(self, dates: Dates) -> npt.NDArray[np.bool_]:
