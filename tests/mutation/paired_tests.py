@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
-CORE, ENDS = "tests/core/test_", "tests/end_to_end/test_"
-CASES = f"{CORE}csv_cases.py"
-READING = (f"{CORE}csv_dialect.py", f"{CORE}load_series.py", f"{CORE}read_boundaries.py", CASES)
-DATES = (f"{CORE}date_style.py", f"{CORE}timezones.py", f"{CORE}aggregate.py", CASES, f"{CORE}calendars.py")
-REQUESTS = (f"{CORE}requests.py", f"{CORE}sources.py", f"{CORE}messages.py", f"{CORE}inbox.py")
+CASES = "tests/core/csv_reading/test_csv_cases.py"
+READING = (
+    "tests/core/csv_reading/test_csv_dialect.py",
+    "tests/core/series/test_load_series.py",
+    "tests/core/csv_reading/test_read_boundaries.py",
+    CASES,
+)
+DATES = (
+    "tests/core/dates/test_date_style.py",
+    "tests/core/dates/test_timezones.py",
+    "tests/core/dates/test_aggregate.py",
+    CASES,
+    "tests/core/dates/test_calendars.py",
+)
+REQUESTS = (
+    "tests/core/requests/test_requests.py",
+    "tests/core/requests/test_sources.py",
+    "tests/core/requests/test_messages.py",
+    "tests/folder/test_inbox.py",
+)
 BOOKS = (
-    f"{CORE}books.py", f"{CORE}output_folder.py", f"{CORE}foreign_text.py", "tests/transforms/test_coders.py",
-    f"{ENDS}pipeline.py", f"{ENDS}replay_and_reconcile.py", f"{ENDS}watch.py",
-)  # fmt: skip
-FAULTS = (f"{CORE}narrowing.py", f"{CORE}isolation.py")
+    "tests/core/outputs/test_books.py",
+    "tests/folder/test_output_folder.py",
+    "tests/core/test_foreign_text.py",
+    "tests/transforms/test_coders.py",
+    "tests/end_to_end/test_pipeline.py",
+    "tests/end_to_end/test_replay_and_reconcile.py",
+    "tests/end_to_end/test_watch.py",
+)
+FAULTS = ("tests/core/faults/test_narrowing.py", "tests/core/faults/test_isolation.py")
 SERIES = (
-    f"{CORE}load_series.py", f"{CORE}forecast_batch.py", f"{CORE}aggregate.py", f"{CORE}timezones.py", CASES,
-    f"{CORE}library.py", f"{CORE}calendars.py",
-)  # fmt: skip
+    "tests/core/series/test_load_series.py",
+    "tests/core/engines/test_forecast_batch.py",
+    "tests/core/dates/test_aggregate.py",
+    "tests/core/dates/test_timezones.py",
+    CASES,
+    "tests/library/test_library.py",
+    "tests/core/dates/test_calendars.py",
+)
 
 PAIRED: dict[str, tuple[str, ...]] = {
-    "core/dates/calendars.py": (*DATES, f"{CORE}forecast_batch.py"),
-    "core/dates/frequencies.py": (*DATES, f"{CORE}forecast_batch.py"),
+    "core/dates/calendars.py": (*DATES, "tests/core/engines/test_forecast_batch.py"),
+    "core/dates/frequencies.py": (*DATES, "tests/core/engines/test_forecast_batch.py"),
     "core/dates/infer_frequency.py": DATES,
     "core/dates/date_style.py": DATES,
     "core/dates/recognise_dates.py": DATES[:-1],
@@ -29,38 +54,69 @@ PAIRED: dict[str, tuple[str, ...]] = {
     "core/csv_reading/header.py": READING,
     "core/csv_reading/dialect.py": READING,
     "core/csv_reading/table_place.py": READING,
-    "core/requests/messages.py": (*REQUESTS, f"{ENDS}replay_and_reconcile.py"),
-    "core/requests/names.py": (*REQUESTS, f"{CORE}output_folder.py"),
-    "core/requests/local_files.py": (*REQUESTS, f"{CORE}output_folder.py", f"{CORE}costs.py", f"{ENDS}watch.py"),
-    "core/requests/uris.py": (*REQUESTS, f"{CORE}forecast_spec.py"),
+    "core/requests/messages.py": (*REQUESTS, "tests/end_to_end/test_replay_and_reconcile.py"),
+    "core/requests/names.py": (*REQUESTS, "tests/folder/test_output_folder.py"),
+    "core/requests/local_files.py": (
+        *REQUESTS,
+        "tests/folder/test_output_folder.py",
+        "tests/core/engines/test_costs.py",
+        "tests/end_to_end/test_watch.py",
+    ),
+    "core/requests/uris.py": (*REQUESTS, "tests/core/test_forecast_spec.py"),
     "core/outputs/receipts.py": BOOKS,
     "core/outputs/outcomes.py": BOOKS,
     "core/outputs/summary.py": BOOKS,
-    "core/outputs/tables.py": (*BOOKS, f"{CORE}components.py"),
+    "core/outputs/tables.py": (*BOOKS, "tests/core/model/test_components.py"),
     "core/outputs/forecast_csv.py": (
-        f"{CORE}csv_dialect.py", f"{CORE}forecast_batch.py", f"{CORE}timezones.py", f"{CORE}components.py",
-        f"{CORE}report.py",
+        "tests/core/csv_reading/test_csv_dialect.py",
+        "tests/core/engines/test_forecast_batch.py",
+        "tests/core/dates/test_timezones.py",
+        "tests/core/model/test_components.py",
+        "tests/report/test_report.py",
     ),
     "core/outputs/problem_note.py": BOOKS,
     "core/series/duplicates.py": SERIES[:-1],
     "core/series/batch.py": SERIES,
-    "core/series/layout.py": (*SERIES[:-1], f"{CORE}csv_dialect.py", "tests/transforms/test_coders.py"),
+    "core/series/layout.py": (
+        *SERIES[:-1],
+        "tests/core/csv_reading/test_csv_dialect.py",
+        "tests/transforms/test_coders.py",
+    ),
     "core/faults/alone.py": FAULTS,
     "core/faults/internal_error.py": FAULTS,
     "core/faults/isolation.py": FAULTS,
     "core/faults/narrowing.py": FAULTS,
-    "core/spec_limits.py": (f"{CORE}forecast_spec.py", f"{CORE}costs.py", CASES, f"{CORE}load_series.py"),
-    "core/elements.py": (f"{CORE}messages.py", *BOOKS),
-    "core/request_key.py": (f"{CORE}forecast_spec.py", f"{CORE}messages.py", f"{CORE}output_folder.py"),
-    "core/plain_text.py": (f"{CORE}foreign_text.py", f"{CORE}output_folder.py"),
+    "core/spec_limits.py": (
+        "tests/core/test_forecast_spec.py",
+        "tests/core/engines/test_costs.py",
+        CASES,
+        "tests/core/series/test_load_series.py",
+    ),
+    "core/elements.py": ("tests/core/requests/test_messages.py", *BOOKS),
+    "core/request_key.py": (
+        "tests/core/test_forecast_spec.py",
+        "tests/core/requests/test_messages.py",
+        "tests/folder/test_output_folder.py",
+    ),
+    "core/plain_text.py": ("tests/core/test_foreign_text.py", "tests/folder/test_output_folder.py"),
     "folder/receipts.py": BOOKS,
     "folder/dead_letters.py": BOOKS,
-    "folder/lookout.py": (f"{CORE}inbox.py", f"{CORE}requests.py", f"{CORE}sources.py", f"{ENDS}watch.py"),
-    "folder/inbox.py": (f"{CORE}inbox.py", f"{CORE}sources.py", f"{CORE}output_folder.py", f"{ENDS}watch.py"),
-}  # fmt: skip
+    "folder/lookout.py": (
+        "tests/folder/test_inbox.py",
+        "tests/core/requests/test_requests.py",
+        "tests/core/requests/test_sources.py",
+        "tests/end_to_end/test_watch.py",
+    ),
+    "folder/inbox.py": (
+        "tests/folder/test_inbox.py",
+        "tests/core/requests/test_sources.py",
+        "tests/folder/test_output_folder.py",
+        "tests/end_to_end/test_watch.py",
+    ),
+}
 # They take long, and what they would notice the others do.
 LEFT_OUT = (
-    "tests/core/test_narrowing.py::test_each_row_that_raises_is_blamed_and_no_other",
-    "tests/core/test_isolation.py::test_a_child_has_its_time",
-    "tests/core/test_library.py::test_backtests_and_fits_need_no_rows_after_the_end",
+    "tests/core/faults/test_narrowing.py::test_each_row_that_raises_is_blamed_and_no_other",
+    "tests/core/faults/test_isolation.py::test_a_child_has_its_time",
+    "tests/library/test_library.py::test_backtests_and_fits_need_no_rows_after_the_end",
 )

@@ -15,7 +15,7 @@ import pytest
 from pipeline.commands.check import check_csv
 from pipeline.options import spec_from
 
-CASES = Path(__file__).parents[1] / "csv_cases"
+CASES = Path(__file__).parents[2] / "csv_cases"
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in CASES.glob("*.json")))

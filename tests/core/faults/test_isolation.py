@@ -107,10 +107,10 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     told = tmp_path / "pid"
     code = textwrap.dedent(f"""
         from pipeline.core.faults.isolation import in_child
-        from tests.core.test_isolation import tell_and_wait
+        from tests.core.faults.test_isolation import tell_and_wait
         in_child(tell_and_wait, {str(told)!r})
     """)
-    parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[3])
     while not (told.exists() and told.read_text()):
         assert parent.poll() is None
     parent.kill()
