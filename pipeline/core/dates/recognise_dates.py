@@ -78,13 +78,13 @@ def recognise_dates(sample: list[str], column: str, line: int, stated: str | Non
         stated: `date_format`, which settles it.
 
     Raises:
-        RecordError: BAD_DATE_FORMAT if reading them would take a guess.
+        RecordError: BAD_DATE_FORMAT if reading them would take a guess, or none of them is in the stated format.
     """
-    if stated is not None:
-        if stated in EPOCHS:
-            return DateStyle(stated, offset_minutes=0)
-        return _format_style(stated, [cell.strip() for cell in sample if cell.strip()])
     cells = [cell.strip() for cell in sample if cell.strip()]
+    if stated is not None:
+        style = DateStyle(stated, offset_minutes=0) if stated in EPOCHS else _format_style(stated, cells)
+        _refuse_another_format(style, stated, cells, column, line)
+        return style
     if not cells:
         return DateStyle("date")
     _refuse_ranges_of_time(cells, column, line)
@@ -111,6 +111,36 @@ def recognise_dates(sample: list[str], column: str, line: int, stated: str | Non
     if len(fitting) == 1 and _has_one_reading(fitting[0]):
         return _format_style(fitting[0], cells)
     raise _foreign_dates(cells, column, line, fitting)
+
+
+def _refuse_another_format(style: DateStyle, stated: str, cells: list[str], column: str, line: int) -> None:
+    """Refuse dates none of which is in the stated format: it is the format that is wrong, not some cells."""
+    if not cells or not style.read(pa.array(cells))[1].all():
+        return
+    raise RecordError(
+        "BAD_DATE_FORMAT",
+        f"None of the first {len(cells):,} dates is in --date_format={stated}; the first is {shorten(cells[0])!r}.",
+        f"Use the format that the dates have{_names_in_english(cells[0])}.",
+        line=line,
+        column=column,
+        found=cells[0],
+    )
+
+
+def bad_date(cell: str, stated: str | None, line: int, column: str) -> RecordError:
+    """Return the error for a single cell, which may be empty, among dates that can be read."""
+    problem, hint = "The date is missing", "Fix the cell, or remove the row."
+    if cell and stated is None:
+        problem = f"{shorten(cell)!r} is not a date like the others"
+    elif cell:
+        problem = f"{shorten(cell)!r} is not a date in --date_format={stated}"
+        hint = f"Fix the cell, remove the row, or use another format{_names_in_english(cell)}."
+    return RecordError("BAD_DATE", f"{problem}.", hint, line=line, column=column, found=cell)
+
+
+def _names_in_english(cell: str) -> str:
+    """Return the end of a hint for a cell with a name in it, which may be in another language."""
+    return "; names of months and days are read in English only" if re.search(r"[^\W\d_]{3}", cell) else ""
 
 
 def _refuse_ranges_of_time(cells: list[str], column: str, line: int) -> None:
@@ -229,7 +259,10 @@ def _foreign_dates(cells: list[str], column: str, line: int, fitting: list[str])
     elif re.fullmatch(r"[34]\d{4}(\.\d+)?", first):
         hint = "This looks like a spreadsheet's day number: format the column as a date there, and save again."
     else:
-        hint = "Write dates as 2015-04-30 or 2015-04-30 12:00:00, or use --date_format with strptime codes."
+        hint = (
+            "Write dates as 2015-04-30 or 2015-04-30 12:00:00, or use --date_format with strptime codes"
+            f"{_names_in_english(first)}."
+        )
     return RecordError("BAD_DATE_FORMAT", problem + ".", hint, line=line, column=column, found=first, assume=assume)
 
 
