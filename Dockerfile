@@ -1,10 +1,10 @@
-# Flex Template launcher and Beam worker in one image: what is launched is what runs.
+# Flex Template launcher and Beam worker in one image, so that both run the same code.
 #
 #   docker build --build-arg IMAGE=europe-docker.pkg.dev/PROJECT/dropcast/dropcast:0.1.0 --build-arg REVISION=$(git rev-parse HEAD) .
 
-# checkov:skip=CKV_DOCKER_2:Dataflow looks after its containers itself
-# checkov:skip=CKV_DOCKER_3:Dataflow starts launcher and worker as root, see the end
-# checkov:skip=CKV_DOCKER_7:the bases' versions stand in the ARGs below
+# checkov:skip=CKV_DOCKER_2:Dataflow monitors its containers itself
+# checkov:skip=CKV_DOCKER_3:Dataflow starts launcher and worker as root, see the last comment
+# checkov:skip=CKV_DOCKER_7:the versions of the base images are in the ARGs below
 ARG PYTHON=python:3.11.13-slim-bookworm
 ARG BEAM=apache/beam_python3.11_sdk:2.77.0
 ARG LAUNCHER=gcr.io/dataflow-templates-base/python311-template-launcher-base:20230622_RC00
@@ -18,8 +18,9 @@ RUN python -m venv /opt/dropcast
 ENV PATH=/opt/dropcast/bin:$PATH
 WORKDIR /src
 COPY requirements-build.lock requirements-dataflow.lock ./
-# Wheels, so that no compiler is needed; of google-apitools there is none, and nothing to compile. What builds it and
-# this package is pinned by its hash too: without isolation, which would fetch it anew.
+# Only wheels, so that no compiler is needed, except for google-apitools, which has no wheel but nothing to compile
+# either. The tools that build it and this package are pinned by hash too: --no-build-isolation uses these, instead of
+# downloading others.
 RUN pip install --no-compile --require-hashes --no-deps --only-binary=:all: -r requirements-build.lock \
     && pip install --no-compile --no-build-isolation --require-hashes --no-deps --only-binary=:all: \
       --no-binary=google-apitools -r requirements-dataflow.lock \
@@ -28,13 +29,14 @@ COPY pyproject.toml setup.py dropcast.py README.md LICENSE ./
 COPY pipeline pipeline
 COPY templates templates
 RUN pip install --no-compile --no-build-isolation --no-deps .
-# Packages' own tests are left out, and setuptools, which nothing uses; Beam calls pip at launch and at a worker's start.
-# Byte code goes by no time: layers round times of files, after which Python would compile most of them at each start.
+# Removes packages' own tests, and setuptools, which nothing uses; pip stays, since Beam calls it at launch and when a
+# worker starts. The byte code is not checked against file times: image layers round these, so Python would otherwise
+# compile most files again at each start.
 RUN pip uninstall --yes setuptools \
     && find /opt/dropcast/lib -type d -name tests -prune -exec rm -r {} + \
     && python -m compileall -q -f -j 0 --invalidation-mode=unchecked-hash /opt/dropcast/lib
-# The native engine's kernels, compiled now for a CPU level that every machine type has: nothing is compiled at start.
-# Not in /src, whose `pipeline` would be the one compiled, instead of the installed one.
+# The native engine's kernels, compiled now for a CPU level that every machine type has, so that nothing is compiled at start.
+# Not in /src: its `pipeline` would be compiled instead of the installed one.
 WORKDIR /
 ENV NUMBA_CPU_NAME=x86-64-v2 NUMBA_CPU_FEATURES=
 RUN python -m pipeline.core.model.compile_kernels \
@@ -53,7 +55,7 @@ COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/d
 COPY --from=beam /opt/apache/beam /opt/apache/beam
 COPY --from=build /opt/dropcast /opt/dropcast
 COPY templates/flex_main.py /template/flex_main.py
-# DROPCAST_IMAGE: the workers' image, in case that the container spec's is not honoured.
+# DROPCAST_IMAGE: the workers' image, in case the container spec's is not honoured.
 # RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT: the worker runs in the environment above, not in a copy of it.
 ENV PATH=/opt/dropcast/bin:$PATH \
     DROPCAST_IMAGE=${IMAGE} \
@@ -62,5 +64,5 @@ ENV PATH=/opt/dropcast/bin:$PATH \
     NUMBA_CPU_NAME=x86-64-v2 \
     NUMBA_CPU_FEATURES= \
     PYTHONUNBUFFERED=1
-# Dataflow starts launcher and worker as root and mounts what only root may read, so that there is no USER here.
+# Dataflow starts launcher and worker as root and mounts files that only root may read, so there is no USER here.
 ENTRYPOINT ["/opt/apache/beam/boot"]

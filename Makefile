@@ -1,7 +1,8 @@
-# Dropcast's chores. `make help` lists them.
+# Development tasks. `make help` lists them.
 #
-# Locks are complete, so they are installed with --no-deps: else pip resolves extras that the lock has settled, and
-# refuses the lock as soon as one of their packages has a newer release. `pip check` says that nothing is missing.
+# Locks are complete, so they are installed with --no-deps: otherwise pip would resolve extras that the lock has
+# settled, and refuse the lock as soon as one of their packages has a newer release. `pip check` makes sure that nothing
+# is missing.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -15,7 +16,7 @@ include gcp.mk
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demo-cloud cloud test test-cloud test-browser test-airflow test-terraform image-check check check-long \
-  check-fresh docs pictures \
+  check-fresh mutation docs pictures \
   lint types coverage bench lock generated clean
 
 help:  ## list these targets
@@ -23,11 +24,11 @@ help:  ## list these targets
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
-	  || { echo "Python 3.11, 3.12 or 3.13 is needed; name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	  || { echo "Python 3.11, 3.12 or 3.13 is needed; say where it is: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
-	@echo "Installing Dropcast into $(VENV) (once; some minutes on a slow line) ..."
+	@echo "Installing Dropcast into $(VENV) (once; takes minutes on a slow connection) ..."
 	@$(PIP) install --require-hashes --no-deps -r requirements.lock
 	@$(PIP) install --no-deps --editable .
 	@$(BIN)/python -m pip check
@@ -51,15 +52,15 @@ test-cloud: $(VENV)/.installed-dev  ## the tests against Pub/Sub, Cloud Storage 
 	$(BIN)/python -m tests.local_cloud install
 	DROPCAST_REQUIRE_CLOUD=1 $(BIN)/python -m pytest -m "cloud and not long" -n 2 --dist loadfile
 
-test-browser: $(VENV)/.installed-dev  ## the tests of pages, in a headless Chromium that it fetches
+test-browser: $(VENV)/.installed-dev  ## the tests of HTML pages, in a headless Chromium, which it downloads
 	$(BIN)/python -m tests.browser.install
 	DROPCAST_REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/browser -m "browser and not long"
 
-test-airflow: $(AIRFLOW)/.installed  ## the tests of the Airflow DAG, in an environment of its own
+test-airflow: $(AIRFLOW)/.installed  ## the tests of the Airflow DAG, in a separate environment
 	$(AIRFLOW)/bin/python -m pytest --confcutdir=tests/airflow tests/airflow
 
 $(AIRFLOW)/.installed: orchestration/airflow/requirements.txt
-	@echo "Installing Airflow into $(AIRFLOW) (once; some minutes on a slow line) ..."
+	@echo "Installing Airflow into $(AIRFLOW) (once; takes minutes on a slow connection) ..."
 	@$(PYTHON) -m venv --clear $(AIRFLOW)
 	@$(AIRFLOW)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps -r $<
 	@$(AIRFLOW)/bin/python -m pip check
@@ -70,11 +71,11 @@ test-terraform: $(VENV)/.installed-dev  ## the Terraform module, with stand-ins 
 	then $(BIN)/python -m tests.terraform_provider >/dev/null && $(BIN)/python -m pytest tests/contracts -m terraform; \
 	else echo "NOT TESTED: terraform/ (Terraform is not installed: https://developer.hashicorp.com/terraform/install)"; fi
 
-pictures: $(VENV)/.installed-dev  ## draw the pictures of the README and docs/ (fetches a headless Chromium)
+pictures: $(VENV)/.installed-dev  ## draw the pictures of the README and docs/ (downloads a headless Chromium)
 	$(BIN)/python -m tests.browser.install >/dev/null
 	PYTHONPATH=. $(BIN)/python docs/pictures/draw.py
 
-docs: $(DOCS)/.installed  ## the site of docs/, into site/; whatever is wrong with it fails
+docs: $(DOCS)/.installed  ## build the documentation into site/; any warning fails
 	$(DOCS)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs site
 
 $(DOCS)/.installed: requirements-docs.lock
@@ -83,7 +84,7 @@ $(DOCS)/.installed: requirements-docs.lock
 	@$(DOCS)/bin/python -m pip check
 	@touch $@
 
-cloud: $(VENV)/.installed-dev  ## start these servers and print what to export (needs Go; Ctrl-C ends them)
+cloud: $(VENV)/.installed-dev  ## start the servers of test-cloud and print what to export (needs Go; Ctrl-C ends them)
 	@$(BIN)/python -m tests.local_cloud
 
 demo-cloud: $(VENV)/.installed-dev  ## upload sample files to a bucket on this machine and watch the streaming pipeline (needs Go)
@@ -92,25 +93,28 @@ demo-cloud: $(VENV)/.installed-dev  ## upload sample files to a bucket on this m
 image-check:  ## build the image on a stand-in base and try it (needs root, debootstrap and buildah; no Docker)
 	tests/image/build.sh $(IMAGE_SCRATCH)
 
-lint: $(VENV)/.installed-dev  ## style
+lint: $(VENV)/.installed-dev  ## check the style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.cloudbuild cloudbuild.yaml
 
-types: $(VENV)/.installed-dev  ## types
+types: $(VENV)/.installed-dev  ## check the types
 	$(BIN)/mypy
 
-check: lint types docs test test-cloud test-browser test-terraform  ## what .ci/run runs
+check: lint types docs test test-cloud test-browser test-terraform  ## all checks that .ci/run runs
 
-check-long: check coverage test-airflow  ## the tests that take long, too
+check-long: check coverage test-airflow mutation  ## all of check, and the slow tests
 	DROPCAST_REQUIRE_CLOUD=1 DROPCAST_REQUIRE_BROWSER=1 $(BIN)/python -m pytest -m long
 
-check-fresh:  ## the README's two commands in a fresh clone of what is committed, with empty caches (10 minutes)
+check-fresh:  ## the README's two commands in a fresh clone of the last commit, with empty caches (10 minutes)
 	tests/fresh/check.sh
 
-coverage: $(VENV)/.installed-dev  ## the tests, and how much of the code they reach
+coverage: $(VENV)/.installed-dev  ## the tests, and how much of the code they cover
 	$(BIN)/python -m pytest -m "not long and not cloud and not browser and not terraform" -n 2 --cov --cov-report=term
+
+mutation: $(VENV)/.installed-dev  ## how many mutants of the core the tests kill (long)
+	$(BIN)/python -m tests.mutation.run --sample=20 --seconds=3600 --at-least=80
 
 bench: $(VENV)/.installed $(RIVALS)/.installed  ## benchmarks: ratios measured side by side with prophet and others
 	$(BIN)/python benchmarks/overhead.py
@@ -125,7 +129,7 @@ $(RIVALS)/.installed: benchmarks/requirements-rivals.txt
 generated: $(VENV)/.installed-dev  ## rewrite the files that are generated: manifest schema, docs' tables, graph snapshot
 	$(BIN)/python -m tests.contracts.generated
 
-lock:  ## resolve the dependencies anew (needs uv)
+lock:  ## resolve the dependencies again (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
 	  pyproject.toml -o requirements.lock
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
@@ -139,6 +143,6 @@ lock:  ## resolve the dependencies anew (needs uv)
 	uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
 	  --exclude-newer 2026-08-27 orchestration/airflow/requirements.in -o orchestration/airflow/requirements.txt
 
-clean:  ## remove what make made
-	rm -rf $(VENV) $(RIVALS) $(AIRFLOW) $(DOCS) site .local-cloud .browser .terraform-provider build dist *.egg-info demo/files \
+clean:  ## remove everything that make created
+	rm -rf $(VENV) $(RIVALS) $(AIRFLOW) $(DOCS) site .local-cloud .browser .terraform-provider .mutation build dist *.egg-info demo/files \
 	  demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,15 +1,15 @@
-# The life of a deployment. DRY_RUN=1 prints what would be done.
+# Deployment, from setup to removal. DRY_RUN=1 prints what would be done.
 #
-#   make gcp-setup PROJECT=acme-data EMAIL=data@acme.example     everything but the jobs
+#   make gcp-setup PROJECT=acme-data EMAIL=data@acme.example     everything except the jobs
 #   make gcp-release PROJECT=acme-data VERSION=0.1.0             build, scan and release image and templates
 #   make gcp-run PROJECT=acme-data VERSION=0.1.0                 start the streaming job, or update it to a version
 #   make gcp-backfill PROJECT=acme-data VERSION=0.1.0 INPUT='gs://acme-data-dropcast-uploads/2026/*.csv'
 #   make gcp-drain PROJECT=acme-data                             end the jobs; nothing is lost
 #   make gcp-load-test PROJECT=acme-data UPLOADS=100             upload copies of a made-up CSV
-#   make gcp-destroy PROJECT=acme-data                           everything but data; with DATA=destroy that too
+#   make gcp-destroy PROJECT=acme-data                           everything except data; with DATA=destroy, data too
 #
-# What holds from one target to the next (a budget, a key, batch_schedule, ...) stands in terraform/example/terraform.tfvars;
-# EMAIL is kept beside it, since an apply without it would take the alerts' address away.
+# Settings for all targets (a budget, a key, batch_schedule, ...) go into terraform/example/terraform.tfvars. EMAIL is
+# saved in the same folder, since an apply without it would remove the alerts' address.
 
 REGION ?= europe-west1
 NAME ?= dropcast
@@ -32,7 +32,7 @@ need-project:
 need-version: need-project
 	@test -n "$(VERSION)" || { echo "VERSION is missing: make $(MAKECMDGOALS) VERSION=0.1.0"; exit 2; }
 
-gcp-setup: need-project  ## Google Cloud: make buckets, topics, tables, accounts and alerts (DRY_RUN=1 only tells)
+gcp-setup: need-project  ## Google Cloud: create buckets, topics, tables, accounts and alerts (DRY_RUN=1 only prints)
 	$(DO) gcloud services enable --project=$(PROJECT) $(SERVICES:%=%.googleapis.com)
 	$(if $(EMAIL),$(DO) sh -c 'echo "alert_email = \"$(EMAIL)\"" > terraform/example/email.auto.tfvars')
 	$(DO) $(TF) init
@@ -44,7 +44,7 @@ gcp-release: need-version  ## Google Cloud: build, scan and release a VERSION
 	  --service-account=projects/$(PROJECT)/serviceAccounts/$(NAME)-builder@$(PROJECT).iam.gserviceaccount.com \
 	  --substitutions=_VERSION=$(VERSION),_REPOSITORY=$(REPOSITORY),_TEMPLATES=$(TEMPLATES)
 
-gcp-run: need-version  ## Google Cloud: start the streaming job, or update the one that runs to a VERSION
+gcp-run: need-version  ## Google Cloud: start the streaming job, or update the running one to a VERSION
 	$(DO) $(TF) apply $(TF_VARS) -var=template_version=$(VERSION)
 
 gcp-rollback: gcp-run  ## Google Cloud: the same as gcp-run, with an earlier VERSION
@@ -55,13 +55,13 @@ gcp-backfill: need-version  ## Google Cloud: forecast INPUT once, with the batch
 	  --template-file-gcs-location=$(TEMPLATES)/$(VERSION)/batch.json $(call OUTPUT,launch_flags) \
 	  --parameters="^~^input=$(INPUT)~$(call OUTPUT,launch_parameters)"
 
-gcp-drain: need-project  ## Google Cloud: end the streaming job once what it has begun is done, and the nightly one
+gcp-drain: need-project  ## Google Cloud: end the jobs; the streaming job first finishes what it has begun
 	$(DO) $(TF) apply $(TF_VARS)
 
 gcp-load-test: need-project  ## Google Cloud: upload UPLOADS copies of a made-up CSV at once
 	$(DO) $(BIN)/python demo/load_test.py --bucket=$(PROJECT)-$(NAME)-uploads --uploads=$(UPLOADS)
 
-gcp-destroy: need-project  ## Google Cloud: remove what was made; buckets and tables with data only with DATA=destroy
-	@test "$(DATA)" = destroy || echo "Buckets and tables that hold data will refuse; DATA=destroy removes them too."
+gcp-destroy: need-project  ## Google Cloud: remove everything; buckets and tables with data only with DATA=destroy
+	@test "$(DATA)" = destroy || echo "Buckets and tables that hold data will not be removed; DATA=destroy removes them too."
 	$(if $(filter destroy,$(DATA)),$(DO) $(TF) apply $(TF_VARS) -var=deletion_protection=false)
 	$(DO) $(TF) destroy $(TF_VARS) $(if $(filter destroy,$(DATA)),-var=deletion_protection=false)

@@ -1,6 +1,6 @@
 """What a month on Google Cloud costs, from assumed unit prices and measured work: python benchmarks/cost_model.py
 
-docs/cost.md has the formulas and is generated from here. Change PRICES to your own region's and read the table anew.
+docs/cost.md has the formulas and is generated from here. Change PRICES to those of your region and run this again.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 ASSUMED_ON = "2026-11-21"
-# US dollars. Assumed, after the order of list prices for a large American region; no price list was at hand.
+# US dollars. Assumed, at about the level of list prices for a large American region; no price list was at hand.
 PRICES = {
     "streaming_vcpu_hour": 0.069, "batch_vcpu_hour": 0.056, "memory_gb_hour": 0.0036, "disk_gb_hour": 0.000054,
     "streaming_engine_gb": 0.018, "shuffle_gb": 0.011, "write_calls_1000": 0.005, "read_calls_1000": 0.0004,
@@ -28,21 +28,21 @@ MEANINGS = {
 VCPUS, MEMORY_GB, DISK_GB = 2, 8, 30
 # Measured: docs/performance.md.
 FILE_SECONDS = 0.08  # of one vCPU for a small file between buckets
-SERIES_SECONDS = 0.0002  # of one vCPU for a series of 365 rows in a large file, its score included
+SERIES_SECONDS = 0.0002  # of one vCPU for a series of 365 rows in a large file, including its score
 CSV_GB = 1.1e-5  # of a series of 365 rows
-# Counted by tests/cloud/test_calls.py: a small file's own upload, two markers of what is being done, the first try of
-# its part, its forecast and its receipt are written; eight calls read; what is deleted is free.
+# Counted by tests/cloud/test_calls.py. Six writes: a small file's own upload, two markers of the work in progress, the
+# first try of its part, its forecast and its receipt. Eight calls read. Deleting is free.
 FILE_WRITES, FILE_READS = 6, 8
 # Assumed: bytes of a table's row, and of a notification with its receipt; how often a block passes through the service.
 ROW_GB, MESSAGE_GB, STEPS_AHEAD = 3e-7, 3e-6, 28
 PASSES = {"streaming, exactly once": 3, "streaming, at least once": 2, "batch, nightly": 1}
-START_HOURS = 0.15  # of one worker, until a batch job works and after it has: assumed
+START_HOURS = 0.15  # of one worker, before and after the work of a batch job: assumed
 MONTH_HOURS, NIGHTS = 730, 30
 
 
 @dataclass(frozen=True)
 class Load:
-    """What is to be forecast each day."""
+    """The work of each day."""
 
     title: str
     files: int
@@ -57,12 +57,12 @@ LOADS = (
 
 
 def monthly(load: Load, mode: str) -> dict[str, float]:
-    """Return the dollars a month by kind for a load in a mode of PASSES."""
+    """Return the dollars per month by kind, for a load in a mode of PASSES."""
     streaming = mode.startswith("streaming")
     vcpu = PRICES["streaming_vcpu_hour" if streaming else "batch_vcpu_hour"]
     worker_hour = VCPUS * vcpu + MEMORY_GB * PRICES["memory_gb_hour"] + DISK_GB * PRICES["disk_gb_hour"]
     busy = (load.files * FILE_SECONDS + load.series * SERIES_SECONDS) / VCPUS / 3600 * NIGHTS  # worker hours
-    # one streaming worker is there all the time and does this too, unless it is more than all it has
+    # one streaming worker always runs and does this work too, as far as its time suffices
     hours = max(MONTH_HOURS, busy) if streaming else (busy + START_HOURS * NIGHTS if load.files else 0)
     moved = load.series * (CSV_GB + STEPS_AHEAD * ROW_GB) * NIGHTS * PASSES[mode]
     rows = load.series * STEPS_AHEAD * ROW_GB * NIGHTS
@@ -79,11 +79,11 @@ def monthly(load: Load, mode: str) -> dict[str, float]:
 
 
 def tables() -> str:
-    """Return both tables, as docs/cost.md has them."""
-    lines = [f"Prices in US dollars, assumed on {ASSUMED_ON}:", "", "| price | of |", "| --- | --- |"]
+    """Return both tables, as docs/cost.md shows them."""
+    lines = [f"Prices in US dollars, assumed on {ASSUMED_ON}:", "", "| price | for |", "| --- | --- |"]
     lines += [f"| {price:g} | {MEANINGS[name]} |" for name, price in PRICES.items()]
     kinds = list(monthly(LOADS[0], next(iter(PASSES))))
-    lines += ["", f"| a month | mode | {' | '.join(kinds)} | all |", "| --- " * (len(kinds) + 3) + "|"]
+    lines += ["", f"| load, per month | mode | {' | '.join(kinds)} | total |", "| --- " * (len(kinds) + 3) + "|"]
     for load in LOADS:
         for mode in PASSES:
             costs = monthly(load, mode)

@@ -1,14 +1,14 @@
-"""The native engine beside its rivals: seconds a series, measured in turn, in one thread.
+"""The native engine compared with its rivals: time per series, measured in turn, in one thread.
 
     python benchmarks/engines.py [--rivals=PATH/TO/python] [--rounds=5]
 
-The rivals run in an environment of their own (requirements-rivals.txt). Without it, only stock Prophet is compared, in
-this environment. All engines forecast 28 days with an interval of 80 %; a rival's ratio is the median over the rounds
+The rivals run in their own environment (requirements-rivals.txt). Without it, only stock Prophet is compared, in this
+environment. All engines forecast 28 days with an interval of 80 %; a rival's ratio is the median over the rounds
 of its time over the native engine's in the same round, for fit, forecast and interval together.
 
-The native engine's compiled code and its table of half widths are warm (see the last lines for what they cost when
-they are not). Its blocks are each on dates it has not seen, so that a block pays for its own design; what a block
-costs on the dates of the one before is in the line "same dates".
+The native engine's compiled code and its table of half widths are warm (the last lines show what they cost when
+they are not). Each of its blocks has new dates, so a block pays for its own design; the line "same dates" shows what a
+block costs on the dates of the block before it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from rivals import Rivals
 from series import make_block
 from threads import in_one_thread
 
-BLOCK, BLOCKS = 512, 3  # series in a block of the native engine, and blocks a round
+BLOCK, BLOCKS = 512, 3  # series in a block of the native engine, and blocks per round
 CASES = [(rows, ragged, "additive") for rows in (365, 1095, 3000) for ragged in (False, True)]
 CASES += [(365, False, "multiplicative"), (365, False, "logistic")]
-# How many series a rival gets, by rows: the fewest that show what it can do.
+# How many series a rival gets, by rows: no more than are needed to measure it fairly.
 SERIES = {
     "prophet": {365: 6, 1095: 4, 3000: 3},
     "prophet-batch": {365: 64, 1095: 64, 3000: 32},
@@ -60,10 +60,10 @@ def main() -> None:
     arguments = parser.parse_args()
     python, names = arguments.rivals, list(SERIES)
     if not Path(python).exists():
-        print(f"{python} is not there: comparing stock Prophet in this environment alone\n")
+        print(f"{python} does not exist: comparing only with stock Prophet, in this environment\n")
         python, names = sys.executable, ["prophet"]
     rivals = Rivals(python)
-    print("Microseconds a series: median of the rounds (least .. most).\n")
+    print("Microseconds per series: median of the rounds (least .. most).\n")
     for rows, ragged, mode in CASES:
         compare(rows, ragged, mode, rivals, names, arguments.rounds)
     rivals.close()
@@ -74,7 +74,7 @@ def main() -> None:
 def compare(rows: int, ragged: bool, mode: str, rivals: Rivals, names: list[str], rounds: int) -> None:
     """Run and print one case."""
     names = [name for name in names if takes_part(name, rows, ragged, mode)]
-    shares = not ragged and mode == "additive"  # a design
+    shares = not ragged and mode == "additive"  # one design for all series
     native: list[Seconds] = []
     again: list[Seconds] = []
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
@@ -86,7 +86,7 @@ def compare(rows: int, ragged: bool, mode: str, rivals: Rivals, names: list[str]
             blocks = [make_block(rows, BLOCK, ragged, 1000 + one, first_day=seeds[-1]) for one in seeds]
             same = mean_of_blocks(blocks, mode)
         if not seed:
-            continue  # warms caches
+            continue  # the first round warms the caches
         native.append(fresh)
         again.append(same)
         for name in names:
@@ -104,12 +104,12 @@ def compare(rows: int, ragged: bool, mode: str, rivals: Rivals, names: list[str]
 
 
 def takes_part(name: str, rows: int, ragged: bool, mode: str) -> bool:
-    """Return whether a rival is run: models that are not Prophet's know neither modes nor gain by shared dates."""
+    """Return whether a rival runs: models other than Prophet's have no modes, and gain nothing from shared dates."""
     return rows in SERIES[name] and (name not in STATSFORECAST or (mode == "additive" and not ragged))
 
 
 def print_line(name: str, series: int, columns: list[tuple[float, ...]], ratio: str) -> None:
-    """Print an engine's times: a rival's forecast has its intervals in it."""
+    """Print an engine's times; a rival's forecast includes its intervals."""
     cells = [spread(column) for column in columns]
     if len(cells) == 2:
         cells.append("with the forecast")
@@ -135,7 +135,7 @@ def print_first_use(series: int) -> None:
         [float(number) for number in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()]
         for _ in range(6)
     ]
-    imports, firsts = ([run[i] for run in runs[1:]] for i in range(2))  # the first may have had to compile
+    imports, firsts = ([run[i] for run in runs[1:]] for i in range(2))  # not the first: it may have compiled
     print(
         f"first use, {series} series of 365 rows: {statistics.median(firsts):.3f} s "
         f"({min(firsts):.3f} .. {max(firsts):.3f}) after an import of {statistics.median(imports):.2f} s"

@@ -1,4 +1,4 @@
-"""A hundred uploads at once, on the servers of tests/local_cloud: the streaming pipeline beside a plain handler.
+"""A hundred uploads at once, on the servers of tests/local_cloud: the streaming pipeline compared with a plain handler.
 
     python benchmarks/hundred_uploads.py [--csv=FILE] [--uploads=100] [--engine=native]
 
@@ -81,7 +81,7 @@ def time_pipeline(cloud: LocalCloud, content: str, uploads: int, engine: str) ->
         while not forecasts("warm/"):
             assert process.poll() is None, "the pipeline ended"
             time.sleep(0.05)
-        time.sleep(2)  # so that it waits for messages when the clock starts
+        time.sleep(2)  # so that it is waiting for messages when the clock starts
         start = time.perf_counter()
         for number in range(uploads):
             bucket.blob(f"many/{number}.csv").upload_from_string(content)

@@ -24,7 +24,7 @@ LEVELS = (80.0,)
 
 
 class Seconds(NamedTuple):
-    """What the parts took, a series."""
+    """Seconds per series for each part."""
 
     fit: float
     predict: float
@@ -53,6 +53,6 @@ def time_native(block: Block, mode: str) -> Seconds:
 
 
 def mean_of_blocks(blocks: list[Block], mode: str) -> Seconds:
-    """Fit and forecast blocks, and return the mean: a single block is over before a noisy machine is quiet."""
+    """Fit and forecast blocks, and return the mean: a single block is too short to measure on a noisy machine."""
     timings = np.array([time_native(block, mode) for block in blocks])
     return Seconds(*timings.mean(axis=0).tolist())

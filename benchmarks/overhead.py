@@ -1,4 +1,4 @@
-"""What the pipeline costs beside the fits: 100 files of 365 rows on DirectRunner, and by the command line's core.
+"""The pipeline's overhead beyond the fits: 100 files of 365 rows, on DirectRunner and by the command line's core.
 
 Prints the wall time, the time within the fits, and their difference and ratio, for both, measured in turn.
 """
@@ -38,17 +38,17 @@ def main() -> None:
                 run(inputs, output)
                 wall = time.perf_counter() - start
                 fits = connect(output).sql("SELECT sum(fit_seconds) FROM receipts").fetchall()[0][0]
-                if round_number:  # the first round warms caches
+                if round_number:  # the first round warms the caches
                     overheads[name].append(wall - fits)
                 note = "" if round_number else "   (first, not counted)"
                 print(
-                    f"{name:<9} wall {wall:6.2f} s  fits {fits:6.2f} s  beside {wall - fits:5.2f} s  "
+                    f"{name:<9} wall {wall:6.2f} s  fits {fits:6.2f} s  overhead {wall - fits:5.2f} s  "
                     f"ratio {wall / fits:.3f}{note}"
                 )
         for name, seconds in overheads.items():
             print(
-                f"{name:<9} beside the fits: median {statistics.median(seconds):.2f} s of {ROUNDS} rounds, "
-                f"{1000 * statistics.median(seconds) / FILES:.1f} ms a file"
+                f"{name:<9} overhead: median {statistics.median(seconds):.2f} s of {ROUNDS} rounds, "
+                f"{1000 * statistics.median(seconds) / FILES:.1f} ms per file"
             )
 
 
@@ -70,7 +70,7 @@ def run_pipeline(inputs: Path, output: Path) -> None:
 
 
 def run_core(inputs: Path, output: Path) -> None:
-    """Run what `dropcast forecast` runs, in one process."""
+    """Do what `dropcast forecast` does, in one process."""
     forecast_files(run_from({"output": str(output)}, [f"{inputs}/*.csv"]))
 
 

@@ -1,4 +1,4 @@
-"""The near end of rivals_worker.py: starts it with an interpreter and asks it for timings."""
+"""The client of rivals_worker.py: starts it with an interpreter and requests timings from it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Rivals:
         )  # fmt: skip
 
     def seconds(self, rival: str, rows: int, series: int, ragged: bool, seed: int, mode: str) -> tuple[float, float]:
-        """Return the seconds a series that a rival's fit and its forecast take.
+        """Return the seconds per series of a rival's fit and of its forecast.
 
         Raises:
             RuntimeError: if the worker ended.
@@ -33,7 +33,7 @@ class Rivals:
         process.stdin.flush()
         answer = process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"the rivals' worker ended, asked for {request}")
+            raise RuntimeError(f"the rivals' worker ended at the request {request}")
         timings = json.loads(answer)
         return timings["fit"] / series, timings["predict"] / series
 

@@ -1,10 +1,10 @@
-"""Times one rival at a time, in the rivals' environment, so that a program in ours can have them run in turn.
+"""Times one rival at a time in the rivals' environment, at the request of a program in Dropcast's environment.
 
-Reads a JSON object a line from standard input:
+Reads one JSON object per line from standard input:
     {"rival": "prophet", "rows": 365, "series": 4, "ragged": false, "seed": 1, "mode": "additive"}
 and answers each with a line of seconds for all series together:
     {"fit": 0.31, "predict": 0.22}
-where "predict" is the forecast of 28 days with an interval of 80 %. Only what is asked for is imported; each rival is
+where "predict" is the forecast of 28 days with an interval of 80 %. Only the requested rival is imported; each rival is
 used as its own documentation shows, in one process.
 """
 
@@ -27,7 +27,7 @@ KEPT_COLUMNS = ["ds", "yhat", "yhat_lower", "yhat_upper"]
 def main() -> None:
     """Answer requests until there are no more."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what the rivals print does not mix with the answers
+    os.dup2(2, 1)  # keeps the rivals' output apart from the answers
     logging.disable(logging.CRITICAL)
     warm: set[tuple[str, str]] = set()
     for line in sys.stdin:
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def run(rival: str, mode: str, block: Block) -> tuple[float, float]:
-    """Return the seconds that fits and forecasts took; the frames are made before."""
+    """Return the seconds that fits and forecasts took, without those of making the frames."""
     frames = [
         pd.DataFrame({"ds": block.days[a:b].astype("datetime64[D]").astype("datetime64[ns]"), "y": block.y[a:b]})
         for a, b in zip(block.offsets[:-1], block.offsets[1:], strict=True)
@@ -70,7 +70,7 @@ def future_of(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def run_prophet(frames: list[pd.DataFrame], options: dict[str, Any]) -> tuple[float, float]:
-    """Time stock Prophet, a series after the other."""
+    """Time stock Prophet, one series after another."""
     from prophet import Prophet
 
     futures = [future_of(frame) for frame in frames]
@@ -83,7 +83,7 @@ def run_prophet(frames: list[pd.DataFrame], options: dict[str, Any]) -> tuple[fl
 
 
 def run_prophet_batch(frames: list[pd.DataFrame], options: dict[str, Any]) -> tuple[float, float]:
-    """Time prophet-batch: all series in one call each, and of the forecast only the columns that are compared."""
+    """Time prophet-batch: one call for all series, forecasting only the columns that are compared."""
     from prophet_batch import fit_many, predict_many  # type: ignore[import-not-found]
 
     frame = pd.concat([part.assign(unique_id=number) for number, part in enumerate(frames)], ignore_index=True)

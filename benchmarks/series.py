@@ -1,4 +1,4 @@
-"""The synthetic series that all engines are given; needs nothing but NumPy, for it runs in the rivals' environment too.
+"""The synthetic series for all engines; needs only NumPy, since it also runs in the rivals' environment.
 
 Daily: level 100 with a random walk (sd 0.5 a day), a weekly sine of 10, a yearly sine of 5, noise of sd 5.
 """
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 FIRST_DAY = 17_532  # 2018-01-01, in days since 1970
-START_DAYS = 1095  # over which the starts of ragged series lie
+START_DAYS = 1095  # over which the starts of ragged series are spread
 HORIZON = 28
 
 
@@ -40,7 +40,7 @@ def make_block(rows: int, series: int, ragged: bool, seed: int, first_day: int |
         series: how many.
         ragged: each with its own first day, and with up to 5 % more or fewer rows; else all on the same dates.
         seed: of the random numbers.
-        first_day: since 2018-01-01; the seed unless given, so that another seed has dates not seen before.
+        first_day: in days since 2018-01-01; by default the seed, so that each seed has new dates.
     """
     random = np.random.default_rng(seed)
     starts = np.full(series, FIRST_DAY + (seed if first_day is None else first_day))

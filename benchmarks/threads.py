@@ -1,4 +1,4 @@
-"""One thread for all that is compared: what a library does by itself on more cores is not what is measured."""
+"""One thread for everything that is compared: gains from more cores are not to be measured."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_TH
 
 
 def in_one_thread() -> None:
-    """Start this program anew with one thread, unless it has been; the libraries look only when they are imported."""
+    """Restart this program with one thread, unless it has been: libraries read these variables only on import."""
     if any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ONE_THREAD})

@@ -1,15 +1,15 @@
-"""A whole job beside the bare reading of its input: CSV to forecasts, in one process and one thread.
+"""A whole job compared with just reading its input: CSV to forecasts, in one process and one thread.
 
     python benchmarks/whole_job.py [--series=10000] [--rounds=3]
 
 Measured in turn on one CSV of series of 365 rows (columns store, date, sales):
-    read   pyarrow reads the CSV, its column types given: what nobody can do without
+    read   pyarrow reads the CSV with given column types: the least that any program must do
     core   `dropcast forecast`: CSV to CSV and Parquet tables
     beam   the Beam job on the DirectRunner
     start  the Beam job on a CSV of one series: what Beam takes to start, subtracted in the line "beam - start"
-Each in a fresh process that has done its imports and two small CSVs before the clock starts; of three readings a round
-the median counts. CPU seconds count all threads: more than the wall clock's, and a second thread helped; much fewer,
-and the machine was busy with something else, when the ratio of CPU seconds is the one to go by.
+Each stage runs in a fresh process, which does its imports and two small CSVs before the clock starts; of three readings
+per round, the median counts. CPU seconds count all threads. If they exceed the wall clock's, a second thread helped; if
+they are far fewer, the machine was busy with something else, and the ratio of CPU seconds is the one to trust.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from series import make_block
 from threads import in_one_thread
 
 ROWS = 365
-SERIES = {"small": 1, "shared": 8}  # of the small CSVs: series by themselves and such as share dates go separate ways
+SERIES = {"small": 1, "shared": 8}  # of the small CSVs: single series and shared dates take different paths
 READS = 3
 STAGES = {"read": "large", "core": "large", "beam": "large", "start": "small"}  # and the CSV that each is given
 
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def write_csv(path: Path, series: int) -> None:
-    """Write series a few at a time: a process is charged with the memory of the one that started it."""
+    """Write series a few at a time: a child's peak memory includes that of the process that started it."""
     with path.open("w") as file:
         file.write("store,date,sales\n")
         for store in range(series):
@@ -92,8 +92,8 @@ def in_fresh_process(stage: str, folder: Path) -> dict[str, float]:
 
 
 def measure(stage: str, folder: Path) -> None:
-    """Run a stage on the small CSVs, then on its own, and print what the latter took."""
-    logging.disable(logging.WARNING)  # Beam tells of libraries that it could use
+    """Run a stage on the small CSVs, then on its own CSV, and print what the last run took."""
+    logging.disable(logging.WARNING)  # Beam warns about optional libraries
     with contextlib.redirect_stdout(io.StringIO()):
         run = runner_of(stage)
         for small in SERIES:
@@ -136,13 +136,13 @@ def runner_of(stage: str) -> Callable[[Path, Path], None]:
 
 
 def report(results: dict[str, list[dict[str, float]]], series: int) -> None:
-    """Print medians, and medians of the rounds' ratios to the bare reading."""
+    """Print medians, and medians of the rounds' ratios to plain reading."""
     clocks: dict[str, dict[str, list[float]]] = {}
     for clock in ("wall", "cpu"):
         times = {stage: [run[clock] for run in runs] for stage, runs in results.items()}
         times["beam - start"] = [beam - start for beam, start in zip(times["beam"], times["start"], strict=True)]
         clocks[clock] = times
-    print(f"\n{'':<14}{'wall s':>22} {'to read':>8} {'CPU s':>8} {'to read':>8} {'us a series':>12} {'peak MB':>8}")
+    print(f"\n{'':<14}{'wall s':>22} {'to read':>8} {'CPU s':>8} {'to read':>8} {'us per series':>12} {'peak MB':>8}")
     for stage, seconds in clocks["wall"].items():
         spread = f"{statistics.median(seconds):.2f} ({min(seconds):.2f} .. {max(seconds):.2f})"
         each = f"{1e6 * statistics.median(seconds) / series:,.0f}" if stage != "start" else ""

@@ -19,7 +19,7 @@ def made_up() -> str:
 
 
 def main() -> None:
-    """Upload."""
+    """Upload the copies."""
     from google.cloud import storage
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -31,7 +31,7 @@ def main() -> None:
     with ThreadPoolExecutor(32) as pool:
         names = [f"load-test/{number:06d}.csv" for number in range(arguments.uploads)]
         list(pool.map(lambda name: bucket.blob(name).upload_from_string(content), names))
-    print(f"{arguments.uploads} uploads in {time.monotonic() - start:.1f} s; their receipts tell when each was done.")
+    print(f"{arguments.uploads} uploads in {time.monotonic() - start:.1f} s; the receipts say when each was done.")
 
 
 if __name__ == "__main__":

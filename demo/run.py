@@ -1,4 +1,4 @@
-"""The demo: sample files in, forecasts out, by the Beam pipeline; then a query and a picture."""
+"""The demo: sample files in, forecasts out, by the Beam pipeline; then a query, pictures and a report."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ QUERY = (
 
 
 def main() -> int:
-    """Run the demo; return 0 if all went as it should."""
+    """Run the demo; return 0 if everything worked."""
     print(f"1. Sample files in {FILES}")
     for path in write_sample_files(FILES):
         print(f"   {path.name:<24}{path.read_text().splitlines()[0]}")
 
     print("\n2. The Beam pipeline forecasts every series in them (207 fits: half a minute or so)")
-    # A manifest is where options of one file stand: here the names of two value columns.
+    # A manifest holds the options of one file: here, the names of two value columns.
     (FILES / "monthly_accounts.manifest.json").write_text(
         '{"input": "monthly_accounts.csv", "value_column": ["revenue", "costs"], "horizon": 12}\n'
     )
@@ -42,10 +42,10 @@ def main() -> int:
         ]
     )
     if code != 3:
-        print(f"The pipeline ended with {code}; 3 was expected, since one file has errors in it.")
+        print(f"The pipeline exited with code {code}; 3 was expected, since one file has errors in it.")
         return 1
 
-    print("\n3. A question to the tables, in SQL")
+    print("\n3. A query of the tables, in SQL")
     print("   " + QUERY.replace("\n", "\n   "))
     if _dropcast("query", QUERY, f"--output={FORECASTS}"):
         return 1
@@ -56,9 +56,9 @@ def main() -> int:
         _plot("store_sales", "--series=0001,0005,0010", "--periods=120"),
         _plot("monthly_accounts"),
     ]
-    print("\n5. The whole run as one page, to be opened in a browser")
+    print("\n5. The whole run as one HTML page, to open in a browser")
     drawn.append(_dropcast("report", str(FORECASTS), "--title=Dropcast's demo"))
-    print(f"\nNow your own: {Path(sys.executable).parent}/dropcast forecast YOUR.csv")
+    print(f"\nNow try your own file: {Path(sys.executable).parent}/dropcast forecast YOUR.csv")
     return max(drawn)
 
 

@@ -1,4 +1,4 @@
-"""The demo in a cloud of its own: files are uploaded to a bucket, the streaming pipeline answers."""
+"""The demo on a local cloud: files are uploaded to a bucket, and the streaming pipeline forecasts them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for the servers, which are the tests' own
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the servers, which belong to the tests
 
 from sample_files import write_sample_files
 
@@ -26,8 +26,8 @@ SECONDS = 120
 
 
 def main() -> int:
-    """Run the demo; return 0 if all went as it should."""
-    print("1. Servers on this machine: Pub/Sub, Cloud Storage, BigQuery (the first time they are built: some minutes)")
+    """Run the demo; return 0 if everything worked."""
+    print("1. Servers on this machine: Pub/Sub, Cloud Storage, BigQuery (built the first time: a few minutes)")
     try:
         cloud = LocalCloud().start()
     except Unavailable as error:
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def demonstrate(cloud: LocalCloud, folder: Path) -> int:
-    """Upload files and show what comes of them."""
+    """Upload files and show the results."""
     from google.cloud import storage
     from google.cloud.exceptions import NotFound
 
@@ -71,7 +71,7 @@ def demonstrate(cloud: LocalCloud, folder: Path) -> int:
             print(log.read_text()[-2000:])
             return 1
         paths = write_sample_files(folder / "files")
-        print(f"\n3. {len(paths)} sample files are uploaded with the ordinary client")
+        print(f"\n3. {len(paths)} sample files, uploaded with the ordinary client")
         for path in paths:
             start = time.monotonic()
             uploads.blob(f"samples/{path.name}").upload_from_filename(path)
@@ -107,7 +107,7 @@ def demonstrate(cloud: LocalCloud, folder: Path) -> int:
 
 
 def _receipt_after(client: Any, source: str, pipeline: subprocess.Popen[bytes], status: str = "") -> str | None:
-    """Return the status of a source's receipt, once it is there; with `status`, of one that has this."""
+    """Wait for a source's receipt, with this status if one is given; return its status and code."""
     found: list[str] = []
 
     def there() -> bool:

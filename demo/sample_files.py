@@ -1,4 +1,4 @@
-"""Sample files for the demo: made up, seeded, and as real ones look."""
+"""Sample files for the demo: made up from a fixed seed, but realistic."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_sample_files(folder: Path) -> list[Path]:
 
 
 def _page_views(random: np.random.Generator) -> pd.DataFrame:
-    """A year of a blog's daily page views: busy in the week, quiet at weekends, growing."""
+    """A year of a blog's daily page views: busy on weekdays, quiet at weekends, growing."""
     dates = pd.date_range("2025-07-01", periods=365)
     week = np.array([1.15, 1.2, 1.18, 1.1, 0.95, 0.65, 0.72])[dates.dayofweek]
     views = (1100 + 1.6 * np.arange(365)) * week * random.lognormal(0, 0.12, 365)
@@ -39,7 +39,7 @@ def _page_views(random: np.random.Generator) -> pd.DataFrame:
 
 
 def _store_sales(random: np.random.Generator) -> pd.DataFrame:
-    """A year of daily sales of 200 stores in one long table; some closed on Sundays, a few days missing."""
+    """A year of daily sales of 200 stores in one long table; some stores closed on Sundays, a few days missing."""
     dates = pd.date_range("2025-07-01", periods=365)
     frames = []
     for store in range(1, STORES + 1):
@@ -56,7 +56,7 @@ def _store_sales(random: np.random.Generator) -> pd.DataFrame:
 
 
 def _monthly_accounts(random: np.random.Generator) -> pd.DataFrame:
-    """Ten years of a company's accounts at month ends, a column each."""
+    """Ten years of a company's accounts at month ends, one column each."""
     dates = pd.date_range("2016-01-31", periods=120, freq="ME")
     year = 1 + 0.12 * np.sin(2 * np.pi * (dates.month - 3) / 12)
     revenue = 80_000 * 1.006 ** np.arange(120) * year * random.lognormal(0, 0.03, 120)
@@ -76,7 +76,7 @@ def _weekly_orders(random: np.random.Generator) -> pd.DataFrame:
 
 
 def _hourly_energy(random: np.random.Generator) -> pd.DataFrame:
-    """Six weeks of a building's energy use by the hour."""
+    """Six weeks of a building's hourly energy use."""
     times = pd.date_range("2026-05-04", periods=6 * 7 * 24, freq="h")
     working = (times.dayofweek < 5) & (times.hour >= 7) & (times.hour < 19)
     use = 40 + 55 * working + 12 * np.sin(2 * np.pi * (times.hour - 9) / 24) + random.normal(0, 4, len(times))
@@ -84,7 +84,7 @@ def _hourly_energy(random: np.random.Generator) -> pd.DataFrame:
 
 
 def _with_errors(orders: pd.DataFrame) -> str:
-    """A table with the errors that people make: a word for a number, and a series that stops at once."""
+    """A table with typical mistakes: text in place of a number, and a series with only one row."""
     lines = orders.to_csv(index=False).splitlines()
     lines[30] = lines[30].rsplit(",", 1)[0] + ",n/k"
     return "\n".join([*lines, "east,2026-06-01,12"]) + "\n"

@@ -70,7 +70,7 @@ def container_spec(kind: Kind, image: str) -> dict[str, Any]:
         "metadata": metadata(kind),
         "defaultEnvironment": {
             "sdkContainerImage": image,
-            # the metadata's default mode holds in the console alone
+            # the metadata's default mode applies only in the console
             **(
                 {"enableStreamingEngine": True, "streamingMode": "STREAMING_MODE_AT_LEAST_ONCE"}
                 if kind == "streaming"

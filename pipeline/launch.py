@@ -32,7 +32,7 @@ from pipeline.terminal import say
 
 THREADS = 4  # of one worker process on Dataflow
 # Of a worker with two processes, each of which may hold four files of 64 MB at once (docs/performance.md: 0.6 GB each).
-# Given for the whole job: a hint on a step would be another environment, and cut it from the steps beside it.
+# Given for the whole job: a hint on one step would give it another environment, so it could not be fused with others.
 RESOURCE_HINTS = ["min_ram=5GB"]
 
 

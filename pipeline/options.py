@@ -127,11 +127,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         add_model_arguments(parser, model)
 
 
-# The groups of options in help and in the template's form.
-_CSV = ("date_column", "value_column", "id_columns", "encoding", "delimiter", "decimal", "thousands", "missing_values",
-        "date_format", "timezone", "skip_rows", "skip_footer", "header", "duplicates",
-        "aggregate", "aggregation", "fill_missing", "frequency")  # fmt: skip
-_FORECAST = ("horizon", "level", "engine", "forecast_lower_bound", "forecast_upper_bound", "components", "score")
+# The groups of options in help and in the template's form, and the options of a forecast in each.
 GROUPS = {
     "": "",
     "Forecast": "what is forecast",
@@ -139,15 +135,29 @@ GROUPS = {
     "Model": "Prophet's model",
     "Limits": "limits",
 }
+OPTIONS_IN_GROUP = {
+    "Forecast": (
+        "horizon", "level", "model", "engine", "forecast_lower_bound", "forecast_upper_bound", "components", "score",
+    ),
+    "CSV": (
+        "date_column", "value_column", "id_columns", "encoding", "delimiter", "decimal", "thousands",
+        "missing_values", "date_format", "timezone", "skip_rows", "skip_footer", "header", "duplicates",
+        "aggregate", "aggregation", "fill_missing", "frequency",
+    ),
+    "Model": (
+        "growth", "cap", "floor", "n_changepoints", "changepoints", "changepoint_range", "changepoint_prior_scale",
+        "yearly_seasonality", "weekly_seasonality", "daily_seasonality", "seasonality_mode",
+        "seasonality_prior_scale", "seasonalities", "holidays", "country_holidays", "holidays_prior_scale",
+        "holidays_mode", "regressors", "scaling", "uncertainty_samples", "mcmc_samples", "save_models", "models",
+    ),
+}  # fmt: skip
 
 
 def group_of(name: str) -> str:
-    """Return an option's key in GROUPS; "" for the options of a run."""
-    if name in RunOptions.model_fields or name not in {**ForecastSpec.model_fields, **Limits.model_fields}:
-        return ""
+    """Return an option's key in GROUPS; "" for the options of a run and of commands."""
     if name in Limits.model_fields:
         return "Limits"
-    return "CSV" if name in _CSV else "Forecast" if name in _FORECAST else "Model"
+    return next((group for group, names in OPTIONS_IN_GROUP.items() if name in names), "")
 
 
 def add_model_arguments(

@@ -1,10 +1,10 @@
-"""Forecasts a range of days with Dropcast's batch template, a Dataflow job a day, and checks every file's receipt.
+"""Forecasts a range of days with Dropcast's batch template, one Dataflow job per day, and checks every file's receipt.
 
-For each day: list its files; if one has no receipt yet, run the template; then hold the files against the receipts and
-fail, naming files, codes and hints, if one is missing, failed or partial. docs/airflow.md tells how to install it.
+For each day: list its files; if one has no receipt yet, run the template; then compare the files with the receipts and
+fail, naming files, codes and hints, if one is missing, failed or partial. docs/airflow.md says how to install it.
 
-For Airflow 3.3. Up to 3.1 a deferred task does not count against max_active_tis_per_dag, so that a job for every day
-would start at once.
+For Airflow 3.3. Up to 3.1, deferred tasks do not count against max_active_tis_per_dag, so the jobs of all days would
+start at once.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from googleapiclient.errors import HttpError  # what the provider's Dataflow hoo
 
 log = logging.getLogger(__name__)
 
-# Of the environment, not of a run: how many jobs may run at once, over all runs, and who talks to Google Cloud.
+# Set for the environment, not for a run: how many jobs may run at once, over all runs, and the connection to use.
 MOST_JOBS = int(os.environ.get("DROPCAST_MAX_JOBS", "5"))
 POOL = os.environ.get("DROPCAST_POOL", "default_pool")
 CONNECTION = os.environ.get("DROPCAST_GCP_CONN_ID", "google_cloud_default")
 
-MOST_NAMED = 50  # files in an alert; the task's log has all
+MOST_NAMED = 50  # files listed in an alert; the task's log has all of them
 INTERNAL, MANIFEST_SUFFIX = "_dropcast", ".manifest.json"
 MARKERS, TEXTS = ("/", "_$folder$"), (".csv", ".gz", ".tsv", ".txt")
 
-# The views' columns; {dataset} is checked against DATASET before it is put in, all else is a query parameter.
+# The views' columns; {dataset} is checked against DATASET before it is filled in; everything else is a query parameter.
 DATASET = r"[a-z0-9-]+[.:]\w+"
 RECEIPTS = """
 SELECT source, output, version, status, code, series, series_failed
 FROM `{dataset}.latest_receipts`
 WHERE STARTS_WITH(source, @prefix)
 """
-# A row a code, however many series it befell.
+# One row per code, however many series have it.
 DEAD_LETTERS = """
 SELECT source, output, version, scope, code, COUNT(*) AS letters, MIN(message) AS message, MIN(hint) AS hint
 FROM `{dataset}.open_dead_letters`
@@ -58,14 +58,14 @@ ORDER BY source, output, scope, code
 
 PARAMS = {
     "start_date": Param(type="string", format="date", title="First day"),
-    "end_date": Param(type="string", format="date", title="Last day, included"),
+    "end_date": Param(type="string", format="date", title="Last day (inclusive)"),
     "input": Param(
-        type="string", pattern="^gs://[^/*?]+/.+$", title="Files of a day",
+        type="string", pattern="^gs://[^/*?]+/.+$", title="Files of one day",
         description="{ds}, {ds_nodash}, {year}, {month}, {day} stand for the day: gs://uploads/sales/{ds}/*.csv",
     ),
     "template_version": Param(type="string", pattern=r"^[\w.-]+$", title="Released version of the template"),
     "options": Param(
-        {}, type="object", title="Options of the forecast",
+        {}, type="object", title="Forecast options",
         description='By name, as in docs/options.md: {"horizon": 14}',
     ),
     "output": Param(
@@ -83,23 +83,23 @@ PARAMS = {
         description="The Terraform module's name: the prefix of buckets, accounts and jobs",
     ),
     "environment": Param(
-        {}, type="object", title="Of Dataflow's runtime environment",
-        description='Added to what is set here, as the API names it: {"subnetwork": "...", "maxWorkers": 4}',
+        {}, type="object", title="Dataflow's runtime environment",
+        description='Added to the DAG\'s own settings, under the API\'s names: {"subnetwork": "...", "maxWorkers": 4}',
     ),
-    "allow_empty": Param(False, type="boolean", title="A day without files is no failure"),
-    "allow_partial": Param(False, type="boolean", title="A file some of whose series failed is no failure"),
+    "allow_empty": Param(False, type="boolean", title="Allow days without files"),
+    "allow_partial": Param(False, type="boolean", title="Allow files of which some series failed"),
     "alert_conn_id": Param(
-        os.environ.get("DROPCAST_ALERT_CONN_ID") or None, type=["null", "string"], title="Connection of a webhook",
-        description="Its password is the URL to which a failure is posted; none: the failed task is the alert",
+        os.environ.get("DROPCAST_ALERT_CONN_ID") or None, type=["null", "string"], title="Connection with a webhook",
+        description="Its password is the URL that failures are posted to; none: only the failed task alerts",
     ),
 }  # fmt: skip
 
 
-# What is asked for: plain functions of the parameters.
+# What to run: plain functions of the parameters.
 
 
 def resolved(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters, with the Terraform module's names where none is given."""
+    """Return the parameters, using the Terraform module's names where none is given."""
     project, name = params["project"], params["name"]
     dataset = params["dataset"] or f"{project}.{name.replace('-', '_')}"
     if not re.fullmatch(DATASET, dataset):
@@ -116,19 +116,19 @@ def days_between(start: str, end: str) -> list[date]:
     """Return the days from start to end, both included."""
     first, last = date.fromisoformat(start), date.fromisoformat(end)
     if last < first:
-        raise AirflowFailException(f"end_date {end} lies before start_date {start}")
+        raise AirflowFailException(f"end_date {end} is before start_date {start}")
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
 def input_of(pattern: str, day: date) -> str:
     """Return the pattern of a day's files."""
-    # no str.format: a name in a bucket may hold any braces, and then what is wrong is to be said plainly
+    # not str.format: an object's name may contain any braces, for which its error messages would be obscure
     words = {"ds": day.isoformat(), "ds_nodash": f"{day:%Y%m%d}", "year": f"{day:%Y}", "month": f"{day:%m}",
              "day": f"{day:%d}"}  # fmt: skip
     for word, text in words.items():
         pattern = pattern.replace(f"{{{word}}}", text)
     if unknown := re.findall(r"\{[^}]*\}", pattern):
-        raise AirflowFailException(f"input: {unknown[0]} is none of {', '.join(f'{{{word}}}' for word in words)}")
+        raise AirflowFailException(f"input: {unknown[0]} is not one of {', '.join(f'{{{word}}}' for word in words)}")
     return pattern
 
 
@@ -145,14 +145,14 @@ def launch_body(given: Mapping[str, Any], pattern: str, day: date) -> dict[str, 
     """Return what is posted to flexTemplates:launch for a day; the same request always has the same job name."""
     own = {"input": pattern, "output": given["output"], "dataset": given["dataset"]}
     if taken := sorted(own.keys() & given["options"].keys()):
-        raise AirflowFailException(f"options: {', '.join(taken)} is a parameter of the DAG itself")
+        raise AirflowFailException(f"options: {', '.join(taken)} cannot be set here; use the DAG's own parameter")
     options = {name: option_text(value) for name, value in given["options"].items() if value is not None}
     spec = f"{given['temp']}/templates/{given['template_version']}/batch.json"
     asked = json.dumps([spec, options, own], sort_keys=True)
     return {
         "launchParameter": {
-            # Dataflow's rule for names: small letters, digits, dashes; one active job of a name in a region. The hash
-            # keeps two backfills of different files on one day apart.
+            # Dataflow's rule for names: lower-case letters, digits, dashes; one active job per name and region.
+            # The hash separates backfills of different files on the same day.
             "jobName": f"{given['name']}-backfill-{day:%Y%m%d}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}",
             "containerSpecGcsPath": spec,
             "parameters": options | own,
@@ -168,28 +168,28 @@ def launch_body(given: Mapping[str, Any], pattern: str, day: date) -> dict[str, 
 
 
 def planned(params: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return, for each day, its date, the pattern of its files and the body of its job's launch."""
+    """Return, for each day, its date, the pattern of its files and the request body that launches its job."""
     given = resolved(params)
     days = days_between(given["start_date"], given["end_date"])
     inputs = [input_of(given["input"], day) for day in days]
     if len(set(inputs)) < len(days):
-        raise AirflowFailException(f"input: {given['input']} means the same files on several days; name {{ds}} in it")
+        raise AirflowFailException(f"input: {given['input']} matches the same files on several days; add {{ds}}")
     return [
         {"on": day.isoformat(), "pattern": pattern, "body": launch_body(given, pattern, day)}
         for day, pattern in zip(days, inputs, strict=True)
     ]
 
 
-# What has become of it: plain functions of what lies in the bucket and what the tables say.
+# What the results are: plain functions of the bucket's objects and the tables' rows.
 
 
 def fixed_part(pattern: str) -> str:
-    """Return what precedes a pattern's first wildcard."""
+    """Return the part of a pattern before its first wildcard."""
     return re.split(r"[*?\[]", pattern, maxsplit=1)[0]
 
 
 def matches(pattern: str, uri: str) -> bool:
-    """Return whether a pattern means an object, as the pipeline's --input does."""
+    """Return whether a pattern matches an object, by the rules of the pipeline's --input."""
     if pattern == fixed_part(pattern) and pattern.endswith("/"):
         return uri.startswith(pattern)
     parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
@@ -202,9 +202,9 @@ def expected(pattern: str, listed: Iterable[tuple[str, int, int]], output: str, 
     """Return the objects that the pipeline forecasts or reads as manifests, and their generations.
 
     Args:
-        pattern: of the input.
-        listed: URI, generation and size of what lies in the bucket.
-        output: where forecasts go, which are never read.
+        pattern: the input's.
+        listed: URI, generation and size of the objects in the bucket.
+        output: where forecasts go; they are never read.
         allow: the pipeline's option of that name.
     """
     allowed = [part.strip() for part in allow.split(",") if part.strip()]
@@ -212,7 +212,7 @@ def expected(pattern: str, listed: Iterable[tuple[str, int, int]], output: str, 
     def read(uri: str, size: int) -> bool:
         name = uri.split("/", 3)[3]
         return not (
-            name.endswith(MARKERS)  # folders, as consoles and tools make them believe
+            name.endswith(MARKERS)  # placeholders that consoles and tools create for folders
             or (size == 0 and not name.lower().endswith(TEXTS))
             or INTERNAL in name.split("/")
             or below(uri, [output])
@@ -223,19 +223,19 @@ def expected(pattern: str, listed: Iterable[tuple[str, int, int]], output: str, 
 
 
 def below(uri: str, prefixes: list[str]) -> bool:
-    """Return whether an object lies below one of some prefixes; gs://in/a is not below gs://in/ab."""
+    """Return whether an object is below one of the prefixes; gs://in/a is not below gs://in/ab."""
     return any(uri == prefix or uri.startswith(prefix.rstrip("/") + "/") for prefix in prefixes)
 
 
 def number(version: str) -> int:
-    """Return the number of a generation; 0 for what is none."""
+    """Return a generation as a number; 0 if it is not one."""
     return int(version) if version.isascii() and version.isdigit() else 0
 
 
 def judged(
     files: Mapping[str, int], receipts: Iterable[Mapping[str, Any]], letters: Iterable[Mapping[str, Any]]
 ) -> list[dict[str, str]]:
-    """Return what is wrong with which file: file, status (missing, failed, partial), codes and a text.
+    """Return the files with problems: file, status (missing, failed, partial), codes and a text.
 
     Args:
         files: URI and generation of each object of the day.
@@ -246,13 +246,13 @@ def judged(
     letters = list(letters)
     problems = []
     for uri, generation in sorted(files.items()):
-        # a CSV's forecast has the object's name; a manifest may have asked for others of the same source besides
+        # a CSV's forecast has the object's name; manifests may have asked for other forecasts of the same source
         row = newest.get((uri, uri.split("/", 3)[3]))
         if row is not None and number(row["version"]) < generation:
-            row = None  # of an older generation: this one is still to come
+            row = None  # of an older generation: the current one has none yet
         if row is not None and row["status"] == "complete":
             continue
-        # what never became a request has a letter without an output, and no receipt
+        # what never became a request has a dead letter without an output, and no receipt
         version, output = (row["version"], row["output"]) if row is not None else (str(generation), "")
         mine = [one for one in letters if (one["source"], one["version"], one["output"]) == (uri, version, output)]
         codes = [one["code"] for one in mine]
@@ -263,19 +263,19 @@ def judged(
             problems.append(problem(uri, row["status"], codes or [row["code"]], texts))
         elif mine:
             problems.append(problem(uri, "failed", codes, texts))
-        elif not uri.endswith(MANIFEST_SUFFIX):  # what a manifest asks for has its receipt under its input's name
+        elif not uri.endswith(MANIFEST_SUFFIX):  # a manifest's forecast has its receipt under the input's name
             problems.append(problem(uri, "missing", [], [f"no receipt for generation {generation}"]))
     return problems
 
 
 def problem(uri: str, status: str, codes: list[str], texts: list[str]) -> dict[str, str]:
-    """Return what is wrong with a file."""
+    """Return the description of a file with problems."""
     return {"file": uri, "status": status, "codes": ", ".join(filter(None, codes)), "text": "; ".join(texts)}
 
 
 def told(on: str, pattern: str, files: int, problems: list[dict[str, str]], job: str) -> str:
     """Return the alert's text: every file with its status, codes, messages and hints."""
-    lines = [f"{on}: {len(problems)} of {files} files of {pattern} are not as they should be (Dataflow job {job}):"]
+    lines = [f"{on}: {len(problems)} of {files} files of {pattern} missing, failed or partial (Dataflow job {job}):"]
     lines += [
         f"  {one['file']}: {one['status']}{' ' + one['codes'] if one['codes'] else ''}: {one['text']}".rstrip(": ")
         for one in problems[:MOST_NAMED]
@@ -289,24 +289,24 @@ def told(on: str, pattern: str, files: int, problems: list[dict[str, str]], job:
 
 
 def list_objects(pattern: str) -> list[tuple[str, int, int]]:
-    """Return URI, generation and size of the objects below a pattern's fixed part."""
+    """Return URI, generation and size of the objects that start with a pattern's fixed part."""
     bucket, _, prefix = fixed_part(pattern).removeprefix("gs://").partition("/")
     blobs = GCSHook(gcp_conn_id=CONNECTION).get_conn().list_blobs(bucket, prefix=prefix)
     return [(f"gs://{bucket}/{blob.name}", int(blob.generation), int(blob.size or 0)) for blob in blobs]
 
 
 def query(sql: str, given: Mapping[str, Any], prefix: str) -> list[dict[str, Any]]:
-    """Return the rows of one of the queries above, of sources with a prefix."""
+    """Return the rows that one of the queries above finds for sources with a prefix."""
     parameter = {"name": "prefix", "parameterType": {"type": "STRING"}, "parameterValue": {"value": prefix}}
     asked = {"query": sql.format(dataset=given["dataset"]), "useLegacySql": False, "queryParameters": [parameter],
              "parameterMode": "NAMED"}  # fmt: skip
-    # no location: BigQuery finds it from the dataset
+    # no location: BigQuery derives it from the dataset
     job = BigQueryHook(gcp_conn_id=CONNECTION).insert_job(configuration={"query": asked}, project_id=given["project"])
     return [dict(row.items()) for row in job.result()]
 
 
 def state_of_day(given: Mapping[str, Any], pattern: str) -> tuple[dict[str, int], list[dict[str, str]]]:
-    """Return a day's files and what is wrong with them."""
+    """Return a day's files and their problems."""
     allow = option_text(given["options"].get("allow") or "")
     files = expected(pattern, list_objects(pattern), given["output"], allow)
     if not files:
@@ -316,15 +316,15 @@ def state_of_day(given: Mapping[str, Any], pattern: str) -> tuple[dict[str, int]
 
 
 class RunTemplate(DataflowStartFlexTemplateOperator):
-    """The provider's operator, deferred; two things are fixed so that a retry changes nothing.
+    """The provider's operator, deferred, with two changes that make retries safe.
 
-    A job of the same name that runs already (a try whose answer was lost, a worker that went away) is waited for; the
-    operator would fail with 409. And the trigger that the operator uses waits for ever for a job that somebody
-    cancelled; the provider's other one, for a job's status, knows every state that is an end.
+    If a job of the same name is already running (because a response was lost or a worker went away), this waits for it;
+    the operator would fail with 409. And the operator's own trigger waits forever for a job that was cancelled, so this
+    uses the provider's trigger for a job's status, which knows every final state.
     """
 
     def execute(self, context: Any) -> None:
-        """Start the job, or find the one that runs, and wait for its end in the triggerer."""
+        """Start the job, or find the one already running, and wait for its end in the triggerer."""
         name = self.body["launchParameter"]["jobName"]
         try:
             job = self.hook.launch_job_with_flex_template(
@@ -332,8 +332,8 @@ class RunTemplate(DataflowStartFlexTemplateOperator):
             )
         except HttpError as error:
             if error.resp.status != 409 or (found := self.active_job(name)) is None:
-                raise  # also if it ended this moment: the retry starts it anew, and what is done stays done
-            self.log.info("%s runs already: waiting for job %s", name, found["id"])
+                raise  # also if it has just ended: the retry starts it again, and finished work stays finished
+            self.log.info("%s is already running: waiting for job %s", name, found["id"])
             job = found
         self.job = job
         DataflowJobLink.persist(
@@ -352,16 +352,16 @@ class RunTemplate(DataflowStartFlexTemplateOperator):
         )
 
     def active_job(self, name: str) -> dict[str, Any] | None:
-        """Return the job of a name that has not ended."""
+        """Return the active job with a name, or None."""
         jobs = self.hook.get_conn().projects().locations().jobs()
         answer = jobs.list(projectId=self.project_id, location=self.location, filter="ACTIVE", name=name).execute()
         return next((job for job in answer.get("jobs", ()) if job["name"] == name), None)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> str:
-        """Return the last word on the job.
+        """Return the trigger's message about the finished job.
 
         Raises:
-            AirflowException: if it ended otherwise than done, or could not be asked for.
+            AirflowException: if the job did not succeed, or its status could not be read.
         """
         if event["status"] != "success":
             raise AirflowException(event["message"])
@@ -369,7 +369,7 @@ class RunTemplate(DataflowStartFlexTemplateOperator):
 
 
 def alert(context: Any) -> None:
-    """Post a failure to the webhook of the run's connection, if it has one; the text stands in the log anyway."""
+    """Post a failure to the webhook of the run's connection, if there is one; the log has the text anyway."""
     ti, conn_id = context["ti"], context["params"].get("alert_conn_id")
     text = f"{ti.dag_id} {context['run_id']} {ti.task_id}: {context.get('exception')}"
     log.error(text)
@@ -378,15 +378,15 @@ def alert(context: Any) -> None:
     try:
         url = BaseHook.get_connection(conn_id).password or ""
         if not url.startswith("https://"):
-            raise ValueError("its password is no https:// URL")
+            raise ValueError("its password is not an https:// URL")
         post(url, {"text": text})
     except Exception:
-        log.exception("The alert could not be posted to connection %s", conn_id)  # the failure itself is what counts
+        log.exception("The alert could not be posted to connection %s", conn_id)  # must not hide the failure itself
 
 
 def post(url: str, content: dict[str, str]) -> None:
-    """Post JSON, in the form that webhooks of chats take."""
-    request = urllib.request.Request(  # noqa: S310 - https, by the caller
+    """Post JSON in the form that chat webhooks accept."""
+    request = urllib.request.Request(  # noqa: S310 - the caller checks for https
         url, json.dumps(content).encode(), {"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request, timeout=30):  # noqa: S310
@@ -403,7 +403,7 @@ def post(url: str, content: dict[str, str]) -> None:
     tags=["dropcast"],
 )
 def dropcast_backfill() -> None:
-    """Make the DAG: a plan, then three tasks a day."""
+    """Make the DAG: a plan, then three tasks per day."""
 
     @task(on_failure_callback=alert)
     def plan(params: Any = None) -> list[dict[str, Any]]:
@@ -411,22 +411,22 @@ def dropcast_backfill() -> None:
 
     @task
     def look(on: str, pattern: str, params: Any = None) -> None:
-        # a second run of a range starts jobs only for days that lack something; partial is not done again
+        # a second run of a range starts jobs only for days that lack something; partial files are not repeated
         _, problems = state_of_day(resolved(params), pattern)
         if all(one["status"] == "partial" for one in problems):
             raise AirflowSkipException(f"{on}: nothing to do")
 
-    # all_done: the receipts are the truth, whatever became of the job; one alert a day, and it names the files
+    # all_done: the receipts decide, however the job ended; one alert per day, which names the files
     @task(trigger_rule=TriggerRule.ALL_DONE, on_failure_callback=alert)
     def check(on: str, pattern: str, body: dict[str, Any], params: Any = None) -> int:
         files, problems = state_of_day(resolved(params), pattern)
         if not files and not params["allow_empty"]:
-            raise AirflowFailException(f"{on}: {pattern} means no file (allow_empty lets such days pass)")
+            raise AirflowFailException(f"{on}: {pattern} matches no file (set allow_empty to accept such days)")
         for one in problems:
             log.warning("%s", one)
         problems = [one for one in problems if one["status"] != "partial" or not params["allow_partial"]]
         if problems:
-            # not tried again: the verdict stands until somebody does something
+            # not retried: the result stays the same until somebody acts
             raise AirflowFailException(told(on, pattern, len(files), problems, body["launchParameter"]["jobName"]))
         return len(files)
 
@@ -438,8 +438,8 @@ def dropcast_backfill() -> None:
             project_id="{{ params.project }}",
             location="{{ params.region }}",
             gcp_conn_id=CONNECTION,
-            append_job_name=False,  # the name is the day's own
-            deferrable=True,  # no worker is held for as long as the job runs
+            append_job_name=False,  # the name already identifies the day
+            deferrable=True,  # occupies no worker while the job runs
             poll_sleep=30,
             max_active_tis_per_dag=MOST_JOBS,
             pool=POOL,

@@ -13,7 +13,7 @@ from google.cloud import bigquery, pubsub_v1, storage
 def storage_client() -> storage.Client:
     """Return the client of Cloud Storage.
 
-    It would look a bucket up after each object that is not there, for traces that nobody asked for: half of all reads.
+    By default it looks up the bucket after each missing object, for traces that nobody uses: half of all reads.
     """
     os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     if os.environ.get("STORAGE_EMULATOR_HOST"):

@@ -27,18 +27,18 @@ class FirstTries:
         self._bucket, self._prefix = bucket, prefix
 
     def adopt(self, block: ForecastBlock) -> ForecastBlock:
-        """Return the part as the first try of its request had it; it is written if this is the first one."""
+        """Return the part as the first try of its request computed it; write it if this is the first try."""
         name = self._name(block.request, block.part, cut_of(block))
         if objects.create(self._bucket, name, block_to_bytes(block), ARROW_TYPE):
             return block
         content = objects.read_small(self._bucket, name, MAX_OBJECT_BYTES)
-        if content is None:  # the request was finished just now
+        if content is None:  # the request has just been finished
             return block
         first = block_from_bytes(ForecastBlock, content)
         return dataclasses.replace(first, reading=block.reading, work_files=block.work_files)
 
     def remove(self, request: Request, summaries: Sequence[BlockSummary]) -> None:
-        """Remove those of a request that is done."""
+        """Remove the first tries of a request that is done."""
         objects.delete(self._bucket, [self._name(request, part, summary.cut) for part, summary in enumerate(summaries)])
 
     def _name(self, request: Request, part: int, cut: str) -> str:

@@ -43,7 +43,7 @@ class ForecastRows:
 
     Args:
         tables: of the dataset.
-        batch: whether the run ends: then all rows are loaded, by few jobs at its end.
+        batch: whether the run is bounded: then all rows are loaded at its end, by few jobs.
         history: whether there are rows of the table history.
     """
 
@@ -54,7 +54,7 @@ class ForecastRows:
     def write(
         self, block: ForecastBlock, rows: dict[str, pa.Table], summary: BlockSummary, work_files: BucketWorkFiles
     ) -> BlockSummary:
-        """Insert a block's rows, or have them wait for a load job; return the summary with what came of that.
+        """Insert a block's rows, or keep them for a load job; return the summary, which says what happened to them.
 
         Args:
             block: the forecasts.
@@ -78,14 +78,14 @@ class ForecastRows:
         return self._tables.insert(table, rows, ids)
 
     def load(self, waiting: Sequence[WaitingPart]) -> dict[int, RecordError]:
-        """Load the rows of parts, in as few jobs as may be; return the faults by the requests' positions."""
+        """Load the rows of parts, in as few jobs as possible; return the errors by the requests' positions."""
         failed: dict[int, RecordError] = {}
         for start in range(0, len(waiting), PARTS_A_JOB):
             failed |= self._load(waiting[start : start + PARTS_A_JOB])
         return failed
 
     def _load(self, parts: Sequence[WaitingPart]) -> dict[int, RecordError]:
-        """Load parts; if they are refused together, those of each request apart."""
+        """Load parts; if they are refused, halve them by request until the request at fault is found."""
         name = job_name(f"{part.key} {part.part}" for part in parts)
         try:
             for table in self._names:

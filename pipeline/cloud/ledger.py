@@ -45,7 +45,7 @@ class BucketLetters:
 
     @property
     def replayed(self) -> bool:
-        """Whether they were sent again already."""
+        """Whether they have already been resent."""
         return self.metadata.replayed is not None
 
     @property
@@ -54,12 +54,12 @@ class BucketLetters:
         return str(self.blob.name).rpartition("/")[2].removesuffix(".ndjson").removeprefix("message-")
 
     def read(self) -> Iterator[DeadLetter]:
-        """Yield them, a line at a time: there may be a million."""
+        """Yield the letters one at a time: there may be a million."""
         with self.blob.open("rb", **objects.OPTIONS) as file:
             yield from read_ndjson(file)
 
     def mark(self, key: str) -> None:
-        """Note that they were sent again, and as what."""
+        """Record that they were resent, and under which key."""
         self.blob.metadata = {**(self.blob.metadata or {}), **ObjectMetadata(replayed=key).to_dict()}
         self.blob.patch(**objects.OPTIONS)
 

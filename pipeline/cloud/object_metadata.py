@@ -80,7 +80,7 @@ class ObjectMetadata:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """What orders forecasts of a source; of two with different options the later one counts."""
+        """Orders the forecasts of a source; of two that differ only in options, the later one counts."""
         return generation_number(self.version or ""), generation_number(self.attempt or "")
 
 

@@ -300,7 +300,7 @@ class BucketOutput:
         self._first_tries.remove(outcome.request, summaries)
 
     def for_us_alone(self) -> AbstractContextManager[None]:
-        """Do nothing: objects are written by compare-and-set, by as many as like to."""
+        """Do nothing: objects are written by compare-and-set, so any number of runs may write."""
         return nullcontext()
 
     def standing_receipt(self, request: Request) -> Receipt | None:
@@ -331,7 +331,7 @@ class BucketOutput:
             summary = work_files.summary(part)
             if summary is None:
                 if self._receipts.read(written.request) is None:
-                    raise RuntimeError(f"part {part} in {work_files.prefix} is gone before the request was done")
+                    raise RuntimeError(f"part {part} in {work_files.prefix} disappeared before the request was done")
                 return None
             summaries.append(summary)
         return summaries

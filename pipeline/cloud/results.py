@@ -64,7 +64,7 @@ class BucketResults:
         return [letter for found in ledger.BucketLedger(self._place).dead_letters() for letter in _of_message(found)]
 
     def source(self, receipt: Receipt) -> Path | None:
-        """Return a local copy of the CSV that was forecast; None if it is gone or another by now."""
+        """Return a local copy of the CSV that was forecast; None if it is missing or has changed."""
         return local_copy(receipt.source, self._scratch, receipt.version)
 
     def forecast(self, receipt: Receipt) -> Path | None:
@@ -78,7 +78,7 @@ def _of_message(letters: ledger.BucketLetters) -> Iterator[DeadLetter]:
 
 
 def local_copy(uri: str, scratch: Path, generation: str = "") -> Path | None:
-    """Return a local copy of an object, as it is there or of a generation; None if there is none.
+    """Return a local copy of an object, of its current or a given generation; None if that does not exist.
 
     Args:
         uri: gs://bucket/name.

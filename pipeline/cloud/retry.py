@@ -29,13 +29,13 @@ _listeners: list[Callable[[], None]] = []
 
 
 def on_retry(listener: Callable[[], None]) -> None:
-    """Have a function called, in the thread that waits, for each call that is tried again."""
+    """Register a function to call for each retry, in the thread that waits."""
     if listener not in _listeners:
         _listeners.append(listener)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether a call that failed so may succeed if it is made again."""
+    """Return whether a call that failed with this error may succeed if it is repeated."""
     if isinstance(error, _TRANSIENT):
         return True
     if isinstance(error, InvalidResponse):  # of a download or an upload
@@ -50,10 +50,10 @@ def _tell(error: Exception) -> None:
 
 
 def retrying(also: tuple[type[Exception], ...] = ()) -> Retry:
-    """Return how to try again.
+    """Return the policy for retries.
 
     Args:
-        also: further errors that pass by themselves.
+        also: other errors that are only temporary.
     """
 
     def passes(error: Exception) -> bool:

@@ -35,7 +35,7 @@ class WatchedBucket:
         self._seen: set[ObjectVersion] = set()
 
     def step(self, now: float) -> Pass:
-        """Forecast what has no receipt; objects appear whole, so that none has to settle."""
+        """Forecast what has no receipt; objects appear complete, so there is no need to wait until they settle."""
         there = list(matching(self._inbox))
         self._seen &= set(there)
         new = [version for version in there if version not in self._seen]
@@ -46,7 +46,7 @@ class WatchedBucket:
         return Pass(done)
 
     def _deal_with(self, version: ObjectVersion) -> bool:
-        """Forecast or refuse an object; return whether that was still to be done."""
+        """Forecast or refuse an object; return whether there was anything to do."""
         try:
             request = request_or_letter(message_of(version), self._rules)
             outcome = self._refused(request) if isinstance(request, DeadLetter) else self._forecast(request)

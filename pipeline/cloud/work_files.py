@@ -41,7 +41,7 @@ class BucketWorkFiles:
         return process_folder(os.getpid()) / f"load-{self._reading}"
 
     def share(self) -> None:
-        """Put them into the bucket."""
+        """Upload them to the bucket."""
         with io():
             for path in sorted(self.folder.iterdir()):
                 blob = storage.Blob(self.prefix + path.name, storage_client().bucket(self._bucket))
@@ -49,7 +49,7 @@ class BucketWorkFiles:
             shutil.rmtree(self.folder)
 
     def discard(self) -> None:
-        """Remove what this worker has of them."""
+        """Remove this worker's local copies."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextmanager

@@ -145,7 +145,7 @@ def copies_of_streams(names: list[str], folder: Path) -> list[str]:
 
 
 def _is_pipe(name: str) -> bool:
-    # a path that is none, or too long, is refused later like any other file
+    # a path that is invalid, or too long, is refused later like any other file
     return os.path.exists(name) and Path(name).is_fifo()  # noqa: PTH110
 
 

@@ -88,7 +88,7 @@ def _lacking(arguments: dict[str, Any], output: str, spec: ForecastSpec, allowed
             continue
         place = (request.source, request.version, request.output)
         label = arguments["again"]
-        # a manifest that was refused before is none any more
+        # a manifest that was refused before is valid now
         then = partial(outputs.remove_stray_dead_letter, candidate.source)
         if place not in attempts:
             # as it would have come, so that the pipeline's own options hold

@@ -39,7 +39,7 @@ def compiled(function: F) -> F:
 
 
 def inlined(function: F) -> F:
-    """Compile a step of another function, which LLVM puts into that one, so that calling it costs nothing."""
+    """Compile a step of another function; LLVM inlines it there, so that calling it costs nothing."""
     return _compiled(function, forceinline=True)
 
 

@@ -30,7 +30,7 @@ CODES: dict[str, Code] = {
     # a message
     "BAD_MESSAGE": Code("The message is neither a Cloud Storage notification nor a manifest."),
     # the file as a whole
-    "SOURCE_GONE": Code("The file did not exist when it was to be read.", replayable=True),
+    "SOURCE_GONE": Code("The file did not exist when Dropcast tried to read it.", replayable=True),
     "SOURCE_CHANGED": Code("The file changed while it was read.", replayable=True),
     "SOURCE_IS_DIRECTORY": Code("The path names a folder, not a file."),
     "SOURCE_NOT_A_FILE": Code("The path names a pipe, a socket or a device, not a file."),
@@ -98,11 +98,11 @@ CODES: dict[str, Code] = {
 
 
 class SupersededError(Exception):
-    """A newer version of the source has taken its place: there is nothing left to do, and nothing wrong."""
+    """A newer version of the source has taken its place: there is nothing to do, and nothing is wrong."""
 
 
 class IgnoredError(Exception):
-    """The message is irrelevant here, and nothing is wrong with it; the text says why, in a word."""
+    """The message is irrelevant here, though nothing is wrong with it; the text says why, in one word."""
 
 
 class DoneError(Exception):
@@ -173,7 +173,7 @@ class RecordError(Exception):
 
 
 def joined(questions: Sequence[RecordError]) -> RecordError:
-    """Return one error that asks everything that several ask, with the code and position of the first."""
+    """Return one error that combines the questions of several, with the code and position of the first."""
     first, *others = questions
     messages = [first.message, *(str(other) for other in others)]
     hints = [question.hint for question in questions]

@@ -502,7 +502,7 @@ def _in_our_words(error: Any) -> str:
 
 
 def fallback_notes(spec: ForecastSpec) -> list[str]:
-    """Return a note for the owner if another engine does the work than the one requested."""
+    """Return a note for the owner if an engine other than the requested one does the work."""
     if spec.solver in (spec.engine, "auto"):
         return []
     return [f"the {spec.engine} engine does not sample (mcmc_samples); {spec.solver} did the work"]

@@ -11,7 +11,7 @@ import gzip
 import itertools
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
@@ -206,24 +206,25 @@ class FolderOutput:
         summary = block_summary(block, rows.num_rows)
         header = b"" if block.part else csv_header(block.layout, request.parsed_spec)
         csv = header + csv_rows(block.batch, block.layout, request.parsed_spec)
-        self._files.write_parquet(self._part_of_table(request, block.part), rows)
-        if history is not None:
-            self._files.write_parquet(self._part_of_table(request, block.part, "history"), history)
+        if rows.num_rows:  # else an earlier run's rows stay, until some other series is known to have a forecast
+            self._files.write_parquet(self._part_of_table(request, block.part), rows)
+            if history is not None:
+                self._files.write_parquet(self._part_of_table(request, block.part, "history"), history)
         if block.parts > 1:
             work.write_part(block.part, csv, summary)
             return part
         if has_forecast([summary]):
             self._write_csv(request, [csv])
-        self._remove_parts_of_table(request, 1)
+            self._remove_earlier_rows(request, [summary])
         return WrittenRequest(request, 1, summary=summary)
 
     def publish(self, written: WrittenRequest) -> Outcome:
         """Publish the CSV of a request with several parts, once all parts are written."""
         if written.summary is None and not self._done_before(written):
-            work = self.work_files(written.request)
-            if has_forecast(self._summaries(written)):
+            work, summaries = self.work_files(written.request), self._summaries(written)
+            if has_forecast(summaries):
                 self._write_csv(written.request, (work.csv(part) for part in range(written.parts)))
-            self._remove_parts_of_table(written.request, written.parts)
+                self._remove_earlier_rows(written.request, summaries)
         return written
 
     def _write_csv(self, request: Request, parts: Iterable[bytes]) -> None:
@@ -234,14 +235,22 @@ class FolderOutput:
         ):
             file.writelines(parts)
 
-    def _remove_parts_of_table(self, request: Request, first: int) -> None:
-        """Remove the parts of an earlier run of this request under other limits, which cut it into more."""
-        for number in itertools.count(first):
-            stale = self._part_of_table(request, number)
-            if not stale.exists():
+    def _remove_earlier_rows(self, request: Request, summaries: Sequence[BlockSummary]) -> None:
+        """Remove the rows of an earlier run under other limits: of blocks that have none now or are no longer there."""
+        empty = [number for number, summary in enumerate(summaries) if not summary.rows]
+        for number in empty:
+            self._remove_part_of_table(request, number)
+        for number in itertools.count(len(summaries)):
+            if not self._remove_part_of_table(request, number):
                 return
-            stale.unlink()
-            self._part_of_table(request, number, "history").unlink(missing_ok=True)
+
+    def _remove_part_of_table(self, request: Request, number: int) -> bool:
+        """Remove a part's rows; return whether there were any."""
+        part = self._part_of_table(request, number)
+        was_there = part.exists()
+        part.unlink(missing_ok=True)
+        self._part_of_table(request, number, "history").unlink(missing_ok=True)
+        return was_there
 
     def _part_of_table(self, request: Request, part: int, table: str = "forecasts") -> Path:
         return self._internal / table / f"{request.key}-{part:06d}.parquet"
@@ -258,6 +267,9 @@ class FolderOutput:
         if self._done_before(outcome):
             return self._letters.read(key)
         letters = letters_of(outcome, self._summaries(outcome))
+        if letters and letters[0].scope == "file" and self._receipts.tells_of_forecast(outcome.request):
+            # an earlier run's forecast stays, and with it what is wrong with some of its series
+            letters = [letters[0], *(letter for letter in self._letters.read(key) if letter.scope == "series")]
         self._letters.write(key, letters)
         return letters
 

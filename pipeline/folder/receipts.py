@@ -55,9 +55,13 @@ class FolderReceipts:
             if other["request_key"] != request.key and _rank(other) > rank_of(request):
                 row = {**other, "status": "superseded"}
                 self._files.write_parquet(path, pa.Table.from_pylist([row], schema=table_schema("receipts")))
-        before = self.read(request)
-        if receipt.status != "failed" or before is None or before.status == "failed":
+        if receipt.status != "failed" or not self.tells_of_forecast(request):
             self._files.write_parquet(self.path(request), element_rows("receipts", [receipt]))
+
+    def tells_of_forecast(self, request: Request) -> bool:
+        """Return whether the receipt of a request is about a forecast; not if it failed or has none."""
+        receipt = self.read(request)
+        return receipt is not None and receipt.status != "failed"
 
     def standing(self, request: Request) -> Receipt | None:
         """Return the receipt of a request if no other of its source and output came after it; else None."""

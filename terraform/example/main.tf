@@ -12,7 +12,7 @@ variable "project" {
 }
 
 variable "region" {
-  description = "Region for all of it."
+  description = "Region of everything."
   type        = string
   default     = "europe-west1"
 }
@@ -42,7 +42,7 @@ variable "batch_time_zone" {
 }
 
 variable "alert_email" {
-  description = "Who is told when something is wrong."
+  description = "Email address for alerts; null for none."
   type        = string
   default     = null
 }
@@ -54,13 +54,13 @@ variable "budget" {
 }
 
 variable "kms_key" {
-  description = "Key of your own; null for Google's."
+  description = "Your own encryption key; null for Google's."
   type        = string
   default     = null
 }
 
 variable "subnetwork" {
-  description = "Subnetwork of the workers; null makes one."
+  description = "Subnetwork of the workers; null creates one."
   type        = string
   default     = null
 }
@@ -72,12 +72,12 @@ variable "airflow_service_account" {
 }
 
 variable "deletion_protection" {
-  description = "Whether buckets and tables with data refuse to be destroyed."
+  description = "Whether buckets and tables that hold data are protected from being destroyed."
   type        = bool
   default     = true
 }
 
-# Budgets and service identities are asked for on behalf of a project, which credentials of a person do not name.
+# Calls about budgets and service identities must name a project, which a user's own credentials do not.
 provider "google" {
   project               = var.project
   region                = var.region
@@ -111,7 +111,7 @@ module "dropcast" {
 }
 
 output "dropcast" {
-  description = "Names of what was made."
+  description = "Names of what was created."
   value       = module.dropcast
 }
 

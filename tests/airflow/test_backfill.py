@@ -86,11 +86,11 @@ def test_a_year_is_a_job_a_day(backfill: Any, params: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"end_date": "2025-12-31"}, "end_date 2025-12-31 lies before start_date 2026-01-01"),
-        ({"input": "gs://uploads/{date}/*.csv"}, r"\{date\} is none of \{ds\}"),
+        ({"end_date": "2025-12-31"}, "end_date 2025-12-31 is before start_date 2026-01-01"),
+        ({"input": "gs://uploads/{date}/*.csv"}, r"\{date\} is not one of \{ds\}"),
         ({"input": "gs://uploads/*.csv", "end_date": "2026-01-02"}, "the same files on several days"),
         ({"input": "gs://uploads/{month}/*.csv", "end_date": "2026-01-02"}, "the same files on several days"),
-        ({"options": {"output": "gs://elsewhere"}}, "output is a parameter of the DAG itself"),
+        ({"options": {"output": "gs://elsewhere"}}, "output cannot be set here"),
         ({"dataset": "acme`; DROP"}, "must be PROJECT.DATASET"),
     ],
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import importlib
 import inspect
+import itertools
 import json
 import re
 import subprocess
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline.cli import COMMANDS
 from pipeline.core.elements import DeadLetter, Receipt
@@ -21,9 +24,12 @@ from pipeline.core.errors import CODES
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.tables import TABLES, VIEWS, table_fields, view_sql
-from pipeline.options import RunOptions
+from pipeline.core.spec_limits import LIMIT_OF_CODE, refuse_costly
+from pipeline.options import OPTIONS_IN_GROUP, RunOptions
 from tests.contracts.generated import ROOT, up_to_date
 from tests.contracts.project_files import project_files
+from tests.mutation.mutants import mutants_of
+from tests.mutation.paired_tests import LEFT_OUT, PAIRED
 
 PACKAGE = ROOT / "pipeline"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -126,11 +132,42 @@ def test_each_option_of_a_command_is_in_the_readme_or_the_options_page() -> None
 
 
 def test_each_code_is_used_and_each_used_code_is_listed() -> None:
-    source = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py") if path.name != "core/errors.py")
-    used = set(re.findall(r'"([A-Z][A-Z_]{5,})"', source)) | {
-        f"{kind}_{role}_COLUMN" for kind in ("NO", "AMBIGUOUS") for role in ("DATE", "VALUE")
+    listed = PACKAGE / "core/errors.py"
+    assert listed.is_file()
+    source = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py") if path != listed)
+    built = {f"{kind}_{role}_COLUMN" for kind in ("NO", "AMBIGUOUS") for role in ("DATE", "VALUE")}
+    raised = set(re.findall(r'RecordError\(\s*"([A-Z][A-Z_]+)"', source))
+    assert len(raised) > 20
+    assert raised - set(CODES) == set()
+    assert set(CODES) - set(re.findall(r'"([A-Z][A-Z_]{5,})"', source)) - built == set()
+
+
+def test_the_code_of_each_error_about_the_cost_of_options_has_its_limit() -> None:
+    tree = ast.parse(inspect.getsource(refuse_costly))
+    codes = {
+        node.args[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "RecordError"
     }
-    assert set(CODES) - used == set()
+    assert codes == set(LIMIT_OF_CODE)
+    assert set(LIMIT_OF_CODE.values()) <= set(Limits.model_fields)
+
+
+def test_each_option_of_a_forecast_has_one_group() -> None:
+    assert sorted(itertools.chain(*OPTIONS_IN_GROUP.values())) == sorted(ForecastSpec.model_fields)
+
+
+def test_no_option_has_the_name_of_one_of_beams() -> None:
+    """Beam's options may be given beside ours; argparse refuses two of one name."""
+    beams: set[str] = set()
+    for options in PipelineOptions.__subclasses__():
+        if options.__module__.startswith("apache_beam."):
+            parser = argparse.ArgumentParser()
+            options._add_argparse_args(parser)
+            beams |= {name.lstrip("-") for action in parser._actions for name in action.option_strings}
+    assert {"runner", "label", "temp_location"} <= beams
+    for model in (RunOptions, ForecastSpec, Limits):
+        assert set(model.model_fields) & beams == set()
 
 
 def test_beams_version_is_stated_once() -> None:
@@ -207,6 +244,17 @@ def test_nothing_names_a_path_of_a_machine() -> None:
     for name in project_files():
         if name.endswith((".py", ".md", ".toml", ".json", ".sql")):
             assert not re.search(r"(?<![\w.])/(home|root|work|Users)/", (ROOT / name).read_text()), name
+
+
+def test_the_mutation_run_names_modules_and_tests_that_there_are() -> None:
+    for module, tests in PAIRED.items():
+        source = (ROOT / "pipeline" / module).read_bytes()
+        mutants = mutants_of(source)
+        assert mutants
+        assert all(ast.dump(ast.parse(one.source)) != ast.dump(ast.parse(source)) for one in mutants[:5])
+        assert all((ROOT / test).is_file() for test in tests)
+    for path, _, name in (test.partition("::") for test in LEFT_OUT):
+        assert f"def {name}(" in (ROOT / path).read_text()
 
 
 def test_setup_py_is_a_stub() -> None:

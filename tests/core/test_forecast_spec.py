@@ -22,6 +22,11 @@ def test_a_key_once_given_stays() -> None:
     key = request_key("gs://in/sales.csv", "1700000000000001", "sales.csv", 0, '{"horizon":7}')
     assert key == "4a39cd772ee17a7469681bcc8452f05d"
     assert key != request_key("gs://in/sales.csv", "1700000000000001", "sales.csv", 1, '{"horizon":7}')
+    spec = '{"horizon":7,"level":[80.0,95.0]}'
+    key = request_key("gs://in/süd.csv", "1700000000000001", "süd.csv", 0, spec)
+    assert key == "a8317d78424fc13ae4b49a739450b455"
+    turned = '{"level": [80.0, 95.0], "horizon": 7}'
+    assert request_key("gs://in/süd.csv", "1700000000000001", "süd.csv", 0, turned) == key
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,11 @@ def test_what_is_printable_stays_and_all_else_is_shown_as_an_escape(text: str) -
     assert printable(text, "\n").replace("\n", "").isprintable()
 
 
+def test_what_is_meant_is_kept() -> None:
+    assert printable("ü\n\tb\x1b", "\n\t") == "ü\n\tb\\x1b"
+    assert printable("ü\nb") == "ü\\nb"
+
+
 @given(st.lists(TEXT, max_size=4))
 def test_dead_letters_come_back_whatever_they_quote(texts: list[str]) -> None:
     letters = [letter(text) for text in [*texts, HOSTILE]]

@@ -33,7 +33,7 @@ from pipeline.core.csv_reading.table_place import lines_below_header, without_li
 from pipeline.core.csv_reading.text_chunks import LONGEST_ROW, Chunk, text_chunks, too_long_line
 from pipeline.core.dates.calendars import DAY, MINUTE
 from pipeline.core.dates.date_style import DateStyle, OffsetsSeen
-from pipeline.core.dates.recognise_dates import recognise_dates
+from pipeline.core.dates.recognise_dates import bad_date, recognise_dates
 from pipeline.core.errors import RecordError, shorten
 from pipeline.core.forecast_spec import MAX_SKIPPED_LINES, ForecastSpec
 from pipeline.core.limits import Limits
@@ -474,19 +474,8 @@ class CsvReader:
 
     def _note_bad_dates(self, codes: Ints, bad: npt.NDArray[np.bool_], text: npt.NDArray[np.str_], lines: Ints) -> None:
         for row in _first_of_each(codes, bad):
-            found = str(text[row])
-            problem = f"{shorten(found)!r} is not a date like the others" if found else "The date is missing"
-            self._note(
-                int(codes[row]),
-                RecordError(
-                    "BAD_DATE",
-                    f"{problem}.",
-                    "Fix the cell, or remove the row.",
-                    line=int(lines[row]),
-                    column=self.columns.date,
-                    found=found,
-                ),
-            )
+            error = bad_date(str(text[row]), self.spec.date_format, int(lines[row]), self.columns.date)
+            self._note(int(codes[row]), error)
 
     def _note_bad_numbers(
         self, codes: Ints, numbers: Floats, text: npt.NDArray[np.str_], lines: Ints, column: str

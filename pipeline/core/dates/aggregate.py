@@ -61,7 +61,7 @@ def period_starts(dates: Dates, calendar: Calendar) -> tuple[Dates, Dates]:
 
 
 def period_starts_on_wall(utc: Dates, wall: Dates, calendar: Calendar, to_utc: Callable[[Dates], Dates]) -> Periods:
-    """Return in UTC where periods within a day begin and end that are counted on the wall clock.
+    """Return, in UTC, where periods within a day that are counted on the wall clock begin and end.
 
     Args:
         utc: dates, shape (n,).
@@ -99,7 +99,7 @@ class Aggregated:
 def aggregated(
     dates: Dates, values: Floats, extras: Floats, calendar: Calendar, how: str, periods_of: Periods | None = None
 ) -> Aggregated:
-    """Add up the rows of a series by period; every row counts, also those that agree.
+    """Add up the rows of a series by period; every row counts, even identical ones.
 
     The first and the last period are left out if their rows are fewer than usual and begin later, or end earlier, than
     those of every other period: such a period is not whole.

@@ -26,7 +26,7 @@ class Calendar(ABC):
     """How dates continue.
 
     Attributes:
-        name: pandas' word for it where there is one (D, 15min, W-SUN, MS, QE-DEC, B), else in the same spirit: M-15
+        name: pandas' name for it if there is one (D, 15min, W-SUN, MS, QE-DEC, B), otherwise a similar one: M-15
             for the 15th of each month, C-MON-TUE-SAT for a set of weekdays, h-open for opening hours.
         step: from one date to the next, in the unit of the class.
     """
@@ -117,7 +117,7 @@ class Months(Calendar):
     def _after(self, last: int, count: int) -> Dates:
         day, time = divmod(int(last), DAY)
         month = int(np.datetime64(day, "D").astype("datetime64[M]").astype(np.int64))
-        if self.phase >= 0:  # of several years it is the last date that says which they are
+        if self.phase >= 0:  # for steps of several years, the last date says which years
             month -= (month - self.phase) % min(self.step, 12)
         days = month_days(month + self.step * np.arange(count + 2, dtype=np.int64), self.day)
         return days[days > day][:count] * DAY + time
@@ -157,7 +157,8 @@ class Weekdays(Calendar):
     def slots(self, dates: Dates) -> Dates:
         """Return the number of each date's slot; see Calendar."""
         days = (dates // DAY).astype("datetime64[D]")
-        slots = np.busday_count(np.datetime64("1970-01-01"), days, weekmask=self.mask)
+        # numpy counts days before the begin without the first, those after it without the last: begin before all
+        slots = np.busday_count(days.min(), days, weekmask=self.mask)
         return np.asarray((slots - slots[0]) // self.step, dtype=np.int64)
 
     def holds(self, dates: Dates) -> npt.NDArray[np.bool_]:

@@ -112,7 +112,7 @@ class DateStyle:
 
     @property
     def in_utc(self) -> bool:
-        """Whether dates are read into UTC; else as the clock shows them."""
+        """Whether dates are read as UTC; otherwise as the clock shows them."""
         return (self.has_offsets or self.form in EPOCHS) and not self.on_wall
 
     @property
@@ -124,7 +124,7 @@ class DateStyle:
         )
 
     def to_utc(self, dates: Dates) -> Dates:
-        """Return wall-clock dates as UTC; naive ones are taken for UTC unless there is a time zone."""
+        """Return wall-clock dates as UTC; naive ones count as UTC unless there is a time zone."""
         if self.timezone:
             return utc_of_wall(dates, zone_named(self.timezone))
         return dates - (self.offset_minutes or 0) * MINUTE
@@ -139,7 +139,7 @@ class DateStyle:
         """Read cells, shape (n,).
 
         Returns:
-            Dates (n,), 0 where there is none: in UTC if `in_utc`, else on the wall clock; which cells are none, (n,);
+            Dates (n,), 0 where there is none: in UTC if `in_utc`, else on the wall clock; which are not dates, (n,);
             and the offset of each in minutes east of UTC, (n,), or nothing if they have none.
         """
         if self.form == "format":
@@ -323,7 +323,7 @@ def _offset_text(minutes: int, form: str) -> str:
 
 
 def _read_iso(text: pa.StringArray) -> tuple[Dates, Mask]:
-    """Read ISO dates without offset, all of the right shape, some perhaps no dates (2015-02-30)."""
+    """Read ISO dates without offset, all of the right form, some perhaps invalid (2015-02-30)."""
     text = pc.replace_substring(text, ",", ".")
     text = pc.replace_substring_regex(text, r"(\.\d{6})\d+$", r"\1")  # microseconds are all we keep
     try:

@@ -95,7 +95,7 @@ def infer_calendar(dates: Dates, days_written: bool = True) -> Calendar:
 
 
 def _refuse_midnights_in_utc(dates: Dates, steps: Dates) -> None:
-    """Raise if dates are an hour apart within the day in summer and winter, as midnights of a time zone are in UTC."""
+    """Raise if the hour of the dates differs by one between summer and winter, like midnights of a time zone in UTC."""
     clocks = np.unique(dates % DAY)
     apart = int(clocks[-1] - clocks[0])
     if len(clocks) == 2 and min(apart, DAY - apart) == HOUR and steps.min() >= DAY - HOUR:
@@ -292,7 +292,7 @@ def _require_all_weekdays(dates: Dates, base: int) -> None:
 def binomial_tail(most: int, trials: int, chance: float) -> float:
     """Return the probability of at most `most` successes in `trials`, each of probability `chance`.
 
-    In logarithms: the number of ways to choose successes is beyond all floats from some 1,030 trials on.
+    In logarithms: from some 1,030 trials on, the number of ways to choose successes exceeds any float.
     """
     if most >= trials or chance <= 0:
         return 1.0

@@ -13,13 +13,13 @@ from pipeline.core.dates.date_style import EPOCHS, FORMS, DateStyle
 from pipeline.core.errors import RecordError, shorten
 
 _SLASHED = r"\d{1,2}[/.-]\d{1,2}[/.-](\d{4}|\d{2})"
-# A column of mere numbers is taken for a date only if its name says so.
+# A column of plain numbers counts as dates only if its name says so.
 _FORMS_BY_CONTENT = ("date", "datetime", "offset", "slashes", "month", "month_number", "quarter", "week")
 _YEAR_NAMES = re.compile(r"year|jahr|\byrs?\b|ann[eé]e|a[nñ]o\b|anno|\bjaar", re.IGNORECASE)
 _RANGE_OF_TIME = re.compile(r"[T ](\d{1,2})(?::(\d{2}))?(?::\d{2})? ?[-–] ?(\d{1,2})(?::(\d{2}))?(?::\d{2})?$")
-FIRST_YEAR, LAST_YEAR = 1600, 2200  # of dates that are taken for such by their digits alone
+FIRST_YEAR, LAST_YEAR = 1600, 2200  # of dates that are recognised by their digits alone
 _WEEK_NAMES = re.compile(r"week|woche|semaine|semana|(\b|_)[ck]w(\b|_)", re.IGNORECASE)
-SHARE_OF_DATES = 0.9  # of the cells of a column that is one of dates; a few may be totals and the like
+SHARE_OF_DATES = 0.9  # of the cells of a date column; a few may be totals and the like
 _MONTH = (
     r"(january|february|march|april|may|june|july|august|september|october|november|december"
     r"|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\.?"
@@ -44,7 +44,7 @@ def _offset_form(cells: list[str]) -> str:
 
 
 def _format_style(format_: str, cells: list[str]) -> DateStyle:
-    """Return the style of dates in a format, with what it leaves open as the cells have it."""
+    """Return the style of dates in a format; the cells decide what the format leaves open."""
     day, _, time = zip(*(cell.partition(" ") for cell in cells), strict=True) if cells else ((), (), ())
     looks = "d" if any(re.search(r"(^|\D)\d(\D|$)", part) for part in day) else ""
     looks += "t" if any(re.match(r"\d(\D|$)", part) for part in time) else ""
@@ -60,7 +60,7 @@ def cells_of_rows(cells: list[str]) -> list[str]:
 
 
 def looks_like_dates(sample: list[str], share: float = 1.0) -> bool:
-    """Return whether a share of the non-empty cells are dates of one form that is more than a mere number."""
+    """Return whether a share of the non-empty cells are dates of one form that is more than a plain number."""
     cells = [cell.strip() for cell in sample if cell.strip()]
     patterns = [*(re.compile(FORMS[form]) for form in _FORMS_BY_CONTENT), _FOREIGN]
     return bool(cells) and any(
@@ -78,13 +78,13 @@ def recognise_dates(sample: list[str], column: str, line: int, stated: str | Non
         stated: `date_format`, which settles it.
 
     Raises:
-        RecordError: BAD_DATE_FORMAT if reading them would take a guess.
+        RecordError: BAD_DATE_FORMAT if reading them would take a guess, or none of them is in the stated format.
     """
-    if stated is not None:
-        if stated in EPOCHS:
-            return DateStyle(stated, offset_minutes=0)
-        return _format_style(stated, [cell.strip() for cell in sample if cell.strip()])
     cells = [cell.strip() for cell in sample if cell.strip()]
+    if stated is not None:
+        style = DateStyle(stated, offset_minutes=0) if stated in EPOCHS else _format_style(stated, cells)
+        _refuse_another_format(style, stated, cells, column, line)
+        return style
     if not cells:
         return DateStyle("date")
     _refuse_ranges_of_time(cells, column, line)
@@ -97,7 +97,7 @@ def recognise_dates(sample: list[str], column: str, line: int, stated: str | Non
             return _detailed_style(form, cells)
     for form, pattern in FORMS.items():
         matching = [cell for cell in cells if re.fullmatch(pattern, cell)]
-        # the first cell decides; a later one that differs is that row's own fault
+        # the first cell decides; a later one that differs is an error of its own row
         if not matching or (cells[0] not in matching and len(matching) < 0.9 * len(cells)):
             continue
         if (
@@ -111,6 +111,36 @@ def recognise_dates(sample: list[str], column: str, line: int, stated: str | Non
     if len(fitting) == 1 and _has_one_reading(fitting[0]):
         return _format_style(fitting[0], cells)
     raise _foreign_dates(cells, column, line, fitting)
+
+
+def _refuse_another_format(style: DateStyle, stated: str, cells: list[str], column: str, line: int) -> None:
+    """Refuse dates none of which is in the stated format: it is the format that is wrong, not some cells."""
+    if not cells or not style.read(pa.array(cells))[1].all():
+        return
+    raise RecordError(
+        "BAD_DATE_FORMAT",
+        f"None of the first {len(cells):,} dates is in --date_format={stated}; the first is {shorten(cells[0])!r}.",
+        f"Use the format that the dates have{_names_in_english(cells[0])}.",
+        line=line,
+        column=column,
+        found=cells[0],
+    )
+
+
+def bad_date(cell: str, stated: str | None, line: int, column: str) -> RecordError:
+    """Return the error for a single cell, which may be empty, among dates that can be read."""
+    problem, hint = "The date is missing", "Fix the cell, or remove the row."
+    if cell and stated is None:
+        problem = f"{shorten(cell)!r} is not a date like the others"
+    elif cell:
+        problem = f"{shorten(cell)!r} is not a date in --date_format={stated}"
+        hint = f"Fix the cell, remove the row, or use another format{_names_in_english(cell)}."
+    return RecordError("BAD_DATE", f"{problem}.", hint, line=line, column=column, found=cell)
+
+
+def _names_in_english(cell: str) -> str:
+    """Return the end of a hint for a cell with a name in it, which may be in another language."""
+    return "; names of months and days are read in English only" if re.search(r"[^\W\d_]{3}", cell) else ""
 
 
 def _refuse_ranges_of_time(cells: list[str], column: str, line: int) -> None:
@@ -229,7 +259,10 @@ def _foreign_dates(cells: list[str], column: str, line: int, fitting: list[str])
     elif re.fullmatch(r"[34]\d{4}(\.\d+)?", first):
         hint = "This looks like a spreadsheet's day number: format the column as a date there, and save again."
     else:
-        hint = "Write dates as 2015-04-30 or 2015-04-30 12:00:00, or use --date_format with strptime codes."
+        hint = (
+            "Write dates as 2015-04-30 or 2015-04-30 12:00:00, or use --date_format with strptime codes"
+            f"{_names_in_english(first)}."
+        )
     return RecordError("BAD_DATE_FORMAT", problem + ".", hint, line=line, column=column, found=first, assume=assume)
 
 
@@ -283,7 +316,7 @@ def _after_day(cell: str, day: str) -> str | None:
 
 
 def _may_be_written(rest: str, time: str) -> bool:
-    """Return whether a time in this format may look so: each format that is tried has to be compiled first."""
+    """Return whether a time in this format may look like this; cheaper than trying, which compiles the format."""
     mark = time[: time.index("%")] if time else ""
     return (
         rest.startswith(mark)

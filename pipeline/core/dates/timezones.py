@@ -44,7 +44,7 @@ def zone_named(name: str) -> ZoneInfo:
 
 
 def wall_of_utc(dates: Dates, zone: ZoneInfo) -> Dates:
-    """Return the wall clock at dates in UTC, shape (n,); an hour that comes again is a microsecond later."""
+    """Return the wall-clock time of dates in UTC, shape (n,); a repeated hour is a microsecond later."""
 
     def shift(quarter: datetime) -> int:
         local = quarter.replace(tzinfo=UTC).astimezone(zone)
@@ -64,13 +64,13 @@ def utc_of_wall(dates: Dates, zone: ZoneInfo) -> Dates:
 
 
 def without_marks(dates: Dates, zone: ZoneInfo) -> Dates:
-    """Return wall-clock dates as the clock shows them, shape (n,): hours that come again as they are."""
+    """Return wall-clock dates as the clock shows them, shape (n,), without the mark on repeated hours."""
     shown: Dates = dates - (_both_readings(dates, zone)[1] != 0)
     return shown
 
 
 def second_of_equals(dates: Dates, zone: ZoneInfo) -> Dates:
-    """Return sorted wall-clock dates with a mark on the second of two that are the same, where there were two.
+    """Return sorted wall-clock dates with a mark on the second of two equal ones in a repeated hour.
 
     Args:
         dates: without marks, ascending, shape (n,).
@@ -91,7 +91,7 @@ def offset_minutes(utc: Dates, zone: ZoneInfo) -> Dates:
 
 
 def _both_readings(dates: Dates, zone: ZoneInfo) -> tuple[Dates, Dates]:
-    """Return wall-clock dates in UTC by the first reading, and by how much later the second is where it is meant."""
+    """Return wall-clock dates in UTC by the first reading, and how much later the second is where marked."""
 
     def offset(fold: int) -> Callable[[datetime], int]:
         return lambda quarter: _microseconds(quarter.replace(tzinfo=zone, fold=fold).utcoffset())

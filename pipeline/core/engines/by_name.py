@@ -1,4 +1,4 @@
-"""The way to an engine by its name."""
+"""Returns an engine by its name."""
 
 from __future__ import annotations
 

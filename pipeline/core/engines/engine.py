@@ -1,4 +1,4 @@
-"""The protocol behind which engines are interchangeable, and the way to one by its name."""
+"""The protocol that makes engines interchangeable."""
 
 from __future__ import annotations
 

@@ -43,14 +43,14 @@ Extras = dict[str, Floats]
 class NativeEngine:
     """Fits all series of a block in compiled code; exact intervals for linear and flat growth."""
 
-    model = "native 1"  # changes when numbers do
+    model = "native 1"  # changes whenever results change
 
     def forecast(
         self, series: pa.RecordBatch, extras: tuple[str, ...], spec: ForecastSpec, limits: Limits
     ) -> pa.RecordBatch:
         """Forecast a block; see engine.Engine.
 
-        A series that costs too much is refused; one that costs seconds is fitted in a child, which has its time.
+        A series that costs too much is refused; one that takes seconds is fitted in a child, with a time limit.
         """
         rows = np.diff(flat_list(series, "ds")[1])
         refused = too_costly(rows, spec, limits)
@@ -133,7 +133,7 @@ class SeriesArrays:
 
     @classmethod
     def of(cls, series: pa.RecordBatch, extras: tuple[str, ...], spec: ForecastSpec) -> SeriesArrays:
-        """Return the arrays of a block; the extra columns go by the names in the spec, whose case may differ."""
+        """Return the arrays of a block; extra columns have the names in the spec; the CSV's may differ in case."""
         texts = enumerate(series.column("fault").to_pylist())
         faults = {row: RecordError.from_json(text) for row, text in texts if text is not None}
         members = np.array([row for row in range(len(series)) if row not in faults], dtype=np.int64)
@@ -219,7 +219,7 @@ STUCK_NOTE = "neither engine found the best fit; this is the better of the two t
 
 
 def _notes(block: SeriesArrays, fitted: list[FittedSeries], spec: ForecastSpec) -> dict[int, str]:
-    """Return what the owners of some series should know of their forecasts, by row."""
+    """Return notes for the owners of some series about their forecasts, by row."""
     notes: dict[int, list[str]] = {}
     for part in fitted:
         for status, told in ((STAN, STAN_NOTE), (STUCK, STUCK_NOTE)):

@@ -15,7 +15,7 @@ from pipeline.core.model.objective import negative_log_posterior
 def without_constant_regressors(spec: ForecastSpec, extras: dict[str, Floats], past: int) -> tuple[ForecastSpec, Bools]:
     """Return the options without regressors that never change in the history, and which ones are left, shape (R,).
 
-    The native engine gives them no effect; Prophet would share the level out between them and the trend.
+    The native engine gives them no effect; Prophet would divide the level between them and the trend.
 
     Args:
         spec: the options.

@@ -17,7 +17,7 @@ from pipeline.core.series.arrow_lists import first_of_same_dates, flat_list, lis
 def season_length(frequency: str) -> int:
     """Return the number of periods in the season that a seasonal naive forecast repeats.
 
-    A day for data within days, a week for days, a year for weeks, months and quarters; 1 where there is none.
+    A day for steps within a day, a week for days, a year for weeks, months and quarters; 1 if there is no season.
     """
     calendar = parse_frequency(frequency)
     if isinstance(calendar, Weekdays):
@@ -43,7 +43,7 @@ def seasonal_naive_pairs(dates: Dates, frequency: str) -> tuple[Ints, Ints]:
 
 
 def seasonal_naive_forecast(dates: Dates, y: Floats, future: Dates, frequency: str) -> Floats:
-    """Return for each date to come the value of the last season that has one; the last value if none has.
+    """Return for each future date the value from the last season that has one; the last value if none has.
 
     Args:
         dates: of the history, ascending, shape (n,).

@@ -46,7 +46,7 @@ def with_second_opinions(
         member = int(fitted.members[i])
         rows = slice(int(histories.offsets[member]), int(histories.offsets[member + 1]))
         if np.ptp(histories.y[rows]) == 0:
-            continue  # Prophet's own rule says what its parameters are
+            continue  # Prophet sets the parameters by its own rule
         extras = {name: np.concatenate([histories.extras[name][rows], ahead[name][member]]) for name in ahead}
         _ask_stan(changed, int(i), histories.ds[rows], histories.y[rows], future[member], extras, seconds)
     return changed
@@ -58,13 +58,13 @@ _PARAMETERS = ("k", "m", "delta", "beta", "sigma_obs", "status")
 def _ask_stan(
     fitted: FittedSeries, i: int, dates: Dates, values: Floats, future: Dates, extras: dict[str, Floats], seconds: float
 ) -> None:
-    """Write Stan's parameters in the place of a series' own if they are better."""
+    """Replace a series' parameters with Stan's if these are better."""
     from pipeline.core.engines.stan import fitted_prophet  # takes seconds to import, and is seldom needed
 
     spec, varies = without_constant_regressors(fitted.spec, extras, len(dates))
     try:
         model, _ = fitted_prophet(dates, values, future, extras, spec, seconds)
-    except RecordError:  # Stan has no answer either; the forecast's note says so
+    except RecordError:  # Stan found nothing either; the forecast's note says so
         return
     own = native_parameters(fitted, i, varies)
     found = stan_parameters(model, len(own["beta"]))

@@ -24,8 +24,8 @@ from typing import Any
 from pipeline.core.faults.internal_error import crashed
 from pipeline.core.io_faults import io, is_io, mark_as_io
 
-PROOF = 3  # deaths of children that prove that their work is the cause
-CHILD_START_SECONDS = 30.0  # that a child may take to start, on a busy machine
+PROOF = 3  # this many deaths of children prove that their work is the cause
+CHILD_START_SECONDS = 30.0  # seconds that a child may take to start, on a busy machine
 _START = "import sys; sys.path[:] = {path!r}; from pipeline.core.faults.isolation import be_child; be_child({fd})"
 _LONGEST_WORD = 2000  # characters of a dying child's output
 
@@ -83,7 +83,7 @@ def be_child(fd: int) -> None:
     """Do what the parent asks for, then exit."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # out of memory, kill this one, not its parent
+        Path("/proc/self/oom_score_adj").write_text("1000")  # if memory runs out, kill this, not its parent
     connection = Connection(fd)
     function, arguments, parent = pickle.loads(connection.recv_bytes())  # noqa: S301 - of our own parent
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -19,7 +19,7 @@ def narrowed(
     do: Callable[[int, int], pa.RecordBatch],
     blamed: Callable[[int, BaseException], pa.RecordBatch],
 ) -> pa.RecordBatch:
-    """Do something for all rows of a block; on an unexpected exception, for ever smaller parts of it.
+    """Do something for all rows of a block; on an unexpected exception, for smaller and smaller parts of it.
 
     A row is blamed only if it raises on its own, with nothing else being read or fitted in this process, so that it is
     not blamed for the memory that other work needs.
@@ -62,7 +62,7 @@ def narrowed_in_children(
     do: Callable[[int, int], pa.RecordBatch],
     blamed: Callable[[int, int, int], pa.RecordBatch],
 ) -> pa.RecordBatch:
-    """Do something in child processes for all rows of a block; if a child dies, for ever smaller parts of it.
+    """Do something in child processes for all rows of a block; if a child dies, for smaller and smaller parts of it.
 
     Args:
         rows: how many.

@@ -29,7 +29,7 @@ NONLINEAR = (
 
 
 def main() -> None:
-    """Compile in two processes, and then again what one of them cached in place of the other's."""
+    """Compile in two processes, then once more whatever one of them overwrote in the other's cache."""
     other = subprocess.Popen([sys.executable, "-m", "pipeline.core.model.compile_kernels", "--nonlinear"])
     forecast_a_few(LINEAR)
     if other.wait():

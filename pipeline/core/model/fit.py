@@ -212,7 +212,7 @@ def _own_columns(alike: _Alike, part: Histories, chosen: Ints) -> Floats:
         shift = np.repeat(alike.regressor_mean[chosen, i], lengths)
         scale = np.repeat(alike.regressor_std[chosen, i], lengths)
         own[:, i] = (part.extras[name] - shift) / scale
-        # What never changes says nothing of its effect, and would share the level with the trend: it has none.
+        # A regressor that never changes shows no effect, and would share the level with the trend: it gets none.
         own[:, i] = np.where(np.repeat(~constant_in(part, name), lengths), own[:, i], 0.0)
     return own
 

@@ -78,7 +78,7 @@ class BlockSummary:
 
 @dataclass(frozen=True)
 class WrittenPart:
-    """One of several parts of a request that is written; others may not be.
+    """One written part of a request that has several; the others may not be written yet.
 
     Attributes:
         request: the request that it is a part of.
@@ -221,7 +221,7 @@ def block_summary(block: ForecastBlock, rows: int) -> BlockSummary:
 
 
 def cut_of(block: ForecastBlock) -> str:
-    """Return what distinguishes a part from one with the same number if the file was cut into other blocks."""
+    """Return what distinguishes a part from one with the same number when the file was cut into different blocks."""
     names = block.batch.column("series_id")
     ends = [names[0].as_py(), names[len(names) - 1].as_py()]
     cut = canonical_json([SOFTWARE, block.parts, len(names), ends, block.layout.to_json()])

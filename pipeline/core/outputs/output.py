@@ -121,7 +121,7 @@ class Output(Protocol):
         ...
 
     def for_us_alone(self) -> AbstractContextManager[None]:
-        """Keep other runs on this machine from writing here meanwhile, where that could do harm.
+        """Keep other runs on this machine from writing here in the meantime, if that could do harm.
 
         Raises:
             BusyError: if another run writes here.

@@ -88,7 +88,7 @@ class Rules:
 
 
 def notified_object(message: Message, rules: Rules) -> ObjectVersion | None:
-    """Return the object that a notification tells of; None if the message is no notification.
+    """Return the object that a notification is about; None if the message is not a notification.
 
     Raises:
         IgnoredError: if it is of no concern.

@@ -252,8 +252,8 @@ def _load(
         lines = "line" if reader.lines_below_header == 1 else f"{reader.lines_below_header} lines"
         notes.append(f"the {lines} below the header, without numbers or dates, did not count")
     if reader.missing:
-        cells = "cell says" if reader.missing == 1 else "cells say"
-        notes.append(f"{reader.missing:,} {cells} in words or marks that there is no value")
+        cells = "cell has" if reader.missing == 1 else "cells have"
+        notes.append(f"{reader.missing:,} {cells} a word or mark that means a missing value")
     if reader.unseen_missing:
         notes.append(
             "no cell matches these --missing_values: " + ", ".join(sorted(map(printable, reader.unseen_missing)))

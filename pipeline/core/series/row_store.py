@@ -19,8 +19,8 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.io_faults import does_io
 from pipeline.core.spec_limits import outputs_of
 
-# Series in a block: enough to amortise its fixed cost, few enough to distribute the work, which is some microseconds
-# per series with one engine, some milliseconds with another, and a tenth of a second with stan.
+# Series in a block: enough to amortise its fixed cost, few enough to distribute the work, which takes microseconds per
+# series with one engine, milliseconds with another, and a tenth of a second with stan.
 BLOCK_SERIES = {"native": 512, "auto": 512, "stan": 64}
 MAX_BLOCK_BYTES = 16 << 20  # of a block of series, and of its forecasts, as they travel
 BUCKET_SERIES = 512  # so that most blocks are read from their work file in one go

@@ -1,4 +1,4 @@
-# The whole example with everything that it offers, made with made-up answers. To read it line by line:
+# The whole example with every option, planned with mocked provider responses. To read the plan line by line:
 # terraform -chdir=terraform/example test -verbose
 
 mock_provider "google" {
@@ -49,7 +49,7 @@ run "everything" {
 
   assert {
     condition     = output.dropcast.uploads == "gs://acme-data-dropcast-uploads/" && output.dropcast.output == "gs://acme-data-dropcast-forecasts/daily"
-    error_message = "The places are not those of the docs."
+    error_message = "The places differ from those in the docs."
   }
   assert {
     condition     = strcontains(output.launch_parameters, "history=true") && strcontains(output.launch_flags, "--subnetwork=regions/europe-west1/subnetworks/data")

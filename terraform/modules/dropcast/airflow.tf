@@ -1,9 +1,9 @@
-# Airflow acts as the launcher (docs/airflow.md): beyond starting jobs it lists uploads and asks what became of them.
+# Airflow acts as the launcher (docs/airflow.md): besides starting jobs, it lists uploads and queries their results.
 locals {
   airflow = var.airflow_service_account == null ? 0 : 1
 }
 
-# On the launcher alone: on the project it would let Airflow be every account there.
+# Granted on the launcher only: on the project, it would let Airflow impersonate every account there.
 resource "google_service_account_iam_member" "airflow_impersonates_launcher" {
   count              = local.airflow
   service_account_id = google_service_account.accounts["launcher"].name

@@ -4,7 +4,7 @@ locals {
   nightly   = var.template_version != null && var.batch_schedule != null
   job       = "resource.type = \"dataflow_job\" AND resource.labels.job_name = \"${var.name}\""
   jobs      = "resource.type = \"dataflow_job\" AND resource.labels.job_name = monitoring.regex.full_match(\"${var.name}(-nightly|-backfill)?\")"
-  # the pipeline logs a line a receipt: "failed gs://...", "partial gs://..."
+  # the pipeline logs one line per receipt: "failed gs://...", "partial gs://..."
   receipts  = "resource.type=\"dataflow_step\" AND resource.labels.job_name"
   requests  = "pubsub_googleapis_com:topic_send_request_count{monitored_resource=\"pubsub_topic\",response_class=\"success\",topic_id"
   published = { for topic in [google_pubsub_topic.uploads, google_pubsub_topic.receipts] : topic.name => "sum(increase(${local.requests}=\"${topic.name}\"}[1h]))" }
@@ -27,7 +27,7 @@ resource "google_monitoring_alert_policy" "levels" {
       filter    = "resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = \"${google_pubsub_subscription.uploads.name}\" AND metric.type = \"pubsub.googleapis.com/subscription/oldest_unacked_message_age\""
       threshold = 900
       duration  = "300s"
-      hint      = "Is the job running, and may it scale? docs/run-book.md, Backlog."
+      hint      = "Is the job running, and can it scale further? docs/run-book.md, Backlog."
     }
     watermark = {
       made      = local.streaming
@@ -35,7 +35,7 @@ resource "google_monitoring_alert_policy" "levels" {
       filter    = "${local.job} AND metric.type = \"dataflow.googleapis.com/job/data_watermark_age\""
       threshold = 900
       duration  = "300s"
-      hint      = "A step is stuck or retried: look at its errors. docs/run-book.md, Backlog."
+      hint      = "A step is stuck or being retried: look at its errors. docs/run-book.md, Backlog."
     }
     failed = {
       made      = true
@@ -81,7 +81,7 @@ resource "google_monitoring_alert_policy" "no_job" {
       aggregations {
         alignment_period     = "300s"
         per_series_aligner   = "ALIGN_MAX"
-        cross_series_reducer = "REDUCE_MAX" # an update makes a new job: the end of the old one's series is no absence
+        cross_series_reducer = "REDUCE_MAX" # an update makes a new job: the old job's end is not an absence
         group_by_fields      = ["resource.label.job_name"]
       }
     }
@@ -95,10 +95,10 @@ resource "google_monitoring_alert_policy" "no_job" {
 resource "google_monitoring_alert_policy" "silence" {
   count        = local.streaming ? 1 : 0
   project      = var.project
-  display_name = "${var.name}: uploads come and no receipt goes"
+  display_name = "${var.name}: uploads arrive but no receipt is published"
   combiner     = "OR"
   conditions {
-    display_name = "uploads within the hour, and for half an hour no receipt"
+    display_name = "uploads in the last hour, and no receipt for half an hour"
     condition_prometheus_query_language {
       query                     = "(${local.published[google_pubsub_topic.uploads.name]} > 0) unless (${local.published[google_pubsub_topic.receipts.name]} > 0)"
       duration                  = "1800s"
@@ -107,12 +107,12 @@ resource "google_monitoring_alert_policy" "silence" {
     }
   }
   documentation {
-    content = "Messages are taken and nothing comes of them. docs/run-book.md, Uploads without forecast."
+    content = "Messages are consumed without any result. docs/run-book.md, Uploads without forecast."
   }
   notification_channels = local.channels
 }
 
-# Of log lines themselves: a metric made of them could not be named here before the first line was written.
+# These match log lines directly: a log-based metric could not be referred to here before the first line was written.
 resource "google_monitoring_alert_policy" "lines" {
   for_each = { for name, policy in {
     dead_letters = {
@@ -123,11 +123,11 @@ resource "google_monitoring_alert_policy" "lines" {
     }
     own_faults = {
       made   = true
-      title  = "a fault of its own cost a file or series its forecast"
+      title  = "an internal error cost a file or series its forecast"
       filter = "${local.receipts}=~\"^${var.name}(-nightly|-backfill)?$\" AND jsonPayload.message=~\"^(INTERNAL_ERROR|CRASHED) \""
-      hint   = "A defect, or too little memory. docs/run-book.md, Faults of its own."
+      hint   = "A defect, or too little memory. docs/run-book.md, Internal errors."
     }
-    unforecast = { # a file that fails again each night is not told of each night
+    unforecast = { # not failed ones: a file that fails every night would alert every night
       made   = local.nightly && local.streaming
       title  = "uploads had no forecast until the nightly job made it"
       filter = "${local.receipts}=\"${var.name}-nightly\" AND jsonPayload.message=~\"^(complete|partial) gs://\""
@@ -137,7 +137,7 @@ resource "google_monitoring_alert_policy" "lines" {
       made   = local.nightly
       title  = "the nightly job could not be started"
       filter = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"${var.name}-nightly\" AND severity>=ERROR"
-      hint   = "409: last night's still runs. 403: a permission is missing. docs/run-book.md, No job."
+      hint   = "409: last night's job is still running. 403: a permission is missing. docs/run-book.md, No job."
     }
   } : name => policy if policy.made }
   project      = var.project
@@ -152,7 +152,7 @@ resource "google_monitoring_alert_policy" "lines" {
   alert_strategy {
     auto_close = "86400s"
     notification_rate_limit {
-      period = "3600s" # a bad folder of a thousand files is one message
+      period = "3600s" # a folder of a thousand bad files sends one message
     }
   }
   documentation {
@@ -166,7 +166,7 @@ resource "google_billing_budget" "budget" {
   billing_account = var.budget.billing_account
   display_name    = "${var.name}: spend"
   budget_filter {
-    projects = ["projects/${data.google_project.project.number}"] # an id comes back as the number: a change each time
+    projects = ["projects/${data.google_project.project.number}"] # with the id, each plan would show a change
   }
   amount {
     specified_amount {
@@ -179,7 +179,7 @@ resource "google_billing_budget" "budget" {
   threshold_rules {
     threshold_percent = 1.0
   }
-  dynamic "all_updates_rule" { # without a channel the billing account's administrators are told, as they are anyway
+  dynamic "all_updates_rule" { # the billing account's administrators are notified anyway
     for_each = local.channels[*]
     content {
       monitoring_notification_channels = [all_updates_rule.value]

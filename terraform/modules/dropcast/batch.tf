@@ -1,5 +1,5 @@
-# A batch job each night that forecasts what lies in the bucket and has no receipt: what the stream missed, and what was
-# there before it. What has one is passed over, so that doing it twice, or beside the stream, changes nothing.
+# A nightly batch job that forecasts the objects in the bucket that have no receipt: those that the stream missed, and
+# those from before it. Objects with a receipt are skipped, so running it twice, or alongside the stream, is harmless.
 resource "google_cloud_scheduler_job" "nightly" {
   count       = local.nightly ? 1 : 0
   project     = var.project
@@ -9,8 +9,8 @@ resource "google_cloud_scheduler_job" "nightly" {
   schedule    = var.batch_schedule
   time_zone   = var.batch_time_zone
 
-  # A launch whose answer was lost is launched again. While the first job runs, Dataflow refuses a second of its name
-  # (409), and a night that takes too long is not run over by the next.
+  # A launch whose response was lost is retried. While the first job runs, Dataflow refuses a second one of the same
+  # name (409); so if one night's job takes too long, the next one does not start on top of it.
   retry_config {
     retry_count          = 3
     min_backoff_duration = "60s"
@@ -29,7 +29,7 @@ resource "google_cloud_scheduler_job" "nightly" {
         environment          = merge(local.batch_environment, { for key in var.kms_key[*] : "kmsKeyName" => key })
       }
     }))
-    # Cloud Scheduler's own agent makes the token; it may since its API was enabled (roles/cloudscheduler.serviceAgent).
+    # Cloud Scheduler's own agent makes the token; enabling the API gave it the role (roles/cloudscheduler.serviceAgent).
     oauth_token {
       service_account_email = google_service_account.accounts["launcher"].email
       scope                 = "https://www.googleapis.com/auth/cloud-platform"
@@ -52,7 +52,7 @@ locals {
   batch_environment = {
     serviceAccountEmail  = local.worker_id
     tempLocation         = "gs://${google_storage_bucket.temp.name}/temp"
-    stagingLocation      = "gs://${google_storage_bucket.temp.name}/temp/staging" # a job that ends may lose it
+    stagingLocation      = "gs://${google_storage_bucket.temp.name}/temp/staging" # may be deleted once the job has ended
     ipConfiguration      = "WORKER_IP_PRIVATE"
     subnetwork           = local.subnetwork
     machineType          = var.machine_type

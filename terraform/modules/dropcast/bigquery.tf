@@ -5,10 +5,10 @@ locals {
     receipts     = { partition = "finished_at", cluster = ["source", "output"] }
     dead_letters = { partition = null, cluster = ["source", "code"] }
   }
-  # a view may use those before it
+  # a view may use the views before it
   views = ["latest_forecasts", "latest_receipts", "open_dead_letters", "stale_forecasts", "forecast_summary", "latest_history"]
   named = join("|", concat(keys(local.tables), local.views))
-  # the same replacement as in pipeline/cloud/tables.py, so that neither undoes the other's view
+  # the same replacement as in pipeline/cloud/tables.py, so that neither reverts the other's view
   view_sql = { for view in local.views : view => replace(
     file("${local.schemas}/bigquery/${view}.sql"),
     "/\\b(FROM|JOIN) (${local.named})\\b/",
@@ -20,7 +20,7 @@ resource "google_bigquery_dataset" "dropcast" {
   dataset_id                 = replace(var.name, "-", "_")
   project                    = var.project
   location                   = var.region
-  description                = "Forecasts and what became of each file; ask the views."
+  description                = "Forecasts, and the result for each file; query the views."
   delete_contents_on_destroy = !var.deletion_protection
   dynamic "default_encryption_configuration" {
     for_each = var.kms_key[*]

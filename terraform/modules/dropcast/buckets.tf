@@ -13,10 +13,10 @@ resource "google_storage_bucket" "uploads" {
   public_access_prevention    = "enforced"
   force_destroy               = !var.deletion_protection
 
-  soft_delete_policy { # what was uploaded by mistake over something else can be had back
+  soft_delete_policy { # an object that was overwritten by mistake can be restored
     retention_duration_seconds = 604800
   }
-  lifecycle_rule { # the only one: uploads are not ours to delete
+  lifecycle_rule { # the only rule: uploads are not Dropcast's to delete
     condition {
       age = 7
     }
@@ -34,7 +34,7 @@ resource "google_storage_bucket" "uploads" {
 }
 
 resource "google_storage_bucket" "forecasts" {
-  #checkov:skip=CKV_GCP_78:a forecast is made again from its upload
+  #checkov:skip=CKV_GCP_78:a forecast can be made again from its upload
   #checkov:skip=CKV_GCP_62:access logs are the project's audit logs
   name                        = "${var.project}-${var.name}-forecasts"
   project                     = var.project
@@ -43,7 +43,7 @@ resource "google_storage_bucket" "forecasts" {
   public_access_prevention    = "enforced"
   force_destroy               = !var.deletion_protection
 
-  soft_delete_policy { # work files come and go, and each would be billed for as long as it is kept
+  soft_delete_policy { # none: work files are short-lived, and each would be billed for as long as it is kept
     retention_duration_seconds = 0
   }
   lifecycle_rule {
@@ -85,8 +85,8 @@ resource "google_storage_bucket" "temp" {
   soft_delete_policy {
     retention_duration_seconds = 0
   }
-  # Template specs stay, since a job can be rolled back to them, and so does staging/: workers that a streaming job
-  # starts months later fetch from there what was staged at its launch.
+  # Template specs stay, since a job can be rolled back to them. So does staging/: a streaming job may start workers
+  # months later, which fetch from there what was staged at its launch.
   lifecycle_rule {
     condition {
       age            = 14

@@ -12,9 +12,9 @@ locals {
   })
 }
 
-# A change of version or parameters updates the running job in place; threads of a worker are pipeline/launch.py's.
-# An update that nothing asked for is the provider's (issue 21322): docs/run-book.md, Update. ignore_changes would make it
-# leave these attributes out of the updates that are meant.
+# A change of version or parameters updates the running job in place; pipeline/launch.py sets the threads of a worker.
+# Updates without any change come from the provider (issue 21322): docs/run-book.md, Update. ignore_changes would hide
+# them, but also leave these attributes out of intended updates.
 resource "google_dataflow_flex_template_job" "streaming" {
   #checkov:skip=CKV_GCP_90:encrypted with var.kms_key if one is given
   #checkov:skip=CKV_GCP_94:workers have no public address (ip_configuration)
@@ -29,16 +29,16 @@ resource "google_dataflow_flex_template_job" "streaming" {
   service_account_email   = local.worker_id
   temp_location           = "gs://${google_storage_bucket.temp.name}/temp"
   staging_location        = "gs://${google_storage_bucket.temp.name}/staging"
-  enable_streaming_engine = true # which scales between num_workers and max_workers unless it is told not to
+  enable_streaming_engine = true # scales between num_workers and max_workers by default
   machine_type            = var.machine_type
   num_workers             = 1
   max_workers             = var.max_workers
-  # The template's defaultStreamingMode is the console's alone. What is given here replaces the spec's experiments.
+  # The template's defaultStreamingMode applies only in the console. The experiments given here replace the spec's.
   additional_experiments = ["streaming_mode_at_least_once", "use_runner_v2"]
   ip_configuration       = "WORKER_IP_PRIVATE"
   subnetwork             = local.subnetwork
   kms_key_name           = var.kms_key
-  on_delete              = "drain" # and Terraform waits for it: a new job of the same name could not start
+  on_delete              = "drain" # Terraform waits for the drain: until then, no job of the same name can start
   labels                 = { app = "dropcast", version = replace(var.template_version, "/[.+]/", "-") }
 
   depends_on = [

@@ -7,7 +7,7 @@ data "google_bigquery_default_service_account" "bigquery" {
   project = var.project
 }
 
-# Google makes these accounts when they are first needed, which is too late to grant them the key.
+# Google creates these accounts when they are first needed, which is too late to grant them the key.
 resource "google_project_service_identity" "agents" {
   provider = google-beta
   for_each = toset(var.kms_key == null ? [] : ["artifactregistry", "dataflow", "pubsub"])
@@ -15,7 +15,7 @@ resource "google_project_service_identity" "agents" {
   service  = "${each.key}.googleapis.com"
 }
 
-# With a key of one's own it is not the pipeline's accounts that encrypt, but each service's own agent.
+# With a customer-managed key, each service's own agent encrypts, not the pipeline's accounts.
 resource "google_kms_crypto_key_iam_member" "agents" {
   for_each = var.kms_key == null ? {} : {
     artifactregistry = "service-${data.google_project.project.number}@gcp-sa-artifactregistry.iam.gserviceaccount.com"

@@ -1,16 +1,16 @@
-# The default network has no Private Google Access, without which workers that have no public address reach no API.
+# The default network has no Private Google Access; without it, workers without a public address cannot reach any API.
 resource "google_compute_network" "own" {
-  #checkov:skip=CKV2_GCP_18:without a firewall rule all that comes in is refused, see below
+  #checkov:skip=CKV2_GCP_18:without a firewall rule all incoming traffic is refused, see below
   count                   = var.subnetwork == null ? 1 : 0
   project                 = var.project
   name                    = var.name
   auto_create_subnetworks = false
 }
 
-# No firewall rule: nothing connects to a worker, nor one worker to another, since Streaming Engine and Shuffle do that.
+# No firewall rule: nothing connects to a worker, and workers exchange data through Streaming Engine and Shuffle.
 resource "google_compute_subnetwork" "own" {
-  #checkov:skip=CKV_GCP_26:workers talk to Google's APIs alone, whose audit logs tell more than flow logs
-  #checkov:skip=CKV_GCP_76:IPv4 alone, so that there is no IPv6 access to make private
+  #checkov:skip=CKV_GCP_26:workers talk only to Google's APIs, whose audit logs say more than flow logs
+  #checkov:skip=CKV_GCP_76:IPv4 only, so there is no IPv6 access to make private
   count                    = var.subnetwork == null ? 1 : 0
   project                  = var.project
   region                   = var.region

@@ -29,12 +29,12 @@ output "receipts" {
 }
 
 output "repository" {
-  description = "Of the images: cloudbuild.yaml's _REPOSITORY."
+  description = "Repository of the images: cloudbuild.yaml's _REPOSITORY."
   value       = "${var.region}-docker.pkg.dev/${var.project}/${google_artifact_registry_repository.images.repository_id}"
 }
 
 output "templates" {
-  description = "Of the template specs: cloudbuild.yaml's _TEMPLATES."
+  description = "Folder of the template specs: cloudbuild.yaml's _TEMPLATES."
   value       = local.templates
 }
 
@@ -44,16 +44,16 @@ output "temp" {
 }
 
 output "service_accounts" {
-  description = "Emails of worker, launcher and builder."
+  description = "Emails of the worker's, launcher's and builder's accounts."
   value       = { for name, account in google_service_account.accounts : name => account.email }
 }
 
 output "launch_flags" {
-  description = "Flags of gcloud for a batch job: make gcp-backfill."
+  description = "Flags of gcloud for a batch job, for make gcp-backfill."
   value       = local.launch_flags
 }
 
 output "launch_parameters" {
-  description = "Parameters of a batch job but its input, with ~ between them: make gcp-backfill."
+  description = "Parameters of a batch job except its input, separated by ~, for make gcp-backfill."
   value       = join("~", [for name, value in local.parameters : "${name}=${value}"])
 }

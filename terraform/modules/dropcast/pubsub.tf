@@ -16,7 +16,7 @@ resource "google_pubsub_topic_iam_member" "storage_publishes" {
   member  = "serviceAccount:${data.google_storage_project_service_account.storage.email_address}"
 }
 
-# The forecasts' bucket has none: what the pipeline writes, _dropcast/ least of all, must not come back to it.
+# The forecasts' bucket has none: the pipeline must not be notified of what it writes itself, least of all _dropcast/.
 resource "google_storage_notification" "uploads" {
   bucket             = google_storage_bucket.uploads.name
   topic              = google_pubsub_topic.uploads.id
@@ -26,7 +26,7 @@ resource "google_storage_notification" "uploads" {
   depends_on         = [google_pubsub_topic_iam_member.storage_publishes]
 }
 
-# No dead letter topic and no exactly-once delivery: Dataflow acknowledges before it is done and does without both.
+# No dead letter topic and no exactly-once delivery: Dataflow acknowledges messages early and uses neither.
 resource "google_pubsub_subscription" "uploads" {
   name                       = "${var.name}-uploads"
   project                    = var.project

@@ -7,6 +7,6 @@ resource "google_artifact_registry_repository" "images" {
   kms_key_name  = var.kms_key
   depends_on    = [google_kms_crypto_key_iam_member.agents]
   docker_config {
-    immutable_tags = false # the build's cache has a tag that moves; versions are checked by cloudbuild.yaml
+    immutable_tags = false # the build's cache has a tag that moves; cloudbuild.yaml protects versions
   }
 }

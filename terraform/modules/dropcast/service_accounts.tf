@@ -15,9 +15,9 @@ resource "google_service_account" "accounts" {
   display_name = each.value
 }
 
-# What has no resource of its own to be granted on.
+# Roles for which there is no narrower resource than the project.
 resource "google_project_iam_member" "project" {
-  #checkov:skip=CKV_GCP_49:jobs are the project's; that the launcher may act as the worker is granted on the worker alone
+  #checkov:skip=CKV_GCP_49:jobs belong to the project; the right to act as the worker is granted on the worker only
   for_each = {
     worker_dataflow   = { member = local.worker, role = "roles/dataflow.worker" }
     worker_jobs       = { member = local.worker, role = "roles/bigquery.jobUser" }
@@ -38,7 +38,7 @@ resource "google_storage_bucket_iam_member" "buckets" {
     worker_sees_bucket       = { bucket = google_storage_bucket.forecasts.name, member = local.worker, role = "roles/storage.legacyBucketReader" }
     worker_writes_temp       = { bucket = google_storage_bucket.temp.name, member = local.worker, role = "roles/storage.objectUser" }
     launcher_reads_templates = { bucket = google_storage_bucket.temp.name, member = local.launcher, role = "roles/storage.objectUser" }
-    # may add, but neither overwrite nor delete: a version is released once
+    # may add objects, but not overwrite or delete them: a version is released once
     builder_adds_templates = { bucket = google_storage_bucket.temp.name, member = local.builder, role = "roles/storage.objectCreator" }
     builder_reads_source   = { bucket = google_storage_bucket.temp.name, member = local.builder, role = "roles/storage.objectViewer" }
   }
@@ -47,7 +47,7 @@ resource "google_storage_bucket_iam_member" "buckets" {
   member = each.value.member
 }
 
-# Nothing on the topic: Dataflow subscribes to it a second time only for timestamps that are attributes.
+# No role on the topic: Dataflow makes its own second subscription only for timestamps from attributes.
 resource "google_pubsub_subscription_iam_member" "worker" {
   for_each     = toset(["roles/pubsub.subscriber", "roles/pubsub.viewer"])
   project      = var.project

@@ -1,5 +1,5 @@
 variable "project" {
-  description = "Project that everything is made in."
+  description = "Project to create everything in."
   type        = string
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project))
@@ -22,12 +22,12 @@ variable "name" {
   default     = "dropcast"
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{1,18}[a-z0-9]$", var.name)) && !startswith(var.name, "goog")
-    error_message = "3 to 20 lower-case letters, digits and dashes, a letter first, no dash last, and not goog, which Pub/Sub keeps for itself."
+    error_message = "3 to 20 lower-case letters, digits and dashes, a letter first, no dash last, and not starting with goog, which Pub/Sub reserves."
   }
 }
 
 variable "template_version" {
-  description = "Version of the template to run, as released; null makes everything but the jobs."
+  description = "Released version of the template to run; null creates everything except the jobs."
   type        = string
   default     = null
   validation {
@@ -37,7 +37,7 @@ variable "template_version" {
 }
 
 variable "streaming" {
-  description = "Whether a streaming job forecasts uploads at once; without it only the batch job does, by batch_schedule."
+  description = "Whether a streaming job forecasts uploads as they arrive; otherwise only the batch job does, on batch_schedule."
   type        = bool
   default     = true
 }
@@ -48,40 +48,40 @@ variable "upload_prefix" {
   default     = ""
   validation {
     condition     = var.upload_prefix == "" || can(regex("^([^/*?#\\[\\]]+/)+$", var.upload_prefix))
-    error_message = "A prefix ends in a slash, begins with none, has no empty part and none of * ? # [ ]."
+    error_message = "A prefix ends in a slash, does not begin with one, has no empty part and contains none of * ? # [ ]."
   }
   validation {
     condition     = !contains(split("/", var.upload_prefix), "_dropcast")
-    error_message = "What lies below _dropcast is never forecast."
+    error_message = "Objects below _dropcast are never forecast."
   }
 }
 
 variable "output_prefix" {
-  description = "Prefix of the forecasts' bucket that they are written below."
+  description = "Prefix in the forecasts' bucket below which they are written."
   type        = string
   default     = "daily"
   validation {
     condition     = can(regex("^[^/*?#\\[\\]]+(/[^/*?#\\[\\]]+)*$", var.output_prefix)) && !contains(split("/", var.output_prefix), "_dropcast")
-    error_message = "One or more parts with single slashes between them, none first or last; no part is _dropcast; none of * ? # [ ]."
+    error_message = "One or more parts separated by single slashes, without one at either end; no part is _dropcast; none of * ? # [ ]."
   }
 }
 
 variable "options" {
-  description = "Further options of the pipeline by name, such as { horizon = \"14\" }."
+  description = "Other options of the pipeline by name, such as { horizon = \"14\" }."
   type        = map(string)
   default     = {}
   validation {
     condition     = length(setintersection(keys(var.options), ["input", "input_subscription", "output", "dataset", "output_topic", "allow"])) == 0
-    error_message = "Source and destination are the module's to set."
+    error_message = "The module itself sets where to read and write."
   }
   validation {
     condition     = length(setsubtract(keys(var.options), jsondecode(file("${path.module}/../../../templates/metadata.json")).parameters[*].name)) == 0
-    error_message = "The template has no such option: templates/metadata.json names them, with underscores."
+    error_message = "The template has no such option; templates/metadata.json lists them, with underscores."
   }
 }
 
 variable "machine_type" {
-  description = "Of the workers: forecasting is arithmetic, a process for each vCPU. x86 alone: the image has no other."
+  description = "Machine type of the workers: forecasting is limited by the CPU and uses one process per vCPU. x86 only, like the image."
   type        = string
   default     = "e2-standard-2"
   validation {
@@ -91,7 +91,7 @@ variable "machine_type" {
 }
 
 variable "max_workers" {
-  description = "Most workers; the least is one while the job streams."
+  description = "Maximum number of workers; a streaming job has at least one."
   type        = number
   default     = 5
   validation {
@@ -101,7 +101,7 @@ variable "max_workers" {
 }
 
 variable "batch_schedule" {
-  description = "When a batch job forecasts uploads that have no receipt, in cron's five fields; null for never."
+  description = "When a batch job forecasts uploads that have no receipt, as five cron fields; null for never."
   type        = string
   default     = null
   validation {
@@ -111,17 +111,17 @@ variable "batch_schedule" {
 }
 
 variable "batch_time_zone" {
-  description = "Time zone that batch_schedule is in. Where clocks change, 2 to 3 o'clock comes twice or not at all."
+  description = "Time zone of batch_schedule. Where clocks change, the hour from 2:00 to 3:00 may occur twice or not at all."
   type        = string
   default     = "Etc/UTC"
   validation {
     condition     = can(regex("^(UTC|[A-Z][A-Za-z]+(/[A-Z][A-Za-z0-9_+-]+){1,2})$", var.batch_time_zone))
-    error_message = "A zone of the tz database, such as Europe/Vienna."
+    error_message = "A time zone of the tz database, such as Europe/Vienna."
   }
 }
 
 variable "partition_expiration_days" {
-  description = "After how many days forecasts, history and receipts are dropped from the tables; null keeps them."
+  description = "Number of days after which forecasts, history and receipts are deleted from the tables; null keeps them."
   type        = number
   default     = null
   validation {
@@ -131,13 +131,13 @@ variable "partition_expiration_days" {
 }
 
 variable "deletion_protection" {
-  description = "Whether buckets and tables with something in them refuse to be destroyed."
+  description = "Whether buckets and tables that hold data are protected from being destroyed."
   type        = bool
   default     = true
 }
 
 variable "kms_key" {
-  description = "Key for buckets, topics, dataset, images and jobs (CMEK); null for Google's own keys. The services' agents are granted its use."
+  description = "Key for buckets, topics, dataset, images and jobs (CMEK); null for Google's own keys. The module lets the services' agents use it."
   type        = string
   default     = null
   validation {
@@ -147,7 +147,7 @@ variable "kms_key" {
 }
 
 variable "subnetwork" {
-  description = "Subnetwork of the workers with Private Google Access: regions/REGION/subnetworks/NAME, or the whole URL of a shared one, whose owner lets the worker and Dataflow's agent use it (roles/compute.networkUser). Null makes one."
+  description = "Subnetwork of the workers with Private Google Access: regions/REGION/subnetworks/NAME, or the full URL of a shared one, whose owner must let the worker and Dataflow's agent use it (roles/compute.networkUser); null creates one."
   type        = string
   default     = null
   validation {
@@ -157,7 +157,7 @@ variable "subnetwork" {
 }
 
 variable "airflow_service_account" {
-  description = "Email of the account that Airflow (Composer) runs as: it may impersonate the launcher, which may then list uploads and query the dataset besides; null for neither."
+  description = "Email of the account that Airflow (Composer) runs as: it may impersonate the launcher, which may then also list uploads and query the dataset; null grants neither."
   type        = string
   default     = null
   validation {
@@ -167,17 +167,17 @@ variable "airflow_service_account" {
 }
 
 variable "alert_email" {
-  description = "Who is told when something waits, fails or is lost; null for nobody."
+  description = "Email address for alerts, when something waits, fails or is lost; null for none."
   type        = string
   default     = null
   validation {
     condition     = var.alert_email == null || can(regex("^[^@\\s]+@[^@\\s]+\\.[^@\\s.]+$", var.alert_email))
-    error_message = "That is no address, such as data@acme.example."
+    error_message = "Must be an email address, such as data@acme.example."
   }
 }
 
 variable "budget" {
-  description = "Monthly budget of the project in units of the billing account's currency; null for none."
+  description = "Monthly budget of the project, in whole units of the billing account's currency; null for none."
   type = object({
     billing_account = string
     amount          = number

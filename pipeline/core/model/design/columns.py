@@ -14,7 +14,7 @@ from pipeline.core.model.design.structure import HolidayColumn, Seasonality
 
 @dataclass(frozen=True)
 class ColumnLayout:
-    """Which columns of beta are what.
+    """What each column of beta is.
 
     Attributes:
         seasonalities: two columns for each term of a Fourier series.
@@ -77,7 +77,7 @@ class ColumnLayout:
 
     @cached_property
     def conditions(self) -> list[str]:
-        """The names of the extra columns that say when a seasonality holds."""
+        """The names of the extra columns that say when a seasonality applies."""
         return list(dict.fromkeys(s.condition_name for s in self.seasonalities if s.condition_name is not None))
 
     @cached_property

@@ -37,7 +37,7 @@ def scales(histories: Histories, spec: ForecastSpec) -> tuple[Floats, Floats, Fl
 
 
 def constant_in(histories: Histories, name: str) -> Bools:
-    """Return in which series an extra column has one and the same number throughout the history, shape (n,)."""
+    """Return in which series an extra column never changes in the history, shape (n,)."""
     x, starts = histories.extras[name], histories.offsets[:-1]
     never: Bools = np.minimum.reduceat(x, starts) == np.maximum.reduceat(x, starts)
     return never

@@ -20,7 +20,7 @@ class Seasonality:
 
     Attributes:
         period: in days.
-        condition_name: a column that says when it holds, or None.
+        condition_name: a column that says when it applies, or None.
     """
 
     name: str

@@ -99,7 +99,7 @@ def _fitted(model: _Model) -> FittedSeries:
     holidays = _holidays(model)
     spec = ForecastSpec(
         growth=model.growth,
-        cap=1.0 if model.growth == "logistic" else None,  # that of the forecast takes its place
+        cap=1.0 if model.growth == "logistic" else None,  # the forecast's own takes its place
         scaling=model.scaling,
         seasonality_mode=model.seasonality_mode,
         holidays_mode=model.holidays_mode,
@@ -118,7 +118,7 @@ def _fitted(model: _Model) -> FittedSeries:
     if any(value.ndim != 2 or len(value) != 1 for value in p.values()):
         raise ValueError("it has more than one draw of its parameters (mcmc_samples)")
     if not all((np.abs(value) <= MOST).all() for value in (*p.values(), np.array(model.changepoints_t))):
-        raise ValueError("its parameters are not finite, or too large")  # NaN is not at most anything
+        raise ValueError("its parameters are not finite, or too large")  # false for NaN, too
     layout = ColumnLayout.of(spec, seasonalities, columns)
     beta = p["beta"] if len(layout) else np.empty((1, 0))
     if beta.shape[1] != len(layout) or p["delta"].shape[1] != len(model.changepoints_t):

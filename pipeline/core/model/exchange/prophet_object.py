@@ -1,4 +1,4 @@
-"""Fitted series as prophet.Prophet objects, so that all that is written for these works on them."""
+"""Fitted series as prophet.Prophet objects, so that all code written for these works on them."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def half_widths(p: float, r: float, steps: Ints, levels: Floats) -> Floats:
     result = np.empty((m, n))
     begin = 0
     while begin < n:
-        # steps of like size share a grid of frequencies
+        # steps of similar size share a grid of frequencies
         end = begin
         while end < n and steps[end] <= 8 * steps[begin]:
             end += 1

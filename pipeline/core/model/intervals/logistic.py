@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SEED = 0
 PATHS = 4_000  # fewer for long horizons: as many as fit MOST_DRAWS
 MOST_DRAWS = 2_000_000
-STRAIGHT = 0.05  # standard deviation of the argument up to which the tangent will do: within 1 % of a half width
+STRAIGHT = 0.05  # standard deviation of the argument up to which the tangent suffices: within 1 % of a half width
 
 
 def nearly_straight_half_widths(tangent: Floats, chance: Floats, levels: tuple[float, ...]) -> Floats:

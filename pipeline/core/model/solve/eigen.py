@@ -1,4 +1,4 @@
-"""Eigenvectors of small symmetric matrices within compiled code, where no linear algebra library is at hand."""
+"""Eigenvectors of small symmetric matrices within compiled code, which cannot call a linear algebra library."""
 
 from __future__ import annotations
 

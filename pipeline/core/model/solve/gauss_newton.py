@@ -63,8 +63,8 @@ MORE_DAMPING, LESS_DAMPING = 4.0, 0.25  # after a short step, and after a whole 
 TIGHT = 0.01  # of the first variance, for a search that begins with a small sigma
 STATIONARY = 1e-4  # by which the objective may still fall, by its slope towards the next round's proposal
 NEARLY_CONSTANT = 0.5  # root mean square error of a constant written with the multiplicative columns, to be of use
-NO_DIGITS_LEFT = 1e-10  # of the squares of what is fitted: residuals are too small to be had from the Gram matrix
-END_SHARE = 20  # a curve's ends are the means of one in so many rows
+NO_DIGITS_LEFT = 1e-10  # of the squares of what is fitted: residuals are too small to compute from the Gram matrix
+END_SHARE = 20  # a curve's ends are the means of one row in so many
 CURVE_ENDS = 0.01, 0.99  # of the cap, between which a curve begins
 LEAST_RISE = 0.05  # of a curve's first k, which must not be 0
 
@@ -120,7 +120,7 @@ def gauss_newton(series: Nonlinear, theta: Floats, gram: Floats, workspace: Work
     s2, status, objective = np.nan, UNDEFINED, np.inf
     climbed = np.empty_like(theta)
     best = 0
-    for way in range(3 if logistic else 1):  # a variable: of two constants numba makes two kernels
+    for way in range(3 if logistic else 1):  # a variable: for two constants, numba would compile two kernels
         side = way if way < 2 else best
         s2_found, status_found, objective_found = _climb(series, side == 1, way == 2, climbed, gram, workspace)
         # a search that ended below the top may still be above another top
@@ -199,7 +199,7 @@ def _climb(
             change = abs(np.log(found / s2))
             s2 = found
             if step.gain <= LEAST_GAIN and damping > 0:
-                damping = 0.0  # the last round is one without
+                damping = 0.0  # the last round has no damping
             elif step.gain <= LEAST_GAIN and (free_now or change < SAME_VARIANCE):
                 break
             elif step.share < SHORT_STEP:

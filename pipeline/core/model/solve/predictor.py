@@ -1,4 +1,4 @@
-"""A nonlinear predictor, and the objective that its parameters are to minimise."""
+"""A nonlinear predictor, and the objective that its parameters minimise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What kernels are given together."""
+"""Arguments of kernels, grouped."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Problem(NamedTuple):
 
 
 class Workspace(NamedTuple):
-    """Room that a search for the parameters of one series after another needs.
+    """Working memory of a search, reused for one series after another.
 
     Attributes:
         work, room: of shape (ns + nd + 4, ns + nd) each.

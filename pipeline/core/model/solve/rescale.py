@@ -1,4 +1,4 @@
-"""A way along which the likelihood stays the same: a larger trend and smaller multiplicative terms."""
+"""A direction in which the likelihood stays the same: a larger trend and smaller multiplicative terms."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def constant_from(design: Design, unit: Floats) -> float:
 def rescale(
     series: Nonlinear, theta: Floats, tried: Floats, unit: Floats, s2: float, rss: float, predictor: Predictor
 ) -> float:
-    """Divide the trend by c and multiply 1 + X_m b by it, for the c that the priors like best; return the new RSS.
+    """Divide the trend by c and multiply 1 + X_m b by it, for the c that the priors favour most; return the new RSS.
 
     Where multiplicative columns span the constant (weekly ones on five days), the predictor stays the same all along
     that curve, and straight steps across it are short. With u the combination that is 1, b becomes c b + (c - 1) u.

@@ -31,7 +31,7 @@ MAXIMUM, MARGINAL, STUCK, FLOOR, UNDEFINED = 0, 1, 2, 3, 4
 """How sigma was found: the posterior's maximum (of largest sigma); there is none, and the smooth block alone says
 what sigma is; the search ended where the posterior still rises; the columns fit the series exactly, and sigma is the
 floor; the arithmetic broke down. Each is worse than the one before."""
-STAN = -1  # all parameters are Stan's, whose search came further
+STAN = -1  # all parameters are Stan's, whose search got further
 
 COLLAPSED = 1e-6  # of the variance; if columns are not few beside rows, sigma is then on its way to 0
 RELATIVE_FLOOR = 1e-14  # of the variance: below it a residual computed from the Gram has no digits left
@@ -194,7 +194,7 @@ def rotate(problem: Problem) -> tuple[Problem, Floats]:
             means[k] += m[j, k] * pull[j]
         if values[k] > NULL_DIRECTION * most:
             rotated[k, k] = values[k]
-        else:  # nothing in the data goes this way
+        else:  # the data say nothing about this direction
             goal[k] = 0.0
             for i in range(p - ns):
                 rotated[ns + i, k] = 0.0
@@ -203,7 +203,7 @@ def rotate(problem: Problem) -> tuple[Problem, Floats]:
 
 @compiled
 def marginal_variance(problem: Problem) -> float:
-    """Return a variance for a series whose posterior has no maximum: what the smooth block alone says of the noise.
+    """Return a variance for a series whose posterior has no maximum: what the smooth block alone says about the noise.
 
     The greater of two. The first is that of largest marginal likelihood, times sigma's prior.
 
@@ -316,7 +316,7 @@ def _maximise(problem: Problem, diagonal: bool, fixed: float, theta: Floats, wor
         if not eliminate(problem, s2, diagonal, work):
             return np.nan, UNDEFINED
         penalty = s2 / problem.tau
-        if step > 0 or fixed > 0:  # the first round only lowers the bound of sigma from which to begin
+        if step > 0 or fixed > 0:  # the first round only lowers the starting bound of sigma
             minimise_lasso(lasso, penalty, d, signs, work[ns:p, ns:], room[:, :nd])
         smooth_given_hinges(d, ns, diagonal, work, theta)
         if fixed > 0:

@@ -1,4 +1,4 @@
-# What a person may get wrong is said before anything is made.
+# Mistakes in the inputs are reported before anything is created.
 
 mock_provider "google" {}
 mock_provider "google-beta" {}

@@ -1,4 +1,4 @@
-# terraform test: plans with made-up answers of the provider; no project is needed.
+# terraform test: plans with mocked provider responses; no project is needed.
 
 mock_provider "google" {
   mock_data "google_storage_project_service_account" {
@@ -46,21 +46,21 @@ run "buckets_are_closed_and_cheap" {
   }
   assert {
     condition     = google_storage_bucket.uploads.soft_delete_policy[0].retention_duration_seconds == 604800 && google_storage_bucket.forecasts.soft_delete_policy[0].retention_duration_seconds == 0 && google_storage_bucket.temp.soft_delete_policy[0].retention_duration_seconds == 0
-    error_message = "What was overwritten could not be had back, or work files would be billed after they are deleted."
+    error_message = "What was overwritten could not be restored, or work files would be billed after they are deleted."
   }
   assert {
     condition     = contains(flatten([for rule in google_storage_bucket.forecasts.lifecycle_rule : rule.condition[*].matches_prefix]), "daily/_dropcast/work/")
-    error_message = "What a crash left among the work files would stay."
+    error_message = "Work files that a crash left behind would stay."
   }
   assert {
     condition = alltrue(flatten([for bucket in [google_storage_bucket.uploads, google_storage_bucket.forecasts, google_storage_bucket.temp] : [
       for rule in bucket.lifecycle_rule : [for action in rule.action : action.type == "AbortIncompleteMultipartUpload" || length(flatten(rule.condition[*].matches_prefix)) > 0]
     ]]))
-    error_message = "A rule deletes objects without being told below which prefix."
+    error_message = "A rule deletes objects without being limited to a prefix."
   }
   assert {
     condition     = alltrue([for rule in google_storage_bucket.uploads.lifecycle_rule : alltrue([for action in rule.action : action.type == "AbortIncompleteMultipartUpload"])])
-    error_message = "Uploads are not ours to delete."
+    error_message = "Uploads are not Dropcast's to delete."
   }
   assert {
     condition     = !anytrue([for prefix in flatten([for rule in google_storage_bucket.temp.lifecycle_rule : rule.condition[*].matches_prefix]) : startswith("staging/", prefix) || startswith("templates/", prefix)])
@@ -81,11 +81,11 @@ run "no_file_is_lost_on_the_way" {
   }
   assert {
     condition     = google_storage_notification.uploads.bucket == google_storage_bucket.uploads.name && google_storage_notification.uploads.event_types == toset(["OBJECT_FINALIZE"]) && google_storage_notification.uploads.object_name_prefix == null
-    error_message = "Only uploads are to be notified of."
+    error_message = "Only uploads may cause notifications."
   }
   assert {
     condition     = google_storage_bucket.uploads.name != google_storage_bucket.forecasts.name
-    error_message = "What is written, _dropcast/ least of all, must not be notified of."
+    error_message = "What the pipeline writes, least of all _dropcast/, must not cause notifications."
   }
   assert {
     condition     = google_pubsub_topic_iam_member.storage_publishes.role == "roles/pubsub.publisher" && google_pubsub_topic_iam_member.storage_publishes.member == "serviceAccount:service-1@gs-project-accounts.iam.gserviceaccount.com"
@@ -100,7 +100,7 @@ run "a_prefix_narrows_notification_and_allow" {
   }
   assert {
     condition     = google_storage_notification.uploads.object_name_prefix == "in/daily/" && google_dataflow_flex_template_job.streaming[0].parameters.allow == "gs://acme-data-dropcast-uploads/in/daily/"
-    error_message = "What is outside of the prefix would be forecast."
+    error_message = "Objects outside the prefix would be forecast."
   }
 }
 
@@ -109,11 +109,11 @@ run "tables_are_those_of_the_pipeline" {
 
   assert {
     condition     = google_bigquery_table.tables["forecasts"].time_partitioning[0].field == "source_time"
-    error_message = "Forecasts lie in any year: they cannot be partitioned by forecast_timestamp."
+    error_message = "Forecasts may be for any year: they cannot be partitioned by forecast_timestamp."
   }
   assert {
     condition     = google_bigquery_table.tables["forecasts"].clustering == tolist(["source", "series_id"])
-    error_message = "Questions are about a source or a series."
+    error_message = "Queries are about a source or a series."
   }
   assert {
     condition     = strcontains(google_bigquery_table.latest_forecasts.view[0].query, "FROM `acme-data.dropcast.receipts`")
@@ -130,19 +130,19 @@ run "the_job_is_what_the_template_takes" {
 
   assert {
     condition     = google_dataflow_flex_template_job.streaming[0].container_spec_gcs_path == "gs://acme-data-dropcast-temp/templates/0.1.0/streaming.json"
-    error_message = "The job must run the version that is asked for."
+    error_message = "The job must run the version that is requested."
   }
   assert {
     condition     = toset(keys(google_dataflow_flex_template_job.streaming[0].parameters)) == toset(["input_subscription", "output", "dataset", "allow", "output_topic"])
-    error_message = "The parameters changed: hold them against templates/metadata.json."
+    error_message = "The parameters changed: compare them with templates/metadata.json."
   }
   assert {
     condition     = google_dataflow_flex_template_job.streaming[0].on_delete == "drain" && google_dataflow_flex_template_job.streaming[0].ip_configuration == "WORKER_IP_PRIVATE"
-    error_message = "The job must be drained, and its workers have no public address."
+    error_message = "The job must be drained, and its workers must have no public address."
   }
   assert {
     condition     = contains(google_dataflow_flex_template_job.streaming[0].additional_experiments, "streaming_mode_at_least_once")
-    error_message = "The job would run exactly-once: the template's default is the console's alone."
+    error_message = "The job would run exactly-once: the template's default applies only in the console."
   }
   assert {
     condition     = google_dataflow_flex_template_job.streaming[0].enable_streaming_engine && google_dataflow_flex_template_job.streaming[0].num_workers == 1 && google_dataflow_flex_template_job.streaming[0].max_workers == 5
@@ -187,7 +187,7 @@ run "the_nightly_launch" {
   }
   assert {
     condition     = google_cloud_scheduler_job.nightly[0].schedule == "30 4 * * *" && google_cloud_scheduler_job.nightly[0].time_zone == "Europe/Vienna"
-    error_message = "The job must start when it is asked for."
+    error_message = "The job must start at the requested time."
   }
   assert {
     condition     = google_cloud_scheduler_job.nightly[0].http_target[0].uri == "https://dataflow.googleapis.com/v1b3/projects/acme-data/locations/europe-west1/flexTemplates:launch" && google_cloud_scheduler_job.nightly[0].http_target[0].http_method == "POST"
@@ -199,7 +199,7 @@ run "the_nightly_launch" {
   }
   assert {
     condition     = google_cloud_scheduler_job.nightly[0].retry_config[0].retry_count == 3
-    error_message = "An answer that was lost would cost a night."
+    error_message = "A lost response would cost a night."
   }
   assert {
     condition = jsondecode(base64decode(google_cloud_scheduler_job.nightly[0].http_target[0].body)) == {
@@ -267,7 +267,7 @@ run "each_account_may_do_what_it_must_and_no_more" {
   }
   assert {
     condition     = alltrue([for name, grant in merge(google_project_iam_member.project, google_storage_bucket_iam_member.buckets) : grant.member == { worker = local.worker, launcher = local.launcher, builder = local.builder }[split("_", name)[0]]])
-    error_message = "A role went to another account than it is named for."
+    error_message = "A role went to an account other than the one it is named after."
   }
   assert {
     condition     = toset(keys(google_pubsub_subscription_iam_member.worker)) == toset(["roles/pubsub.subscriber", "roles/pubsub.viewer"])
@@ -313,7 +313,7 @@ run "without_airflow_the_launcher_only_launches" {
 
   assert {
     condition     = length(concat(google_service_account_iam_member.airflow_impersonates_launcher, google_storage_bucket_iam_member.airflow_lists_uploads, google_project_iam_member.airflow_queries, google_bigquery_dataset_iam_member.airflow_reads_receipts)) == 0
-    error_message = "Nobody asked for Airflow, and its permissions are granted."
+    error_message = "Airflow was not requested, but its permissions are granted."
   }
 }
 
@@ -364,11 +364,11 @@ run "alerts_look_at_what_they_say" {
   }
   assert {
     condition     = google_monitoring_alert_policy.no_job[0].conditions[0].condition_absent[0].aggregations[0].group_by_fields == tolist(["resource.label.job_name"])
-    error_message = "Each update of the job would be an alarm."
+    error_message = "Each update of the job would raise an alert."
   }
   assert {
     condition     = google_monitoring_alert_policy.silence[0].conditions[0].condition_prometheus_query_language[0].query == "(sum(increase(pubsub_googleapis_com:topic_send_request_count{monitored_resource=\"pubsub_topic\",response_class=\"success\",topic_id=\"dropcast-uploads\"}[1h])) > 0) unless (sum(increase(pubsub_googleapis_com:topic_send_request_count{monitored_resource=\"pubsub_topic\",response_class=\"success\",topic_id=\"dropcast-receipts\"}[1h])) > 0)"
-    error_message = "Uploads without receipts would not be seen."
+    error_message = "Uploads without receipts would not be noticed."
   }
   assert {
     condition = { for name, policy in google_monitoring_alert_policy.lines : name => policy.conditions[0].condition_matched_log[0].filter } == {
@@ -377,7 +377,7 @@ run "alerts_look_at_what_they_say" {
       unforecast   = "resource.type=\"dataflow_step\" AND resource.labels.job_name=\"dropcast-nightly\" AND jsonPayload.message=~\"^(complete|partial) gs://\""
       launch       = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"dropcast-nightly\" AND severity>=ERROR"
     }
-    error_message = "A line of the log would not be seen."
+    error_message = "A log line would not be noticed."
   }
   assert {
     condition     = alltrue([for policy in concat(values(google_monitoring_alert_policy.levels), values(google_monitoring_alert_policy.lines), google_monitoring_alert_policy.no_job, google_monitoring_alert_policy.silence) : length(policy.notification_channels) == 1])
@@ -396,15 +396,15 @@ run "by_night_alone" {
   }
   assert {
     condition     = length(google_dataflow_flex_template_job.streaming) == 0 && length(google_cloud_scheduler_job.nightly) == 1
-    error_message = "Only the batch job is asked for."
+    error_message = "Only the batch job is requested."
   }
   assert {
     condition     = toset(keys(google_monitoring_alert_policy.levels)) == toset(["failed"]) && toset(keys(google_monitoring_alert_policy.lines)) == toset(["dead_letters", "launch", "own_faults"]) && length(google_monitoring_alert_policy.no_job) + length(google_monitoring_alert_policy.silence) == 0
-    error_message = "Where nothing streams, what waits for the night is no alarm."
+    error_message = "Without a streaming job, uploads that wait for the night must not raise an alert."
   }
   assert {
     condition     = strcontains(google_monitoring_alert_policy.lines["dead_letters"].conditions[0].condition_matched_log[0].filter, "^dropcast(-nightly|-backfill)?$")
-    error_message = "Dead letters of the night would not be seen."
+    error_message = "Dead letters of the nightly job would not be noticed."
   }
 }
 
@@ -417,11 +417,11 @@ run "without_a_version_there_is_no_job" {
   }
   assert {
     condition     = length(google_dataflow_flex_template_job.streaming) + length(google_cloud_scheduler_job.nightly) + length(google_monitoring_notification_channel.email) + length(google_monitoring_alert_policy.no_job) == 0
-    error_message = "Everything but the jobs is made before the first release."
+    error_message = "Everything except the jobs is created before the first release."
   }
   assert {
     condition     = length(google_billing_budget.budget[0].all_updates_rule) == 0
-    error_message = "A rule that tells nobody is refused."
+    error_message = "A budget rule without a channel is refused."
   }
 }
 

@@ -94,12 +94,33 @@ def test_both_ends_of_three_periods_are_held_against_the_one_between(tmp_path: P
     assert note == "the last period, 2025-03-01, is incomplete and was left out: it ends with 2025-03-16"
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "left", "note"),
+    [("2025-01-01", "2025-02-10", [31, None], "the last period, 2025-02-01"),
+     ("2025-01-20", "2025-02-28", [None, 28], "the first period, 2025-01-01")],
+)  # fmt: skip
+def test_of_two_months_the_one_that_is_not_whole_is_left_out(
+    first: str, last: str, left: list[int | None], note: str
+) -> None:
+    dates = micros(*pd.date_range(first, last).strftime("%Y-%m-%d"))
+    found = aggregated(dates, np.ones(len(dates)), np.empty((len(dates), 0)), period_calendar("MS"), "sum")
+    assert [None if np.isnan(value) else value for value in found.values] == left
+    assert [text.partition(", is incomplete")[0] for text in found.notes] == [note]
+
+
 def test_a_sum_with_a_value_missing_is_missing(tmp_path: Path) -> None:
     rows = [f"2025-01-{day:02d},{'' if day == 5 and part else 1}\n" for day in range(1, 15) for part in range(3)]
     dates, values, note = series_of("date,y\n" + "".join(rows), tmp_path, aggregate="D")
     assert "2025-01-05" not in dates
     assert set(values) == {3.0}
     assert note == "1 period has rows without a value, and thus no sum"
+
+
+def test_a_mean_is_that_of_the_values_that_are_there(tmp_path: Path) -> None:
+    rows = [f"2025-01-{day:02d},{value}\n" for day in range(1, 15) for value in ("1", "" if day == 5 else "3", "8")]
+    dates, values, note = series_of("date,y\n" + "".join(rows), tmp_path, aggregate="D", aggregation="mean")
+    assert (values[dates.index("2025-01-05")], values[0]) == (4.5, 4.0)
+    assert (len(dates), note) == (14, None)
 
 
 def test_hours_of_a_zone_with_half_an_hour_are_those_of_its_clock(tmp_path: Path) -> None:
@@ -134,6 +155,16 @@ def test_a_month_that_ends_like_others_is_whole(tmp_path: Path) -> None:
     text = "date,y\n" + "".join(f"2023-{month:02d}-{20 + month % 5},1\n" for month in range(1, 11))
     dates, _, note = series_of(text, tmp_path, aggregate="MS")
     assert (len(dates), note) == (10, None)
+
+
+def test_a_first_month_that_begins_late_with_as_many_rows_as_others_is_whole(tmp_path: Path) -> None:
+    days = [(1, "05"), *((month, "01") for month in range(2, 11))]
+    text = "date,y\n" + "".join(f"2023-{m:02d}-{d},1\n2023-{m:02d}-20,1\n" for m, d in days)
+    dates, values, note = series_of(text, tmp_path, aggregate="MS")
+    assert (dates[0], set(values), note) == ("2023-01-01", {2.0}, None)
+    dates, values, note = series_of(text.replace("2023-01-20,1\n", ""), tmp_path, aggregate="MS")
+    assert (dates[0], set(values)) == ("2023-02-01", {2.0})
+    assert note is not None
 
 
 def test_dates_without_a_row_mean_zero_if_so_asked(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from pipeline.core.requests.local_files import request_for
 from pipeline.core.series import row_store
 from pipeline.folder.output import FolderOutput
 from pipeline.folder.query import connect
+from pipeline.folder.receipts import spec_of_forecast
 from pipeline.folder.run import forecast_files
 from pipeline.runs import FolderRun
 from tests.conftest import daily_series
@@ -67,6 +68,7 @@ def test_a_run_leaves_the_csv_the_tables_and_nothing_else(
         *(f"_dropcast/forecasts/{key}-00000{part}.parquet" for part in range(2)), "stores.csv",
     ]  # fmt: skip
     assert len((tmp_path / "out/stores.csv").read_text().splitlines()) == 1 + 599 * 28
+    assert [(letter.scope, letter.series_id) for letter in outcome.letters] == [("series", "s000")]
 
 
 def test_a_rerun_is_byte_identical(stores: Path, make_settings: MakeSettings, tmp_path: Path) -> None:
@@ -131,7 +133,8 @@ def test_the_only_series_of_a_file_fails_as_the_file(
 ) -> None:
     write_csv("in/x.csv", "date,y\n2024-01-01,oops\n")
     outcome = run(make_settings())
-    assert [(letter.scope, letter.code, letter.line) for letter in outcome.letters] == [("file", "BAD_NUMBER", 2)]
+    (letter,) = outcome.letters
+    assert (letter.scope, letter.series_id, letter.code, letter.line) == ("file", "", "BAD_NUMBER", 2)
     assert (outcome.receipts[0].status, outcome.receipts[0].series) == ("failed", 0)
     assert not (tmp_path / "out/x.csv").exists()
 
@@ -339,13 +342,68 @@ def test_a_refusal_under_other_limits_takes_no_forecast_back(
     stores: Path, make_settings: MakeSettings, tmp_path: Path
 ) -> None:
     run(make_settings())
-    before = ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts")
-    assert run(make_settings(max_series="3")).letters[0].code == "TOO_MANY_SERIES"
-    assert ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts") == before
-    assert ask(tmp_path / "out", "SELECT DISTINCT code FROM dead_letters") == [("TOO_MANY_SERIES",)]
-    assert ask(tmp_path / "out", "SELECT code FROM open_dead_letters") == [], (
-        "its forecast holds: nothing is to be fixed"
-    )
+    rows, open_letters = "SELECT count(*) FROM latest_forecasts", "SELECT scope, code FROM open_dead_letters"
+    before = ask(tmp_path / "out", rows)
+    for _ in range(2):
+        assert run(make_settings(max_series="3")).letters[0].code == "TOO_MANY_SERIES"
+    assert ask(tmp_path / "out", rows) == before
+    letters = ask(tmp_path / "out", "SELECT scope, code FROM dead_letters ORDER BY 1")
+    assert letters == [("file", "TOO_MANY_SERIES"), ("series", "BAD_NUMBER")]
+    assert ask(tmp_path / "out", open_letters) == [("series", "BAD_NUMBER")], "the forecast holds for the others"
+
+
+def test_a_refusal_of_all_series_under_other_limits_takes_no_forecast_back(
+    stores: Path, write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    write_csv("in/single.csv")
+    forecast, history = "SELECT count(*) FROM latest_forecasts", "SELECT count(*) FROM latest_history"
+    first = run(make_settings(history=True))
+    assert sorted(receipt.status for receipt in first.receipts) == ["complete", "partial"]
+    before = [ask(tmp_path / "out", sql) for sql in (forecast, history)]
+    assert before[0] == [(600 * 28,)]
+    codes = [letter.code for letter in run(make_settings(max_rows="5", history=True)).letters if letter.scope == "file"]
+    assert sorted(codes) == ["NOTHING_FORECAST", "TOO_MANY_ROWS"]
+    assert [ask(tmp_path / "out", sql) for sql in (forecast, history)] == before
+    assert ask(tmp_path / "out", "SELECT code FROM open_dead_letters") == [("BAD_NUMBER",)]
+
+
+def test_a_block_that_is_refused_under_other_limits_loses_its_rows(
+    write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    days = {f"s{s:03d}": 20 if s < 512 else 30 for s in range(600)}  # all series of the second block are longer
+    rows = [f"{s},2024-01-{day:02d},{day}\n" for s, length in days.items() for day in range(1, length + 1)]
+    write_csv(text="store,date,y\n" + "".join(rows))
+    assert run(make_settings()).receipts[0].series_forecast == 600
+    again = run(make_settings(max_rows="25")).receipts[0]
+    assert (again.status, again.series_forecast, again.rows) == ("partial", 512, 512 * 28)
+    assert ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts") == [(512 * 28,)]
+
+
+def test_a_refusal_of_what_was_put_back_with_an_older_date_takes_no_forecast_back(
+    write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    rows = "".join(f"{s},2024-01-{d:02d},{d}\n" for s in "abc" for d in range(1, 21))
+    path = write_csv(text="store,date,y\n" + rows)
+    os.utime(path, (2000, 2000))
+    done = run(make_settings())
+    os.utime(path, (1000, 1000))
+    again = run(make_settings(max_series="2"))
+    assert [letter.code for letter in again.letters] == ["TOO_MANY_SERIES"]
+    assert again.letters[0].request_key == done.receipts[0].request_key
+    assert ask(tmp_path / "out", "SELECT status FROM receipts") == [("complete",)]
+    assert ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts") == [(3 * 28,)]
+
+
+def test_the_options_of_a_forecast_are_those_it_was_made_with(
+    write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    source, forecast_csv = write_csv(), tmp_path / "out/sales.csv"
+    assert run(make_settings(horizon="7")).exit_code == 0
+    assert run(make_settings(horizon="9", max_rows="50")).receipts[0].status == "failed"
+    assert spec_of_forecast(forecast_csv, source) == {"horizon": 7}
+    assert run(make_settings(horizon="5")).exit_code == 0
+    assert spec_of_forecast(forecast_csv, source) == {"horizon": 5}
+    assert spec_of_forecast(tmp_path / "elsewhere.csv", source) == {}
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_forecast_under_its_old_version(

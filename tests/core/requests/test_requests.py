@@ -107,10 +107,20 @@ def test_nothing_to_forecast_and_folders_are_refused(tmp_path: Path) -> None:
     assert "is a folder" in listed(tmp_path / "in", output=tmp_path / "out")[1][0]
 
 
-@pytest.mark.parametrize("name", ["../x.csv", "/x.csv", "a/../../x.csv", "_dropcast/x.csv", "", "a\0b"])
+@pytest.mark.parametrize("name", ["../x.csv", "/x.csv", "a/../../x.csv", "_dropcast/x.csv", "", "a\0b", "a\udcff"])
 def test_an_output_outside_the_output_folder_is_refused(name: str) -> None:
     with pytest.raises(RecordError, match="not a valid name below"):
         checked_output_name(name)
+
+
+def test_a_name_may_be_as_long_as_a_file_system_and_a_bucket_allow() -> None:
+    longest = "/".join(["ü" * 100] * 5) + "/" + "x" * 19
+    assert len(longest.encode()) == 1024
+    assert checked_output_name(longest) == longest
+    for name in (longest + "x", "x" * 201, f"a/{'x' * 201}/b"):
+        with pytest.raises(RecordError, match="not a valid name below"):
+            checked_output_name(name)
+    assert checked_output_name("x" * 200) == "x" * 200
 
 
 def manifest(write_csv: WriteCsv, name: str = "in/job.manifest.json", **fields: object) -> InputFile:

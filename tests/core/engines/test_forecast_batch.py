@@ -58,6 +58,14 @@ def test_one_bad_series_leaves_its_neighbours_alone(tmp_path: Path) -> None:
     assert {line.split(",")[0] for line in csv.splitlines()[1:]} == {"a", "c"}
 
 
+def test_a_block_without_a_forecast_has_no_rows(tmp_path: Path) -> None:
+    bad = HEAD + rows([5.0] * 20, "a").replace("2024-01-07,5.0", "2024-01-07,five")
+    batch, spec, layout = loaded(bad + rows([7], "b"), tmp_path)
+    forecasts = forecast_block(batch, (), spec, Limits(), NaiveEngine())
+    assert forecasts.column("fault").is_valid().to_pylist() == [True, True]
+    assert csv_rows(forecasts, layout, spec) == b""
+
+
 def test_the_score_is_the_error_of_the_last_horizon_over_that_of_seasonal_naive(tmp_path: Path) -> None:
     values = [float(v) for v in np.tile([1, 2, 3, 4, 5, 6, 7], 8) + np.arange(56)]
     batch, spec, _ = loaded(HEAD + rows(values), tmp_path, horizon=7, score=True)

@@ -23,6 +23,7 @@ from pipeline.core.requests.messages import (
     request_of_object,
     resent,
 )
+from pipeline.core.requests.uris import generation_number
 
 RULES = Rules("{}", (), "gs://out/daily")
 TIME = "2024-05-01T12:00:00Z"
@@ -224,6 +225,12 @@ def test_a_request_that_is_sent_once_more_is_not_trusted(fields: dict[str, objec
     assert version is not None
     with pytest.raises(RecordError):
         request_of_object(version, message, RULES)
+
+
+@pytest.mark.parametrize(("version", "number"), [("1714564800123456", 1714564800123456), ("unread", 0), ("", 0)])
+def test_what_is_no_generation_counts_as_none(version: str, number: int) -> None:
+    assert generation_number(version) == number
+    assert generation_number("\u00b2") == 0, "a digit, but no number"
 
 
 NAMES = st.sampled_from(["eventType", "bucketId", "objectId", "objectGeneration", "payloadFormat", "eventTime", "x"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.folder.inbox import Inbox, State, state_of
+from pipeline.folder.lookout import FoundFile, Lookout
 
 
 @pytest.fixture
@@ -84,6 +85,42 @@ def test_which_files_are_looked_at(inbox: Inbox, tmp_path: Path) -> None:
         listening.bind(str(tmp_path / "socket.csv"))
     found = [os.path.relpath(path, tmp_path) for path in inbox.files()]
     assert found == ["[x].csv", "b.csv", "linked.csv", "sub/a.csv"]
+
+
+def look(lookout: Lookout, now: float) -> dict[str, FoundFile]:
+    return {found.file.output: found for found in lookout.look(now).files}
+
+
+def test_a_manifest_waits_for_its_csv_to_lie_still(inbox: Inbox, tmp_path: Path) -> None:
+    (tmp_path / "job.manifest.json").write_text('{"input": "sales.csv"}')
+    csv, lookout = tmp_path / "sales.csv", Lookout(inbox)
+    assert look(lookout, 0)["job.manifest.json"].unsettled
+    absent = look(lookout, 2)["job.manifest.json"]
+    assert (absent.unsettled, absent.source_is_absent) == (False, True)
+    csv.write_text("ds,y\n")
+    for now, size in ((3, 5), (4.9, 5), (5, 5)):
+        (found,) = look(lookout, now).values()
+        assert found.source == str(csv)
+        assert (found.unsettled, found.source_is_absent) == (now < 5, now < 5)
+        assert csv.stat().st_size == size
+    lookout.disturbed(found)
+    assert look(lookout, 6)["job.manifest.json"].unsettled
+    assert not look(lookout, 8)["job.manifest.json"].unsettled
+    with csv.open("a") as file:
+        file.write("2024-01-01,1\n")
+    assert look(lookout, 9)["job.manifest.json"].unsettled
+
+
+def test_of_two_files_with_one_output_the_first_takes_it(inbox: Inbox, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("ds,y\n")
+        (tmp_path / f"{name}.manifest.json").write_text(f'{{"input": "{name}.csv", "output": "same.csv"}}')
+    (tmp_path / "other.csv").write_text("ds,y\n")
+    seen = Lookout(inbox).look(0)
+    assert {found.file.output: found.taker for found in seen.files} == {
+        "a.manifest.json": "", "b.manifest.json": str(tmp_path / "a.manifest.json"), "other.csv": ""}  # fmt: skip
+    assert seen.outputs == {"a.manifest.json", "b.manifest.json", "other.csv", "same.csv"}
+    assert seen.of_interest == {str(path) for path in tmp_path.iterdir()}
 
 
 def test_a_folder_that_is_gone_is_empty(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Every file in tests/csv_cases: NAME.csv is checked with the options in NAME.json, which says what must be found.
 
-To add a case, add the two files. What `expect` names must be found as it stands; what it leaves out may be anything.
+To add a case, add the two files. In the JSON, `options` are those of the command line, and `expect` says what `dropcast
+check` must find, by its names; what it leaves out may be anything. A file that is refused has a `first_problem` there,
+with any fields of that dead letter, and with `hint_has`, some words of its hint.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import pytest
 from pipeline.commands.check import check_csv
 from pipeline.options import spec_from
 
-CASES = Path(__file__).parents[1] / "csv_cases"
+CASES = Path(__file__).parents[2] / "csv_cases"
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in CASES.glob("*.json")))

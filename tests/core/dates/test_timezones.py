@@ -137,6 +137,18 @@ def test_an_offset_that_a_format_names_comes_back(tmp_path: Path) -> None:
     assert lines[0].startswith("10.02.2024 00:00 +0100,")
 
 
+def test_days_whose_format_names_the_offsets_of_summer_and_winter_are_days(tmp_path: Path) -> None:
+    times = pd.date_range("2021-09-27", periods=60, tz="Europe/Berlin")
+    assert times[0].utcoffset() != times[-1].utcoffset()
+    text = "date,y\n" + "".join(f"{t:%d.%m.%Y %H:%M %z},{i % 5}\n" for i, t in enumerate(times))
+    csv = loaded(text, tmp_path, date_format="%d.%m.%Y %H:%M %z")
+    (batch,) = csv.batches()
+    assert batch.column("frequency").to_pylist() == ["D"]
+    shown = lists_of(batch, "ds")[0].astype("datetime64[us]").astype("datetime64[s]").astype(str).tolist()
+    assert shown == [f"{t:%Y-%m-%dT00:00:00}" for t in times]
+    assert forecast_lines(csv)[0].startswith("25.11.2021 23:00 +0000,")
+
+
 def test_a_frame_in_a_zone_has_its_seasons_on_that_clock() -> None:
     history = HOURS[HOURS < "2024-03-31 00:00+01:00"]
     frame = pd.DataFrame({"ds": history, "y": 10.0 + 5 * ((history.hour >= 8) & (history.hour < 18))})

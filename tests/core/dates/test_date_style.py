@@ -45,6 +45,14 @@ def test_a_style_survives_its_text_whatever_its_format() -> None:
     assert DateStyle.from_text(style.to_text()) == style
 
 
+@given(seconds=DATES, minutes=st.sampled_from([-330, 0, 120]))
+def test_a_clock_is_as_far_from_utc_as_its_offset_says(seconds: list[int], minutes: int) -> None:
+    wall = np.asarray(seconds, dtype=np.int64) * SECOND
+    style = DateStyle("offset", "T", minutes)
+    assert (style.to_utc(wall) + minutes * 60 * SECOND).tolist() == wall.tolist()
+    assert style.from_utc(style.to_utc(wall)).tolist() == wall.tolist()
+
+
 def test_the_first_cell_decides_and_a_later_one_that_differs_is_bad() -> None:
     style = recognise_dates(["2024-01-01", "02/01/2024"], "ds", 2, None)
     _, bad, _ = style.read(pa.array(["2024-01-01", "02/01/2024", "2024-02-30", ""]))

@@ -77,11 +77,31 @@ def test_what_raises_but_once_is_not_blamed() -> None:
 
 @pytest.mark.parametrize("error", [SupersededError("x"), RecordError("BAD_DATE", "m", "h"), KeyboardInterrupt()])
 def test_what_is_no_fault_of_ours_is_raised(error: BaseException) -> None:
+    calls = []
+
     def do(first: int, last: int) -> pa.RecordBatch:
+        calls.append((first, last))
         raise error
 
     with pytest.raises(type(error)):
         narrowed(3, do, lambda row, error: rows(row, row + 1, "blamed"))
+    assert calls == [(0, 3)], "at once: nothing is done again"
+
+
+def test_a_row_is_not_blamed_for_what_a_place_raises_when_it_is_tried_alone() -> None:
+    tries = []
+
+    def do(first: int, last: int) -> pa.RecordBatch:
+        tries.append(first)
+        if len(tries) == 1:
+            raise ZeroDivisionError
+        error = OSError(28, "No space left on device")
+        mark_as_io(error)
+        raise error
+
+    with pytest.raises(OSError, match="No space left"):
+        narrowed(1, do, lambda row, error: rows(row, row + 1, "blamed"))
+    assert len(tries) == 2
 
 
 def test_what_a_place_raises_is_raised_however_it_is_wrapped() -> None:

@@ -14,6 +14,7 @@ from pipeline.core.csv_reading.reader import Rows
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.series import batch as batch_module
 from pipeline.core.series import row_store
 from pipeline.core.series.arrow_lists import lists_of
 from pipeline.core.series.batch import series_id
@@ -168,6 +169,14 @@ def test_an_id_may_begin_with_what_looks_like_a_byte_order_mark(tmp_path: Path) 
     assert loaded.ids == [("\ufeff",)]
 
 
+def test_blank_lines_above_the_header_count_as_lines(tmp_path: Path) -> None:
+    rows = [f"2024-01-{day:02d},{'oops' if day == 9 else day}" for day in range(1, 15)]
+    lines = ["", " ", "", "date,y", *rows]
+    (batch,) = load("\n".join(lines) + "\n", tmp_path).batches()
+    fault = RecordError.from_json(batch.column("fault")[0].as_py())
+    assert (fault.code, fault.line) == ("BAD_NUMBER", lines.index("2024-01-09,oops") + 1)
+
+
 def test_text_that_changes_far_below_the_sample_is_an_id_if_dates_repeat(tmp_path: Path) -> None:
     days = [str(np.datetime64("2023-01-01") + day) for day in range(400)]
     rows = "".join(f"{name},{day},{i % 7}\n" for name in "AB" for i, day in enumerate(days))
@@ -205,6 +214,28 @@ def test_text_that_changes_far_below_the_sample_is_asked_about(tmp_path: Path) -
     assert len(load(stacked, tmp_path, id_columns="remark").ids) == 2
     assert len(load(stacked, tmp_path, id_columns="none").ids) == 1
     assert load(stacked.replace("B,", "A,").replace("A,", ",", 1), tmp_path).rows == 6000
+
+
+def test_a_series_that_raises_what_nobody_foresaw_has_a_fault_and_its_neighbours_have_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = batch_module.zero_filled
+
+    def broken(dates: Any, values: Any, *rest: Any) -> Any:
+        if values[0] == 7:
+            raise ZeroDivisionError
+        return real(dates, values, *rest)
+
+    monkeypatch.setattr(batch_module, "zero_filled", broken)
+    rows = "".join(f"{name},2024-01-{day:02d},{y}\n" for name, y in zip("abc", (5, 7, 9), strict=True)
+                   for day in range(1, 15))  # fmt: skip
+    (batch,) = load(f"store,date,y\n{rows}", tmp_path, fill_missing="zero", horizon=3).batches()
+    assert (batch.column("series_id").to_pylist(), batch.column("ids").to_pylist()) == (
+        ["a", "b", "c"], [["a"], ["b"], ["c"]])  # fmt: skip
+    faults = [None if text is None else RecordError.from_json(text).code for text in batch.column("fault").to_pylist()]
+    assert faults == [None, "INTERNAL_ERROR", None]
+    assert [len(dates) for dates in lists_of(batch, "ds")] == [14, 0, 14]
+    assert [len(dates) for dates in lists_of(batch, "future")] == [3, 0, 3]
 
 
 def test_questions_that_answer_each_other_come_to_an_end(tmp_path: Path) -> None:

@@ -30,6 +30,13 @@ def fail_at_io() -> None:
     raise error
 
 
+def fail_because_of_io() -> None:
+    try:
+        fail_at_io()
+    except OSError as error:
+        raise RuntimeError("wrapped") from error
+
+
 def end(how: str) -> None:
     print("last words")
     sys.stdout.flush()
@@ -66,6 +73,9 @@ def test_a_child_returns_and_raises_what_the_function_does() -> None:
     with pytest.raises(OSError, match="No space left") as failed:
         in_child(fail_at_io)
     assert is_io(failed.value), "a place's exception is one on this side, too"
+    with pytest.raises(RuntimeError, match="wrapped") as wrapped:
+        in_child(fail_because_of_io)
+    assert is_io(wrapped.value), "what led to it stays in the child, that it was a place's does not"
     with pytest.raises(RuntimeError, match="UnsendableError: 1 and"):
         in_child(raise_unsendable)
 
@@ -97,10 +107,10 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     told = tmp_path / "pid"
     code = textwrap.dedent(f"""
         from pipeline.core.faults.isolation import in_child
-        from tests.core.test_isolation import tell_and_wait
+        from tests.core.faults.test_isolation import tell_and_wait
         in_child(tell_and_wait, {str(told)!r})
     """)
-    parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[3])
     while not (told.exists() and told.read_text()):
         assert parent.poll() is None
     parent.kill()
