@@ -206,7 +206,8 @@ class FolderOutput:
         summary = block_summary(block, rows.num_rows)
         header = b"" if block.part else csv_header(block.layout, request.parsed_spec)
         csv = header + csv_rows(block.batch, block.layout, request.parsed_spec)
-        if rows.num_rows:  # else an earlier run's rows stay, until some other series is known to have a forecast
+        # an earlier run's rows stay until it is known that some series has a forecast now
+        if rows.num_rows or not self._receipts.tells_of_forecast(request):
             self._files.write_parquet(self._part_of_table(request, block.part), rows)
             if history is not None:
                 self._files.write_parquet(self._part_of_table(request, block.part, "history"), history)

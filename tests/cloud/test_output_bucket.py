@@ -180,7 +180,7 @@ def test_many_parts_are_composed_and_removed(stage: Stage, monkeypatch: pytest.M
     assert stage.count("forecasts") == stage.count("latest_forecasts") == 420
 
 
-def test_a_crash_between_any_two_steps_is_mended_by_doing_it_again(
+def test_a_crash_between_any_two_steps_is_repaired_by_doing_it_again(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(row_store, "BLOCK_SERIES", {"native": 2, "stan": 2})

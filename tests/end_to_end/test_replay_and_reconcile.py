@@ -63,7 +63,7 @@ def test_again_does_what_is_done_once_for_each_label(folders: Folders) -> None:
     assert folders.receipts() == {"a.csv": ("complete", 2)}
 
 
-def test_a_manifest_that_is_mended_is_taken_up(folders: Folders, write_csv: WriteCsv) -> None:
+def test_a_manifest_that_is_fixed_is_taken_up(folders: Folders, write_csv: WriteCsv) -> None:
     manifest = write_csv("in/m.manifest.json", json.dumps({"input": "../other/b.csv"}))
     write_csv("other/b.csv")
     assert "PATH_NOT_ALLOWED" in folders("reconcile")[1]
@@ -99,7 +99,7 @@ def test_replay_tries_once_more_what_may_work_by_now(folders: Folders, write_csv
     assert "still missing" in folders("replay")[1]
 
 
-def test_what_was_mended_by_other_options_is_left_alone(folders: Folders, write_csv: WriteCsv) -> None:
+def test_what_was_fixed_by_other_options_is_left_alone(folders: Folders, write_csv: WriteCsv) -> None:
     rows = "".join(f"2024-01-{d:02d},2024-02-{d:02d},{d}\n" for d in range(1, 29))
     path = write_csv("in/orders.csv", "ordered,delivered,amount\n" + rows)
     assert folders("forecast", str(path))[0] == 3

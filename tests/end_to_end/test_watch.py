@@ -143,7 +143,7 @@ def test_a_note_that_a_kill_left_unwritten_is_written(watch: Watch, write_csv: W
     assert "NO_ROWS" in watch.note("bad.csv")
 
 
-def test_what_lies_there_now_wins(watch: Watch, write_csv: WriteCsv) -> None:
+def test_the_current_content_wins(watch: Watch, write_csv: WriteCsv) -> None:
     path = write_csv("in/a.csv", daily_series(30))
     old = path.stat()
     watch.look()

@@ -229,7 +229,7 @@ def test_a_new_version_takes_the_place_of_the_old(
     assert ask(tmp_path / "out", "SELECT count(*) FROM latest_forecasts") == [(28,)]
 
 
-def test_what_lies_there_now_wins_even_if_it_is_older(
+def test_the_current_content_wins_even_if_it_is_older(
     write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
 ) -> None:
     path = write_csv(days=90)
@@ -315,7 +315,7 @@ def test_dead_letters_hold_all_that_a_replay_needs(
     assert table["code"] == letter["code"] == "TOO_FEW_ROWS"
 
 
-def test_a_mended_request_leaves_no_dead_letter_of_its_own(
+def test_a_fixed_request_leaves_no_dead_letter_of_its_own(
     write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
 ) -> None:
     write_csv()
@@ -326,7 +326,7 @@ def test_a_mended_request_leaves_no_dead_letter_of_its_own(
     assert ask(tmp_path / "out", "SELECT status FROM receipts") == [("complete",)]
 
 
-def test_a_bad_manifest_is_open_until_it_is_mended(
+def test_a_bad_manifest_is_open_until_it_is_fixed(
     write_csv: WriteCsv, make_settings: MakeSettings, tmp_path: Path
 ) -> None:
     write_csv("in/sales.csv")

@@ -18,7 +18,7 @@ async def main(buckets: str) -> None:
     from bqemulator.config import Settings
     from bqemulator.server import EmulatorServer
 
-    mend_load_jobs()
+    repair_load_jobs()
     settings = Settings(
         rest_port=0,
         grpc_port=0,
@@ -34,7 +34,7 @@ async def main(buckets: str) -> None:
     os._exit(0)  # Nothing is worth being put in order.
 
 
-def mend_load_jobs() -> None:
+def repair_load_jobs() -> None:
     """Let a load job do all or nothing, find Parquet's columns by name and count the rows that it loaded.
 
     The emulator loads one file after the other, by the columns' order, and reports the rows of the whole table.

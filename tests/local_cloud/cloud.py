@@ -237,7 +237,7 @@ class Child:
         self._process.stdin.close()
 
     def wait(self) -> None:
-        """Wait for its end, and see to it."""
+        """Wait until it has ended; kill it if it does not."""
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

@@ -228,14 +228,7 @@ def _load(
             raise _OtherDialect(decimal, thousands)
     if spec.timezone is None and not on_wall and reader.offsets.are_days:
         raise _ReadOnWall
-    if not reader.ids:
-        raise RecordError("NO_ROWS", "The file has a header but no row with a date below it.", "Add rows.")
-    too_large = refuse_large_forecast(len(reader.ids), spec, limits)
-    if too_large is not None:
-        raise too_large
-    _refuse_century_jump(reader, source_time)
-    reader.refuse_dashes()
-    reader.explain_rows_below()
+    _refuse_misread(reader, spec, limits, source_time)
     store.finish(len(reader.ids))
     if spec.id_columns is None and reader.columns.ids and len(store.counts) > 3 and store.counts.max() == 1:
         distinct = [len({ids[i] for ids in reader.ids}) for i in range(len(reader.columns.ids))]
@@ -244,7 +237,51 @@ def _load(
     faults = reader.faults
     for code in (store.counts > limits.max_rows).nonzero()[0].tolist():
         faults[code] = too_many_rows(limits.max_rows)
-    style = reader.final_style
+    columns = reader.columns
+    several_offsets = len(reader.offsets.minutes) > 1 and spec.timezone is None
+    layout = Layout(
+        reader.id_columns,
+        columns.values[0],
+        reader.final_style.to_text(),
+        columns.extras,
+        tuple(_notes(reader, several_offsets, on_wall)),
+        several_offsets and not on_wall,
+        reader.csv_dialect,
+    )
+    return LoadedCsv(
+        spec,
+        limits,
+        layout,
+        reader.ids,
+        faults,
+        reader.row_count,
+        columns.date,
+        columns.values,
+        columns.unused,
+        store,
+    )
+
+
+def _refuse_misread(reader: CsvReader, spec: ForecastSpec, limits: Limits, source_time: str) -> None:
+    """Refuse a file of which only the whole shows that it is too large or was not read as meant."""
+    if not reader.ids:
+        raise RecordError("NO_ROWS", "The file has a header but no row with a date below it.", "Add rows.")
+    too_large = refuse_large_forecast(len(reader.ids), spec, limits)
+    if too_large is not None:
+        raise too_large
+    _refuse_century_jump(reader, source_time)
+    reader.refuse_dashes()
+    reader.explain_rows_below()
+
+
+def _notes(reader: CsvReader, several_offsets: bool, on_wall: bool) -> list[str]:
+    """Return what the owner should know about how the file was read.
+
+    Args:
+        reader: of the file, which is read to its end.
+        several_offsets: whether its dates have several offsets from UTC and no time zone was named.
+        on_wall: whether these were read as local time.
+    """
     notes = []
     if reader.columns.unused:
         notes.append("columns not used: " + ", ".join(map(printable, reader.columns.unused)))
@@ -258,8 +295,7 @@ def _load(
         notes.append(
             "no cell matches these --missing_values: " + ", ".join(sorted(map(printable, reader.unseen_missing)))
         )
-    mixed = len(reader.offsets.minutes) > 1 and spec.timezone is None
-    if mixed:
+    if several_offsets:
         notes.append(
             "dates have several UTC offsets: they were read as local time, and are written in UTC by the last offset; "
             "--timezone=Europe/Berlin, for example, would write them in that zone's local time"
@@ -267,28 +303,7 @@ def _load(
             else "dates have several UTC offsets: all were converted to UTC; --timezone=Europe/Berlin, for example, "
             "would forecast them in that zone's local time"
         )
-    layout = Layout(
-        reader.id_columns,
-        reader.columns.values[0],
-        style.to_text(),
-        reader.columns.extras,
-        tuple(notes),
-        mixed and not on_wall,
-        reader.csv_dialect,
-    )
-    columns = reader.columns
-    return LoadedCsv(
-        spec,
-        limits,
-        layout,
-        reader.ids,
-        faults,
-        reader.row_count,
-        columns.date,
-        columns.values,
-        columns.unused,
-        store,
-    )
+    return notes
 
 
 def _refuse_century_jump(reader: CsvReader, source_time: str) -> None:
