@@ -16,6 +16,7 @@ COMMANDS = {
     "plot": "draw the history, forecast and interval of series",
     "report": "write a run's results as one HTML page",
     "compare": "compare both engines and a seasonal naive forecast",
+    "evaluate": "compare the models on the past of each series",
     "query": "query the tables in SQL",
     "run": "run the Beam pipeline",
     "reconcile": "forecast files in a folder or bucket that have no receipt",

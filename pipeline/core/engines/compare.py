@@ -20,7 +20,7 @@ from pipeline.core.engines.prophet_objective import (
     stan_parameters,
     without_constant_regressors,
 )
-from pipeline.core.engines.score import held_out, mase, seasonal_naive_forecast
+from pipeline.core.engines.score import held_out, mase, seasonal_naive_forecasts
 from pipeline.core.engines.stan import fitted_prophet
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
@@ -143,11 +143,5 @@ def _add_scores(
             within = ((lower <= actual[good]) & (actual[good] <= upper)).mean(axis=1)
             for i, row in enumerate(good.tolist()):
                 results[rows[row]].covered[name] = float(within[i])
-    columns = [lists_of(shortened, name) for name in ("ds", "y", "future")]
-    frequencies = shortened.column("frequency").to_pylist()
-    naive = np.array([
-        seasonal_naive_forecast(dates, values, future, frequency)
-        for dates, values, future, frequency in zip(*columns, frequencies, strict=True)
-    ])  # fmt: skip
-    for i, score in enumerate(mase(actual, naive, scale)):
+    for i, score in enumerate(mase(actual, seasonal_naive_forecasts(shortened), scale)):
         results[rows[i]].mase["naive"] = float(score)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pipeline.core.arrays import Floats, Ints
 from pipeline.core.dates.calendars import DAY, HOUR, Dates, Months, Weekdays
 from pipeline.core.dates.frequencies import parse_frequency
-from pipeline.core.series.arrow_lists import first_of_same_dates, flat_list, list_column, timestamps
+from pipeline.core.series.arrow_lists import first_of_same_dates, flat_list, list_column, lists_of, timestamps
 
 
 def season_length(frequency: str) -> int:
@@ -65,6 +65,17 @@ def seasonal_naive_forecast(dates: Dates, y: Floats, future: Dates, frequency: s
     return forecast
 
 
+def seasonal_naive_forecasts(series: pa.RecordBatch) -> Floats:
+    """Return the seasonal naive forecast of each series of a block, shape (n, h)."""
+    columns = [lists_of(series, name) for name in ("ds", "y", "future")]
+    frequencies = series.column("frequency").to_pylist()
+    rows = [
+        seasonal_naive_forecast(dates, values, future, frequency)
+        for dates, values, future, frequency in zip(*columns, frequencies, strict=True)
+    ]
+    return np.array(rows) if rows else np.empty((0, 0))
+
+
 def seasonal_naive_errors(y: Floats, ds: Dates, offsets: Ints, frequencies: Sequence[str]) -> Floats:
     """Return the mean absolute error of the seasonal naive forecast within each history, shape (n,); 0 if it has none.
 
@@ -89,19 +100,26 @@ def seasonal_naive_errors(y: Floats, ds: Dates, offsets: Ints, frequencies: Sequ
 
 
 def held_out(
-    series: pa.RecordBatch, extras: Sequence[str], horizon: int
+    series: pa.RecordBatch, extras: Sequence[str], horizon: int, later: int = 0
 ) -> tuple[pa.RecordBatch, Ints, Floats, Floats]:
-    """Cut the last `horizon` values off each history that is at least two horizons long.
+    """Cut the last `horizon` values off each history that has at least as many, and two, before them.
 
     A series with a fault is not scored. Missing values do not count: with gaps, the values held out span more than
     a horizon.
 
+    Args:
+        series: a block.
+        extras: names of its extra columns.
+        horizon: how many values to hold out.
+        later: how many values after those to drop, for an earlier cutoff.
+
     Returns:
-        The shortened series, whose dates to forecast are those cut off; their rows in `series`; the values cut off,
+        The shortened series, whose dates to forecast are those held out; their rows in `series`; the values held out,
         shape (n, horizon); and the error of the seasonal naive forecast within the rest, shape (n,).
     """
+    cut = horizon + later
     _, offsets = flat_list(series, "ds")
-    cuts = np.diff(offsets) - horizon
+    cuts = np.diff(offsets) - cut
     faulty = np.asarray(series.column("fault").is_valid())
     kept = np.flatnonzero(~faulty & (cuts >= max(horizon, 2)))
     if len(kept) < len(series):
@@ -109,10 +127,10 @@ def held_out(
     ds, offsets = flat_list(series, "ds")
     y, _ = flat_list(series, "y")
     starts, ends = offsets[:-1], offsets[1:]
-    last = ends[:, None] + np.arange(-horizon, 0)
+    last = ends[:, None] + np.arange(-cut, -later)
     early = np.ones(len(ds), dtype=np.bool_)
-    early[last] = False
-    bounds = offsets - horizon * np.arange(len(offsets))
+    early[ends[:, None] + np.arange(-cut, 0)] = False
+    bounds = offsets - cut * np.arange(len(offsets))
     dates, values = ds[early], y[early]
     columns = {
         "series_id": series.column("series_id"),
@@ -125,11 +143,24 @@ def held_out(
     for name in extras:
         numbers, own = flat_list(series, f"extra_{name}")  # on the history, then on the dates to forecast
         rows = np.repeat(own[:-1] - starts, ends - starts) + np.arange(len(ds))
-        columns[f"extra_{name}"] = list_column(offsets, pa.array(numbers[rows]))
+        rows = np.delete(rows, ends[:, None] + np.arange(-later, 0))
+        columns[f"extra_{name}"] = list_column(offsets - later * np.arange(len(offsets)), pa.array(numbers[rows]))
     columns |= {name: series.column(name) for name in ("note", "fault")}
     shortened = pa.record_batch(columns, schema=series.schema)
     scales = seasonal_naive_errors(values, dates, bounds, series.column("frequency").to_pylist())
     return shortened, kept, y[last], scales
+
+
+def smape(actual: Floats, prediction: Floats) -> Floats:
+    """Return the symmetric mean absolute percentage error (Makridakis 1993) in percent, shape (n,).
+
+    Where value and forecast are both 0, there is no error.
+
+    Args:
+        actual, prediction: shape (n, h).
+    """
+    size = np.abs(actual) + np.abs(prediction)
+    return np.asarray(200 * (np.abs(actual - prediction) / np.where(size > 0, size, 1.0)).mean(axis=1))
 
 
 def mase(actual: Floats, prediction: Floats, scale: Floats) -> Floats:

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline.commands import evaluate
+from pipeline.core.engines.evaluate import MODELS, SEASONAL_NAIVE, Evaluation, evaluate_block
+from pipeline.core.engines.score import held_out, smape
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
+from pipeline.core.series.arrow_lists import lists_of
+from pipeline.core.series.load import load_csv
+from tests.conftest import daily_series
+
+WriteCsv = Callable[..., Path]
+HORIZON = 7
+
+
+def block(text: str, tmp_path: Path, **options: Any) -> tuple[pa.RecordBatch, ForecastSpec, tuple[str, ...]]:
+    spec = ForecastSpec(horizon=HORIZON, **options)
+    csv = load_csv(io.BytesIO(text.encode()), spec, Limits(), tmp_path)
+    return next(csv.batches()), spec, csv.layout.extras
+
+
+def stores(lengths: dict[str, int]) -> str:
+    lines = [
+        f"{store},{line}" for seed, (store, length) in enumerate(lengths.items())
+        for line in daily_series(length, seed=seed).splitlines()[1:]
+    ]  # fmt: skip
+    return "store,date,y\n" + "\n".join(lines) + "\n"
+
+
+def test_an_earlier_cutoff_holds_out_the_values_before(tmp_path: Path) -> None:
+    lines = "".join(f"2024-01-{d:02d},{d if d < 25 else ''},{d / 4}\n" for d in range(1, 32))
+    batch, _, extras = block("date,y,temp\n" + lines, tmp_path, regressors="temp")
+    last, _, _, _ = held_out(batch, extras, 6)
+    shortened, _, actual, _ = held_out(batch, extras, 6, later=6)
+    assert actual[0].tolist() == [13, 14, 15, 16, 17, 18]
+    assert lists_of(shortened, "y")[0].tolist() == list(range(1, 13))
+    assert lists_of(shortened, "future")[0].tolist() == lists_of(last, "ds")[0][-6:].tolist()
+    assert lists_of(shortened, "extra_temp")[0].tolist() == [d / 4 for d in range(1, 19)]
+
+
+def test_a_cutoff_sees_nothing_of_what_follows(tmp_path: Path) -> None:
+    """The second cutoff of a history is the first of one that ends a horizon earlier."""
+    whole, spec, extras = block(stores({"a": 90, "b": 60}), tmp_path, level="80,95")
+    early, _, _ = block(stores({"a": 83, "b": 53}), tmp_path / "early", level="80,95")
+    found = evaluate_block(whole, extras, spec, Limits(), 2)
+    assert {(one.series_id, one.cutoff, one.model) for one in found} == {
+        (name, cutoff, model) for name in "ab" for cutoff in (1, 2) for model in (*MODELS, SEASONAL_NAIVE)
+    }
+    for one in evaluate_block(early, extras, spec, Limits(), 1):
+        (same,) = (
+            other for other in found
+            if (other.series_id, other.cutoff, other.model) == (one.series_id, 2, one.model)
+        )  # fmt: skip
+        assert (same.mase, same.smape, same.inside) == (one.mase, one.smape, one.inside)
+        assert len(one.inside) == (0 if one.model == SEASONAL_NAIVE else 2)
+        assert all(low <= high for low, high in zip(one.inside, one.inside[1:], strict=False))
+
+
+def test_errors_are_those_of_the_formulas(tmp_path: Path) -> None:
+    y = [float(1 + (d % 7)) + 0.5 * d for d in range(35)]  # grows by 3.5 from week to week
+    text = "date,y\n" + "".join(f"{np.datetime64('2024-01-01') + d},{value}\n" for d, value in enumerate(y))
+    batch, spec, extras = block(text, tmp_path)
+    naive = next(one for one in evaluate_block(batch, extras, spec, Limits(), 1) if one.model == SEASONAL_NAIVE)
+    actual, forecast = np.array(y[28:]), np.array(y[21:28])
+    assert naive.mase == pytest.approx(1.0)
+    assert naive.smape == pytest.approx(np.mean(200 * 3.5 / (actual + forecast)))
+
+
+def test_two_zeros_are_no_error() -> None:
+    assert smape(np.array([[0.0, 0.0]]), np.array([[0.0, 1.0]])).tolist() == [100.0]
+
+
+def test_series_without_enough_history_and_faulty_ones_do_not_count(tmp_path: Path) -> None:
+    text = stores({"long": 60, "short": 13, "middle": 20, "broken": 60})
+    batch, spec, extras = block(text.rstrip("\n") + "x\n", tmp_path)
+    assert sum(fault is not None for fault in batch.column("fault").to_pylist()) == 1
+    found = evaluate_block(batch, extras, spec, Limits(), 3)
+    cutoffs = {name: max(one.cutoff for one in found if one.series_id == name) for name in ("long", "middle")}
+    assert cutoffs == {"long": 3, "middle": 1}
+    assert {one.series_id for one in found} == {"long", "middle"}
+
+
+def test_a_table_for_each_file(write_csv: WriteCsv, capsys: pytest.CaptureFixture[str]) -> None:
+    good = write_csv("in/a.csv", stores({"a": 90, "b": 90, "c": 9}))
+    bad = write_csv("in/b.csv", "no,dates\nhere,x\n")
+    assert evaluate.main([str(bad), str(good), "--horizon=7", "--cutoffs=2", "--level=50,90"]) == 3
+    printed = capsys.readouterr()
+    assert "NO_DATE_COLUMN" in printed.err
+    assert f"{good}: 2 of 3 series, 2 cutoffs, horizon 7" in printed.out
+    lines = {line[:18].strip(): line[18:].split() for line in printed.out.splitlines() if line}
+    assert lines[""] == ["MASE", "sMAPE", "inside", "50", "%", "inside", "90", "%"]
+    assert len(lines["prophet"]) == len(lines["auto"]) == 7
+    assert len(lines["seasonal naive"]) == 3
+    assert "has the lowest mean MASE" in printed.out
+    assert evaluate.main([str(good), "--horizon=7"]) == 0
+
+
+def test_the_table_has_the_means_of_the_json(write_csv: WriteCsv, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_csv("in/a.csv", stores({"a": 90, "b": 70, "c": 90}))
+    assert evaluate.main([str(path), "--horizon=7", "--cutoffs=3", "--json"]) == 0
+    (file,) = json.loads(capsys.readouterr().out)["files"]
+    found = [Evaluation(**row) for row in file["evaluations"]]
+    assert (file["series_in_file"], file["horizon"], file["level"], len(found)) == (3, 7, [80], 3 * 3 * 3)
+    evaluate.main([str(path), "--horizon=7", "--cutoffs=3"])
+    auto = next(line.split() for line in capsys.readouterr().out.splitlines() if line.strip().startswith("auto "))
+    own = [one for one in found if one.model == "auto"]
+    assert auto[1:3] == [f"{np.mean([one.mase for one in own]):.2f}", f"{np.mean([one.smape for one in own]):.2f}"]
+
+
+def test_nothing_to_evaluate_is_said(write_csv: WriteCsv, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main([str(write_csv("in/a.csv", daily_series(30)))]) == 3
+    assert "have fewer than 56 values (two horizons)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [(["x.csv", "--cutoffs=0"], "--cutoffs: must be a number from 1 to 100"),
+     (["x.csv", "--model=auto"], "--model: unknown option"), ([], "FILE: is missing")],
+)  # fmt: skip
+def test_wrong_options_are_refused(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main(argv) == 2
+    assert said in capsys.readouterr().err
