@@ -532,7 +532,7 @@ def test_pubsub_is_down_for_a_while(cloud: LocalCloud) -> None:
         with pytest.raises(TimeoutError):
             late.result(0.5)
         proxy.up()
-        late.result(20)
+        late.result(60)
     assert {message.data for message in pull(cloud, subscription, 2)} == {b"1", b"2"}
 
 
