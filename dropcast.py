@@ -28,12 +28,12 @@ from pipeline import __version__
 from pipeline.core.dates.calendars import Dates
 from pipeline.core.engines.by_name import engine_named, quieten_prophet
 from pipeline.core.engines.engine import Engine
-from pipeline.core.engines.score import held_out, seasonal_naive_forecast
+from pipeline.core.engines.score import held_out, seasonal_naive_forecasts
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec, option_errors
 from pipeline.core.limits import Limits
 from pipeline.core.requests.local_files import OPERATORS_FIELDS
-from pipeline.core.series.arrow_lists import lists_of
+from pipeline.core.series.arrow_lists import flat_list, lists_of
 from pipeline.library.frames import Names, Series, forecast_table, series_of_table, used_columns, without_views
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ def backtest(
         data: a frame with one row per observation.
         horizon: periods to forecast from each cutoff.
         level: level or levels of the prediction intervals in percent.
-        cutoffs: how many, one horizon apart; the last one is one horizon before the end. Each needs at least as much
-            history before it as after it.
+        cutoffs: how many, one horizon apart; the last one is one horizon before the end. Each needs at least a
+            horizon of history before it.
         engine: `native` or `stan`.
         options: any other option of a forecast.
 
@@ -123,8 +123,8 @@ def backtest(
     faults: list[tuple[str, RecordError]] = []
     for first, batch in series.blocks():
         faults += _faults(batch)
-        for periods in range(cutoffs * horizon, 0, -horizon):
-            tables += _held_out_table(series, first, batch, periods, names)
+        for later in range((cutoffs - 1) * horizon, -1, -horizon):
+            tables += _held_out_table(series, first, batch, later, names)
     if not tables and faults:
         raise ValueError(f"No series can be forecast; the first, {faults[0][0]!r}: {_said(faults[0][1])}")
     if not tables:
@@ -393,38 +393,28 @@ def _optional_dates(series: Series, dates: list[int | None]) -> pa.Array:
     return pa.compute.if_else(missing, pa.scalar(None, filled.type), filled)
 
 
-def _held_out_table(series: Series, first: int, batch: pa.RecordBatch, periods: int, names: Names) -> list[pa.Table]:
-    """Return the forecasts of the first horizon after a cutoff `periods` before the end, or nothing."""
-    horizon = series.spec.horizon
-    shortened, rows, actual, _ = held_out(batch, series.layout.extras, periods)
+def _held_out_table(series: Series, first: int, batch: pa.RecordBatch, later: int, names: Names) -> list[pa.Table]:
+    """Return the forecasts of the horizon that ends `later` periods before the end, or nothing."""
+    spec, extras = series.spec, series.layout.extras
+    shortened, rows, actual, _ = held_out(batch, extras, spec.horizon, later)
     if not len(rows):
         return []
-    spec = series.spec.model_copy(update={"horizon": periods})
-    found = engine_named(spec.solver).forecast(shortened, series.layout.extras, spec, series.limits)
+    found = engine_named(spec.solver).forecast(shortened, extras, spec, series.limits)
     good = np.flatnonzero(np.asarray(found.column("fault").is_null()))
     if not len(good):
         return []
-    shape = (len(good), periods)
-    known, future = lists_of(shortened, "ds"), lists_of(shortened, "future")
-    values, frequencies = lists_of(shortened, "y"), shortened.column("frequency").to_pylist()
-    naive = [
-        seasonal_naive_forecast(known[i], values[i], future[i][:horizon], frequencies[i]) for i in good.tolist()
-    ]  # fmt: skip
-
-    def numbers(name: str) -> pa.Array:
-        column = np.asarray(found.column(name).flatten()).reshape(shape)[:, :horizon]
-        return pa.array(np.ascontiguousarray(column).ravel())
-
-    dates: Dates = np.concatenate([future[i][:horizon] for i in good.tolist()])
-    cutoffs: Dates = np.repeat([int(known[i][-1]) for i in good.tolist()], horizon)
+    shortened = shortened.take(pa.array(good))
+    known, future = lists_of(shortened, "ds"), flat_list(shortened, "future")[0]
+    cutoffs: Dates = np.repeat([int(dates[-1]) for dates in known], spec.horizon)
     columns = {
-        series.date_column: series.dates(dates), "cutoff": series.dates(cutoffs),
-        series.layout.value_name: pa.array(actual[good][:, :horizon].ravel()), names.forecast: numbers("yhat"),
+        series.date_column: series.dates(future), "cutoff": series.dates(cutoffs),
+        series.layout.value_name: pa.array(actual[good].ravel()), names.forecast: found.column("yhat").flatten(),
     }  # fmt: skip
     for i, level in enumerate(spec.level):
-        columns |= {names.lower(level): numbers(f"lower_{i}"), names.upper(level): numbers(f"upper_{i}")}
-    columns["SeasonalNaive"] = pa.array(np.concatenate(naive))
-    return [series.with_keys(first + np.repeat(rows[good], horizon), columns)]
+        ends = {names.lower(level): f"lower_{i}", names.upper(level): f"upper_{i}"}
+        columns |= {name: found.column(end).flatten() for name, end in ends.items()}
+    columns["SeasonalNaive"] = pa.array(seasonal_naive_forecasts(shortened).ravel())
+    return [series.with_keys(first + np.repeat(rows[good], spec.horizon), columns)]
 
 
 def _ahead(table: pa.Table, series: Series, number: int, spec: ForecastSpec) -> dict[str, Any]:

@@ -276,6 +276,19 @@ def test_backtest_holds_the_ends_out() -> None:
         dropcast.backtest(frame, 7, cutoffs=0)
 
 
+@pytest.mark.parametrize("model", ["prophet", "auto"])
+def test_a_cutoff_gives_the_forecast_of_what_was_known_then(model: str) -> None:
+    frame = sales(2)
+    tested = dropcast.backtest(frame, 7, cutoffs=3, model=model)
+    for cutoff, part in tested.groupby("cutoff"):
+        known = frame[pd.to_datetime(frame.ds) <= cutoff]
+        ahead = dropcast.forecast(known, 7, model=model)
+        joined = part.merge(ahead, on=["unique_id", "ds"], suffixes=("", "_ahead"))
+        assert len(joined) == 14
+        for name in ("Dropcast", "Dropcast-lo-80", "Dropcast-hi-80"):
+            np.testing.assert_allclose(joined[name], joined[f"{name}_ahead"], rtol=1e-9)
+
+
 def test_fit_gives_prophet_objects() -> None:
     models = dropcast.fit(sales(2))
     assert list(models) == ["s0", "s1"]
