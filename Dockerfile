@@ -35,11 +35,11 @@ RUN pip install --no-compile --no-build-isolation --no-deps .
 RUN pip uninstall --yes setuptools \
     && find /opt/dropcast/lib -type d -name tests -prune -exec rm -r {} + \
     && python -m compileall -q -f -j 0 --invalidation-mode=unchecked-hash /opt/dropcast/lib
-# The native engine's kernels, compiled now for a CPU level that every machine type has, so that nothing is compiled at start.
+# The kernels, compiled now for a CPU level that every machine type has, so that nothing is compiled at start.
 # Not in /src: its `pipeline` would be compiled instead of the installed one.
 WORKDIR /
 ENV NUMBA_CPU_NAME=x86-64-v2 NUMBA_CPU_FEATURES=
-RUN python -m pipeline.core.model.compile_kernels \
+RUN python -m pipeline.core.compile_kernels \
     && python -c "import cmdstanpy, prophet; prophet.Prophet()" \
     && pip check
 

@@ -32,7 +32,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml | $(BIN)/python
 	@$(PIP) install --require-hashes --no-deps -r requirements.lock
 	@$(PIP) install --no-deps --editable .
 	@$(BIN)/python -m pip check
-	@$(BIN)/python -m pipeline.core.model.compile_kernels
+	@$(BIN)/python -m pipeline.core.compile_kernels
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed

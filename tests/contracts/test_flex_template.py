@@ -154,7 +154,7 @@ def test_the_image_is_built_of_exact_versions_from_the_lock() -> None:
 
 
 def test_the_installed_package_is_what_is_compiled() -> None:
-    before, _, after = dockerfile().partition("-m pipeline.core.model.compile_kernels")
+    before, _, after = dockerfile().partition("-m pipeline.core.compile_kernels")
     folders = re.findall(r"^WORKDIR (\S+)", before, re.MULTILINE)
     assert folders[-1] == "/", "beside its source, Python would run the source and keep the kernels there"
     assert after

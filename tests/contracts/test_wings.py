@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 # Modules at the root of core/ that stand on wings of it; all others there stand on nothing but each other.
 OPTIONS = {"forecast_spec", "spec_limits", "elements", "ndjson"}
 BLOCKS = {"blocks", "block_bytes"}
-TOP_OF_CORE = {"process_request"}
+TOP_OF_CORE = {"process_request", "compile_kernels"}
 # Modules at the root of pipeline/ on which its wings stand; the others there stand on the wings.
 BASE = {"coders", "options", "runs", "destination", "metrics", "terminal", "logs"}
 MODEL = {f"core.model{part}" for part in ("", ".data", ".design", ".solve", ".intervals", ".exchange")}
@@ -34,7 +34,6 @@ ALLOWED = {
     "core.model.intervals": {"core", "core.dates", "core.model", "core.model.design", "core.model.solve"},
     "core.model.exchange": {"core", "core.options", "core.dates", "core.faults", "core.model", "core.model.design",
                             "core.model.solve"},
-    "core.model.top": {"core", "core.options", "core.dates", "core.model", "core.model.data", "core.model.intervals"},
     "core.members": {"core", "core.dates", "core.model.solve"},
     "core.engines": {
         "core", "core.options", "core.dates", "core.faults", "core.series", "core.blocks", "core.members", *MODEL,
@@ -44,7 +43,8 @@ ALLOWED = {
         "core.engines",
     },
     "core.top": {
-        "core", "core.options", "core.faults", "core.series", "core.blocks", "core.engines", "core.outputs",
+        "core", "core.options", "core.dates", "core.faults", "core.series", "core.blocks", "core.engines",
+        "core.members", "core.outputs", *MODEL,
     },
     "library": {"core"},
     "report": {"core"},
@@ -84,8 +84,7 @@ def imports(path: Path, known: dict[str, Path]) -> set[str]:
 def _wing_of_model(parts: list[str]) -> str:
     if parts and (ROOT / "pipeline/core/model" / parts[0]).is_dir():
         return f"core.model.{parts[0]}"
-    special = {"histories": "core.model.data", "compile_kernels": "core.model.top"}
-    return special.get(parts[0] if parts else "", "core.model")
+    return "core.model.data" if parts[:1] == ["histories"] else "core.model"
 
 
 def wing(module: str) -> str:
