@@ -160,6 +160,8 @@ def _best(found: Sequence[Evaluation], models: Sequence[str]) -> list[str]:
     for name in scored:
         wins[min(models, key=lambda model: means[model][name])] += 1
     best = min(models, key=lambda model: statistics.fmean(means[model][name] for name in scored))
+    if len(scored) == 1:
+        return [f"  {best} has the lowest MASE."]
     counts = ", ".join(f"{model} for {count:,}" for model, count in wins.items())
     return [f"  {best} has the lowest mean MASE. Series by series, the lowest is: {counts}."]
 
