@@ -65,6 +65,8 @@ def evaluate_block(
             forecasts[model] = engine_named(own.solver).forecast(shortened, extras, own, limits)
         usable = [np.asarray(batch.column("fault").is_null()) for batch in forecasts.values()]
         rows = np.flatnonzero(np.all(usable, axis=0))
+        if not len(rows):
+            continue
         names = shortened.column("series_id").take(pa.array(rows)).to_pylist()
         actual, scale = actual[rows], scale[rows]
         predictions = {model: _of_rows(batch, "yhat", rows) for model, batch in forecasts.items()}
@@ -83,11 +85,13 @@ def evaluate_block(
 
 
 def _of_rows(batch: pa.RecordBatch, name: str, rows: Ints) -> Floats:
-    """Return a column of some rows of a forecast batch, shape (rows, h); those with a fault have no values."""
+    """Return a column of some rows of a forecast batch, shape (rows, h); those with a fault have no values.
+
+    There must be at least one without.
+    """
     position = np.cumsum(np.asarray(batch.column("fault").is_null())) - 1
     values, _ = flat_list(batch, name)
-    per_row = values.reshape(position[-1] + 1, -1)
-    return np.asarray(per_row[position[rows]])
+    return np.asarray(values.reshape(position[-1] + 1, -1)[position[rows]])
 
 
 def _inside(batch: pa.RecordBatch, rows: Ints, actual: Floats, levels: int) -> Floats:

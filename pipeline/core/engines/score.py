@@ -66,14 +66,13 @@ def seasonal_naive_forecast(dates: Dates, y: Floats, future: Dates, frequency: s
 
 
 def seasonal_naive_forecasts(series: pa.RecordBatch) -> Floats:
-    """Return the seasonal naive forecast of each series of a block, shape (n, h)."""
+    """Return the seasonal naive forecast of each series of a block that is not empty, shape (n, h)."""
     columns = [lists_of(series, name) for name in ("ds", "y", "future")]
     frequencies = series.column("frequency").to_pylist()
-    rows = [
+    return np.array([
         seasonal_naive_forecast(dates, values, future, frequency)
         for dates, values, future, frequency in zip(*columns, frequencies, strict=True)
-    ]
-    return np.array(rows) if rows else np.empty((0, 0))
+    ])  # fmt: skip
 
 
 def seasonal_naive_errors(y: Floats, ds: Dates, offsets: Ints, frequencies: Sequence[str]) -> Floats:

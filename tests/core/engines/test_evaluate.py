@@ -11,8 +11,11 @@ import pyarrow as pa
 import pytest
 
 from pipeline.commands import evaluate
+from pipeline.core.engines.by_name import engine_named
 from pipeline.core.engines.evaluate import MODELS, SEASONAL_NAIVE, Evaluation, evaluate_block
+from pipeline.core.engines.forecast_batch import Forecasts, forecast_batch
 from pipeline.core.engines.score import held_out, smape
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.series.arrow_lists import lists_of
@@ -88,6 +91,23 @@ def test_series_without_enough_history_and_faulty_ones_do_not_count(tmp_path: Pa
     cutoffs = {name: max(one.cutoff for one in found if one.series_id == name) for name in ("long", "middle")}
     assert cutoffs == {"long": 3, "middle": 1}
     assert {one.series_id for one in found} == {"long", "middle"}
+
+
+def test_a_model_without_any_forecast_leaves_nothing_to_evaluate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, spec, extras = block(stores({"a": 60, "b": 60}), tmp_path)
+    refused = Forecasts.empty(2, spec)
+    faults = {row: RecordError("FIT_TIMEOUT", "Too costly.", "Ask for less.") for row in range(2)}
+
+    class Refuses:
+        def forecast(self, series: pa.RecordBatch, *_: Any) -> pa.RecordBatch:
+            return forecast_batch(series, refused, faults, spec)
+
+    engines = {"native": Refuses(), "auto": engine_named("auto")}
+    monkeypatch.setattr("pipeline.core.engines.evaluate.engine_named", engines.__getitem__)
+    assert spec.solver == "native"
+    assert evaluate_block(batch, extras, spec, Limits(), 1) == []
 
 
 def test_a_table_for_each_file(write_csv: WriteCsv, capsys: pytest.CaptureFixture[str]) -> None:
