@@ -9,7 +9,7 @@ import math
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ def _evaluated(name: str, spec: ForecastSpec, limits: Limits, cutoffs: int, scra
     with open_source(local_path(name, "FILE", scratch)) as file:
         loaded = load_csv(file, spec, limits, scratch / "work")
     loaded.layout = dataclasses.replace(loaded.layout, extras_ahead=False)  # only the past is forecast
-    own = spec.model_copy(update={"components": False, "score": False})
+    own = spec.model_copy(update={"components": False})
     found: list[Evaluation] = []
     with tqdm(total=len(loaded.ids), unit=" series", disable=not sys.stderr.isatty(), leave=False) as bar:
         for batch in loaded.batches():
@@ -139,46 +139,46 @@ def _described(file: _File, spec: ForecastSpec, cutoffs: int) -> list[str]:
     if not counted:
         return [*lines, "  There is nothing to evaluate."]
     levels = [f"inside {level_text(level)} %" for level in spec.level]
-    models = list(dict.fromkeys(one.model for one in file.found))
+    by_model: dict[str, list[Evaluation]] = defaultdict(list)
+    for one in file.found:
+        by_model[one.model].append(one)
+    scores = {model: _means(own, "mase") for model, own in by_model.items()}
     lines += ["", _row(["", "MASE", "sMAPE", *levels])]
-    for model in models:
-        own = [one for one in file.found if one.model == model]
+    for model, own in by_model.items():
         shares = [] if model == SEASONAL_NAIVE else np.mean([one.inside for one in own], axis=0).tolist()
-        score = _mean_of_series(own, "mase")
-        cells = [f"{score:.2f}" if math.isfinite(score) else "", f"{_mean_of_series(own, 'smape'):.2f} %"]
+        score, percent = _mean(scores[model].values()), _mean(_means(own, "smape").values())
+        cells = [f"{score:.2f}" if math.isfinite(score) else "", f"{percent:.2f} %"]
         lines.append(_row([model, *cells, *(f"{100 * share:.1f} %" for share in shares)]))
-    return [*lines, "", *_best(file.found, models)]
+    return [*lines, "", *_best(scores)]
 
 
-def _best(found: Sequence[Evaluation], models: Sequence[str]) -> list[str]:
-    """Return which model has the lowest MASE, and how often."""
-    means = {model: _means([one for one in found if one.model == model], "mase") for model in models}
-    scored = [name for name, value in means[models[0]].items() if math.isfinite(value)]
+def _best(scores: dict[str, dict[str, float]]) -> list[str]:
+    """Return which model has the lowest MASE, and how often; a series has one with each model or with none."""
+    scored = [name for name, value in scores[SEASONAL_NAIVE].items() if math.isfinite(value)]
     if not scored:
         return ["  No series has a MASE: their histories have nothing to scale by."]
-    wins = dict.fromkeys(models, 0)
+    wins = dict.fromkeys(scores, 0)
     for name in scored:
-        wins[min(models, key=lambda model: means[model][name])] += 1
-    best = min(models, key=lambda model: statistics.fmean(means[model][name] for name in scored))
+        wins[min(scores, key=lambda model: scores[model][name])] += 1
+    best = min(scores, key=lambda model: _mean(scores[model].values()))
     if len(scored) == 1:
         return [f"  {best} has the lowest MASE."]
     counts = ", ".join(f"{model} for {count:,}" for model, count in wins.items())
     return [f"  {best} has the lowest mean MASE. Series by series, the lowest is: {counts}."]
 
 
-def _mean_of_series(found: Sequence[Evaluation], error: str) -> float:
-    """Return the mean over series of their mean error; NaN if there is none."""
-    values = [value for value in _means(found, error).values() if math.isfinite(value)]
-    return statistics.fmean(values) if values else math.nan
+def _mean(values: Iterable[float]) -> float:
+    """Return the mean of the values that are finite; NaN if there are none."""
+    finite = [value for value in values if math.isfinite(value)]
+    return statistics.fmean(finite) if finite else math.nan
 
 
 def _means(found: Sequence[Evaluation], error: str) -> dict[str, float]:
-    """Return each series' mean error over its cutoffs, without those that are not finite."""
+    """Return each series' mean error over its cutoffs."""
     errors: dict[str, list[float]] = defaultdict(list)
     for one in found:
         errors[one.series_id].append(getattr(one, error))
-    finite = {name: [value for value in values if math.isfinite(value)] for name, values in errors.items()}
-    return {name: statistics.fmean(values) if values else math.nan for name, values in finite.items()}
+    return {name: _mean(values) for name, values in errors.items()}
 
 
 def _row(cells: Sequence[str]) -> str:
