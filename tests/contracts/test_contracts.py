@@ -1,4 +1,4 @@
-"""What must agree although it stands in two places."""
+"""What must agree because it is written in two places."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def half_widths(residuals: Floats, known: float, scale: float, calibration: Cali
 
     The level's quantile of the combination's own held-out errors is shrunk towards what is usual before any are known,
     the less the more windows there are. Between the levels of the constants these are interpolated by the normal
-    distribution's quantiles, and beyond them they stay the same.
+    distribution's quantiles. Beyond them the factor stays the same, and the prior is proportional to the quantile.
 
     Args:
         residuals: held-out errors of the combination, shape (w, h).

@@ -106,7 +106,7 @@ def to_prophet(fitted: FittedSeries, i: int, ds: Dates, y: Floats, extras: dict[
     model.preprocess(frame)
     ours = dict(zip(fitted.columns.names, fitted.beta[i].tolist(), strict=True))
     features, *_ = model.make_all_seasonality_features(model.history)
-    # a holiday of years that this series lacks has no effect; `zeros` stands in where there is no feature
+    # a holiday of years that this series lacks has no effect; `zeros` is the only column if there is no feature
     beta = np.array([ours.get(name, 0.0) for name in features.columns])
     model.params = {
         "k": fitted.k[i].reshape(1, 1), "m": fitted.m[i].reshape(1, 1), "delta": fitted.delta[i][None],
