@@ -16,8 +16,7 @@ from pipeline.core.dates.infer_frequency import infer_calendar
 from pipeline.core.members import combination
 from pipeline.core.members.backtest import cutoffs, windows_of
 from pipeline.core.members.forecast import combined_errors, naive_error
-from pipeline.core.members.gaps import filled, on_calendar
-from pipeline.core.members.pace import pace_of
+from pipeline.core.members.history import History
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 MAX_RATIO = 5.0  # of one error to its series' mean, for the growth
@@ -36,13 +35,13 @@ def learn(file: str, horizon: int) -> None:
     for _, group in pd.read_csv(file, parse_dates=["ds"]).groupby("unique_id", sort=False):
         dates = group.ds.to_numpy().astype("datetime64[us]").astype(np.int64)
         calendar = infer_calendar(dates)
-        values = on_calendar(calendar, dates, group.y.to_numpy(float))
-        pace = pace_of(calendar, len(values))
+        history = History.of(calendar, dates, group.y.to_numpy(float), calendar.after(dates[-1], horizon))
+        pace, values = history.pace, history.known
         ends = cutoffs(len(values), horizon, pace)
         scale = naive_error(values, pace.season)
         if len(ends) < 2 or scale == 0:
             continue
-        _, _, errors = combined_errors(filled(values, pace.season), values, ends, pace, horizon)
+        _, _, errors = combined_errors(history, ends, horizon)
         residuals.append(np.abs(errors))
         known.append(np.array([min(horizon, len(values) - end) / horizon for end in ends[1:]]))
         scales.append(scale)

@@ -17,7 +17,7 @@ from pipeline.core.dates.calendars import DAY
 from pipeline.core.dates.frequencies import parse_frequency
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.members.forecast import forecast_series
-from pipeline.core.members.pace import pace_of
+from pipeline.core.members.history import History
 from pipeline.core.model.fit import SHARED_FROM, fit
 from pipeline.core.model.histories import Histories
 from pipeline.core.model.intervals.logistic import simulated_interval
@@ -25,7 +25,7 @@ from pipeline.core.model.intervals.of_forecast import intervals
 from pipeline.core.model.predict import predict
 
 ROWS, HORIZON = 60, 3
-ROWS_OF = {"YS": 20, "MS": 60, "D": 120, "h": 200}  # of a history of each frequency whose members differ
+ROWS_OF = {"YS": 20, "MS": 60, "W-SUN": 120, "D": 120, "h": 200}  # of a history of each frequency whose members differ
 
 
 def main() -> None:
@@ -55,9 +55,15 @@ def members() -> None:
     """Forecast with the members of --model=auto at each frequency, and counts."""
     for frequency, rows in ROWS_OF.items():
         y: Floats = np.asarray(3 + np.sin(np.arange(rows) * 7.7))
-        forecast_series(y, y, pace_of(parse_frequency(frequency), rows), HORIZON, (80.0,))
-    counts: Floats = np.asarray(np.arange(ROWS) % 3 // 2.0)
-    forecast_series(counts, counts, pace_of(parse_frequency("D"), ROWS), HORIZON, (80.0,))
+        _forecast_with_members(frequency, y)
+    _forecast_with_members("D", np.asarray(np.arange(ROWS) % 3 // 2.0))
+
+
+def _forecast_with_members(frequency: str, y: Floats) -> None:
+    calendar = parse_frequency(frequency)
+    dates = calendar.after(19_000 * DAY, len(y) + HORIZON)
+    history = History.of(calendar, dates[: len(y)], y, dates[len(y) :])
+    forecast_series(history, HORIZON, (80.0,))
 
 
 PARTS: dict[str, Callable[[], None]] = {"linear": linear, "nonlinear": nonlinear, "members": members}

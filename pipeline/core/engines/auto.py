@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from pipeline.core.dates.calendars import OpeningHours
 from pipeline.core.dates.frequencies import parse_frequency
-from pipeline.core.dates.infer_frequency import open_calendar
 from pipeline.core.engines.forecast_batch import Forecasts, forecast_batch
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.members.forecast import forecast_series
-from pipeline.core.members.gaps import filled, on_calendar
-from pipeline.core.members.pace import pace_of
+from pipeline.core.members.history import History
 from pipeline.core.series.arrow_lists import flat_list
 
 
@@ -34,17 +31,15 @@ class AutoEngine:
         forecasts = Forecasts.empty(len(series), spec)
         dates, offsets = flat_list(series, "ds")
         y, _ = flat_list(series, "y")
+        future, starts = flat_list(series, "future")
         frequencies = series.column("frequency").to_pylist()
         for row in range(len(series)):
             if row in faults:
                 continue
             own = slice(int(offsets[row]), int(offsets[row + 1]))
-            calendar = parse_frequency(frequencies[row])
-            if isinstance(calendar, OpeningHours):
-                calendar = open_calendar(calendar, dates[own])
-            known = on_calendar(calendar, dates[own], y[own])
-            pace = pace_of(calendar, len(known))
-            found = forecast_series(filled(known, pace.season), known, pace, spec.horizon, spec.level)
+            ahead = slice(int(starts[row]), int(starts[row + 1]))
+            history = History.of(parse_frequency(frequencies[row]), dates[own], y[own], future[ahead])
+            found = forecast_series(history, spec.horizon, spec.level)
             forecasts.prediction[row] = found.prediction
             forecasts.lower[:, row], forecasts.upper[:, row] = found.lower, found.upper
         return forecast_batch(series, forecasts, faults, spec)

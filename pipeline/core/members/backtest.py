@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.core.arrays import Ints
 from pipeline.core.compiled import compiled
-from pipeline.core.members.histories import FINER, Pace
+from pipeline.core.members.pace import FINER, Pace
 
 
 class Windows(NamedTuple):

@@ -10,8 +10,8 @@ import numpy as np
 from pipeline.core.arrays import Bools, Floats, Ints
 from pipeline.core.compiled import compiled
 from pipeline.core.members.backtest import windows_of
-from pipeline.core.members.histories import FINER, MONTHLY, YEARLY, Pace
 from pipeline.core.members.members import HOURLY_SEASON
+from pipeline.core.members.pace import FINER, MONTHLY, YEARLY, Pace
 
 DECAY = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # what windows count, the newest first
 SHARPNESS, FINER_SHARPNESS = 2.0, 4.0  # p in weights proportional to exp(-p n / (n + 1) log error)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipeline.core.arrays import Bools, Floats, Ints
-from pipeline.core.members import combination, counts
+from pipeline.core.members import combination, counts, of_prophet
 from pipeline.core.members.backtest import cutoffs
-from pipeline.core.members.histories import FINER, MONTHLY, YEARLY, Pace
+from pipeline.core.members.history import History
 from pipeline.core.members.members import (
     ADDITIVE,
     AR,
@@ -22,6 +22,9 @@ from pipeline.core.members.members import (
     MULTIPLICATIVE,
     NAIVE,
     NAMES,
+    PROPHET_FADING,
+    PROPHET_LEVEL,
+    PROPHET_LOGS,
     RIDGE,
     RIDGE_LOGS,
     RIDGE_MEANS,
@@ -32,6 +35,7 @@ from pipeline.core.members.members import (
     WEEK,
     window_forecasts,
 )  # fmt: skip
+from pipeline.core.members.pace import FINER, MONTHLY, YEARLY, Pace, is_weekly
 
 _FINER = (SEASONAL_NAIVE, THETA, ADDITIVE, AR, SHARES, MEDIAN, MOVED, RIDGE, RIDGE_MEANS, RIDGE_LOGS)
 MEMBERS = {
@@ -41,6 +45,8 @@ MEMBERS = {
 }
 COUNT_MEMBERS = ("mean", "mean of the last values", "exponential smoothing", "Teunter-Syntetos-Babai")
 HOURLY_MEMBERS = (*_FINER, WEEK, TWO_WEEKS)
+OF_PROPHET = (PROPHET_FADING, PROPHET_LEVEL, PROPHET_LOGS)
+WEEKLY_MEMBERS = (*_FINER, *OF_PROPHET)
 
 
 @dataclass(frozen=True)
@@ -59,16 +65,15 @@ class CombinedForecast:
     weights: dict[str, float]
 
 
-def forecast_series(y: Floats, known: Floats, pace: Pace, horizon: int, levels: tuple[float, ...]) -> CombinedForecast:
+def forecast_series(history: History, horizon: int, levels: tuple[float, ...]) -> CombinedForecast:
     """Forecast a series.
 
     Args:
-        y: values, gaps filled, shape (n,).
-        known: values, NaN in gaps, shape (n,).
-        pace: of the series.
+        history: of the series.
         horizon: how many steps ahead.
         levels: of the intervals, in percent.
     """
+    y, known, pace = history.y, history.known, history.pace
     never_negative = bool(np.min(y) >= 0)
     if counts.has_many_zeros(y):
         mean, low, high = counts.forecast(y, tuple(level / 100 for level in levels))
@@ -76,11 +81,11 @@ def forecast_series(y: Floats, known: Floats, pace: Pace, horizon: int, levels: 
         return CombinedForecast(np.full(horizon, mean), _each_step(low, horizon), _each_step(high, horizon), equal)
     largest = float(np.max(np.abs(y)))
     unit = 2.0 ** np.floor(np.log2(largest)) if largest > 0 else 1.0  # a power of two: scaling changes no digit
-    y, known = y / unit, known / unit
+    history = replace(history, y=y / unit, known=known / unit)
     ends = cutoffs(len(y), horizon, pace)
-    prediction, weights, residuals = combined_errors(y, known, ends, pace, horizon)
+    prediction, weights, residuals = combined_errors(history, ends, horizon)
     windows = float(sum(min(horizon, len(y) - end) / horizon for end in ends[1:]))
-    calibration, scale = combination.calibration_of(pace), naive_error(known, pace.season)
+    calibration, scale = combination.calibration_of(pace), naive_error(history.known, pace.season)
     widths = np.empty((len(levels), horizon))
     for i, level in enumerate(levels):
         widths[i] = combination.half_widths(residuals, windows, scale, calibration, level / 100)
@@ -97,20 +102,26 @@ def _each_step(ends: Floats, horizon: int) -> Floats:
 
 def members_of(pace: Pace) -> tuple[int, ...]:
     """Return the members of a series."""
+    if is_weekly(pace):
+        return WEEKLY_MEMBERS
     return HOURLY_MEMBERS if pace.season == HOURLY_SEASON else MEMBERS[pace.kind]
 
 
-def combined_errors(y: Floats, known: Floats, ends: Ints, pace: Pace, horizon: int) -> tuple[Floats, Floats, Floats]:
+def combined_errors(history: History, ends: Ints, horizon: int) -> tuple[Floats, Floats, Floats]:
     """Return a series' forecast, the members' weights, and the held-out errors of the combination; see `combined`.
 
     Args:
-        y, known, pace, horizon: as for forecast_series.
+        history: of the series.
         ends: cutoffs, the whole history first.
+        horizon: how many steps ahead.
     """
+    y, pace = history.y, history.pace
     every = np.empty((len(ends), len(NAMES), horizon))
     window_forecasts(y, ends, pace, every)
+    if is_weekly(pace):
+        every[:, list(OF_PROPHET)] = of_prophet.forecasts(y, history.dates, ends, horizon)
     forecasts, usable = _bounded(y, ends, every, members_of(pace))
-    prediction, weights, residuals = combination.combined(known, ends, forecasts, usable, pace)
+    prediction, weights, residuals = combination.combined(history.known, ends, forecasts, usable, pace)
     return prediction, weights, residuals
 
 

@@ -7,18 +7,19 @@ import numpy as np
 from pipeline.core.arrays import Floats, Ints
 from pipeline.core.compiled import compiled
 from pipeline.core.members import autoregression, repeating, ridge, smoothing, theta
-from pipeline.core.members.histories import FINER, YEARLY, Pace
+from pipeline.core.members.pace import FINER, YEARLY, Pace
 from pipeline.core.members.seasonality import is_seasonal, seasonal_indices
 
 NAMES = (
     "naive", "drift", "seasonal naive", "seasonal median", "theta", "damped logs", "Holt-Winters additive",
     "Holt-Winters multiplicative", "autoregression", "autoregression on logs", "yearly shares", "last year moved",
-    "last week", "mean of two weeks", "ridge", "ridge on means", "ridge on logs",
+    "last week", "mean of two weeks", "ridge", "ridge on means", "ridge on logs", "Prophet flat, last error fading",
+    "Prophet, level moved", "Prophet on logs, level moved",
 )  # fmt: skip
 (
     NAIVE, DRIFT, SEASONAL_NAIVE, MEDIAN, THETA, DAMPED_LOGS, ADDITIVE, MULTIPLICATIVE, AR, AR_LOGS, SHARES, MOVED,
-    WEEK, TWO_WEEKS, RIDGE, RIDGE_MEANS, RIDGE_LOGS,
-) = range(17)  # fmt: skip
+    WEEK, TWO_WEEKS, RIDGE, RIDGE_MEANS, RIDGE_LOGS, PROPHET_FADING, PROPHET_LEVEL, PROPHET_LOGS,
+) = range(20)  # fmt: skip
 MAX_LOG_RISE = 3.0  # that a forecast of logs may be above the history's largest
 LEAST_INDEX = 0.02  # of a multiplicative season: below it the series is taken for additive
 MAX_ROWS = 600  # of the end of a history, to which recursions are applied

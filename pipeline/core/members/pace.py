@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pipeline.core.dates.calendars import DAY, WEEK, Calendar, FixedSteps, Months, OpeningHours, Weekdays
-from pipeline.core.members.histories import FINER, MONTHLY, YEARLY, Pace
+
+YEARLY, MONTHLY, FINER = 0, 1, 2
+"""How often a series has a value: once a year or less; some times a year (months, quarters); more often."""
+
+
+class Pace(NamedTuple):
+    """How often a series has a value.
+
+    Attributes:
+        kind: YEARLY, MONTHLY or FINER.
+        season: number of values in its season; 1 if it has none.
+        long_season: number of values in a longer season, such as a week of hours; 0 if there is none.
+        level_rows: how many of the last values say by how much the level has changed since a long season ago.
+    """
+
+    kind: int
+    season: int
+    long_season: int
+    level_rows: int
+
 
 MONTHS_A_YEAR, WEEKS_A_YEAR = 12, 52
 MAX_SEASON = 24 * 60  # values: a season of more is taken for none
@@ -34,6 +55,11 @@ def pace_of(calendar: Calendar, rows: int) -> Pace:
         weeks = calendar.step // WEEK
         return Pace(FINER, 1, WEEKS_A_YEAR // weeks, max(LEVEL_WEEKS_OF_WEEKS // weeks, 1))
     return Pace(YEARLY, 1, 0, 0)
+
+
+def is_weekly(pace: Pace) -> bool:
+    """Return whether a series has a value every week or every few weeks."""
+    return pace.kind == FINER and pace.season == 1 and 0 < pace.long_season <= WEEKS_A_YEAR
 
 
 def _fitting(pace: Pace, rows: int) -> Pace:

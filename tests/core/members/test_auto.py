@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 import dropcast
 from pipeline import cli
+from pipeline.core.dates.calendars import DAY
 from pipeline.core.dates.frequencies import parse_frequency
 from pipeline.core.members import autoregression, counts, seasonality, smoothing, theta
 from pipeline.core.members.backtest import cutoffs
-from pipeline.core.members.forecast import COUNT_MEMBERS, forecast_series
+from pipeline.core.members.forecast import COUNT_MEMBERS, CombinedForecast, forecast_series
 from pipeline.core.members.gaps import filled, on_calendar
-from pipeline.core.members.histories import FINER, MONTHLY, YEARLY, Pace
-from pipeline.core.members.pace import pace_of
+from pipeline.core.members.history import History
+from pipeline.core.members.pace import FINER, MONTHLY, YEARLY, Pace, is_weekly, pace_of
 
 YEARS, MONTHS, WEEKS = Pace(YEARLY, 1, 0, 0), Pace(MONTHLY, 12, 0, 0), Pace(FINER, 1, 52, 13)
 DAYS, HOURS = Pace(FINER, 7, 364, 28), Pace(FINER, 24, 168, 672)
@@ -35,6 +36,16 @@ def made(n: int, season: int, seed: int = 0) -> np.ndarray:
     return (
         100 + np.cumsum(random.normal(0, 1, n)) + 10 * np.sin(2 * np.pi * t / max(season, 2)) + random.normal(0, 1, n)
     )
+
+
+def history(y: np.ndarray, pace: Pace, horizon: int) -> History:
+    """Weekly series have dates, for the members of Prophet's model."""
+    dates = 19_000 * DAY + 7 * DAY * np.arange(len(y) + horizon if is_weekly(pace) else 0)
+    return History(y, y, pace, dates)
+
+
+def forecast_of(y: np.ndarray, pace: Pace, horizon: int, levels: tuple[float, ...] = (80.0,)) -> CombinedForecast:
+    return forecast_series(history(y, pace, horizon), horizon, levels)
 
 
 ODD = {
@@ -61,7 +72,7 @@ ODD = {
 @pytest.mark.parametrize("name", ODD)
 def test_odd_series_have_a_finite_forecast_within_bounds(name: str, pace: str) -> None:
     y = ODD[name]
-    found = forecast_series(y, y, PACES[pace], 24, LEVELS)
+    found = forecast_of(y, PACES[pace], 24, LEVELS)
     assert np.isfinite(found.prediction).all()
     assert np.isfinite([found.lower, found.upper]).all()
     assert (found.lower <= found.upper).all()
@@ -87,8 +98,8 @@ def test_odd_series_have_a_finite_forecast_within_bounds(name: str, pace: str) -
 )
 def test_a_forecast_follows_the_unit_of_its_values(n: int, horizon: int, pace: str, seed: int, scale: int) -> None:
     y = made(n, PACES[pace].season, seed)
-    one = forecast_series(y, y, PACES[pace], horizon, (80.0,))
-    other = forecast_series(y * 2.0**scale, y * 2.0**scale, PACES[pace], horizon, (80.0,))
+    one = forecast_of(y, PACES[pace], horizon)
+    other = forecast_of(y * 2.0**scale, PACES[pace], horizon)
     np.testing.assert_array_equal(other.prediction, one.prediction * 2.0**scale)
     np.testing.assert_array_equal(other.upper, one.upper * 2.0**scale)
     assert other.weights == one.weights
@@ -98,13 +109,13 @@ def test_a_forecast_follows_the_unit_of_its_values(n: int, horizon: int, pace: s
 def test_an_exact_season_goes_on(pace: str) -> None:
     season = PACES[pace].season
     y = np.tile(50 + np.arange(season, dtype=float) ** 2, 12)
-    found = forecast_series(y, y, PACES[pace], 2 * season, (80.0,))
+    found = forecast_of(y, PACES[pace], 2 * season)
     np.testing.assert_allclose(found.prediction, np.tile(y[:season], 2), rtol=1e-3)
 
 
 def test_a_line_goes_on_for_yearly_values() -> None:
     y = 100 + 5.0 * np.arange(40)
-    found = forecast_series(y, y, YEARS, 6, (80.0,))
+    found = forecast_of(y, YEARS, 6)
     np.testing.assert_allclose(found.prediction, 100 + 5.0 * np.arange(40, 46), rtol=0.01)
 
 
@@ -234,7 +245,7 @@ def test_counts_with_many_zeros_have_the_mean_of_four_levels_and_whole_numbers_f
     random = np.random.default_rng(3)
     y = np.where(random.random(60) < 0.3, random.poisson(3, 60), 0).astype(float)
     assert np.mean(y == 0) > counts.MIN_ZEROS
-    found = forecast_series(y, y, MONTHS, 6, LEVELS)
+    found = forecast_of(y, MONTHS, 6, LEVELS)
     assert list(found.weights) == list(COUNT_MEMBERS)
     np.testing.assert_allclose(found.prediction, np.mean(counts.levels(y)))
     assert counts.levels(y)[0] == pytest.approx(y.mean())

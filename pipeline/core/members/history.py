@@ -1,0 +1,50 @@
+"""What the members of one series are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.core.arrays import Floats
+from pipeline.core.dates.calendars import Calendar, Dates, FixedSteps, OpeningHours
+from pipeline.core.dates.infer_frequency import open_calendar
+from pipeline.core.members.gaps import filled, on_calendar
+from pipeline.core.members.pace import Pace, is_weekly, pace_of
+
+
+@dataclass(frozen=True)
+class History:
+    """The values of one series.
+
+    Attributes:
+        y: values, gaps filled, shape (n,).
+        known: values, NaN in gaps, shape (n,).
+        pace: how often it has a value.
+        dates: microseconds, of these values and of the horizon after them, shape (n + h,); empty unless weekly.
+    """
+
+    y: Floats
+    known: Floats
+    pace: Pace
+    dates: Dates
+
+    @classmethod
+    def of(cls, calendar: Calendar, dates: Dates, y: Floats, future: Dates) -> History:
+        """Return a history on all dates of its calendar.
+
+        Args:
+            calendar: of the series.
+            dates: of the values, ascending, shape (n,).
+            y: values, shape (n,).
+            future: dates to forecast, shape (h,).
+        """
+        if isinstance(calendar, OpeningHours):
+            calendar = open_calendar(calendar, dates)
+        known = on_calendar(calendar, dates, y)
+        pace = pace_of(calendar, len(known))
+        own = np.empty(0, np.int64)
+        if is_weekly(pace) and isinstance(calendar, FixedSteps):
+            on_all = dates if len(known) == len(dates) else dates[0] + calendar.step * np.arange(len(known))
+            own = np.concatenate([on_all, future])
+        return cls(filled(known, pace.season), known, pace, own)
