@@ -21,6 +21,7 @@ pytestmark = pytest.mark.long
 ADDRESSES = 8_000_000_000  # bytes of address space of each process
 RESIDENT = 1_500_000_000  # bytes of memory that the largest process has had
 KILLS = 16  # of each way
+MOST_WRITTEN = 6  # files, of any kind, that a run writes at most before it is killed
 OPTIONS = ["--horizon=7"]
 WAYS = {
     "forecast": ["-m", "pipeline.cli", "forecast", "{inbox}/*", "--output={out}", "--workers=1"],
@@ -59,15 +60,15 @@ def test_good_files_among_poison_are_forecast_whatever_is_killed(way: str, tmp_p
     wanted = tmp_path / "wanted"
     assert start("forecast", alone, wanted, log).wait() == 0
 
-    moments, killed, died = random.Random(5), 0, 0
+    moments, killed, seen = random.Random(5), 0, set[Path]()
     while killed < KILLS:
         process = start(way, inbox, out, log)
-        try:
-            process.wait(timeout=moments.uniform(1.0, 8.0))
-            died += process.returncode == 9  # of its own poison
-            if process.returncode in (0, 3):
-                break  # all is done: killing what has nothing to do shows nothing
-        except subprocess.TimeoutExpired:
+        enough = len(seen) + moments.randint(1, MOST_WRITTEN)
+        while process.poll() is None and len(seen) < enough:
+            seen |= {Path(folder) / name for folder, _, names in os.walk(out) for name in names}
+        if process.poll() in (0, 3):
+            break  # all is done: killing what has nothing to do shows nothing
+        if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             killed += 1
