@@ -2,7 +2,9 @@
 
 Each FILE is a CSV with unique_id, ds and y. What is printed goes into pipeline/core/members/combination.py: how errors
 grow with the steps ahead, the half width before any window in units of the seasonal naive error, and the factor by
-which errors in a window are larger than those of the windows before it. No value after a history is used.
+which errors in a window are larger than those of the windows before it. Name a file with several horizons and take the
+geometric mean of the factors: series of one set often have their shocks on the same dates. No value after a history is
+used.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pipeline.core.members.history import History
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 MAX_RATIO = 5.0  # of one error to its series' mean, for the growth
 ROUNDS = 4
+MIN_OLDER = 2  # windows before a window, for it to count: with fewer the prior decides, and most forecasts have more
 
 
 def main() -> None:
@@ -56,6 +59,8 @@ def learn(file: str, horizon: int) -> None:
         for errors, windows, scale in zip(residuals, known, scales, strict=True):
             for w in range(len(errors)):
                 older = errors[w + neighbours + 1 :]
+                if len(older) < MIN_OLDER:
+                    continue
                 constants = combination.Calibration(growth, (prior,) * 4, (1.0,) * 4)
                 count = float(np.sum(windows[w + neighbours + 1 :]))
                 width = combination.half_widths(older, count, scale, constants, level)
