@@ -23,7 +23,8 @@ import numpy as np
 import pandas as pd
 
 import dropcast
-from pipeline.core.engines.score import season_length
+from pipeline.core.dates.frequencies import parse_frequency
+from pipeline.core.dates.seasons import season_length
 
 LEVEL = 80
 MODELS = ("prophet", "auto")
@@ -76,7 +77,7 @@ def _of_dropcast(train: pd.DataFrame, horizon: int) -> tuple[dict[str, pd.DataFr
     for model in MODELS:
         table = dropcast.forecast(train, model=model, horizon=horizon, level=LEVEL).rename(columns=names)
         found[model] = table.assign(step=table.groupby("unique_id").cumcount())
-    season = season_length(frequency)
+    season = season_length(parse_frequency(frequency))
     return found, 1 if season >= WEEKS_AND_LONGER else season
 
 

@@ -34,7 +34,7 @@ ALLOWED = {
     "core.model.intervals": {"core", "core.dates", "core.model", "core.model.design", "core.model.solve"},
     "core.model.exchange": {"core", "core.options", "core.dates", "core.faults", "core.model", "core.model.design",
                             "core.model.solve"},
-    "core.members": {"core", "core.dates", "core.model.solve"},
+    "core.members": {"core", "core.options", "core.dates", "core.model.data", "core.model", "core.model.solve"},
     "core.engines": {
         "core", "core.options", "core.dates", "core.faults", "core.series", "core.blocks", "core.members", *MODEL,
     },

@@ -20,11 +20,12 @@ from pipeline.core.engines.prophet_objective import (
     stan_parameters,
     without_constant_regressors,
 )
-from pipeline.core.engines.score import held_out, mase, seasonal_naive_forecasts
+from pipeline.core.engines.score import held_out, seasonal_naive_forecasts
 from pipeline.core.engines.stan import fitted_prophet
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.measures import mase
 from pipeline.core.series.arrow_lists import flat_list, lists_of
 
 ENGINES = ("native", "stan")

@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from pipeline.core.arrays import Floats, Ints
 from pipeline.core.engines.by_name import engine_named
-from pipeline.core.engines.score import held_out, mase, seasonal_naive_forecasts, smape
+from pipeline.core.engines.score import held_out, seasonal_naive_forecasts
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.measures import mase, smape
 from pipeline.core.series.arrow_lists import flat_list
 
 MODELS = ("prophet", "auto")

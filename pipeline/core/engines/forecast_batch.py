@@ -11,12 +11,13 @@ import pyarrow as pa
 
 from pipeline.core.arrays import Floats
 from pipeline.core.engines.engine import Engine
-from pipeline.core.engines.score import held_out, mase
+from pipeline.core.engines.score import held_out
 from pipeline.core.errors import RecordError
 from pipeline.core.faults.internal_error import InternalErrors
 from pipeline.core.faults.narrowing import narrowed
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.measures import mase
 from pipeline.core.series.arrow_lists import NUMBERS, TIMESTAMPS, flat_list, list_column, timestamps
 
 

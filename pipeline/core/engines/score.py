@@ -9,32 +9,17 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.core.arrays import Floats, Ints
-from pipeline.core.dates.calendars import DAY, HOUR, Dates, Months, Weekdays
+from pipeline.core.dates.calendars import Dates
 from pipeline.core.dates.frequencies import parse_frequency
+from pipeline.core.dates.seasons import season_length
 from pipeline.core.series.arrow_lists import first_of_same_dates, flat_list, list_column, lists_of, timestamps
-
-
-def season_length(frequency: str) -> int:
-    """Return the number of periods in the season that a seasonal naive forecast repeats.
-
-    A day for steps within a day, a week for days, a year for weeks, months and quarters; 1 if there is no season.
-    """
-    calendar = parse_frequency(frequency)
-    if isinstance(calendar, Weekdays):
-        return calendar.mask.count("1") if calendar.step == 1 else 1
-    if isinstance(calendar, Months):
-        return max(12 // calendar.step, 1)
-    if calendar.step < DAY:
-        return max(DAY // calendar.step, 1) if calendar.step <= HOUR or DAY % calendar.step == 0 else 1
-    if calendar.step < 7 * DAY:
-        return max(7 * DAY // calendar.step, 1) if 7 * DAY % calendar.step == 0 else 1
-    return max(364 * DAY // calendar.step, 1)
 
 
 def seasonal_naive_pairs(dates: Dates, frequency: str) -> tuple[Ints, Ints]:
     """Return pairs of rows a season apart, whatever the gaps between them; neighbours if there are no such pairs."""
-    slots = parse_frequency(frequency).slots(dates)
-    for lag in (season_length(frequency), 1):
+    calendar = parse_frequency(frequency)
+    slots = calendar.slots(dates)
+    for lag in (season_length(calendar), 1):
         at = np.minimum(np.searchsorted(slots, slots + lag), len(slots) - 1)
         earlier = np.flatnonzero(slots[at] == slots + lag)
         if len(earlier):
@@ -53,7 +38,7 @@ def seasonal_naive_forecast(dates: Dates, y: Floats, future: Dates, frequency: s
     """
     calendar = parse_frequency(frequency)
     slots, wanted = np.split(calendar.slots(np.concatenate([dates, future])), [len(dates)])
-    lag = season_length(frequency)
+    lag = season_length(calendar)
     forecast = np.full(len(future), y[-1])
     missing = np.ones(len(future), dtype=np.bool_)
     while missing.any() and (wanted >= slots[0]).any():
@@ -148,29 +133,3 @@ def held_out(
     shortened = pa.record_batch(columns, schema=series.schema)
     scales = seasonal_naive_errors(values, dates, bounds, series.column("frequency").to_pylist())
     return shortened, kept, y[last], scales
-
-
-def smape(actual: Floats, prediction: Floats) -> Floats:
-    """Return the symmetric mean absolute percentage error (Makridakis 1993) in percent, shape (n,).
-
-    Where value and forecast are both 0, there is no error.
-
-    Args:
-        actual, prediction: shape (n, h).
-    """
-    size = np.abs(actual) + np.abs(prediction)
-    return np.asarray(200 * (np.abs(actual - prediction) / np.where(size > 0, size, 1.0)).mean(axis=1))
-
-
-def mase(actual: Floats, prediction: Floats, scale: Floats) -> Floats:
-    """Return the mean absolute scaled error (Hyndman & Koehler 2006); NaN if there is nothing to scale by.
-
-    Args:
-        actual: shape (n, h).
-        prediction: shape (n, h).
-        scale: of each series, shape (n,).
-    """
-    with np.errstate(over="ignore", invalid="ignore"):  # errors too large for a mean give no score
-        errors = np.abs(actual - prediction).mean(axis=1)
-        scores: Floats = np.divide(errors, scale, out=np.full(len(scale), np.nan), where=scale > 0)
-    return np.where(np.isfinite(scores), scores, np.nan)

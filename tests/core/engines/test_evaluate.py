@@ -14,10 +14,11 @@ from pipeline.commands import evaluate
 from pipeline.core.engines.by_name import engine_named
 from pipeline.core.engines.evaluate import MODELS, SEASONAL_NAIVE, Evaluation, evaluate_block
 from pipeline.core.engines.forecast_batch import Forecasts, forecast_batch
-from pipeline.core.engines.score import held_out, smape
+from pipeline.core.engines.score import held_out
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.measures import smape
 from pipeline.core.series.arrow_lists import lists_of
 from pipeline.core.series.load import load_csv
 from tests.conftest import daily_series

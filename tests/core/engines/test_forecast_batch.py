@@ -8,11 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.core.dates.frequencies import parse_frequency
+from pipeline.core.dates.seasons import season_length
 from pipeline.core.engines.forecast_batch import Forecasts, forecast_batch, forecast_block
-from pipeline.core.engines.score import held_out, mase, season_length
+from pipeline.core.engines.score import held_out
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.measures import mase
 from pipeline.core.outputs.forecast_csv import csv_header, csv_rows
 from pipeline.core.series.arrow_lists import lists_of
 from pipeline.core.series.layout import Layout
@@ -94,7 +97,7 @@ def test_holding_out_gives_regressors_their_values_on_the_dates_held_out(tmp_pat
     [("D", 7), ("B", 5), ("W-SUN", 52), ("2W-MON", 26), ("MS", 12), ("QE", 4), ("YS", 1), ("h", 24), ("15min", 96)],
 )
 def test_the_season_is_the_one_people_expect(frequency: str, length: int) -> None:
-    assert season_length(frequency) == length
+    assert season_length(parse_frequency(frequency)) == length
 
 
 def test_without_a_scale_there_is_no_score() -> None:
