@@ -17,7 +17,8 @@ import pandas as pd
 from pipeline.core.dates.infer_frequency import infer_calendar
 from pipeline.core.members import combination
 from pipeline.core.members.backtest import cutoffs, windows_of
-from pipeline.core.members.forecast import combined_errors, naive_error
+from pipeline.core.members.forecast import combination_of
+from pipeline.core.members.held_out import scale_of
 from pipeline.core.members.history import History
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -41,10 +42,10 @@ def learn(file: str, horizon: int) -> None:
         history = History.of(calendar, dates, group.y.to_numpy(float), calendar.after(dates[-1], horizon))
         pace, values = history.pace, history.known
         ends = cutoffs(len(values), horizon, pace)
-        scale = naive_error(values, pace.season)
+        scale = scale_of(values, pace.season)[0]
         if len(ends) < 2 or scale == 0:
             continue
-        _, _, errors = combined_errors(history, ends, horizon)
+        errors = combination_of(history, ends, horizon).residuals
         residuals.append(np.abs(errors))
         known.append(np.array([min(horizon, len(values) - end) / horizon for end in ends[1:]]))
         scales.append(scale)
@@ -63,7 +64,7 @@ def learn(file: str, horizon: int) -> None:
                     continue
                 constants = combination.Calibration(growth, (prior,) * 4, (1.0,) * 4)
                 count = float(np.sum(windows[w + neighbours + 1 :]))
-                width = combination.half_widths(older, count, scale, constants, level)
+                width = combination.half_widths(older, count, scale, constants, (level,))[0]
                 ratios.append((errors[w] / width)[np.isfinite(errors[w])])
         factor = float(np.quantile(np.concatenate(ratios), level))
         print(f"  {level:.0%}: prior {prior:.2f}, factor {factor:.2f}")

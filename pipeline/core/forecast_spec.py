@@ -427,6 +427,11 @@ class ForecastSpec(BaseModel):
         return self.solver != "stan" and self.models is None if self.score is None else self.score
 
     @property
+    def backtested(self) -> bool:
+        """Whether a forecast comes with backtests."""
+        return self.model == "auto"
+
+    @property
     def solver(self) -> str:
         """The engine that does the work: stan does what native does not cover."""
         if self.model == "auto":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.core.dates.frequencies import parse_frequency
+from pipeline.core.engines.backtests import Backtests, whole_horizon
 from pipeline.core.engines.forecast_batch import Forecasts, forecast_batch
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
@@ -28,13 +30,15 @@ class AutoEngine:
             for row, text in enumerate(series.column("fault").to_pylist())
             if text is not None
         }
-        forecasts = Forecasts.empty(len(series), spec)
+        forecasts, backtests = Forecasts.empty(len(series), spec), Backtests()
+        scores = np.full(len(series), np.nan)
         dates, offsets = flat_list(series, "ds")
         y, _ = flat_list(series, "y")
         future, starts = flat_list(series, "future")
         frequencies = series.column("frequency").to_pylist()
         for row in range(len(series)):
             if row in faults:
+                backtests.add_none()
                 continue
             own = slice(int(offsets[row]), int(offsets[row + 1]))
             ahead = slice(int(starts[row]), int(starts[row + 1]))
@@ -42,4 +46,8 @@ class AutoEngine:
             found = forecast_series(history, spec.horizon, spec.level)
             forecasts.prediction[row] = found.prediction
             forecasts.lower[:, row], forecasts.upper[:, row] = found.lower, found.upper
-        return forecast_batch(series, forecasts, faults, spec)
+            errors = backtests.add(found, history, dates[own], spec.level)
+            whole = whole_horizon(found, len(history.known), spec.horizon)
+            if spec.scored and whole is not None:
+                scores[row] = errors[whole]
+        return forecast_batch(series, forecasts, faults, spec, scores=scores, backtests=backtests.column())

@@ -20,6 +20,21 @@ from pipeline.core.limits import Limits
 from pipeline.core.measures import mase
 from pipeline.core.series.arrow_lists import NUMBERS, TIMESTAMPS, flat_list, list_column, timestamps
 
+AUTO = "auto"
+BACKTEST_NUMBERS = ("weight", "level", "mase", "smape", "rmsse", "pinball", "coverage")
+BACKTEST = pa.struct([
+    ("cutoff", pa.timestamp("us")), ("steps", pa.int64()), ("model", pa.string()),
+    *((name, pa.float64()) for name in BACKTEST_NUMBERS),
+])  # fmt: skip
+"""A model from a cutoff.
+
+cutoff is the last date that the forecast knows, steps how many values after it were compared with it, model AUTO or the
+name of a member, weight its weight in the forecast of the series, and level that of the interval, in percent; a member
+has no interval, and so neither level, pinball nor coverage. pinball is the mean pinball loss of the interval's two
+ends, scaled like mase. All are null that do not exist. A series too short for any cutoff has a row without errors for
+each model, for the weights.
+"""
+
 
 @dataclass(frozen=True)
 class Forecasts:
@@ -46,19 +61,21 @@ class Forecasts:
         return cls(np.full(shape, np.nan), np.full(ends, np.nan), np.full(ends, np.nan), components)
 
 
-def forecast_schema(levels: int, components: Sequence[str] = ()) -> pa.Schema:
+def forecast_schema(spec: ForecastSpec) -> pa.Schema:
     """Return the schema of a batch of forecasts.
 
     Columns: series_id, ids and frequency as in the series; ds (the dates forecast), yhat, for the i-th
     level lower_i and upper_i, component_NAME for each component (NaN where the series lacks it), all empty for a
-    series with an error; mase, null if there is no score; note, what the owner should know about the forecast; fault.
+    series with an error; mase, null if there is no score; note, what the owner should know about the forecast; fault;
+    with --model=auto also backtests, a list of backtests.BACKTEST.
     """
     return pa.schema([
         ("series_id", pa.string()), ("ids", pa.list_(pa.string())), ("frequency", pa.string()), ("ds", TIMESTAMPS),
         ("yhat", NUMBERS),
-        *((f"{end}_{i}", NUMBERS) for i in range(levels) for end in ("lower", "upper")),
-        *((f"component_{name}", NUMBERS) for name in components), ("mase", pa.float64()), ("note", pa.string()),
-        ("fault", pa.string()),
+        *((f"{end}_{i}", NUMBERS) for i in range(len(spec.level)) for end in ("lower", "upper")),
+        *((f"component_{name}", NUMBERS) for name in spec.component_names), ("mase", pa.float64()),
+        ("note", pa.string()), ("fault", pa.string()),
+        *([("backtests", pa.list_(BACKTEST))] if spec.backtested else []),
     ])  # fmt: skip
 
 
@@ -68,6 +85,8 @@ def forecast_batch(
     faults: dict[int, RecordError],
     spec: ForecastSpec,
     notes: Mapping[int, str] = MappingProxyType({}),
+    scores: Floats | None = None,
+    backtests: pa.ListArray | None = None,
 ) -> pa.RecordBatch:
     """Return forecasts as a batch, bounded as the spec says; numbers that are not finite become a fault.
 
@@ -77,6 +96,8 @@ def forecast_batch(
         faults: of those that have no forecast, by row.
         spec: with the bounds.
         notes: what the owners of some series should know, by row.
+        scores: the MASE of each series, NaN if it has none, if the engine computes it.
+        backtests: those of each series, if the model has any.
     """
     parts = [forecasts.prediction, *forecasts.lower, *forecasts.upper]
     finite = np.logical_and.reduce([np.isfinite(part).all(axis=1) for part in parts])
@@ -112,8 +133,11 @@ def forecast_batch(
         "; ".join(filter(None, (known, notes.get(row)))) or None if finite[row] else None
         for row, known in enumerate(series.column("note").to_pylist())
     ]
-    columns += [pa.nulls(len(series), pa.float64()), pa.array(told, pa.string()), pa.array(texts, pa.string())]
-    return pa.record_batch(columns, schema=forecast_schema(len(spec.level), spec.component_names))
+    mases = pa.nulls(len(series), pa.float64()) if scores is None else pa.array(scores, from_pandas=True)
+    columns += [mases, pa.array(told, pa.string()), pa.array(texts, pa.string())]
+    if spec.backtested:
+        columns.append(pa.array([[]] * len(series), pa.list_(BACKTEST)) if backtests is None else backtests)
+    return pa.record_batch(columns, schema=forecast_schema(spec))
 
 
 def faulty_forecasts(series: pa.RecordBatch, spec: ForecastSpec) -> pa.RecordBatch:
@@ -155,7 +179,7 @@ def _forecast(
     series: pa.RecordBatch, extras: Sequence[str], spec: ForecastSpec, limits: Limits, engine: Engine
 ) -> pa.RecordBatch:
     forecasts = engine.forecast(series, tuple(extras), spec, limits)
-    if not spec.scored:
+    if not spec.scored or spec.backtested:  # backtests have a score already
         return forecasts
     at = series.schema.get_field_index("fault")
     good = series.set_column(at, "fault", forecasts.column("fault"))  # what has no forecast gets no score

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -156,10 +158,12 @@ def combined(y: Floats, ends: Ints, forecasts: Floats, usable: Bools, pace: Pace
     return result, own, residuals
 
 
-def half_widths(residuals: Floats, known: float, scale: float, calibration: Calibration, level: float) -> Floats:
-    """Return the half widths of intervals by step, shape (h,).
+def half_widths(
+    residuals: Floats, known: float, scale: float, calibration: Calibration, levels: tuple[float, ...]
+) -> Floats:
+    """Return the half widths of intervals by level and step, shape (levels, h).
 
-    The level's quantile of the combination's own held-out errors is shrunk towards what is usual before any are known,
+    A level's quantile of the combination's own held-out errors is shrunk towards what is usual before any are known,
     the less the more windows there are. Between the levels of the constants these are interpolated by the normal
     distribution's quantiles. Beyond them the factor stays the same, and the prior is proportional to the quantile.
 
@@ -168,21 +172,32 @@ def half_widths(residuals: Floats, known: float, scale: float, calibration: Cali
         known: how many windows count, parts of one included.
         scale: mean absolute error of the seasonal naive forecast within the history.
         calibration: constants for the series' pace.
-        level: probability of the interval.
+        levels: probabilities of the intervals.
     """
     horizon = residuals.shape[1]
     shape = 1 + calibration.growth * (np.sqrt(np.arange(1, horizon + 1)) - 1)
-    errors = np.abs(residuals) / shape
-    errors = errors[np.isfinite(errors)]
-    prior = scale * _at_level(calibration.prior, level, proportional=True)
-    size = prior
-    if len(errors):
-        share = known / (known + 1)
-        own = max(float(np.quantile(errors, level)), LEAST_ERROR * scale)
-        size = float(np.exp(share * np.log(own) + (1 - share) * np.log(prior))) if prior > 0 and own > 0 else own
-    return size * _at_level(calibration.factor, level, proportional=False) * shape
+    errors = np.sort((np.abs(residuals) / shape).ravel())
+    errors = errors[: int(np.searchsorted(errors, np.inf))]  # NaN, which does not count, is sorted to the end
+    share = known / (known + 1)
+    sizes = np.empty(len(levels))
+    for i, level in enumerate(levels):
+        size = scale * _at_level(calibration.prior, level, proportional=True)
+        if len(errors):
+            own = max(_quantile(errors, level), LEAST_ERROR * scale)
+            size = math.exp(share * math.log(own) + (1 - share) * math.log(size)) if size > 0 and own > 0 else own
+        sizes[i] = size * _at_level(calibration.factor, level, proportional=False)
+    return sizes[:, None] * shape
 
 
+def _quantile(ascending: Floats, level: float) -> float:
+    """Return a quantile, interpolated in a line."""
+    position = level * (len(ascending) - 1)
+    at = min(int(position), len(ascending) - 2) if len(ascending) > 1 else 0
+    low, high = float(ascending[at]), float(ascending[min(at + 1, len(ascending) - 1)])
+    return low + (high - low) * (position - at)
+
+
+@cache
 def _at_level(numbers: tuple[float, ...], level: float, proportional: bool) -> float:
     """Return a number for a level from those for LEVELS; beyond them proportional to the quantile, or the same."""
     quantiles = [NormalDist().inv_cdf((1 + known) / 2) for known in (level, *LEVELS)]

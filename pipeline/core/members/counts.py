@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.core.arrays import Floats
 from pipeline.core.compiled import compiled
 
+MEMBERS = ("mean", "mean of the last values", "exponential smoothing", "Teunter-Syntetos-Babai")
 MIN_ZEROS = 0.5  # share of zeros from which on a series of counts is forecast so
 MIN_VALUES = 8
 LAST_VALUES = 12
@@ -77,17 +78,17 @@ def quantile(mean: float, overdispersion: float, probability: float) -> float:
     return float(count)
 
 
-def forecast(y: Floats, probabilities: tuple[float, ...]) -> tuple[float, Floats, Floats]:
-    """Return the forecast of every step, and the ends of intervals, each of shape (levels,).
+def forecast(y: Floats, probabilities: tuple[float, ...]) -> tuple[Floats, Floats, Floats]:
+    """Return the four levels, whose mean is the forecast of every step, and the ends of intervals, shape (levels,).
 
     Args:
         y: counts, shape (n,).
         probabilities: of the intervals.
     """
-    mean = float(np.mean(levels(y)))
+    found = levels(y)
     centre, variance = float(np.mean(y)), float(np.var(y, ddof=1))
-    overdispersion = min(max((variance - centre) / centre**2, 0.0), MAX_OVERDISPERSION)
-    expected = max(mean, 1e-6)
+    overdispersion = min(max((variance - centre) / centre**2, 0.0), MAX_OVERDISPERSION) if centre > 0 else 0.0
+    expected = max(float(np.mean(found)), 1e-6)
     lower = [quantile(expected, overdispersion, (1 - level) / 2) for level in probabilities]
     upper = [quantile(expected, overdispersion, (1 + level) / 2) for level in probabilities]
-    return mean, np.array(lower), np.array(upper)
+    return found, np.array(lower), np.array(upper)

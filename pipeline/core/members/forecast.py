@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.core.arrays import Bools, Floats, Ints
+from pipeline.core.compiled import compiled
 from pipeline.core.members import combination, counts, of_prophet
-from pipeline.core.members.backtest import cutoffs
+from pipeline.core.members.backtest import cutoffs, windows_of
+from pipeline.core.members.held_out import HeldOut, actual_after, scale_of, scales_of
 from pipeline.core.members.history import History
 from pipeline.core.members.members import (
     ADDITIVE,
@@ -43,7 +46,6 @@ MEMBERS = {
     MONTHLY: (THETA, DAMPED_LOGS, ADDITIVE, MULTIPLICATIVE, AR, AR_LOGS, SHARES, MEDIAN),
     FINER: _FINER,
 }
-COUNT_MEMBERS = ("mean", "mean of the last values", "exponential smoothing", "Teunter-Syntetos-Babai")
 HOURLY_MEMBERS = (*_FINER, WEEK, TWO_WEEKS)
 OF_PROPHET = (PROPHET_FADING, PROPHET_LEVEL, PROPHET_LOGS)
 WEEKLY_MEMBERS = (*_FINER, *OF_PROPHET)
@@ -56,13 +58,17 @@ class CombinedForecast:
     Attributes:
         prediction: shape (h,).
         lower, upper: ends of the intervals, each of shape (levels, h).
-        weights: of the members that count, by name, the largest first.
+        weights: of the members that have a forecast, by name.
+        members: their forecasts, shape (k, h).
+        held_out: what was forecast from earlier cutoffs.
     """
 
     prediction: Floats
     lower: Floats
     upper: Floats
     weights: dict[str, float]
+    members: Floats
+    held_out: HeldOut
 
 
 def forecast_series(history: History, horizon: int, levels: tuple[float, ...]) -> CombinedForecast:
@@ -73,31 +79,69 @@ def forecast_series(history: History, horizon: int, levels: tuple[float, ...]) -
         horizon: how many steps ahead.
         levels: of the intervals, in percent.
     """
-    y, known, pace = history.y, history.known, history.pace
-    never_negative = bool(np.min(y) >= 0)
-    if counts.has_many_zeros(y):
-        mean, low, high = counts.forecast(y, tuple(level / 100 for level in levels))
-        equal = dict.fromkeys(COUNT_MEMBERS, 1 / len(COUNT_MEMBERS))
-        return CombinedForecast(np.full(horizon, mean), _each_step(low, horizon), _each_step(high, horizon), equal)
-    largest = float(np.max(np.abs(y)))
+    never_negative = bool(np.min(history.y) >= 0)
+    ends = cutoffs(len(history.y), horizon, history.pace)
+    probabilities = tuple(level / 100 for level in levels)
+    if counts.has_many_zeros(history.y):
+        return _forecast_counts(history, ends, horizon, probabilities)
+    largest = float(np.max(np.abs(history.y)))
     unit = 2.0 ** np.floor(np.log2(largest)) if largest > 0 else 1.0  # a power of two: scaling changes no digit
-    history = replace(history, y=y / unit, known=known / unit)
-    ends = cutoffs(len(y), horizon, pace)
-    prediction, weights, residuals = combined_errors(history, ends, horizon)
-    windows = float(sum(min(horizon, len(y) - end) / horizon for end in ends[1:]))
-    calibration, scale = combination.calibration_of(pace), naive_error(history.known, pace.season)
-    widths = np.empty((len(levels), horizon))
-    for i, level in enumerate(levels):
-        widths[i] = combination.half_widths(residuals, windows, scale, calibration, level / 100)
-    named = {NAMES[i]: float(weight) for i, weight in zip(members_of(pace), weights, strict=True) if weight > 0}
-    by_weight = dict(sorted(named.items(), key=lambda item: -item[1]))
-    lower, upper = (prediction - widths) * unit, (prediction + widths) * unit
-    return CombinedForecast(prediction * unit, np.maximum(lower, 0.0) if never_negative else lower, upper, by_weight)
+    history = replace(history, y=history.y / unit, known=history.known / unit)
+    found = combination_of(history, ends, horizon)
+    windows, shape = ends[1:], (len(levels), len(ends) - 1, horizon)
+    known = np.minimum(horizon, len(history.y) - windows) / horizon
+    calibration, neighbours = combination.calibration_of(history.pace), windows_of(history.pace).neighbours
+    (scale, _), past = scale_of(history.known, history.pace.season), np.empty(shape)
+    widths = combination.half_widths(found.residuals, float(known.sum()), scale, calibration, probabilities)
+    scales, _ = scales_of(history.known, history.pace.season, windows)
+    for w in range(len(windows)):
+        others = np.abs(np.arange(len(windows)) - w) > neighbours
+        past[:, w] = combination.half_widths(
+            found.residuals[others], float(known[others].sum()), float(scales[w]), calibration, probabilities
+        )
+    actual = actual_after(history.known, windows, horizon)
+    combined = actual - found.residuals
+    usable = np.flatnonzero(found.usable)
+    chosen = members_of(history.pace)
+
+    def floored(ends: Floats) -> Floats:
+        return np.maximum(ends, 0.0) if never_negative else ends
+
+    held_out = HeldOut(
+        windows, actual, np.concatenate([combined[None], found.forecasts[1:, usable].transpose(1, 0, 2)]),
+        floored(combined - past), floored(combined + past),
+    )  # fmt: skip
+    return CombinedForecast(
+        found.prediction * unit, floored((found.prediction - widths) * unit),
+        floored((found.prediction + widths) * unit),
+        {NAMES[chosen[i]]: float(found.weights[i]) for i in usable.tolist()}, found.forecasts[0, usable] * unit,
+        held_out.times(unit),
+    )  # fmt: skip
 
 
-def _each_step(ends: Floats, horizon: int) -> Floats:
-    """Return interval ends that are the same at each step, shape (levels, h)."""
-    return np.repeat(ends[:, None], horizon, axis=1)
+def _forecast_counts(history: History, ends: Ints, horizon: int, probabilities: tuple[float, ...]) -> CombinedForecast:
+    """Forecast counts with many zeros: each step is forecast alike."""
+    members = np.empty((len(ends), len(counts.MEMBERS)))
+    low, high = np.zeros((len(ends), len(probabilities))), np.zeros((len(ends), len(probabilities)))
+    for w, end in enumerate(ends.tolist()):
+        members[w], low[w], high[w] = counts.forecast(history.y[:end], probabilities)
+    predictions = np.concatenate([members.mean(axis=1, keepdims=True), members], axis=1)
+
+    def each_step(numbers: Floats) -> Floats:
+        return np.repeat(numbers.T[..., None], horizon, axis=-1)
+
+    windows = ends[1:]
+    actual = actual_after(history.known, windows, horizon)
+    held_out = HeldOut(windows, actual, each_step(predictions[1:]), each_step(low[1:]), each_step(high[1:]))
+    equal = dict.fromkeys(counts.MEMBERS, 1 / len(counts.MEMBERS))
+    return CombinedForecast(
+        np.full(horizon, predictions[0, 0]),
+        each_step(low[0]),
+        each_step(high[0]),
+        equal,
+        each_step(members[0]),
+        held_out,
+    )
 
 
 def members_of(pace: Pace) -> tuple[int, ...]:
@@ -107,12 +151,30 @@ def members_of(pace: Pace) -> tuple[int, ...]:
     return HOURLY_MEMBERS if pace.season == HOURLY_SEASON else MEMBERS[pace.kind]
 
 
-def combined_errors(history: History, ends: Ints, horizon: int) -> tuple[Floats, Floats, Floats]:
-    """Return a series' forecast, the members' weights, and the held-out errors of the combination; see `combined`.
+class Combination(NamedTuple):
+    """A combination of members.
+
+    Attributes:
+        prediction: shape (h,).
+        weights: of the members, shape (k,).
+        residuals: its held-out errors by window, shape (w, h); see combination.combined.
+        forecasts: of the members, after the whole history and after each cutoff, shape (1 + w, k, h).
+        usable: whether each has one after the whole history, shape (k,).
+    """
+
+    prediction: Floats
+    weights: Floats
+    residuals: Floats
+    forecasts: Floats
+    usable: Bools
+
+
+def combination_of(history: History, ends: Ints, horizon: int) -> Combination:
+    """Return the combination of a series' members.
 
     Args:
         history: of the series.
-        ends: cutoffs, the whole history first.
+        ends: cutoffs, the whole history first, shape (1 + w,).
         horizon: how many steps ahead.
     """
     y, pace = history.y, history.pace
@@ -120,34 +182,32 @@ def combined_errors(history: History, ends: Ints, horizon: int) -> tuple[Floats,
     window_forecasts(y, ends, pace, every)
     if is_weekly(pace):
         every[:, list(OF_PROPHET)] = of_prophet.forecasts(y, history.dates, ends, horizon)
-    forecasts, usable = _bounded(y, ends, every, members_of(pace))
-    prediction, weights, residuals = combination.combined(history.known, ends, forecasts, usable, pace)
-    return prediction, weights, residuals
+    forecasts, usable = _bounded(y, ends, every, np.array(members_of(pace)))
+    found = combination.combined(history.known, ends, forecasts, usable, pace)
+    return Combination(*found, forecasts, usable)
 
 
-def _bounded(y: Floats, ends: Ints, every: Floats, chosen: tuple[int, ...]) -> tuple[Floats, Bools]:
+@compiled
+def _bounded(y: Floats, ends: Ints, every: Floats, chosen: Ints) -> tuple[Floats, Bools]:
     """Return the chosen members' forecasts, within bounds, and whether each has one after the whole history.
 
     A forecast goes no further beyond what is known of the history than the history is wide, and not below 0 if the
     history never does. In a window in which a member is not available, theta stands for it.
     """
-    forecasts = np.ascontiguousarray(every[:, list(chosen)])
-    usable = np.isfinite(forecasts[0]).all(axis=1)
-    for w, end in enumerate(ends.tolist()):
-        gaps = ~np.isfinite(forecasts[w]).all(axis=1)
-        forecasts[w, gaps] = every[w, THETA]
-        low, high = float(np.min(y[:end])), float(np.max(y[:end]))
-        floor = low - (high - low)
-        np.clip(forecasts[w], max(floor, 0.0) if low >= 0 else floor, high + (high - low), out=forecasts[w])
+    windows, _, horizon = every.shape
+    forecasts, usable = np.empty((windows, len(chosen), horizon)), np.ones(len(chosen), np.bool_)
+    for w in range(windows):
+        low, high = np.min(y[: ends[w]]), np.max(y[: ends[w]])
+        floor, ceiling = float(low - (high - low)), float(high + (high - low))
+        if low >= 0:
+            floor = max(floor, 0.0)
+        for i in range(len(chosen)):
+            member = chosen[i]
+            for k in range(horizon):
+                if not np.isfinite(every[w, chosen[i], k]):
+                    member = THETA
+                    if w == 0:
+                        usable[i] = False
+            for k in range(horizon):
+                forecasts[w, i, k] = min(max(every[w, member, k], floor), ceiling)
     return forecasts, usable
-
-
-def naive_error(y: Floats, season: int) -> float:
-    """Return the mean absolute error of the seasonal naive forecast within a history, or of the naive one."""
-    for lag in (season, 1):
-        if len(y) > lag:
-            errors = np.abs(y[lag:] - y[:-lag])
-            errors = errors[np.isfinite(errors)]
-            if len(errors):
-                return float(np.mean(errors))
-    return 0.0

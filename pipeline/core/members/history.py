@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.core.arrays import Floats
 from pipeline.core.dates.calendars import Calendar, Dates, FixedSteps, OpeningHours
 from pipeline.core.dates.infer_frequency import open_calendar
+from pipeline.core.dates.seasons import season_length
 from pipeline.core.members.gaps import filled, on_calendar
 from pipeline.core.members.pace import Pace, is_weekly, pace_of
 
@@ -22,12 +23,14 @@ class History:
         known: values, NaN in gaps, shape (n,).
         pace: how often it has a value.
         dates: microseconds, of these values and of the horizon after them, shape (n + h,); empty unless weekly.
+        scale_season: number of values in the season of the naive forecast by whose error others are scaled.
     """
 
     y: Floats
     known: Floats
     pace: Pace
     dates: Dates
+    scale_season: int = 1
 
     @classmethod
     def of(cls, calendar: Calendar, dates: Dates, y: Floats, future: Dates) -> History:
@@ -47,4 +50,5 @@ class History:
         if is_weekly(pace) and isinstance(calendar, FixedSteps):
             on_all = dates if len(known) == len(dates) else dates[0] + calendar.step * np.arange(len(known))
             own = np.concatenate([on_all, future])
-        return cls(filled(known, pace.season), known, pace, own)
+        season = pace.season if isinstance(calendar, OpeningHours) else season_length(calendar)
+        return cls(filled(known, pace.season), known, pace, own, season)

@@ -18,7 +18,7 @@ from pipeline.core.dates.calendars import DAY
 from pipeline.core.dates.frequencies import parse_frequency
 from pipeline.core.members import autoregression, counts, seasonality, smoothing, theta
 from pipeline.core.members.backtest import cutoffs
-from pipeline.core.members.forecast import COUNT_MEMBERS, CombinedForecast, forecast_series
+from pipeline.core.members.forecast import CombinedForecast, forecast_series
 from pipeline.core.members.gaps import filled, on_calendar
 from pipeline.core.members.history import History
 from pipeline.core.members.pace import FINER, MONTHLY, YEARLY, Pace, is_weekly, pace_of
@@ -246,7 +246,7 @@ def test_counts_with_many_zeros_have_the_mean_of_four_levels_and_whole_numbers_f
     y = np.where(random.random(60) < 0.3, random.poisson(3, 60), 0).astype(float)
     assert np.mean(y == 0) > counts.MIN_ZEROS
     found = forecast_of(y, MONTHS, 6, LEVELS)
-    assert list(found.weights) == list(COUNT_MEMBERS)
+    assert list(found.weights) == list(counts.MEMBERS)
     np.testing.assert_allclose(found.prediction, np.mean(counts.levels(y)))
     assert counts.levels(y)[0] == pytest.approx(y.mean())
     assert counts.levels(y)[1] == pytest.approx(y[-12:].mean())

@@ -24,13 +24,15 @@ def eigen(matrix: Floats) -> tuple[Floats, Floats]:
     for i in range(n):
         for j in range(n):
             total += a[i, j] * a[i, j]
+    before = np.inf
     for _ in range(SWEEPS):
         off = 0.0
         for i in range(n):
             for j in range(i):
                 off += a[i, j] * a[i, j]
-        if off <= 1e-32 * total:
+        if off <= 1e-32 * total or off >= before:  # what is left is rounding, which may never fall to the bound
             break
+        before = off
         for p in range(n - 1):
             for q in range(p + 1, n):
                 if a[p, q] == 0.0:

@@ -1,0 +1,101 @@
+"""Backtests of --model=auto as columns of a batch: how the combination and each member did from earlier cutoffs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.core.arrays import Bools, Floats, Ints
+from pipeline.core.dates.calendars import Dates
+from pipeline.core.engines.forecast_batch import AUTO, BACKTEST, BACKTEST_NUMBERS
+from pipeline.core.measures import coverage, mase, pinball, rmsse, smape
+from pipeline.core.members.counts import MEMBERS as COUNT_MEMBERS
+from pipeline.core.members.forecast import CombinedForecast
+from pipeline.core.members.held_out import scales_of
+from pipeline.core.members.history import History
+from pipeline.core.members.members import NAMES
+from pipeline.core.series.arrow_lists import timestamps
+
+MODELS = (AUTO, *NAMES, *COUNT_MEMBERS)
+
+
+class Backtests:
+    """Backtests of the series of a block, put together one after the other."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, list[Floats]] = {name: [] for name in BACKTEST_NUMBERS}
+        self._cutoffs: list[Dates] = []
+        self._known: list[Bools] = []  # whether there is a cutoff
+        self._steps: list[Ints] = []
+        self._models: list[Ints] = []
+        self._counts: list[int] = []
+
+    def add_none(self) -> None:
+        """Add a series that has no forecast."""
+        self._counts.append(0)
+
+    def add(self, found: CombinedForecast, history: History, dates: Dates, levels: Sequence[float]) -> Floats:
+        """Add a series; return the combination's MASE at each cutoff, the newest first, shape (w,).
+
+        Args:
+            found: its forecast.
+            history: from which it was made.
+            dates: of the history's known values, shape (m,).
+            levels: of the intervals, in percent.
+        """
+        held, members = found.held_out, len(found.weights)
+        rows = np.array([*[0] * len(levels), *range(1, 1 + members)])  # of held.predictions
+        own = np.arange(len(levels))  # rows of the combination
+        times = len(held.cutoffs)
+        absolute, squared = scales_of(history.known, history.scale_season, held.cutoffs)
+        errors = mase(held.actual, held.predictions, absolute)
+        columns = {
+            "mase": errors[rows], "smape": smape(held.actual, held.predictions)[rows],
+            "rmsse": rmsse(held.actual, held.predictions, squared)[rows],
+            **{name: np.full((len(rows), times), np.nan) for name in ("pinball", "coverage")},
+        }  # fmt: skip
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for i, level in enumerate(levels):
+                ends = ((held.lower[i], 0.5 - level / 200), (held.upper[i], 0.5 + level / 200))
+                losses = [pinball(held.actual, quantiles, probability) for quantiles, probability in ends]
+                columns["pinball"][i] = np.where(absolute > 0, np.mean(losses, axis=0) / absolute, np.nan)
+        columns["coverage"][own] = coverage(held.actual, held.lower, held.upper)
+        repeats = max(times, 1)
+        self._counts.append(repeats * len(rows))
+        for name, numbers in columns.items():
+            self._columns[name].append(numbers.T.ravel() if times else np.full(len(rows), np.nan))
+        weights = np.array([*[1.0] * len(levels), *found.weights.values()])
+        self._columns["weight"].append(np.tile(weights, repeats))
+        self._columns["level"].append(np.tile(np.array([*levels, *[np.nan] * members]), repeats))
+        self._models.append(np.tile(np.array([*[0] * len(levels), *map(MODELS.index, found.weights)]), repeats))
+        before = np.cumsum(np.isfinite(history.known))[held.cutoffs - 1] - 1
+        self._cutoffs.append(np.repeat(dates[before] if times else np.zeros(1, np.int64), len(rows)))
+        self._known.append(np.full(repeats * len(rows), times > 0))
+        self._steps.append(np.repeat(np.isfinite(held.actual).sum(axis=1) if times else np.zeros(1, int), len(rows)))
+        return np.asarray(errors[0])
+
+    def column(self) -> pa.ListArray:
+        """Return the backtests of all series, a list of BACKTEST for each."""
+        if not self._models:
+            return pa.array([[] for _ in self._counts], pa.list_(BACKTEST))
+        models = pa.DictionaryArray.from_arrays(np.concatenate(self._models).astype(np.int32), pa.array(MODELS))
+        numbers = [
+            pa.array(np.concatenate(self._columns[name]), from_pandas=True) for name in BACKTEST_NUMBERS
+        ]  # NaN is null
+        unknown = ~np.concatenate(self._known)
+        cutoffs = timestamps(np.concatenate(self._cutoffs))
+        columns = [
+            pa.compute.if_else(pa.array(unknown), pa.scalar(None, cutoffs.type), cutoffs),
+            pa.array(np.concatenate(self._steps)), models.cast(pa.string()), *numbers,
+        ]  # fmt: skip
+        offsets = np.concatenate([[0], np.cumsum(self._counts)]).astype(np.int32)
+        values = pa.StructArray.from_arrays(columns, fields=list(BACKTEST))
+        return pa.ListArray.from_arrays(pa.array(offsets), values)
+
+
+def whole_horizon(found: CombinedForecast, rows: int, horizon: int) -> int | None:
+    """Return the position of the newest cutoff that leaves a whole horizon of the history; None if none does."""
+    whole = np.flatnonzero(rows - found.held_out.cutoffs >= horizon)
+    return int(whole[0]) if len(whole) else None
