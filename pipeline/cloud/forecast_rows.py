@@ -15,9 +15,14 @@ from pipeline.core.blocks import ForecastBlock
 from pipeline.core.elements import DeadLetter, Request
 from pipeline.core.errors import RecordError, shorten
 from pipeline.core.outputs.outcomes import BlockSummary
+from pipeline.core.outputs.tables import ROWS_OF_BLOCKS
 
 STREAMED_ROWS = 20_000  # of a block; more go by a load job
-_TOLD_APART = {"forecasts": ("step", "confidence_level"), "history": ("history_timestamp",)}  # rows of a series
+_TOLD_APART = {  # the rows of a series
+    "forecasts": ("step", "confidence_level"),
+    "history": ("history_timestamp",),
+    "backtests": ("cutoff", "model", "confidence_level"),
+}
 _FIX = "The forecast is in the CSV. Fix the table, then replay."
 
 
@@ -30,12 +35,14 @@ class WaitingPart:
         key: of its request.
         work_files: where the rows are.
         part: its number.
+        tables: in which it has rows.
     """
 
     position: int
     key: str
     work_files: BucketWorkFiles
     part: int
+    tables: tuple[str, ...]
 
 
 class ForecastRows:
@@ -44,12 +51,10 @@ class ForecastRows:
     Args:
         tables: of the dataset.
         batch: whether the run is bounded: then all rows are loaded at its end, by few jobs.
-        history: whether there are rows of the table history.
     """
 
-    def __init__(self, tables: Tables, batch: bool, history: bool) -> None:
+    def __init__(self, tables: Tables, batch: bool) -> None:
         self._tables, self._batch = tables, batch
-        self._names = ("forecasts", "history") if history else ("forecasts",)
 
     def write(
         self, block: ForecastBlock, rows: dict[str, pa.Table], summary: BlockSummary, work_files: BucketWorkFiles
@@ -67,7 +72,7 @@ class ForecastRows:
         if self._batch or not streamed:
             for name, table in rows.items():
                 work_files.write_rows(name, block.part, _parquet(table))
-            return dataclasses.replace(summary, waits_to_load=True)
+            return dataclasses.replace(summary, waits_to_load=tuple(rows))
         for name, table in rows.items():
             summary = _with_refused(summary, block.request, name, table, self._insert(name, table))
         return summary
@@ -86,10 +91,12 @@ class ForecastRows:
 
     def _load(self, parts: Sequence[WaitingPart]) -> dict[int, RecordError]:
         """Load parts; if they are refused, halve them by request until the request at fault is found."""
-        name = job_name(f"{part.key} {part.part}" for part in parts)
         try:
-            for table in self._names:
-                self._tables.load(table, [part.work_files.rows_uri(table, part.part) for part in parts], name)
+            for table in ROWS_OF_BLOCKS:
+                own = [part for part in parts if table in part.tables]
+                if own:
+                    name = job_name(f"{part.key} {part.part}" for part in own)
+                    self._tables.load(table, [part.work_files.rows_uri(table, part.part) for part in own], name)
         except LoadRefusedError as refused:
             requests = sorted({part.position for part in parts})
             if len(requests) == 1:

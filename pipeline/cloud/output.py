@@ -43,7 +43,7 @@ from pipeline.core.outputs.outcomes import (
 )
 from pipeline.core.outputs.problem_note import SUFFIX
 from pipeline.core.outputs.receipts import has_forecast, letters_of, receipt_of
-from pipeline.core.outputs.tables import forecast_rows, history_rows
+from pipeline.core.outputs.tables import rows_of_block
 from pipeline.core.requests.names import INTERNAL
 from pipeline.core.requests.uris import folder_prefix, split_uri, uri_of
 
@@ -81,7 +81,7 @@ class BucketOutput:
         self._internal = f"{self._root}{INTERNAL}/"
         self._work = f"{self._internal}work/"
         tables = Tables(dataset) if dataset else None
-        self._rows = ForecastRows(tables, batch, self.history) if tables is not None else None
+        self._rows = ForecastRows(tables, batch) if tables is not None else None
         self._receipts = BucketReceipts(self._bucket, f"{self._internal}receipts/", tables)
         self._letters = BucketDeadLetters(self._bucket, f"{self._internal}dead_letters/", tables)
         self._first_tries = FirstTries(self._bucket, self._work)
@@ -179,9 +179,7 @@ class BucketOutput:
         return self._put_in_place(written, write)
 
     def _part(self, block: ForecastBlock) -> _Part:
-        rows = {"forecasts": forecast_rows(block)}
-        if self.history:
-            rows["history"] = history_rows(block)
+        rows = rows_of_block(block, self.history)
         spec = block.request.parsed_spec
         header = b"" if block.part else csv_header(block.layout, spec)
         csv = header + csv_rows(block.batch, block.layout, spec)
@@ -237,11 +235,15 @@ class BucketOutput:
         """Return which of a request's parts are waiting to be loaded."""
         if not isinstance(outcome, WrittenRequest):
             return []
-        parts = [part for part, summary in enumerate(self._summaries(outcome) or ()) if summary.waits_to_load]
+        parts = [
+            (part, summary.waits_to_load)
+            for part, summary in enumerate(self._summaries(outcome) or ())
+            if summary.waits_to_load
+        ]
         if not parts or self._receipts.is_done(outcome.request):  # a runner may repeat this after they were removed
             return []
         work_files = self.work_files(outcome.request, outcome.reading)
-        return [WaitingPart(position, outcome.request.key, work_files, part) for part in parts]
+        return [WaitingPart(position, outcome.request.key, work_files, part, tables) for part, tables in parts]
 
     # -------------------------------------------------------------------------------- dead letters
 

@@ -31,7 +31,7 @@ from pipeline.core.outputs.outcomes import (
     cut_of,
 )
 from pipeline.core.outputs.receipts import has_forecast, letters_of, receipt_of
-from pipeline.core.outputs.tables import forecast_rows, history_rows
+from pipeline.core.outputs.tables import ROWS_OF_BLOCKS, rows_of_block
 from pipeline.core.requests.names import INTERNAL, real_path, receipts_place
 from pipeline.core.sources import HashingReader, open_source
 from pipeline.folder.dead_letters import STRAY, FolderDeadLetters, stray_name
@@ -187,7 +187,7 @@ class FolderOutput:
         for marker in (self._work / MARKERS).glob("*"):
             if marker.name.partition("-")[0] in done:
                 marker.unlink(missing_ok=True)
-        for table in ("forecasts", "history"):
+        for table in ROWS_OF_BLOCKS:
             for part in (self._internal / table).glob("*.parquet"):
                 if part.stem.rpartition("-")[0] not in done:
                     part.unlink()
@@ -201,16 +201,14 @@ class FolderOutput:
         if block.parts > 1 and not self._receipts.path(request).exists() and work.has_part(block.part, cut_of(block)):
             return part
         # everything that may raise an internal error comes before anything is written
-        rows = forecast_rows(block)
-        history = history_rows(block) if self.history else None
-        summary = block_summary(block, rows.num_rows)
+        rows = rows_of_block(block, self.history)
+        summary = block_summary(block, rows["forecasts"].num_rows)
         header = b"" if block.part else csv_header(block.layout, request.parsed_spec)
         csv = header + csv_rows(block.batch, block.layout, request.parsed_spec)
         # an earlier run's rows stay until it is known that some series has a forecast now
-        if rows.num_rows or not self._receipts.tells_of_forecast(request):
-            self._files.write_parquet(self._part_of_table(request, block.part), rows)
-            if history is not None:
-                self._files.write_parquet(self._part_of_table(request, block.part, "history"), history)
+        if summary.rows or not self._receipts.tells_of_forecast(request):
+            for table, own in rows.items():
+                self._files.write_parquet(self._part_of_table(request, block.part, table), own)
         if block.parts > 1:
             work.write_part(block.part, csv, summary)
             return part
@@ -249,8 +247,8 @@ class FolderOutput:
         """Remove a part's rows; return whether there were any."""
         part = self._part_of_table(request, number)
         was_there = part.exists()
-        part.unlink(missing_ok=True)
-        self._part_of_table(request, number, "history").unlink(missing_ok=True)
+        for table in ROWS_OF_BLOCKS:
+            self._part_of_table(request, number, table).unlink(missing_ok=True)
         return was_there
 
     def _part_of_table(self, request: Request, part: int, table: str = "forecasts") -> Path:

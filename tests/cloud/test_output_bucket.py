@@ -24,6 +24,7 @@ from pipeline.core.errors import DoneError, RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.outcomes import Outcome, SupersededRequest, WrittenPart, WrittenRequest
+from pipeline.core.outputs.tables import TABLES
 from pipeline.core.process_request import (
     finish,
     forecast,
@@ -345,6 +346,22 @@ def test_history_goes_to_its_table_by_either_route(stage: Stage, batch: bool) ->
     assert stage.query(both) == [{"n": 3 * 40 * 3}]
 
 
+@pytest.mark.parametrize("batch", [False, True])
+def test_backtests_go_to_their_table_by_either_route(stage: Stage, batch: bool) -> None:
+    output = prepared(stage, batch)
+    spec = '{"horizon":3,"model":"auto"}'
+    requests = [request_for(stage, "a.csv", stores(3), spec=spec), request_for(stage, "b.csv", stores(2))]
+    blocks = [block for request in requests for block in load_blocks(request, Limits(), output)]
+    outcomes = [published(output.write_block(forecast(block, Limits(), output)), output) for block in blocks]
+    for outcome in output.load_rows(outcomes):  # one with backtests and one without, together
+        assert write_receipt(outcome, output).status == "complete"
+    assert stage.count("forecasts") == 3 * 3 + 2 * 3
+    expected = "model = 'auto' AND coverage BETWEEN 0 AND 1 AND weight = 1"
+    assert stage.count("backtests", expected) == 3 * 4, "four cutoffs, and one followed by a gap"
+    assert stage.count("accuracy", "model = 'auto'") == 3
+    assert stage.count("accuracy", "confidence_level IS NULL") > 3 * 4
+
+
 def test_a_server_that_never_answers_is_asked_again(
     stage: Stage, through: Callable[..., list[FaultProxy]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -371,7 +388,7 @@ def test_tables_that_may_not_be_read_are_an_error_at_the_start(
 
     through([], [Rule("status", path="/tables", code=403)])
     problems = Tables(stage.dataset).prepare(None)
-    assert len(problems) == 4
+    assert len(problems) == len(TABLES)
     assert all("grant BigQuery Data Editor" in problem for problem in problems)
 
 

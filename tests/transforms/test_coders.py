@@ -55,8 +55,9 @@ def test_every_outcome_comes_back_as_it_was(request: Request, text: str, score: 
     letter = DeadLetter.of_file(request, "LoadSeries", RecordError("BAD_DATE", text, "x.", line=3, found=text))
     summary = BlockSummary(
         notes=(text,), series_notes={text: 2}, letters=(letter,), first_fault=text, series=3, failed=1, refused=0,
-        rows=56, frequencies=("D", "W"), mase=(score,), load_seconds=0.5, fit_seconds=0.25, model=text,
-        work_files=True, cut="0" * 16, waits_to_load=True,
+        rows=56, frequencies=("D", "W"), mase=(score,), weights={text: 0.5},
+        inside={"80": (1.5, 2)}, load_seconds=0.5, fit_seconds=0.25, model=text,
+        work_files=True, cut="0" * 16, waits_to_load=("forecasts", "backtests"),
     )  # fmt: skip
     one, several = WrittenRequest(request, 1, "reading", summary), WrittenRequest(request, 3, "reading")
     failed, superseded = FailedRequest(request, letter), SupersededRequest(request)

@@ -46,7 +46,7 @@ class AutoEngine:
             found = forecast_series(history, spec.horizon, spec.level)
             forecasts.prediction[row] = found.prediction
             forecasts.lower[:, row], forecasts.upper[:, row] = found.lower, found.upper
-            errors = backtests.add(found, history, dates[own], spec.level)
+            errors = backtests.add(found, history, spec.level)
             whole = whole_horizon(found, len(history.known), spec.horizon)
             if spec.scored and whole is not None:
                 scores[row] = errors[whole]

@@ -36,16 +36,15 @@ class Backtests:
         """Add a series that has no forecast."""
         self._counts.append(0)
 
-    def add(self, found: CombinedForecast, history: History, dates: Dates, levels: Sequence[float]) -> Floats:
+    def add(self, found: CombinedForecast, history: History, levels: Sequence[float]) -> Floats:
         """Add a series; return the combination's MASE at each cutoff, the newest first, shape (w,).
 
         Args:
             found: its forecast.
             history: from which it was made.
-            dates: of the history's known values, shape (m,).
             levels: of the intervals, in percent.
         """
-        held, members = found.held_out, len(found.weights)
+        held, members = found.held_out.compared(), len(found.weights)
         rows = np.array([*[0] * len(levels), *range(1, 1 + members)])  # of held.predictions
         own = np.arange(len(levels))  # rows of the combination
         times = len(held.cutoffs)
@@ -70,8 +69,7 @@ class Backtests:
         self._columns["weight"].append(np.tile(weights, repeats))
         self._columns["level"].append(np.tile(np.array([*levels, *[np.nan] * members]), repeats))
         self._models.append(np.tile(np.array([*[0] * len(levels), *map(MODELS.index, found.weights)]), repeats))
-        before = np.cumsum(np.isfinite(history.known))[held.cutoffs - 1] - 1
-        self._cutoffs.append(np.repeat(dates[before] if times else np.zeros(1, np.int64), len(rows)))
+        self._cutoffs.append(np.repeat(history.dates[held.cutoffs - 1] if times else np.zeros(1, int), len(rows)))
         self._known.append(np.full(repeats * len(rows), times > 0))
         self._steps.append(np.repeat(np.isfinite(held.actual).sum(axis=1) if times else np.zeros(1, int), len(rows)))
         return np.asarray(errors[0])
@@ -97,5 +95,5 @@ class Backtests:
 
 def whole_horizon(found: CombinedForecast, rows: int, horizon: int) -> int | None:
     """Return the position of the newest cutoff that leaves a whole horizon of the history; None if none does."""
-    whole = np.flatnonzero(rows - found.held_out.cutoffs >= horizon)
+    whole = np.flatnonzero(rows - found.held_out.compared().cutoffs >= horizon)
     return int(whole[0]) if len(whole) else None

@@ -28,11 +28,11 @@ BACKTEST = pa.struct([
 ])  # fmt: skip
 """A model from a cutoff.
 
-cutoff is the last date that the forecast knows, steps how many values after it were compared with it, model AUTO or the
-name of a member, weight its weight in the forecast of the series, and level that of the interval, in percent; a member
-has no interval, and so neither level, pinball nor coverage. pinball is the mean pinball loss of the interval's two
-ends, scaled like mase. All are null that do not exist. A series too short for any cutoff has a row without errors for
-each model, for the weights.
+cutoff is the last date of which the forecast may know the value, steps how many values after it were compared with it,
+model AUTO or the name of a member, weight its weight in the forecast of the series, and level that of the interval, in
+percent. A member has no interval, and so neither level, pinball nor coverage. pinball is the mean pinball loss of the
+interval's two ends, scaled like mase. What does not exist is null. A series too short for any cutoff has a row without
+errors for each model, for the weights.
 """
 
 

@@ -27,6 +27,15 @@ class HeldOut:
     lower: Floats
     upper: Floats
 
+    def compared(self) -> HeldOut:
+        """Return the forecasts after which any value is known."""
+        kept = np.isfinite(self.actual).any(axis=1)
+        if kept.all():
+            return self
+        return HeldOut(
+            self.cutoffs[kept], self.actual[kept], self.predictions[:, kept], self.lower[:, kept], self.upper[:, kept]
+        )
+
     def times(self, unit: float) -> HeldOut:
         """Return the same in another unit."""
         return HeldOut(self.cutoffs, self.actual * unit, self.predictions * unit, self.lower * unit, self.upper * unit)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.core.arrays import Floats
-from pipeline.core.dates.calendars import Calendar, Dates, FixedSteps, OpeningHours
+from pipeline.core.dates.calendars import Calendar, Dates, OpeningHours
 from pipeline.core.dates.infer_frequency import open_calendar
 from pipeline.core.dates.seasons import season_length
 from pipeline.core.members.gaps import filled, on_calendar
-from pipeline.core.members.pace import Pace, is_weekly, pace_of
+from pipeline.core.members.pace import Pace, pace_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class History:
         y: values, gaps filled, shape (n,).
         known: values, NaN in gaps, shape (n,).
         pace: how often it has a value.
-        dates: microseconds, of these values and of the horizon after them, shape (n + h,); empty unless weekly.
+        dates: microseconds, of these values and of the horizon after them, shape (n + h,).
         scale_season: number of values in the season of the naive forecast by whose error others are scaled.
     """
 
@@ -45,10 +45,8 @@ class History:
         if isinstance(calendar, OpeningHours):
             calendar = open_calendar(calendar, dates)
         known = on_calendar(calendar, dates, y)
+        if len(known) > len(dates):
+            dates = np.concatenate([dates[:1], calendar.after(int(dates[0]), len(known) - 1)])
         pace = pace_of(calendar, len(known))
-        own = np.empty(0, np.int64)
-        if is_weekly(pace) and isinstance(calendar, FixedSteps):
-            on_all = dates if len(known) == len(dates) else dates[0] + calendar.step * np.arange(len(known))
-            own = np.concatenate([on_all, future])
         season = pace.season if isinstance(calendar, OpeningHours) else season_length(calendar)
-        return cls(filled(known, pace.season), known, pace, own, season)
+        return cls(filled(known, pace.season), known, pace, np.concatenate([dates, future]), season)

@@ -17,6 +17,7 @@ from pipeline.core.blocks import ForecastBlock
 from pipeline.core.elements import DeadLetter, Request
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import fallback_notes
+from pipeline.core.outputs.backtest_sums import Inside, summed_coverage, summed_weights
 from pipeline.core.request_key import canonical_json
 from pipeline.core.series.layout import Layout
 
@@ -38,9 +39,12 @@ class BlockSummary:
         rows: number of rows in the table.
         frequencies: of the series, each once.
         mase: scores of the series that have one.
+        weights: of the members of --model=auto, each summed over the series.
+        inside: for each level, the share of past values inside the interval, summed over the series that have any, and
+            the number of these.
         load_seconds, fit_seconds, model, work_files: as in the ForecastBlock.
         cut: distinguishes this block from one with the same number if the file was cut into other blocks.
-        waits_to_load: whether the rows are in Parquet files that a load job has yet to bring to the table.
+        waits_to_load: the tables whose rows are in Parquet files that a load job has yet to bring there.
     """
 
     notes: tuple[str, ...]
@@ -53,12 +57,14 @@ class BlockSummary:
     rows: int
     frequencies: tuple[str, ...]
     mase: tuple[float, ...]
+    weights: dict[str, float]
+    inside: Inside
     load_seconds: float
     fit_seconds: float
     model: str
     work_files: bool
     cut: str
-    waits_to_load: bool = False
+    waits_to_load: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return the summary as JSON."""
@@ -72,8 +78,10 @@ class BlockSummary:
     @classmethod
     def from_fields(cls, fields: dict[str, Any]) -> BlockSummary:
         """Return the summary with these fields, whose lists may be JSON's."""
-        tuples = {name: tuple(fields[name]) for name in ("notes", "frequencies", "mase")}
-        return cls(**{**fields, **tuples, "letters": tuple(DeadLetter(**letter) for letter in fields["letters"])})
+        tuples = {name: tuple(fields[name]) for name in ("notes", "frequencies", "mase", "waits_to_load")}
+        inside = {level: tuple(counted) for level, counted in fields["inside"].items()}
+        letters = tuple(DeadLetter(**letter) for letter in fields["letters"])
+        return cls(**{**fields, **tuples, "inside": inside, "letters": letters})
 
 
 @dataclass(frozen=True)
@@ -212,6 +220,8 @@ def block_summary(block: ForecastBlock, rows: int) -> BlockSummary:
         rows=rows,
         frequencies=tuple(sorted(set(batch.column("frequency").drop_null().to_pylist()))),
         mase=tuple(batch.column("mase").drop_null().to_pylist()),
+        weights=summed_weights(batch),
+        inside=summed_coverage(batch),
         load_seconds=block.load_seconds,
         fit_seconds=block.fit_seconds,
         model=block.model,

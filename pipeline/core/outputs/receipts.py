@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from pipeline.core.elements import DeadLetter, Receipt, Status
 from pipeline.core.errors import RecordError
+from pipeline.core.outputs.backtest_sums import backtest_notes
 from pipeline.core.outputs.outcomes import SOFTWARE, BlockSummary, FailedRequest, Outcome, SupersededRequest
 
 
@@ -88,7 +89,8 @@ def _notes(summaries: Sequence[BlockSummary]) -> list[str]:
         return []
     of_series = sum((Counter(part.series_notes) for part in summaries), Counter[str]())
     told = [text if times == 1 else f"{text} ({times:,} series)" for text, times in sorted(of_series.items())]
-    return [*summaries[0].notes, *told]
+    backtests = backtest_notes([part.weights for part in summaries], [part.inside for part in summaries])
+    return [*summaries[0].notes, *backtests, *told]
 
 
 def has_forecast(summaries: Sequence[BlockSummary]) -> bool:

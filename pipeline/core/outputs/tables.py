@@ -20,10 +20,12 @@ from pipeline.core.elements import Request
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.series.arrow_lists import flat_list
 
-TABLES = ("forecasts", "receipts", "dead_letters", "history")
+TABLES = ("forecasts", "receipts", "dead_letters", "history", "backtests")
+ROWS_OF_BLOCKS = ("forecasts", "history", "backtests")  # the tables whose rows come with forecasts
 # A view may use those before it.
 VIEWS = (
     "latest_forecasts", "latest_receipts", "open_dead_letters", "stale_forecasts", "forecast_summary", "latest_history",
+    "accuracy",
 )  # fmt: skip
 _TYPES = {
     "STRING": pa.string(), "INTEGER": pa.int64(), "FLOAT": pa.float64(), "BOOLEAN": pa.bool_(),
@@ -62,6 +64,21 @@ def element_rows(table: str, elements: Iterable[Any]) -> pa.Table:
             if name in row:
                 row[name] = datetime.fromisoformat(row[name])
     return pa.Table.from_pylist(rows, schema=table_schema(table))
+
+
+def rows_of_block(block: ForecastBlock, history: bool) -> dict[str, pa.Table]:
+    """Return a block's rows by table, the forecasts first; a table without rows is left out, unless it is that.
+
+    Args:
+        block: the forecasts.
+        history: whether to include the input values.
+    """
+    rows = {"forecasts": forecast_rows(block)}
+    if history:
+        rows["history"] = history_rows(block)
+    if block.request.parsed_spec.backtested:
+        rows["backtests"] = backtest_rows(block)
+    return {name: table for name, table in rows.items() if table.num_rows or name == "forecasts"}
 
 
 def forecast_rows(block: ForecastBlock) -> pa.Table:
@@ -115,6 +132,27 @@ def history_rows(block: ForecastBlock) -> pa.Table:
         "history_value": pa.array(values),
     }
     schema = table_schema("history")
+    return pa.table([columns[field.name].cast(field.type) for field in schema], schema=schema)
+
+
+def backtest_rows(block: ForecastBlock) -> pa.Table:
+    """Return a block's backtests as rows of the table `backtests`."""
+    batch, layout = block.batch, block.layout
+    lists = batch.column("backtests")
+    found = pa.Table.from_struct_array(lists.flatten()).combine_chunks()
+    series = pa.array(np.repeat(np.arange(len(batch)), np.diff(np.asarray(lists.offsets))))
+    cutoffs = found.column("cutoff").combine_chunks()
+    known = np.asarray(cutoffs.fill_null(0).view(pa.int64()))
+    times = pa.array(layout.style.to_utc(known).astype("datetime64[us]"), pa.timestamp("us"))
+    columns = {
+        **_of_request(block.request, found.num_rows),
+        "series_id": batch.column("series_id").take(series),
+        "frequency": batch.column("frequency").take(series),
+        **{name: found.column(name) for name in found.column_names},
+        "cutoff": pc.if_else(cutoffs.is_valid(), times, pa.scalar(None, times.type)),
+        "confidence_level": pc.divide(found.column("level"), 100),
+    }
+    schema = table_schema("backtests")
     return pa.table([columns[field.name].cast(field.type) for field in schema], schema=schema)
 
 

@@ -21,7 +21,8 @@ from pipeline.core.members.backtest import cutoffs
 from pipeline.core.members.forecast import CombinedForecast, forecast_series
 from pipeline.core.members.gaps import filled, on_calendar
 from pipeline.core.members.history import History
-from pipeline.core.members.pace import FINER, MONTHLY, YEARLY, Pace, is_weekly, pace_of
+from pipeline.core.members.pace import FINER, MONTHLY, YEARLY, Pace, pace_of
+from pipeline.folder.query import connect
 
 YEARS, MONTHS, WEEKS = Pace(YEARLY, 1, 0, 0), Pace(MONTHLY, 12, 0, 0), Pace(FINER, 1, 52, 13)
 DAYS, HOURS = Pace(FINER, 7, 364, 28), Pace(FINER, 24, 168, 672)
@@ -39,8 +40,8 @@ def made(n: int, season: int, seed: int = 0) -> np.ndarray:
 
 
 def history(y: np.ndarray, pace: Pace, horizon: int) -> History:
-    """Weekly series have dates, for the members of Prophet's model."""
-    dates = 19_000 * DAY + 7 * DAY * np.arange(len(y) + horizon if is_weekly(pace) else 0)
+    """Only weekly series need the dates, for the members of Prophet's model."""
+    dates = 19_000 * DAY + 7 * DAY * np.arange(len(y) + horizon)
     return History(y, y, pace, dates)
 
 
@@ -289,3 +290,26 @@ def test_the_command_says_which_model_it_was(
 def test_options_of_prophets_model_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(options))} is for model=prophet"):
         dropcast.forecast(frame(1), model="auto", **options)
+
+
+def test_backtests_are_a_table_with_a_view_of_each_models_accuracy(write_csv: WriteCsv, tmp_path: Path) -> None:
+    days = pd.date_range("2018-01-01", periods=60, freq="MS")
+    values = {name: made(60, 12, seed) for seed, name in enumerate("ab")}
+    rows = [f"{name},{days[i]:%Y-%m-%d},{values[name][i]:.2f}\n" for name in values for i in range(60)]
+    path = write_csv("in/sales.csv", "shop,month,sales\n" + "".join(rows))
+    command = ["forecast", str(path), f"--output={tmp_path}/out", "--model=auto", "--horizon=6", "--level=80,95"]
+    for _ in range(2):  # again gives the same rows, once
+        assert cli.main(command) == 0
+        tables = connect(tmp_path / "out")
+        per_series = tables.sql(
+            "SELECT series_id, count(*), min(cutoffs), max(cutoffs), sum(weight) FROM accuracy"
+            " WHERE model <> 'auto' GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+        assert per_series == [(name, 8, 6, 6, pytest.approx(1)) for name in "ab"]
+        combined = tables.sql("SELECT confidence_level, mase, coverage FROM accuracy WHERE model = 'auto'").fetchall()
+        assert sorted(level for level, _, _ in combined) == [0.8, 0.8, 0.95, 0.95]
+        assert all(mase > 0 and 0 <= inside <= 1 for _, mase, inside in combined)
+    ((notes,),) = tables.sql("SELECT notes FROM latest_receipts").fetchall()
+    assert "mean weights: " in notes
+    assert cli.main([*command, "--model=prophet"]) == 0
+    assert connect(tmp_path / "out").sql("SELECT * FROM accuracy").fetchall() == [], "prophet has no backtests"
