@@ -117,8 +117,17 @@ class Page:
             "i": [[level, _numbers(lower), _numbers(upper)] for level, lower, upper in one.intervals],
             "c": [[name, over, share, _dates(x) if over == "dates" else _numbers(x), _numbers(y)]
                   for name, over, share, x, y in one.components],
-            "reason": one.reason, "hint": one.hint,
+            "w": list(one.weights.items()), "b": [[_dates(x), _numbers(y)] for x, y in one.past_forecasts],
+            "e": _errors(one), "reason": one.reason, "hint": one.hint,
         }  # fmt: skip
+
+
+def _errors(one: ReportedSeries) -> list[Any] | None:
+    """Return how past forecasts did: number of cutoffs, MASE, and the share of values inside each interval."""
+    if one.past_errors is None:
+        return None
+    cutoffs, error, levels = one.past_errors
+    return [cutoffs, _rounded(error), levels]
 
 
 def _file(result: FileResult) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from pipeline.core.engines.forecast_batch import forecast_block
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.measures import coverage, mase, mean_known
+from pipeline.core.members.held_out import HeldOut, scales_of
 from pipeline.core.outputs.forecast_csv import forecast_header, level_text, read_forecast_csv
 from pipeline.core.outputs.results import FileResult, Results
 from pipeline.core.requests.local_files import OPERATORS_FIELDS
@@ -45,6 +47,10 @@ class ReportedSeries:
         forecast: shape (h,); empty if it failed.
         intervals: level as text, lower and upper ends, each of shape (h,).
         components: see report/profiles.py: name, over, share, x, values.
+        weights: of the members of --model=auto, the largest first, by name.
+        past_forecasts: dates and forecasts from earlier cutoffs, a horizon apart, where the values that came are known.
+        past_errors: how these and others did: number of cutoffs, mean MASE, and by level as text the share of values
+            inside the interval; None if there are none.
         code, reason, hint: why it was not forecast; "" if it was.
     """
 
@@ -57,6 +63,9 @@ class ReportedSeries:
     forecast: Floats = field(default_factory=lambda: np.empty(0))
     intervals: list[tuple[str, Floats, Floats]] = field(default_factory=list)
     components: list[tuple[str, str, bool, Any, Floats]] = field(default_factory=list)
+    weights: dict[str, float] = field(default_factory=dict)
+    past_forecasts: list[tuple[Dates, Floats]] = field(default_factory=list)
+    past_errors: tuple[int, float, list[tuple[str, float]]] | None = None
     code: str = ""
     reason: str = ""
     hint: str = ""
@@ -118,15 +127,59 @@ def _forecasts(path: Path, id_columns: Sequence[str], value_name: str, spec: For
 def _of_batch(
     number: int, batch: pa.RecordBatch, layout: Layout, spec: ForecastSpec, ahead: dict[str, Any]
 ) -> Iterator[ReportedSeries]:
+    if spec.backtested:
+        yield from _of_combined(number, batch, spec, ahead)
+        return
     scores, components = _remade(batch, layout, spec)
+    for row, one in enumerate(_histories(number, batch)):
+        one.score, one.components = scores[row], components.get(row, [])
+        _add_forecast(one, ahead.get(one.name), spec)
+        yield one
+
+
+def _of_combined(
+    number: int, batch: pa.RecordBatch, spec: ForecastSpec, ahead: dict[str, Any]
+) -> Iterator[ReportedSeries]:
+    """Yield the series of a batch that --model=auto has forecast, with its forecasts from earlier cutoffs."""
+    from pipeline.core.engines.auto import combined_forecasts  # imports numba
+    from pipeline.core.engines.backtests import whole_horizon
+
+    shown = list(_histories(number, batch))
+    for row, history, found in combined_forecasts(batch, spec):
+        one, held = shown[row], found.held_out.compared()
+        named = sorted(found.weights.items(), key=lambda item: -item[1])
+        one.weights = {name: weight for name, weight in named if weight > 0}
+        if len(held.cutoffs):
+            scale, _ = scales_of(history.known, history.scale_season, held.cutoffs)
+            errors = mase(held.actual, held.predictions[0], scale)
+            inside = coverage(held.actual, held.lower, held.upper).mean(axis=1)
+            levels = [(level_text(level), float(share)) for level, share in zip(spec.level, inside, strict=True)]
+            one.past_errors = (len(errors), float(mean_known(errors)), levels)
+            whole = whole_horizon(found, len(history.known), spec.horizon)
+            one.score = float("nan") if whole is None else float(errors[whole])
+            one.past_forecasts = list(_a_horizon_apart(history.dates, held, spec.horizon))
+    for one in shown:
+        _add_forecast(one, ahead.get(one.name), spec)
+        yield one
+
+
+def _a_horizon_apart(dates: Dates, held: HeldOut, horizon: int) -> Iterator[tuple[Dates, Floats]]:
+    """Yield dates and forecasts from cutoffs a horizon or more apart, the newest first."""
+    following = None
+    for w, cutoff in enumerate(held.cutoffs.tolist()):
+        if following is not None and following - cutoff < horizon:
+            continue
+        following = cutoff
+        known = np.flatnonzero(np.isfinite(held.actual[w]))
+        yield dates[cutoff + known], held.predictions[0, w, known]
+
+
+def _histories(number: int, batch: pa.RecordBatch) -> Iterator[ReportedSeries]:
     columns = zip(
         batch.column("series_id").to_pylist(), batch.column("frequency").to_pylist(), lists_of(batch, "ds"),
         lists_of(batch, "y"), strict=True)  # fmt: skip
-    for row, (name, frequency, dates, values) in enumerate(columns):
-        one = ReportedSeries(number, name, frequency or "", scores[row], (dates.astype(np.int64), values))
-        one.components = components.get(row, [])
-        _add_forecast(one, ahead.get(name), spec)
-        yield one
+    for name, frequency, dates, values in columns:
+        yield ReportedSeries(number, name, frequency or "", past=(dates.astype(np.int64), values))
 
 
 def _add_forecast(one: ReportedSeries, found: dict[str, Any] | None, spec: ForecastSpec) -> None:
@@ -159,8 +212,7 @@ def _remade(
 ) -> tuple[list[float], dict[int, list[tuple[str, str, bool, Any, Floats]]]]:
     """Return each series' score and components, recomputed: the native engine takes microseconds per series.
 
-    What stan has forecast is taken apart by the native engine too: the model is the same. A combination of models has
-    a score, and no components.
+    What stan has forecast is taken apart by the native engine too: the model is the same.
     """
     from pipeline.core.engines.native import SeriesArrays, fit_block
     from pipeline.report.profiles import profiles  # imports numba
@@ -172,8 +224,6 @@ def _remade(
     )
     remade = forecast_block(batch, layout.extras, bare, Limits(), engine_named(bare.solver)).column("mase")
     scores = [float("nan") if score is None else score for score in remade.to_pylist()]
-    if bare.solver != "native":
-        return scores, {}
     block = SeriesArrays.of(batch, layout.extras, bare)
     components: dict[int, list[tuple[str, str, bool, Any, Floats]]] = {}
     for fitted in fit_block(block, bare):

@@ -28,6 +28,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "stores": {"stores.csv": stores, "bad.csv": "date,y\n"},
         "single": {"single.csv": daily_series(400)},
         "failed": {"bad.csv": "date,y\n"},
+        "auto": {"stores.csv": stores},
     }
     made = {}
     for name, files in contents.items():
@@ -35,7 +36,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for file, text in files.items():
             (root / name / file).write_text(text)
         out = root / f"{name}-out"
-        forecast_files(run_from({"output": str(out), "level": "80,95"}, [f"{root}/{name}/*"]))
+        model = "auto" if name == "auto" else "prophet"
+        forecast_files(run_from({"output": str(out), "level": "80,95", "model": model}, [f"{root}/{name}/*"]))
         made[name] = out / "report.html"
         made[name].write_bytes(report(str(out), f"Report of {name}"))
     return made
@@ -119,7 +121,17 @@ def test_a_series_is_opened_by_mouse_and_by_keyboard(page: Page, pages: dict[str
     expect(page.get_by_role("button", name=below, exact=True)).to_be_focused()
 
 
-@pytest.mark.parametrize("name", ["stores", "single", "failed"])
+def test_a_series_of_auto_shows_its_members_and_what_was_forecast_before(page: Page, pages: dict[str, Path]) -> None:
+    page.goto(pages["auto"].as_uri())
+    worst = names(page)[1]  # after the one that has no forecast
+    page.get_by_role("button", name=worst, exact=True).click()
+    detail = opened(page, worst)
+    expect(detail.locator("dt")).to_contain_text(["Combined from", "Past forecasts"])
+    expect(detail).to_contain_text("inside the 95 % interval")
+    expect(detail.locator(".u-legend")).to_contain_text("Past forecasts")
+
+
+@pytest.mark.parametrize("name", ["stores", "single", "failed", "auto"])
 @pytest.mark.parametrize("options", [{}, DARK, {**PHONE, **CALM}], ids=["plain", "dark", "phone"])
 def test_anybody_can_read_it(new_page: NewPage, pages: dict[str, Path], name: str, options: dict[str, str]) -> None:
     page = new_page(**options)

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from pipeline.commands import report as command
+from pipeline.folder.query import connect
 from pipeline.folder.run import forecast_files
 from pipeline.report.page import SERIES_A_BLOCK
 from pipeline.runs import FolderRun
@@ -84,6 +85,33 @@ def test_components_are_those_of_the_forecast(make_settings: MakeSettings, write
     weekdays = pd.to_datetime(forecast.date).dt.weekday
     np.testing.assert_allclose(np.array(parts["weekly"][3])[weekdays], forecast.weekly, rtol=2e-5, atol=1e-9)
     np.testing.assert_allclose(parts["holidays"][3], forecast.holidays, rtol=2e-5, atol=1e-9)
+
+
+def test_past_forecasts_of_auto_are_drawn_and_its_members_named(
+    make_settings: MakeSettings, write_csv: WriteCsv
+) -> None:
+    path = write_csv("in/stores.csv", stores(2))
+    settings = make_settings(model="auto", level="80,95", horizon="7")
+    assert forecast_files(settings).exit_code == 0
+    found, one = report(settings), report(settings).of("000")
+    assert sum(weight for _, weight in one["w"]) == pytest.approx(1)
+    assert one["w"] == sorted(one["w"], key=lambda named: -named[1])
+    history = pd.read_csv(path, dtype={"store": str}).query("store == '000'")
+    assert len(one["b"]) == 5
+    starts = [pd.to_datetime(dates[0], unit="s").strftime("%F") for dates, _ in one["b"]]
+    assert starts == history.date.iloc[[-7, -14, -21, -28, -35]].tolist()
+    tables = connect(settings.output)
+    rows = tables.sql(
+        "SELECT confidence_level, mase, coverage FROM accuracy WHERE series_id = '000' AND model = 'auto' ORDER BY 1"
+    ).fetchall()
+    cutoffs, error, levels = one["e"]
+    assert cutoffs == 5
+    assert error == pytest.approx(rows[0][1], rel=1e-4)
+    assert levels == [["80", pytest.approx(rows[0][2])], ["95", pytest.approx(rows[1][2])]]
+    (score,) = tables.sql("SELECT mase FROM backtests WHERE series_id = '000' AND model = 'auto'"
+                          " AND confidence_level = 0.8 ORDER BY cutoff DESC LIMIT 1").fetchall()[0]  # fmt: skip
+    assert one["score"] == pytest.approx(score, rel=1e-4), "of the last horizon"
+    assert found.summary["files"][0]["model"] == "auto 1"
 
 
 def test_failed_series_and_files_come_with_their_reasons_and_first(

@@ -22,24 +22,25 @@ MODELS = (AUTO, *NAMES, *COUNT_MEMBERS)
 
 
 class Backtests:
-    """Backtests of the series of a block, put together one after the other."""
+    """Backtests of the series of a block, put together one after the other.
 
-    def __init__(self) -> None:
+    Args:
+        series: how many the block has.
+    """
+
+    def __init__(self, series: int) -> None:
         self._columns: dict[str, list[Floats]] = {name: [] for name in BACKTEST_NUMBERS}
         self._cutoffs: list[Dates] = []
         self._known: list[Bools] = []  # whether there is a cutoff
         self._steps: list[Ints] = []
         self._models: list[Ints] = []
-        self._counts: list[int] = []
+        self._counts = np.zeros(series, np.int64)
 
-    def add_none(self) -> None:
-        """Add a series that has no forecast."""
-        self._counts.append(0)
-
-    def add(self, found: CombinedForecast, history: History, levels: Sequence[float]) -> Floats:
+    def add(self, row: int, found: CombinedForecast, history: History, levels: Sequence[float]) -> Floats:
         """Add a series; return the combination's MASE at each cutoff, the newest first, shape (w,).
 
         Args:
+            row: of the series, after those added before.
             found: its forecast.
             history: from which it was made.
             levels: of the intervals, in percent.
@@ -62,7 +63,7 @@ class Backtests:
                 columns["pinball"][i] = np.where(absolute > 0, np.mean(losses, axis=0) / absolute, np.nan)
         columns["coverage"][own] = coverage(held.actual, held.lower, held.upper)
         repeats = max(times, 1)
-        self._counts.append(repeats * len(rows))
+        self._counts[row] = repeats * len(rows)
         for name, numbers in columns.items():
             self._columns[name].append(numbers.T.ravel() if times else np.full(len(rows), np.nan))
         weights = np.array([*[1.0] * len(levels), *found.weights.values()])
@@ -77,7 +78,7 @@ class Backtests:
     def column(self) -> pa.ListArray:
         """Return the backtests of all series, a list of BACKTEST for each."""
         if not self._models:
-            return pa.array([[] for _ in self._counts], pa.list_(BACKTEST))
+            return pa.array([[]] * len(self._counts), pa.list_(BACKTEST))
         models = pa.DictionaryArray.from_arrays(np.concatenate(self._models).astype(np.int32), pa.array(MODELS))
         numbers = [
             pa.array(np.concatenate(self._columns[name]), from_pandas=True) for name in BACKTEST_NUMBERS

@@ -216,6 +216,7 @@
     const packed = Uint8Array.from(atob($(`block-${k}`).textContent), (mark) => mark.charCodeAt(0));
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
     return (await new Response(stream).json()).map((one) => ({ ...one, d: summed(one.d), f: summed(one.f),
+      b: one.b.map(([x, y]) => [summed(x), y]),
       c: one.c.map(([name, over, share, x, y]) => ({ name, over, share, x: over === "dates" ? summed(x) : x, y })) }));
   }
   const summed = (steps) => { let at = 0; return steps.map((step) => (at += step)); };
@@ -258,6 +259,13 @@
     return [d, y];
   }
 
+  // What was forecast from earlier dates, at the dates of the history that are drawn.
+  function pastForecasts(x, parts) {
+    const at = new Map(x.map((date, k) => [date, k])), values = Array(x.length).fill(null);
+    for (const [dates, numbers] of parts) dates.forEach((date, k) => { if (at.has(date)) values[at.get(date)] = numbers[k]; });
+    return values;
+  }
+
   function forecastChart(target, one, few) {
     const [d, y] = withGaps(one.d, one.y);
     const x = [...d, ...one.f], gap = (n) => Array(n).fill(null);
@@ -267,6 +275,8 @@
       values.push([...gap(d.length), ...upper], [...gap(d.length), ...lower]);
       bands.push([values.length - 2, values.length - 1]);
     }
+    const past = one.b.length ? pastForecasts(x, one.b) : null;
+    if (past) values.push(past);
     const withTime = timed(x);
     const options = () => ({
       tzDate: UTC, cursor: { drag: { x: true, y: false } }, legend: { live: true }, axes: axes({}),
@@ -276,6 +286,7 @@
         { label: "Forecast", stroke: colour("--forecast"), width: 2, points: { show: one.f.length === 1, size: 6 }, value: (_, v) => number(v) },
         ...one.i.flatMap(([level]) => ["upper", "lower"].map((end) => ({
           label: `${level} % ${end}`, stroke: `rgba(${colour("--band")}, .45)`, width: .75, points: { show: false }, value: (_, v) => number(v) }))),
+        ...(past ? [{ label: "Past forecasts", stroke: colour("--forecast"), width: 1.2, dash: [5, 3], points: { show: false }, value: (_, v) => number(v) }] : []),
       ],
       bands: bands.map((series) => ({ series, fill: `rgba(${colour("--band")}, ${.3 / one.i.length + .05})` })),
     });
@@ -329,6 +340,9 @@
     const facts = [["File", file ? file.output : ""], ["Frequency", rows.frequency[i]],
       ["History", one.d.length ? `${many(rows.n[i], "value")}, to ${written(one.d[one.d.length - 1], withTime)}${one.cut ? `; the last ${one.d.length.toLocaleString("en")} are drawn` : ""}` : rows.code[i] ? "" : "its CSV is missing or has changed"],
       ["MASE", rows.score[i] === null ? "" : `${mase(rows.score[i])} (${rows.score[i] > 1 ? "worse" : "better"} than naive)`]];
+    const percent = (share) => `${Math.round(100 * share)} %`;
+    if (one.w.length) facts.push(["Combined from", one.w.map(([name, weight]) => `${name} ${percent(weight)}`).join(", ")]);
+    if (one.e) facts.push(["Past forecasts", `from ${many(one.e[0], "date")}${one.e[1] === null ? "" : `: mean MASE ${mase(one.e[1])}`}${one.e[2].map(([level, share]) => `; ${percent(share)} of values inside the ${level} % interval`).join("")}`]);
     body.append(make("dl", {}, ...facts.filter(([, text]) => text).flatMap(([name, text]) => [make("dt", {}, name), make("dd", {}, text)])));
     if (one.reason) body.append(make("div", { class: "problem" }, make("p", {}, make("span", { class: "code" }, rows.code[i]), ` ${one.reason}`), make("p", { class: "soft" }, one.hint)));
     if (one.d.length || one.f.length) {

@@ -25,10 +25,10 @@ def dated(frequency: str, values: np.ndarray) -> History:
 
 def backtests_of(*series: tuple[str, np.ndarray]) -> pa.RecordBatch:
     """Return a batch with the backtests of some series, as an engine returns them."""
-    backtests = Backtests()
-    for frequency, values in series:
+    backtests = Backtests(len(series))
+    for row, (frequency, values) in enumerate(series):
         history = dated(frequency, values)
-        backtests.add(forecast_series(history, HORIZON, LEVELS), history, LEVELS)
+        backtests.add(row, forecast_series(history, HORIZON, LEVELS), history, LEVELS)
     return pa.record_batch({"backtests": backtests.column()})
 
 
