@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import json
 import math
-import statistics
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from tqdm import tqdm
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
 from pipeline.commands.local_files import local_path
-from pipeline.core.engines.evaluate import SEASONAL_NAIVE, Evaluation, evaluate_block
+from pipeline.core.engines.evaluate import EVALUATION, MODELS, evaluate_block
 from pipeline.core.errors import RecordError
 from pipeline.core.faults.internal_error import InternalErrors, contained
 from pipeline.core.forecast_spec import ForecastSpec
@@ -34,6 +35,7 @@ from pipeline.options import spec_from
 from pipeline.terminal import complain, say
 
 MOST_CUTOFFS = 100
+HEADS = ("MASE", "sMAPE", "RMSSE")
 REFUSED = ("model", "mcmc_samples", "models", "save_models")
 
 
@@ -44,12 +46,12 @@ class _File:
     Attributes:
         name: as given.
         series: how many the file has.
-        found: one for each series, cutoff and model that counts.
+        found: see EVALUATION.
     """
 
     name: str
     series: int
-    found: list[Evaluation]
+    found: pa.Table
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("files", nargs="*", metavar="FILE", help="CSV, or gs://bucket/name")
     found.add_argument("--cutoffs", metavar="N", default="1", help="dates to forecast from, a horizon apart [1]")
     found.add_argument("--json", action="store_true", help="print the errors of each series and cutoff as JSON")
+    found.add_argument("--csv", action="store_true", help="print them as CSV")
     add_model_arguments(found, ForecastSpec, [name for name in ForecastSpec.model_fields if name not in REFUSED])
     add_model_arguments(found, Limits)
     return found
@@ -77,6 +80,8 @@ def main(argv: list[str]) -> int:
         cutoffs = arguments["cutoffs"]
         if not (cutoffs.isascii() and cutoffs.isdecimal() and 1 <= int(cutoffs) <= MOST_CUTOFFS):
             problems.append(f"--cutoffs: must be a number from 1 to {MOST_CUTOFFS} (given: {cutoffs!r})")
+        if arguments["json"] and arguments["csv"]:
+            problems.append("--csv: choose it or --json")
         if not arguments["files"]:
             problems.append("FILE: is missing; name a CSV")
         if problems:
@@ -94,10 +99,12 @@ def main(argv: list[str]) -> int:
             return refuse(error)
     if arguments["json"]:
         say(json.dumps({"files": [_as_json(file, spec) for file in files]}, indent=2))
+    elif arguments["csv"]:
+        say(_as_csv(files))
     else:
         lines = [line for file in files for line in _described(file, spec, int(cutoffs))]
         say("\n".join(printable(line) for line in lines))
-    whole = len(files) == len(arguments["files"]) and all(file.found for file in files)
+    whole = len(files) == len(arguments["files"]) and all(file.found.num_rows for file in files)
     return DONE if whole else DEAD_LETTERED
 
 
@@ -111,24 +118,32 @@ def _evaluated(name: str, spec: ForecastSpec, limits: Limits, cutoffs: int, scra
         loaded = load_csv(file, spec, limits, scratch / "work")
     loaded.layout = dataclasses.replace(loaded.layout, extras_ahead=False)  # only the past is forecast
     own = spec.model_copy(update={"components": False})
-    found: list[Evaluation] = []
+    parts = [EVALUATION.empty_table()]
     with tqdm(total=len(loaded.ids), unit=" series", disable=not sys.stderr.isatty(), leave=False) as bar:
         for batch in loaded.batches():
-            found += evaluate_block(batch, loaded.layout.extras, own, limits, cutoffs)
+            parts.append(evaluate_block(batch, loaded.layout.extras, own, limits, cutoffs))
             bar.update(len(batch))
-    return _File(name, len(loaded.ids), found)
+    return _File(name, len(loaded.ids), pa.concat_tables(parts))
 
 
 def _as_json(file: _File, spec: ForecastSpec) -> dict[str, Any]:
-    rows = [dataclasses.asdict(one) | {"mase": one.mase if math.isfinite(one.mase) else None} for one in file.found]
+    rows = [row | {"cutoff": row["cutoff"].isoformat()} for row in file.found.to_pylist()]
     return {
         "file": file.name, "series_in_file": file.series, "horizon": spec.horizon, "level": spec.level,
         "evaluations": rows,
     }  # fmt: skip
 
 
+def _as_csv(files: Sequence[_File]) -> str:
+    tables = [file.found.add_column(0, "file", pa.repeat(file.name, file.found.num_rows)) for file in files]
+    lines = io.StringIO()
+    whole = pa.concat_tables(tables) if tables else EVALUATION.empty_table()
+    whole.to_pandas().to_csv(lines, index=False, lineterminator="\n")
+    return lines.getvalue().rstrip("\n")
+
+
 def _described(file: _File, spec: ForecastSpec, cutoffs: int) -> list[str]:
-    counted = len({one.series_id for one in file.found})
+    counted = pc.count_distinct(file.found.column("series_id")).as_py()
     times = "1 cutoff" if cutoffs == 1 else f"{cutoffs} cutoffs"
     lines = [f"{file.name}: {counted:,} of {file.series:,} series, {times}, horizon {spec.horizon}"]
     if counted < file.series:
@@ -139,48 +154,65 @@ def _described(file: _File, spec: ForecastSpec, cutoffs: int) -> list[str]:
     if not counted:
         return [*lines, "  There is nothing to evaluate."]
     levels = [f"inside {level_text(level)} %" for level in spec.level]
-    by_model: dict[str, list[Evaluation]] = defaultdict(list)
-    for one in file.found:
-        by_model[one.model].append(one)
-    scores = {model: _means(own, "mase") for model, own in by_model.items()}
-    lines += ["", _row(["", "MASE", "sMAPE", *levels])]
-    for model, own in by_model.items():
-        shares = [] if model == SEASONAL_NAIVE else np.mean([one.inside for one in own], axis=0).tolist()
-        score, percent = _mean(scores[model].values()), _mean(_means(own, "smape").values())
-        cells = [f"{score:.2f}" if math.isfinite(score) else "", f"{percent:.2f} %"]
-        lines.append(_row([model, *cells, *(f"{100 * share:.1f} %" for share in shares)]))
-    return [*lines, "", *_best(scores)]
+    lines += ["", _row(["", "series", *HEADS, *levels])]
+    means = _means(file.found)
+    listed = sorted((row for row in means if row["model"] not in MODELS), key=lambda row: _sortable(row["mase"]))
+    compared = [row for model in MODELS for row in means if row["model"] == model]
+    inside = _coverage(file.found)
+    for row in compared:
+        shares = [inside.get((row["model"], level)) for level in spec.level]
+        lines.append(_row([row["model"], *_numbers(row), *("" if x is None else f"{100 * x:.1f} %" for x in shares)]))
+    lines += ["", "  Members of auto, each on the series that it takes part in:"]
+    lines += [_row([row["model"], *_numbers(row)]) for row in listed]
+    return [*lines, "", *_best(file.found)]
 
 
-def _best(scores: dict[str, dict[str, float]]) -> list[str]:
-    """Return which model has the lowest MASE, and how often; a series has one with each model or with none."""
-    scored = [name for name, value in scores[SEASONAL_NAIVE].items() if math.isfinite(value)]
-    if not scored:
+def _means(found: pa.Table) -> list[dict[str, Any]]:
+    """Return the mean errors of each model: over the series, after the mean over each series' cutoffs."""
+    errors = ("mase", "smape", "rmsse")
+    by_series = found.group_by(["model", "series_id"], use_threads=False).aggregate([(name, "mean") for name in errors])
+    by_series = by_series.rename_columns([name.removesuffix("_mean") for name in by_series.column_names])
+    counted = [("series_id", "count"), *((name, "mean") for name in errors)]
+    means = by_series.group_by("model", use_threads=False).aggregate(counted)
+    names = {"series_id_count": "series"} | {f"{name}_mean": name for name in errors}
+    return [{names.get(name, name): value for name, value in row.items()} for row in means.to_pylist()]
+
+
+def _coverage(found: pa.Table) -> dict[tuple[str, float], float]:
+    """Return the share of values inside the intervals, by model and level."""
+    with_intervals = found.filter(pc.is_valid(found.column("coverage")))
+    means = with_intervals.group_by(["model", "level"], use_threads=False).aggregate([("coverage", "mean")])
+    return {(row["model"], row["level"]): row["coverage_mean"] for row in means.to_pylist()}
+
+
+def _best(found: pa.Table) -> list[str]:
+    """Return which of MODELS has the lowest MASE, and how often; a series has one with each of them or with none."""
+    found = found.filter(pc.and_(pc.is_in(found.column("model"), pa.array(MODELS)), pc.is_valid(found.column("mase"))))
+    if not found.num_rows:
         return ["  No series has a MASE: their histories have nothing to scale by."]
-    wins = dict.fromkeys(scores, 0)
-    for name in scored:
-        wins[min(scores, key=lambda model: scores[model][name])] += 1
-    best = min(scores, key=lambda model: _mean(scores[model].values()))
-    if len(scored) == 1:
+    scores = found.group_by(["model", "series_id"], use_threads=False).aggregate([("mase", "mean")])
+    by_model = {}
+    for model in MODELS:
+        own = scores.filter(pc.equal(scores.column("model"), model)).sort_by("series_id")
+        by_model[model] = np.asarray(own.column("mase_mean"))
+    errors = np.array(list(by_model.values()))
+    best = MODELS[int(np.argmin(errors.mean(axis=1)))]
+    if errors.shape[1] == 1:
         return [f"  {best} has the lowest MASE."]
-    counts = ", ".join(f"{model} for {count:,}" for model, count in wins.items())
+    wins = np.bincount(np.argmin(errors, axis=0), minlength=len(MODELS))
+    counts = ", ".join(f"{model} for {count:,}" for model, count in zip(MODELS, wins.tolist(), strict=True))
     return [f"  {best} has the lowest mean MASE. Series by series, the lowest is: {counts}."]
 
 
-def _mean(values: Iterable[float]) -> float:
-    """Return the mean of the values that are finite; NaN if there are none."""
-    finite = [value for value in values if math.isfinite(value)]
-    return statistics.fmean(finite) if finite else math.nan
+def _numbers(row: dict[str, Any]) -> list[str]:
+    mase, rmsse = ("" if row[name] is None else f"{row[name]:.2f}" for name in ("mase", "rmsse"))
+    return [f"{row['series']:,}", mase, f"{row['smape']:.2f} %", rmsse]
 
 
-def _means(found: Sequence[Evaluation], error: str) -> dict[str, float]:
-    """Return each series' mean error over its cutoffs."""
-    errors: dict[str, list[float]] = defaultdict(list)
-    for one in found:
-        errors[one.series_id].append(getattr(one, error))
-    return {name: _mean(values) for name, values in errors.items()}
+def _sortable(error: float | None) -> float:
+    return math.inf if error is None else error
 
 
 def _row(cells: Sequence[str]) -> str:
     name, *numbers = cells
-    return f"  {name:<16}" + "".join(f"{cell:>14}" for cell in numbers)
+    return f"  {name:<31}" + "".join(f"{cell:>13}" for cell in numbers)

@@ -63,6 +63,18 @@ def pinball(actual: Floats, quantiles: Floats, probability: float) -> Floats:
     return mean_known(np.maximum(probability * over, (probability - 1) * over))
 
 
+def interval_pinball(actual: Floats, lower: Floats, upper: Floats, level: float, scale: Floats) -> Floats:
+    """Return the mean pinball loss of an interval's two ends, scaled like `mase`, shape (...).
+
+    Args:
+        actual, lower, upper: shape (..., h).
+        level: of the interval, in percent.
+        scale: see `mase`.
+    """
+    ends = ((lower, 0.5 - level / 200), (upper, 0.5 + level / 200))
+    return _scaled(np.mean([pinball(actual, quantiles, probability) for quantiles, probability in ends], axis=0), scale)
+
+
 def coverage(actual: Floats, lower: Floats, upper: Floats) -> Floats:
     """Return the share of values inside an interval, shape (...).
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pipeline.core.arrays import Bools, Floats, Ints
 from pipeline.core.dates.calendars import Dates
 from pipeline.core.engines.forecast_batch import AUTO, BACKTEST, BACKTEST_NUMBERS
-from pipeline.core.measures import coverage, mase, pinball, rmsse, smape
+from pipeline.core.measures import coverage, interval_pinball, mase, rmsse, smape
 from pipeline.core.members.counts import MEMBERS as COUNT_MEMBERS
 from pipeline.core.members.forecast import CombinedForecast
 from pipeline.core.members.held_out import scales_of
@@ -56,11 +56,8 @@ class Backtests:
             "rmsse": rmsse(held.actual, held.predictions, squared)[rows],
             **{name: np.full((len(rows), times), np.nan) for name in ("pinball", "coverage")},
         }  # fmt: skip
-        with np.errstate(divide="ignore", invalid="ignore"):
-            for i, level in enumerate(levels):
-                ends = ((held.lower[i], 0.5 - level / 200), (held.upper[i], 0.5 + level / 200))
-                losses = [pinball(held.actual, quantiles, probability) for quantiles, probability in ends]
-                columns["pinball"][i] = np.where(absolute > 0, np.mean(losses, axis=0) / absolute, np.nan)
+        for i, level in enumerate(levels):
+            columns["pinball"][i] = interval_pinball(held.actual, held.lower[i], held.upper[i], level, absolute)
         columns["coverage"][own] = coverage(held.actual, held.lower, held.upper)
         repeats = max(times, 1)
         self._counts[row] = repeats * len(rows)

@@ -2,87 +2,136 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.core.arrays import Floats, Ints
+from pipeline.core.engines.auto import combined_forecasts
 from pipeline.core.engines.by_name import engine_named
-from pipeline.core.engines.score import held_out, seasonal_naive_forecasts
+from pipeline.core.engines.forecast_batch import AUTO, BACKTEST
+from pipeline.core.engines.score import held_out, seasonal_naive_forecasts, seasonal_naive_scales
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.measures import mase, smape
-from pipeline.core.series.arrow_lists import flat_list
+from pipeline.core.measures import coverage, interval_pinball, mase, rmsse, smape
+from pipeline.core.members.forecast import CombinedForecast
+from pipeline.core.series.arrow_lists import flat_list, lists_of, timestamps
 
-MODELS = ("prophet", "auto")
-SEASONAL_NAIVE = "seasonal naive"
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How one model did on one series, from one cutoff.
-
-    Attributes:
-        series_id: of the series.
-        cutoff: 1 is the last one, a horizon before the end; 2 is a horizon earlier.
-        model: one of MODELS, or SEASONAL_NAIVE.
-        mase: mean absolute scaled error; NaN if the history has nothing to scale by.
-        smape: symmetric mean absolute percentage error in percent.
-        inside: share of the values inside the interval of each level; empty for SEASONAL_NAIVE.
-    """
-
-    series_id: str
-    cutoff: int
-    model: str
-    mase: float
-    smape: float
-    inside: tuple[float, ...]
+PROPHET, SEASONAL_NAIVE = "prophet", "seasonal naive"
+MODELS = (PROPHET, AUTO, SEASONAL_NAIVE)
+"""The models that are compared; others are members of auto."""
+EVALUATION = pa.schema([("series_id", pa.string()), *((field.name, field.type) for field in BACKTEST)])
+"""A row for each series, cutoff and model; for each level too, if the model has intervals. See BACKTEST."""
 
 
 def evaluate_block(
     series: pa.RecordBatch, extras: tuple[str, ...], spec: ForecastSpec, limits: Limits, cutoffs: int
-) -> list[Evaluation]:
-    """Forecast a block from each cutoff with each model.
+) -> pa.Table:
+    """Forecast a block from each cutoff with each of MODELS and with each member of auto; return EVALUATION.
 
-    A series and cutoff count if every model has a forecast there, so that all are compared on the same values. Each
-    cutoff needs at least a horizon of values before it.
+    A series and cutoff count if prophet and auto have a forecast there, so that MODELS are compared on the same values;
+    a member may have none. Each cutoff needs at least a horizon of values before it.
 
     Args:
         series: the block.
         extras: names of its extra columns; only Prophet's model uses them.
         spec: options of the forecast; its `model` does not count.
         limits: of a fit.
-        cutoffs: how many, a horizon apart.
+        cutoffs: how many, a horizon apart, the last one a horizon before the end.
     """
-    found: list[Evaluation] = []
-    for cutoff in range(1, cutoffs + 1):
-        shortened, _, actual, scale = held_out(series, extras, spec.horizon, later=(cutoff - 1) * spec.horizon)
+    own = {model: spec.model_copy(update={"model": model, "score": False}) for model in (PROPHET, AUTO)}
+    parts = []
+    for later in range(0, cutoffs * spec.horizon, spec.horizon):
+        shortened, _, actual, _ = held_out(series, extras, spec.horizon, later)
         if not len(shortened):
             break
-        forecasts = {}
-        for model in MODELS:
-            own = spec.model_copy(update={"model": model})
-            forecasts[model] = engine_named(own.solver).forecast(shortened, extras, own, limits)
-        usable = [np.asarray(batch.column("fault").is_null()) for batch in forecasts.values()]
-        rows = np.flatnonzero(np.all(usable, axis=0))
-        if not len(rows):
-            continue
-        names = shortened.column("series_id").take(pa.array(rows)).to_pylist()
-        actual, scale = actual[rows], scale[rows]
-        predictions = {model: _of_rows(batch, "yhat", rows) for model, batch in forecasts.items()}
-        predictions[SEASONAL_NAIVE] = seasonal_naive_forecasts(shortened.take(pa.array(rows)))
-        for model, prediction in predictions.items():
-            scores, percents = mase(actual, prediction, scale), smape(actual, prediction)
-            inside = _inside(forecasts[model], rows, actual, len(spec.level)) if model in forecasts else None
-            found += [
-                Evaluation(
-                    name, cutoff, model, float(scores[i]), float(percents[i]),
-                    () if inside is None else tuple(inside[i].tolist()),
-                )
-                for i, name in enumerate(names)
+        forecasts = engine_named(own[PROPHET].solver).forecast(shortened, extras, own[PROPHET], limits)
+        combined = {row: found for row, _, found in combined_forecasts(shortened, own[AUTO])}
+        usable = np.asarray(forecasts.column("fault").is_null())
+        usable &= [np.isfinite(combined[row].prediction).all() for row in range(len(shortened))]
+        rows = np.flatnonzero(usable)
+        if len(rows):
+            values = _HeldOut(shortened.take(pa.array(rows)), actual[rows], spec.level)
+            parts += [
+                values.measured(
+                    PROPHET, _of_rows(forecasts, "yhat", rows),
+                    [(_of_rows(forecasts, f"lower_{i}", rows), _of_rows(forecasts, f"upper_{i}", rows))
+                     for i in range(len(spec.level))],
+                ),
+                *_combined(values, [combined[row] for row in rows.tolist()]),
+                values.measured(SEASONAL_NAIVE, seasonal_naive_forecasts(values.series)),
             ]  # fmt: skip
-    return found
+    return pa.concat_tables(parts) if parts else EVALUATION.empty_table()
+
+
+class _HeldOut:
+    """The series of a block that are compared from one cutoff.
+
+    Args:
+        series: n series, up to the cutoff.
+        actual: values that followed, shape (n, h).
+        levels: of the intervals, in percent.
+    """
+
+    def __init__(self, series: pa.RecordBatch, actual: Floats, levels: Sequence[float]) -> None:
+        self.series, self._actual, self._levels = series, actual, levels
+        ds, offsets = flat_list(series, "ds")
+        y, _ = flat_list(series, "y")
+        self._absolute, self._squared = seasonal_naive_scales(y, ds, offsets, series.column("frequency").to_pylist())
+        self._cutoffs = timestamps(np.array([int(dates[-1]) for dates in lists_of(series, "ds")]))
+
+    def measured(
+        self, model: str, prediction: Floats, intervals: Sequence[tuple[Floats, Floats]] = (),
+        rows: Ints | None = None, weights: Floats | None = None,
+    ) -> pa.Table:  # fmt: skip
+        """Return the errors of a model.
+
+        Args:
+            model: its name.
+            prediction: its forecasts of the given rows, shape (n, h).
+            intervals: lower and upper ends for each level, if it has any, each of shape (n, h).
+            rows: which series it has forecast; all if None.
+            weights: of a member, shape (n,).
+        """
+        rows = np.arange(len(self.series)) if rows is None else rows
+        actual, scale = self._actual[rows], self._absolute[rows]
+        nothing = np.full(len(rows), np.nan)
+        columns = {
+            "weight": nothing if weights is None else weights, "mase": mase(actual, prediction, scale),
+            "smape": smape(actual, prediction), "rmsse": rmsse(actual, prediction, self._squared[rows]),
+        }  # fmt: skip
+        of_level = [
+            {"level": np.full(len(rows), level), "pinball": interval_pinball(actual, *ends, level, scale),
+             "coverage": coverage(actual, *ends)}
+            for level, ends in zip(self._levels, intervals, strict=False)
+        ] or [{"level": nothing, "pinball": nothing, "coverage": nothing}]  # fmt: skip
+        taken = pa.array(rows)
+        texts = {
+            "series_id": self.series.column("series_id").take(taken), "cutoff": self._cutoffs.take(taken),
+            "steps": pa.array(np.full(len(rows), actual.shape[1])), "model": pa.repeat(model, len(rows)),
+        }  # fmt: skip
+        tables = [
+            pa.table(
+                [texts[name] if name in texts else pa.array((columns | levels)[name], from_pandas=True)
+                 for name in EVALUATION.names], schema=EVALUATION,
+            )
+            for levels in of_level
+        ]  # fmt: skip
+        return pa.concat_tables(tables)
+
+
+def _combined(values: _HeldOut, found: Sequence[CombinedForecast]) -> list[pa.Table]:
+    """Return the errors of auto, and of each of its members on the series that it takes part in."""
+    levels = range(len(found[0].lower))
+    intervals = [(np.array([one.lower[i] for one in found]), np.array([one.upper[i] for one in found])) for i in levels]
+    tables = [values.measured(AUTO, np.array([one.prediction for one in found]), intervals)]
+    for name in sorted({name for one in found for name in one.weights}):
+        rows = np.array([row for row, one in enumerate(found) if name in one.weights])
+        own = [(found[row].weights[name], found[row].members[list(found[row].weights).index(name)]) for row in rows]
+        forecasts, weights = np.array([forecast for _, forecast in own]), np.array([weight for weight, _ in own])
+        tables.append(values.measured(name, forecasts, rows=rows, weights=weights))
+    return tables
 
 
 def _of_rows(batch: pa.RecordBatch, name: str, rows: Ints) -> Floats:
@@ -93,12 +142,3 @@ def _of_rows(batch: pa.RecordBatch, name: str, rows: Ints) -> Floats:
     position = np.cumsum(np.asarray(batch.column("fault").is_null())) - 1
     values, _ = flat_list(batch, name)
     return np.asarray(values.reshape(position[-1] + 1, -1)[position[rows]])
-
-
-def _inside(batch: pa.RecordBatch, rows: Ints, actual: Floats, levels: int) -> Floats:
-    """Return the share of values inside the interval of each level, shape (rows, levels)."""
-    shares = np.empty((len(rows), levels))
-    for level in range(levels):
-        lower, upper = _of_rows(batch, f"lower_{level}", rows), _of_rows(batch, f"upper_{level}", rows)
-        shares[:, level] = ((actual >= lower) & (actual <= upper)).mean(axis=1)
-    return shares

@@ -60,8 +60,10 @@ def seasonal_naive_forecasts(series: pa.RecordBatch) -> Floats:
     ])  # fmt: skip
 
 
-def seasonal_naive_errors(y: Floats, ds: Dates, offsets: Ints, frequencies: Sequence[str]) -> Floats:
-    """Return the mean absolute error of the seasonal naive forecast within each history, shape (n,); 0 if it has none.
+def seasonal_naive_scales(y: Floats, ds: Dates, offsets: Ints, frequencies: Sequence[str]) -> tuple[Floats, Floats]:
+    """Return the mean absolute and the root mean squared error of the seasonal naive forecast within each history.
+
+    Each has shape (n,), and is 0 where there is none.
 
     Args:
         y: values of all series, one after the other, shape (N,).
@@ -69,7 +71,7 @@ def seasonal_naive_errors(y: Floats, ds: Dates, offsets: Ints, frequencies: Sequ
         offsets: row i of the block is y[offsets[i]:offsets[i + 1]], shape (n + 1,).
         frequencies: their frequencies.
     """
-    errors = np.zeros(len(frequencies))
+    absolute, squared = np.zeros(len(frequencies)), np.zeros(len(frequencies))
     names = np.array(frequencies)
     other = first_of_same_dates(ds, offsets)
     other[1:] |= names[1:] != names[:-1]
@@ -79,8 +81,10 @@ def seasonal_naive_errors(y: Floats, ds: Dates, offsets: Ints, frequencies: Sequ
         if len(earlier):
             values = y[start : offsets[last]].reshape(last - first, -1)
             with np.errstate(over="ignore", invalid="ignore"):
-                errors[first:last] = np.abs(values[:, later] - values[:, earlier]).mean(axis=1)
-    return errors
+                errors = np.abs(values[:, later] - values[:, earlier])
+                absolute[first:last] = errors.mean(axis=1)
+                squared[first:last] = np.sqrt((errors * errors).mean(axis=1))
+    return absolute, squared
 
 
 def held_out(
@@ -131,5 +135,5 @@ def held_out(
         columns[f"extra_{name}"] = list_column(offsets - later * np.arange(len(offsets)), pa.array(numbers[rows]))
     columns |= {name: series.column(name) for name in ("note", "fault")}
     shortened = pa.record_batch(columns, schema=series.schema)
-    scales = seasonal_naive_errors(values, dates, bounds, series.column("frequency").to_pylist())
+    scales, _ = seasonal_naive_scales(values, dates, bounds, series.column("frequency").to_pylist())
     return shortened, kept, y[last], scales

@@ -11,7 +11,7 @@ from pipeline.core.members.pace import FINER, YEARLY, Pace
 from pipeline.core.members.seasonality import is_seasonal, seasonal_indices
 
 NAMES = (
-    "naive", "drift", "seasonal naive", "seasonal median", "theta", "damped trend on logs", "Holt-Winters additive",
+    "naive", "drift", "last season", "seasonal median", "theta", "damped trend on logs", "Holt-Winters additive",
     "Holt-Winters multiplicative", "autoregression", "autoregression on logs", "yearly shares", "last year moved",
     "last week", "mean of two weeks", "ridge", "ridge on means", "ridge on logs", "Prophet flat, last error fading",
     "Prophet, level moved", "Prophet on logs, level moved",

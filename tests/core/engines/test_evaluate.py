@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from pipeline.commands import evaluate
 from pipeline.core.engines.by_name import engine_named
-from pipeline.core.engines.evaluate import MODELS, SEASONAL_NAIVE, Evaluation, evaluate_block
+from pipeline.core.engines.evaluate import MODELS, PROPHET, SEASONAL_NAIVE, evaluate_block
 from pipeline.core.engines.forecast_batch import Forecasts, forecast_batch
 from pipeline.core.engines.score import held_out
 from pipeline.core.errors import RecordError
@@ -31,6 +32,10 @@ def block(text: str, tmp_path: Path, **options: Any) -> tuple[pa.RecordBatch, Fo
     spec = ForecastSpec(horizon=HORIZON, **options)
     csv = load_csv(io.BytesIO(text.encode()), spec, Limits(), tmp_path)
     return next(csv.batches()), spec, csv.layout.extras
+
+
+def rows_of(batch: pa.RecordBatch, extras: tuple[str, ...], spec: ForecastSpec, cutoffs: int) -> pd.DataFrame:
+    return evaluate_block(batch, extras, spec, Limits(), cutoffs).to_pandas()
 
 
 def stores(lengths: dict[str, int]) -> str:
@@ -56,25 +61,38 @@ def test_a_cutoff_sees_nothing_of_what_follows(tmp_path: Path) -> None:
     """The second cutoff of a history is the first of one that ends a horizon earlier."""
     whole, spec, extras = block(stores({"a": 90, "b": 60}), tmp_path, level="80,95")
     early, _, _ = block(stores({"a": 83, "b": 53}), tmp_path / "early", level="80,95")
-    found = evaluate_block(whole, extras, spec, Limits(), 2)
-    assert {(one.series_id, one.cutoff, one.model) for one in found} == {
-        (name, cutoff, model) for name in "ab" for cutoff in (1, 2) for model in (*MODELS, SEASONAL_NAIVE)
-    }
-    for one in evaluate_block(early, extras, spec, Limits(), 1):
-        (same,) = (
-            other for other in found
-            if (other.series_id, other.cutoff, other.model) == (one.series_id, 2, one.model)
-        )  # fmt: skip
-        assert (same.mase, same.smape, same.inside) == (one.mase, one.smape, one.inside)
-        assert len(one.inside) == (0 if one.model == SEASONAL_NAIVE else 2)
-        assert all(low <= high for low, high in zip(one.inside, one.inside[1:], strict=False))
+    found = rows_of(whole, extras, spec, 2)
+    assert found.groupby(["series_id", "model"]).cutoff.nunique().unique().tolist() == [2]
+    assert {*found.model} > {*MODELS, "theta", "ridge"}
+    before = rows_of(early, extras, spec, 1)
+    merged = found.merge(before, on=["series_id", "cutoff", "model", "level"], suffixes=("", "_before"))
+    assert len(merged) == len(before) == len(found) / 2
+    for column in ("weight", "mase", "smape", "rmsse", "pinball", "coverage"):
+        pd.testing.assert_series_equal(merged[column], merged[f"{column}_before"], check_names=False, check_exact=True)
+    levels = found.groupby("model")["level"].nunique()
+    assert (levels[PROPHET], levels["auto"], levels[SEASONAL_NAIVE], levels["theta"]) == (2, 2, 0, 0)
+    wide = found[found.level == 95].set_index(["series_id", "cutoff", "model"]).coverage
+    assert (wide >= found[found.level == 80].set_index(["series_id", "cutoff", "model"]).coverage).all()
+
+
+def test_members_are_those_of_the_forecast(tmp_path: Path) -> None:
+    whole, spec, extras = block(stores({"a": 90}), tmp_path)
+    early, _, _ = block(stores({"a": 83}), tmp_path / "early")
+    auto = spec.model_copy(update={"model": "auto"})
+    batch = engine_named("auto").forecast(early, extras, auto, Limits())
+    weights = {row["model"]: row["weight"] for row in batch.column("backtests")[0].as_py() if row["model"] != "auto"}
+    found = rows_of(whole, extras, spec, 1).set_index("model")
+    assert found.weight.dropna().to_dict() == weights
+    forecast, actual = batch.column("yhat")[0].as_py(), lists_of(whole, "y")[0][-7:]
+    off = 200 * np.abs(actual - forecast) / (np.abs(actual) + np.abs(forecast))
+    assert found.smape["auto"] == pytest.approx(off.mean())
 
 
 def test_errors_are_those_of_the_formulas(tmp_path: Path) -> None:
     y = [float(1 + (d % 7)) + 0.5 * d for d in range(35)]  # grows by 3.5 from week to week
     text = "date,y\n" + "".join(f"{np.datetime64('2024-01-01') + d},{value}\n" for d, value in enumerate(y))
     batch, spec, extras = block(text, tmp_path)
-    naive = next(one for one in evaluate_block(batch, extras, spec, Limits(), 1) if one.model == SEASONAL_NAIVE)
+    naive = rows_of(batch, extras, spec, 1).set_index("model").loc[SEASONAL_NAIVE]
     actual, forecast = np.array(y[28:]), np.array(y[21:28])
     assert naive.mase == pytest.approx(1.0)
     assert naive.smape == pytest.approx(np.mean(200 * 3.5 / (actual + forecast)))
@@ -88,10 +106,8 @@ def test_series_without_enough_history_and_faulty_ones_do_not_count(tmp_path: Pa
     text = stores({"long": 60, "short": 13, "middle": 20, "broken": 60})
     batch, spec, extras = block(text.rstrip("\n") + "x\n", tmp_path)
     assert sum(fault is not None for fault in batch.column("fault").to_pylist()) == 1
-    found = evaluate_block(batch, extras, spec, Limits(), 3)
-    cutoffs = {name: max(one.cutoff for one in found if one.series_id == name) for name in ("long", "middle")}
-    assert cutoffs == {"long": 3, "middle": 1}
-    assert {one.series_id for one in found} == {"long", "middle"}
+    found = rows_of(batch, extras, spec, 3)
+    assert found.groupby("series_id").cutoff.nunique().to_dict() == {"long": 3, "middle": 1}
 
 
 def test_a_model_without_any_forecast_leaves_nothing_to_evaluate(
@@ -105,10 +121,9 @@ def test_a_model_without_any_forecast_leaves_nothing_to_evaluate(
         def forecast(self, series: pa.RecordBatch, *_: Any) -> pa.RecordBatch:
             return forecast_batch(series, refused, faults, spec)
 
-    engines = {"native": Refuses(), "auto": engine_named("auto")}
-    monkeypatch.setattr("pipeline.core.engines.evaluate.engine_named", engines.__getitem__)
+    monkeypatch.setattr("pipeline.core.engines.evaluate.engine_named", {"native": Refuses()}.__getitem__)
     assert spec.solver == "native"
-    assert evaluate_block(batch, extras, spec, Limits(), 1) == []
+    assert evaluate_block(batch, extras, spec, Limits(), 1).num_rows == 0
 
 
 def test_a_table_for_each_file(write_csv: WriteCsv, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,10 +133,11 @@ def test_a_table_for_each_file(write_csv: WriteCsv, capsys: pytest.CaptureFixtur
     printed = capsys.readouterr()
     assert "NO_DATE_COLUMN" in printed.err
     assert f"{good}: 2 of 3 series, 2 cutoffs, horizon 7" in printed.out
-    lines = {line[:18].strip(): line[18:].split() for line in printed.out.splitlines() if line}
-    assert lines[""] == ["MASE", "sMAPE", "inside", "50", "%", "inside", "90", "%"]
-    assert len(lines["prophet"]) == len(lines["auto"]) == 7
-    assert len(lines["seasonal naive"]) == 3
+    lines = {line[:33].strip(): line[33:].split() for line in printed.out.splitlines() if line}
+    assert lines[""] == ["series", "MASE", "sMAPE", "RMSSE", "inside", "50", "%", "inside", "90", "%"]
+    assert len(lines["prophet"]) == len(lines["auto"]) == 9
+    assert len(lines["seasonal naive"]) == len(lines["theta"]) == 5
+    assert lines["theta"][0] == "2"
     assert "has the lowest mean MASE" in printed.out
     single = write_csv("in/single.csv", daily_series(90))
     assert evaluate.main([str(single), "--horizon=7"]) == 0
@@ -132,12 +148,19 @@ def test_the_table_has_the_means_of_the_json(write_csv: WriteCsv, capsys: pytest
     path = write_csv("in/a.csv", stores({"a": 90, "b": 70, "c": 90}))
     assert evaluate.main([str(path), "--horizon=7", "--cutoffs=3", "--json"]) == 0
     (file,) = json.loads(capsys.readouterr().out)["files"]
-    found = [Evaluation(**row) for row in file["evaluations"]]
-    assert (file["series_in_file"], file["horizon"], file["level"], len(found)) == (3, 7, [80], 3 * 3 * 3)
+    found = pd.DataFrame(file["evaluations"])
+    assert (file["series_in_file"], file["horizon"], file["level"]) == (3, 7, [80])
     evaluate.main([str(path), "--horizon=7", "--cutoffs=3"])
     auto = next(line.split() for line in capsys.readouterr().out.splitlines() if line.strip().startswith("auto "))
-    own = [one for one in found if one.model == "auto"]
-    assert auto[1:3] == [f"{np.mean([one.mase for one in own]):.2f}", f"{np.mean([one.smape for one in own]):.2f}"]
+    own = found[found.model == "auto"]
+    assert len(own) == 9
+    assert auto[1:4] == ["3", f"{own.mase.mean():.2f}", f"{own.smape.mean():.2f}"]
+    assert evaluate.main([str(path), "--horizon=7", "--cutoffs=3", "--csv"]) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert table.file.unique().tolist() == [str(path)]
+    own = table.drop(columns=["file", "cutoff"])
+    pd.testing.assert_frame_equal(own, found.drop(columns="cutoff"), check_dtype=False)
+    assert (pd.to_datetime(table.cutoff) == pd.to_datetime(found.cutoff)).all()
 
 
 def test_nothing_to_evaluate_is_said(write_csv: WriteCsv, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,6 +171,7 @@ def test_nothing_to_evaluate_is_said(write_csv: WriteCsv, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("argv", "said"),
     [(["x.csv", "--cutoffs=0"], "--cutoffs: must be a number from 1 to 100"),
+     (["x.csv", "--json", "--csv"], "--csv: choose it or --json"),
      (["x.csv", "--model=auto"], "--model: unknown option"), ([], "FILE: is missing")],
 )  # fmt: skip
 def test_wrong_options_are_refused(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
