@@ -32,6 +32,7 @@ from pipeline.core.engines.score import held_out, seasonal_naive_forecasts
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec, option_errors
 from pipeline.core.limits import Limits
+from pipeline.core.outputs.forecast_csv import ends_of
 from pipeline.core.requests.local_files import OPERATORS_FIELDS
 from pipeline.core.series.arrow_lists import flat_list, lists_of
 from pipeline.library.frames import Names, Series, forecast_table, series_of_table, used_columns, without_views
@@ -43,6 +44,7 @@ __all__ = ["SeriesWarning", "__version__", "backtest", "check", "fit", "forecast
 
 Frame = TypeVar("Frame")
 Levels = float | Iterable[float]
+DEFAULT_LEVEL = 80
 
 
 class SeriesWarning(UserWarning):
@@ -52,7 +54,7 @@ class SeriesWarning(UserWarning):
 def forecast(
     data: Frame,
     horizon: int = 28,
-    level: Levels = 80,
+    level: Levels = DEFAULT_LEVEL,
     *,
     components: bool = False,
     engine: str = "native",
@@ -91,7 +93,13 @@ def forecast(
 
 
 def backtest(
-    data: Frame, horizon: int = 28, level: Levels = 80, *, cutoffs: int = 1, engine: str = "native", **options: Any
+    data: Frame,
+    horizon: int = 28,
+    level: Levels = DEFAULT_LEVEL,
+    *,
+    cutoffs: int = 1,
+    engine: str = "native",
+    **options: Any,
 ) -> Frame:
     """Forecast the held-out ends of the histories, and compare with a seasonal naive forecast.
 
@@ -259,14 +267,18 @@ def _made(spec: ForecastSpec) -> list[str]:
     """Return the names of the columns that a forecast has besides those of its frame."""
     ends = [
         end for with_ids in (True, False) for names in [Names(len(spec.level) > 1, with_ids)]
-        for end in (names.forecast, *map(names.lower, spec.level), *map(names.upper, spec.level))
+        for end in (names.forecast, *names.ends(spec))
     ]  # fmt: skip
     return [*ends, *spec.component_names]
 
 
 def _spec(**options: Any) -> ForecastSpec:
     level = options.get("level")
-    if isinstance(level, Iterable) and not isinstance(level, str):
+    if options.get("quantiles") is not None:
+        options["quantiles"] = [float(one) for one in np.atleast_1d(options["quantiles"])]
+        if isinstance(level, int | float) and level == DEFAULT_LEVEL:
+            del options["level"]
+    elif isinstance(level, Iterable) and not isinstance(level, str):
         options["level"] = [float(one) for one in level]
     elif isinstance(level, np.number):
         options["level"] = float(level)
@@ -410,9 +422,7 @@ def _held_out_table(series: Series, first: int, batch: pa.RecordBatch, later: in
         series.date_column: series.dates(future), "cutoff": series.dates(cutoffs),
         series.layout.value_name: pa.array(actual[good].ravel()), names.forecast: found.column("yhat").flatten(),
     }  # fmt: skip
-    for i, level in enumerate(spec.level):
-        ends = {names.lower(level): f"lower_{i}", names.upper(level): f"upper_{i}"}
-        columns |= {name: found.column(end).flatten() for name, end in ends.items()}
+    columns |= zip(names.ends(spec), ends_of(found, spec), strict=True)
     columns["SeasonalNaive"] = pa.array(seasonal_naive_forecasts(shortened).ravel())
     return [series.with_keys(first + np.repeat(rows[good], spec.horizon), columns)]
 

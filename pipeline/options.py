@@ -137,7 +137,8 @@ GROUPS = {
 }
 OPTIONS_IN_GROUP = {
     "Forecast": (
-        "horizon", "level", "model", "engine", "forecast_lower_bound", "forecast_upper_bound", "components", "score",
+        "horizon", "level", "quantiles", "model", "engine", "forecast_lower_bound", "forecast_upper_bound",
+        "components", "score",
     ),
     "CSV": (
         "date_column", "value_column", "id_columns", "encoding", "delimiter", "decimal", "thousands",

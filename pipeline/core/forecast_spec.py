@@ -20,6 +20,7 @@ from pipeline.core.request_key import canonical_json
 
 Mode = Literal["additive", "multiplicative"]
 MAX_HORIZON = 100_000
+LEAST_FROM_MEDIAN = 0.005  # quantiles nearer to it belong to no level of 1 % or more
 # Options of Prophet's model, which other models have no use for.
 PROPHETS_OWN = (
     "engine", "growth", "cap", "floor", "changepoints", "n_changepoints", "changepoint_range",
@@ -150,6 +151,12 @@ class ForecastSpec(BaseModel):
     )
     level: Annotated[tuple[float, ...], BeforeValidator(_split)] = Field(
         (80.0,), description="Levels of the prediction intervals in percent, separated by commas."
+    )
+
+    quantiles: Annotated[tuple[float, ...], BeforeValidator(_split)] | None = Field(
+        None,
+        description="Quantiles to forecast instead of intervals, separated by commas: 0.1,0.5,0.9. In tables they are "
+        "ends of intervals: 0.1 is the lower end of level 80.",
     )
 
     # how to read the CSV
@@ -327,6 +334,17 @@ class ForecastSpec(BaseModel):
             raise ValueError(f"levels are in percent: {min(value) * 100:g}, not {min(value):g}")
         return tuple(sorted(set(value)))
 
+    @field_validator("quantiles")
+    @classmethod
+    def _quantiles(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is None:
+            return None
+        if not value or any(not 0 < quantile < 1 for quantile in value):
+            raise ValueError("quantiles are probabilities between 0 and 1, such as 0.1,0.5,0.9")
+        if any(0 < abs(quantile - 0.5) < LEAST_FROM_MEDIAN for quantile in value):
+            raise ValueError("besides 0.5 itself, quantiles must be 0.005 away from it or more")
+        return tuple(sorted(set(value)))
+
     @field_validator("encoding")
     @classmethod
     def _known_encoding(cls, value: str) -> str:
@@ -371,6 +389,18 @@ class ForecastSpec(BaseModel):
             raise ValueError(f"the holidays package does not know country {value!r}; use an ISO code such as US")
         return value.upper()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _levels_of_quantiles(cls, data: Any) -> Any:
+        """Set the levels whose intervals end at the quantiles, unless they are given: then they must agree."""
+        if not isinstance(data, dict) or data.get("quantiles") is None or data.get("level") is not None:
+            return data
+        try:
+            levels = levels_of(tuple(float(quantile) for quantile in _split(data["quantiles"])))  # type: ignore[attr-defined]
+        except (TypeError, ValueError):
+            return data  # the field says what is wrong
+        return {**data, "level": levels} if levels and all(1 <= level < 100 for level in levels) else data
+
     @model_validator(mode="after")
     def _fields_agree(self) -> ForecastSpec:
         problems = []
@@ -391,6 +421,8 @@ class ForecastSpec(BaseModel):
             problems.append("duplicates cannot be combined with aggregate, for which every row counts")
         if self.aggregate is None and self.aggregation != "sum":
             problems.append("aggregation needs aggregate")
+        if self.quantiles is not None and self.level != (levels_of(self.quantiles) or self.level):
+            problems.append("choose level or quantiles")
         problems += self._clashing_names()
         if self.model == "auto":
             given = [name for name in PROPHETS_OWN if getattr(self, name) != type(self).model_fields[name].default]
@@ -468,6 +500,11 @@ class ForecastSpec(BaseModel):
         columns += [name for name in (self.cap, self.floor) if isinstance(name, str)]
         columns += [s.condition_name for s in self.seasonalities if s.condition_name is not None]
         return tuple(dict.fromkeys(columns))
+
+
+def levels_of(quantiles: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the levels of the intervals, in percent, that end at some quantiles; the median is in none."""
+    return tuple(sorted({round(100 * abs(2 * quantile - 1), 9) for quantile in quantiles} - {0.0}))
 
 
 def option_errors(errors: list[Any], mark: str = "--") -> list[str]:

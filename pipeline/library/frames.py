@@ -19,7 +19,7 @@ from pipeline.core.dates.timezones import without_marks, zone_named, zone_names
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.outputs.forecast_csv import level_text
+from pipeline.core.outputs.forecast_csv import ends_of, level_text
 from pipeline.core.series.arrow_lists import flat_list
 from pipeline.core.series.batch import series_batch
 from pipeline.core.series.layout import Layout
@@ -168,9 +168,7 @@ def forecast_table(series: Series, first: int, forecasts: pa.RecordBatch, names:
     dates, offsets = flat_list(forecasts, "ds")
     rows = first + np.repeat(np.arange(len(forecasts)), np.diff(offsets))
     columns = {series.date_column: series.dates(dates), names.forecast: forecasts.column("yhat").flatten()}
-    for i, level in enumerate(series.spec.level):
-        columns[names.lower(level)] = forecasts.column(f"lower_{i}").flatten()
-        columns[names.upper(level)] = forecasts.column(f"upper_{i}").flatten()
+    columns |= zip(names.ends(series.spec), ends_of(forecasts, series.spec), strict=True)
     for name in series.spec.component_names:
         numbers = forecasts.column(f"component_{name}").flatten()
         columns[name] = pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
@@ -193,6 +191,13 @@ class Names:
     def forecast(self) -> str:
         """The forecast itself."""
         return "Dropcast" if self.with_ids else "yhat"
+
+    def ends(self, spec: ForecastSpec) -> list[str]:
+        """Return the names of the ends of each interval, lower and upper, or of each quantile."""
+        if spec.quantiles is None:
+            return [name(level) for level in spec.level for name in (self.lower, self.upper)]
+        prefix = "Dropcast-q-" if self.with_ids else "yhat_q"
+        return [f"{prefix}{level_text(100 * quantile)}" for quantile in spec.quantiles]
 
     def lower(self, level: float) -> str:
         """The lower end of an interval."""

@@ -129,8 +129,9 @@ def forecast_batch(
     for lower, upper in zip(forecasts.lower, forecasts.upper, strict=True):
         columns += [numbers(lower), numbers(upper)]
     columns += [numbers(forecasts.components[name], bounded=False) for name in spec.component_names]
+    below = _below_zero(series, forecasts.prediction, spec)
     told = [
-        "; ".join(filter(None, (known, notes.get(row)))) or None if finite[row] else None
+        "; ".join(filter(None, (known, notes.get(row), below.get(row)))) or None if finite[row] else None
         for row, known in enumerate(series.column("note").to_pylist())
     ]
     mases = pa.nulls(len(series), pa.float64()) if scores is None else pa.array(scores, from_pandas=True)
@@ -138,6 +139,18 @@ def forecast_batch(
     if spec.backtested:
         columns.append(pa.array([[]] * len(series), pa.list_(BACKTEST)) if backtests is None else backtests)
     return pa.record_batch(columns, schema=forecast_schema(spec))
+
+
+BELOW_ZERO = "the forecast falls below 0, where the history never is; --forecast_lower_bound=0 prevents it"
+
+
+def _below_zero(series: pa.RecordBatch, prediction: Floats, spec: ForecastSpec) -> dict[int, str]:
+    """Return a note for each series that is forecast to be negative for the first time, by row."""
+    if spec.forecast_lower_bound is not None:
+        return {}
+    y, offsets = flat_list(series, "y")
+    rows = np.flatnonzero((prediction < 0).any(axis=1)).tolist()
+    return {row: BELOW_ZERO for row in rows if (y[offsets[row] : offsets[row + 1]] >= 0).all()}
 
 
 def faulty_forecasts(series: pa.RecordBatch, spec: ForecastSpec) -> pa.RecordBatch:

@@ -19,7 +19,7 @@ from pipeline.core.csv_reading.dialect import CsvDialect, header_of_forecast
 from pipeline.core.dates.date_style import OffsetsSeen
 from pipeline.core.dates.recognise_dates import recognise_dates
 from pipeline.core.errors import RecordError
-from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.forecast_spec import ForecastSpec, levels_of
 from pipeline.core.series.arrow_lists import flat_list
 from pipeline.core.series.batch import series_id
 from pipeline.core.series.layout import Layout
@@ -33,11 +33,21 @@ def level_text(level: float) -> str:
 
 def csv_columns(layout: Layout, spec: ForecastSpec) -> list[str]:
     """Return the names of the columns; components come last, under Prophet's names unless these are taken."""
-    levels = spec.level
-    suffixes = [""] if len(levels) == 1 else [f"_{level_text(level)}" for level in levels]
-    ends = [f"prediction_{end}{suffix}" for suffix in suffixes for end in ("lower", "upper")]
+    if spec.quantiles is not None:
+        ends = [quantile_column(quantile) for quantile in spec.quantiles]
+    else:
+        ends = [f"prediction_{end}{suffix}" for suffix in _suffixes(spec) for end in ("lower", "upper")]
     columns = [*layout.id_columns, "date", "prediction", *ends]
     return columns + [f"component_{name}" if name in columns else name for name in spec.component_names]
+
+
+def quantile_column(quantile: float) -> str:
+    """Return the name of a quantile's column: quantile_0.1."""
+    return f"quantile_{quantile:.10g}"
+
+
+def _suffixes(spec: ForecastSpec) -> list[str]:
+    return [""] if len(spec.level) == 1 else [f"_{level_text(level)}" for level in spec.level]
 
 
 def csv_header(layout: Layout, spec: ForecastSpec) -> bytes:
@@ -63,8 +73,8 @@ def csv_rows(forecasts: pa.RecordBatch, layout: Layout, spec: ForecastSpec) -> b
     ]  # fmt: skip
     dates, rows = np.unique(flat_list(forecasts, "ds")[0], return_inverse=True)
     cells.append(_quoted(layout.style.write(dates), dialect).take(pa.array(rows)))
-    names = ["yhat"] + [f"{end}_{i}" for i in range(len(spec.level)) for end in ("lower", "upper")]
-    cells += [_numbers(forecasts.column(name).flatten(), dialect) for name in names]
+    columns = [forecasts.column("yhat").flatten(), *ends_of(forecasts, spec)]
+    cells += [_numbers(column, dialect) for column in columns]
     for name in spec.component_names:
         numbers = forecasts.column(f"component_{name}").flatten()
         cells.append(pc.if_else(pc.is_nan(numbers), "", _numbers(numbers, dialect)))
@@ -91,6 +101,27 @@ def _quoted(text: pa.StringArray, dialect: CsvDialect) -> pa.StringArray:
     return pc.if_else(special, pc.binary_join_element_wise('"', doubled, '"', ""), text)
 
 
+def ends_of(forecasts: pa.RecordBatch, spec: ForecastSpec) -> list[pa.Array]:
+    """Return what a forecast has besides the prediction, row by row: the ends of each interval, or the quantiles.
+
+    The median is the prediction, kept between the quantiles beside it.
+    """
+    if spec.quantiles is None:
+        names = [f"{end}_{i}" for i in range(len(spec.level)) for end in ("lower", "upper")]
+        return [forecasts.column(name).flatten() for name in names]
+    columns = []
+    for quantile in spec.quantiles:
+        if quantile == MEDIAN:  # levels ascend, so the first interval is the narrowest
+            middle = forecasts.column("yhat").flatten()
+            above = pc.max_element_wise(middle, forecasts.column("lower_0").flatten())
+            columns.append(pc.min_element_wise(above, forecasts.column("upper_0").flatten()))
+        else:
+            i = spec.level.index(levels_of((quantile,))[0])
+            columns.append(forecasts.column(f"{'lower' if quantile < MEDIAN else 'upper'}_{i}").flatten())
+    return columns
+
+
+MEDIAN = 0.5
 _HEADER_BYTES = 1 << 16
 
 
@@ -161,5 +192,11 @@ def read_forecast_csv(
         column = f"component_{name}" if f"component_{name}" in table.column_names else name
         if column in table.column_names and column not in texts:
             numbers[f"component {name}"] = np.asarray(table.column(column).cast(pa.float64()))
+    for column in [name for name in table.column_names if name.startswith("quantile_") and name not in texts]:
+        numbers[column] = np.asarray(table.column(column))
+    for level, suffix in zip(spec.level, _suffixes(spec), strict=True):
+        ends = (quantile_column(0.5 - level / 200), quantile_column(0.5 + level / 200))
+        if spec.quantiles is not None and all(end in numbers for end in ends):
+            numbers[f"prediction_lower{suffix}"], numbers[f"prediction_upper{suffix}"] = (numbers[end] for end in ends)
     numbers["date"] = dates.astype("datetime64[us]")
     return {name: {column: cells[at] for column, cells in numbers.items()} for name, at in rows.items()}
