@@ -288,8 +288,8 @@ def _spec(**options: Any) -> ForecastSpec:
             raise ValueError(f"{name}: unknown option{f'; did you mean {near[0]}?' if near else ''}")
         if name in OPERATORS_FIELDS:
             raise ValueError(f"{name}: is for the command line; use dropcast.fit, which returns the models")
-        if name == "score":
-            raise ValueError("score: is for the command line; use dropcast.backtest for what it is made of")
+        if name in ("score", "hint"):
+            raise ValueError(f"{name}: is for the command line; use dropcast.backtest for what it is made of")
     try:
         spec = ForecastSpec(**options, score=False)
     except ValidationError as error:

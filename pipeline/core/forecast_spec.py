@@ -308,6 +308,12 @@ class ForecastSpec(BaseModel):
         "true with the native engine; false with stan, where it doubles the work.",
     )
 
+    hint: bool = Field(
+        True,
+        description="Whether to try auto on 1 % of a file's series, 50 at most, and tell if it would have been better. "
+        "Files of fewer than 100 series get no hint.",
+    )
+
     @field_validator("frequency")
     @classmethod
     def _known_frequency(cls, value: str | None) -> str | None:

@@ -7,6 +7,7 @@ itself, and I/O errors, which the runner retries.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Iterator
 
@@ -16,6 +17,7 @@ from pipeline.core.blocks import ForecastBlock, SeriesBlock
 from pipeline.core.elements import DeadLetter, Receipt, Request
 from pipeline.core.engines.by_name import engine_named
 from pipeline.core.engines.forecast_batch import blamed_forecast, faulty_forecasts, forecast_block
+from pipeline.core.engines.hint import sample, wants_hint, with_auto_scores
 from pipeline.core.errors import RecordError, SupersededError
 from pipeline.core.faults.alone import HEAVY_WORK
 from pipeline.core.faults.internal_error import OWN_FAULTS, InternalErrors, contained, crashed, own_fault
@@ -38,6 +40,7 @@ from pipeline.core.series.layout import Layout
 from pipeline.core.series.load import LoadedCsv, load_csv, resolve_reference
 from pipeline.core.spec_limits import refuse_costly
 
+_log = logging.getLogger(__name__)
 LOADING = "load"  # the marker of this step while it runs; the other steps are the request's parts
 
 
@@ -165,7 +168,8 @@ def forecast_rows(
     rows = (len(block.batch) if last is None else last) - first
     try:
         engine = engine_named(spec.solver)
-        series = _series_of(block, layout, spec, limits, output, errors).slice(first, rows)
+        whole = _series_of(block, layout, spec, limits, output, errors)
+        series = whole.slice(first, rows)
         if spec.models is not None:
             from pipeline.core.engines.kept_models import forecast_from_models  # imports the native engine
 
@@ -180,6 +184,7 @@ def forecast_rows(
                 from pipeline.core.engines.kept_models import save_models
 
                 save_models(block, series.filter(forecasts.column("fault").is_null()), layout, spec)
+        forecasts = _with_hint(forecasts, whole, first, block, spec)
         forecasts, model = _with_history(forecasts, series, output), engine.model
     except OWN_FAULTS as error:
         if not own_fault(error):
@@ -196,6 +201,25 @@ def _series_of(
         return block.batch
     with output.work_files(block.request, block.reading).open(block.work_file) as path:
         return resolve_reference(path, block.first, block.last, block.batch, layout, spec, limits, errors)
+
+
+def _with_hint(
+    forecasts: pa.RecordBatch, series: pa.RecordBatch, first: int, block: SeriesBlock, spec: ForecastSpec
+) -> pa.RecordBatch:
+    """Return forecasts with what is known of how auto would have done; without it if that cannot be found out."""
+    if not wants_hint(spec):
+        return forecasts
+    tried = sample(series.column("series_id").to_pylist(), block.part, block.parts) - first
+    tried = tried[(tried >= 0) & (tried < len(forecasts))]
+    if not len(tried):
+        return forecasts
+    try:
+        return with_auto_scores(forecasts, series.slice(first, len(forecasts)), tried, block.layout.extras, spec)
+    except OWN_FAULTS as error:
+        if not own_fault(error):
+            raise
+        _log.exception("no hint for part %d of request %s", block.part, block.request.key)
+        return forecasts
 
 
 def _with_history(forecasts: pa.RecordBatch, series: pa.RecordBatch, output: Output) -> pa.RecordBatch:

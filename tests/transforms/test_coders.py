@@ -56,7 +56,7 @@ def test_every_outcome_comes_back_as_it_was(request: Request, text: str, score: 
     summary = BlockSummary(
         notes=(text,), series_notes={text: 2}, letters=(letter,), first_fault=text, series=3, failed=1, refused=0,
         rows=56, frequencies=("D", "W"), mase=(score,), weights={text: 0.5},
-        inside={"80": (1.5, 2)}, load_seconds=0.5, fit_seconds=0.25, model=text,
+        inside={"80": (1.5, 2)}, tried=((score, 0.5),), load_seconds=0.5, fit_seconds=0.25, model=text,
         work_files=True, cut="0" * 16, waits_to_load=("forecasts", "backtests"),
     )  # fmt: skip
     one, several = WrittenRequest(request, 1, "reading", summary), WrittenRequest(request, 3, "reading")

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from pipeline import __version__
 from pipeline.core.blocks import ForecastBlock
 from pipeline.core.elements import DeadLetter, Request
+from pipeline.core.engines.hint import TRIED
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import fallback_notes
 from pipeline.core.outputs.backtest_sums import Inside, summed_coverage, summed_weights
@@ -42,6 +44,7 @@ class BlockSummary:
         weights: of the members of --model=auto, each summed over the series.
         inside: for each level, the share of past values inside the interval, summed over the series that have any, and
             the number of these.
+        tried: MASE of Prophet and of auto, for series on which auto was tried for the hint.
         load_seconds, fit_seconds, model, work_files: as in the ForecastBlock.
         cut: distinguishes this block from one with the same number if the file was cut into other blocks.
         waits_to_load: the tables whose rows are in Parquet files that a load job has yet to bring there.
@@ -59,6 +62,7 @@ class BlockSummary:
     mase: tuple[float, ...]
     weights: dict[str, float]
     inside: Inside
+    tried: tuple[tuple[float, float], ...]
     load_seconds: float
     fit_seconds: float
     model: str
@@ -81,7 +85,8 @@ class BlockSummary:
         tuples = {name: tuple(fields[name]) for name in ("notes", "frequencies", "mase", "waits_to_load")}
         inside = {level: tuple(counted) for level, counted in fields["inside"].items()}
         letters = tuple(DeadLetter(**letter) for letter in fields["letters"])
-        return cls(**{**fields, **tuples, "inside": inside, "letters": letters})
+        tried = tuple((prophet, auto) for prophet, auto in fields["tried"])
+        return cls(**{**fields, **tuples, "inside": inside, "tried": tried, "letters": letters})
 
 
 @dataclass(frozen=True)
@@ -222,12 +227,20 @@ def block_summary(block: ForecastBlock, rows: int) -> BlockSummary:
         mase=tuple(batch.column("mase").drop_null().to_pylist()),
         weights=summed_weights(batch),
         inside=summed_coverage(batch),
+        tried=_tried(batch),
         load_seconds=block.load_seconds,
         fit_seconds=block.fit_seconds,
         model=block.model,
         work_files=block.work_files,
         cut=cut_of(block),
     )
+
+
+def _tried(batch: pa.RecordBatch) -> tuple[tuple[float, float], ...]:
+    if TRIED not in batch.schema.names:
+        return ()
+    both = batch.select(["mase", TRIED]).filter(batch.column(TRIED).is_valid())
+    return tuple(zip(both.column("mase").to_pylist(), both.column(TRIED).to_pylist(), strict=True))
 
 
 def cut_of(block: ForecastBlock) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from pipeline.core.elements import DeadLetter, Receipt, Status
+from pipeline.core.engines.hint import hint_of
 from pipeline.core.errors import RecordError
 from pipeline.core.outputs.backtest_sums import backtest_notes
 from pipeline.core.outputs.outcomes import SOFTWARE, BlockSummary, FailedRequest, Outcome, SupersededRequest
@@ -90,7 +91,8 @@ def _notes(summaries: Sequence[BlockSummary]) -> list[str]:
     of_series = sum((Counter(part.series_notes) for part in summaries), Counter[str]())
     told = [text if times == 1 else f"{text} ({times:,} series)" for text, times in sorted(of_series.items())]
     backtests = backtest_notes([part.weights for part in summaries], [part.inside for part in summaries])
-    return [*summaries[0].notes, *backtests, *told]
+    hint = hint_of([pair for part in summaries for pair in part.tried])
+    return [*summaries[0].notes, *backtests, *([hint] if hint else []), *told]
 
 
 def has_forecast(summaries: Sequence[BlockSummary]) -> bool:

@@ -34,7 +34,8 @@ def part(**fields: Any) -> BlockSummary:
     """Return the summary of a block of three series, all forecast."""
     usual = {
         "notes": (), "series_notes": {}, "letters": (), "first_fault": "", "series": 3, "failed": 0, "refused": 0,
-        "rows": 84, "frequencies": ("D",), "mase": (), "weights": {}, "inside": {}, "load_seconds": 0.5,
+        "rows": 84, "frequencies": ("D",), "mase": (), "weights": {}, "inside": {}, "tried": (),
+        "load_seconds": 0.5,
         "fit_seconds": 0.25, "model": "native 1", "work_files": False, "cut": "c",
     }  # fmt: skip
     return BlockSummary(**{**usual, **fields})

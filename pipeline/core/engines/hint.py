@@ -1,0 +1,78 @@
+"""A hint where it pays: whether --model=auto would have been better, tried on a few series of a large file."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.core.arrays import Ints
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.measures import mase
+
+MOST, SHARE = 50, 0.01  # series of a file that are tried: the smaller of the two
+TRIED = "auto_mase"  # the column of a forecast batch
+
+
+def wants_hint(spec: ForecastSpec) -> bool:
+    """Return whether a forecast with these options is compared with auto's."""
+    return spec.hint and spec.model == "prophet" and spec.solver == "native" and spec.scored
+
+
+def sample(names: Sequence[str], part: int, parts: int) -> Ints:
+    """Return the rows of a block whose series are tried: those whose names have the lowest checksums.
+
+    Args:
+        names: of the block's series.
+        part: the block's number.
+        parts: number of blocks of its file, taken to be as large as this one.
+    """
+    tried = min(MOST, int(SHARE * len(names) * parts))
+    own = (part + 1) * tried // parts - part * tried // parts
+    checksums = np.array([zlib.crc32(name.encode()) for name in names], np.int64)
+    return np.sort(np.lexsort((np.arange(len(names)), checksums))[:own])
+
+
+def with_auto_scores(
+    forecasts: pa.RecordBatch, series: pa.RecordBatch, tried: Ints, extras: tuple[str, ...], spec: ForecastSpec
+) -> pa.RecordBatch:
+    """Return forecasts with a column TRIED: the MASE of auto on the last horizon, null for series that are not tried.
+
+    Args:
+        forecasts: a forecast batch.
+        series: what was forecast.
+        tried: rows of the series to try.
+        extras: names of extra columns.
+        spec: options of the forecast.
+    """
+    from pipeline.core.engines.auto import combined_forecasts  # imports numba
+    from pipeline.core.engines.score import held_out
+
+    scores = np.full(len(series), np.nan)
+    scored = np.asarray(forecasts.column("mase").is_valid())
+    tried = tried[scored[tried]]
+    if len(tried):
+        shortened, rows, actual, scale = held_out(series.take(pa.array(tried)), extras, spec.horizon)
+        for row, _, found in combined_forecasts(shortened, spec):
+            scores[tried[rows[row]]] = mase(actual[row], found.prediction, scale[row])
+    return forecasts.append_column(TRIED, pa.array(scores, from_pandas=True))
+
+
+def hint_of(tried: Sequence[tuple[float, float]]) -> str:
+    """Return the hint; "" if auto would not have been better.
+
+    Args:
+        tried: MASE of Prophet and of auto, for each series that was tried.
+    """
+    if not tried:
+        return ""
+    prophet, auto = np.array(tried).T
+    better = int((auto < prophet).sum())
+    if not (auto.mean() < prophet.mean() and 2 * better > len(tried)):
+        return ""
+    return (
+        f"--model=auto would have been better: MASE {auto.mean():.2f} against {prophet.mean():.2f}, "
+        f"lower on {better:,} of {len(tried):,} series tried"
+    )

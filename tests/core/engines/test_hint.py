@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import dropcast
+from pipeline import cli
+from pipeline.core.engines.hint import MOST, hint_of, sample, wants_hint
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.measures import mase
+
+WriteCsv = Callable[..., Path]
+NAMES = [f"s{i:04d}" for i in range(512)]
+
+
+@pytest.mark.parametrize(
+    ("series", "parts", "expected"), [(99, 1, 0), (100, 1, 1), (512, 1, 5), (512, 4, 20), (512, 10, 50), (512, 900, 50)]
+)
+def test_a_hundredth_is_tried_but_no_more_than_fifty(series: int, parts: int, expected: int) -> None:
+    tried = [sample(NAMES[:series], part, parts) for part in range(parts)]
+    assert sum(map(len, tried)) == expected <= MOST
+    assert max(map(len, tried)) - min(map(len, tried)) <= 1, "spread over the blocks"
+
+
+def test_which_are_tried_depends_on_their_names() -> None:
+    chosen = {NAMES[row] for row in sample(NAMES, 0, 1)}
+    backwards = NAMES[::-1]
+    assert {backwards[row] for row in sample(backwards, 0, 1)} == chosen
+    assert len(chosen) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [({}, True), ({"hint": False}, False), ({"model": "auto"}, False), ({"engine": "stan"}, False),
+     ({"score": False}, False), ({"models": "folder"}, False)],
+)  # fmt: skip
+def test_only_a_default_run_wants_a_hint(options: dict[str, Any], wanted: bool) -> None:
+    assert wants_hint(ForecastSpec(**options)) is wanted
+
+
+def test_it_is_given_only_if_auto_is_better_on_average_and_for_most() -> None:
+    assert hint_of([(1.5, 0.7), (1.0, 0.9), (2.0, 2.5)]) == (
+        "--model=auto would have been better: MASE 1.37 against 1.50, lower on 2 of 3 series tried"
+    )
+    assert hint_of([]) == ""
+    assert hint_of([(9.0, 1.0), (1.0, 1.1), (1.0, 1.1)]) == "", "better for one only"
+    assert hint_of([(1.0, 0.9), (1.0, 0.9), (1.0, 3.0)]) == "", "worse on average"
+
+
+def wandering(series: int) -> pd.DataFrame:
+    """Monthly series whose level wanders, where auto is better."""
+    random, dates = np.random.default_rng(0), pd.date_range("2016-01-01", periods=80, freq="MS")
+    values = 200 + np.cumsum(random.normal(0, 5, (series, 80)), axis=1) + 8 * np.sin(np.arange(80) * np.pi / 6)
+    names = np.repeat([f"s{i:04d}" for i in range(series)], 80)
+    return pd.DataFrame({"unique_id": names, "ds": np.tile(dates, series), "y": values.round(2).ravel()})
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[float, float]]]:
+    """The scores that go into receipts."""
+    found: list[tuple[float, float]] = []
+
+    def noted(scores: list[tuple[float, float]]) -> str:
+        found.extend(scores)
+        return hint_of(scores)
+
+    monkeypatch.setattr("pipeline.core.outputs.receipts.hint_of", noted)
+    return found
+
+
+def test_a_run_is_told_in_summary_and_receipt(
+    write_csv: WriteCsv, tmp_path: Path, capsys: pytest.CaptureFixture[str], tried: list[tuple[float, float]]
+) -> None:
+    data = wandering(700)  # two blocks
+    path = write_csv("in/a.csv", data.to_csv(index=False))
+    command = ["forecast", str(path), f"--output={tmp_path}/out", "--horizon=12", "--workers=1"]
+    assert cli.main(command) == 0
+    assert "--model=auto would have been better: MASE " in capsys.readouterr().out
+    assert 7 <= len(tried) <= 10
+    forecast = (tmp_path / "out/a.csv").read_bytes()
+    cut = data.groupby("unique_id").head(68)
+    rest = data.groupby("unique_id").tail(12).y.to_numpy().reshape(-1, 12)
+    auto = dropcast.forecast(cut, model="auto", horizon=12).Dropcast.to_numpy().reshape(-1, 12)
+    past = cut.y.to_numpy().reshape(-1, 68)
+    own = mase(rest, auto, np.abs(past[:, 12:] - past[:, :-12]).mean(axis=1))
+    assert all(np.isclose(own, score).any() for _, score in tried), "auto's scores are those of the last horizon"
+    assert cli.main([*command[:2], f"--output={tmp_path}/off", *command[3:], "--hint=false", "--json"]) == 0
+    (receipt,) = json.loads(capsys.readouterr().out)["receipts"]
+    assert "would have been better" not in receipt["notes"]
+    assert (tmp_path / "off/a.csv").read_bytes() == forecast, "a hint never changes a forecast"
+
+
+def test_a_hint_that_fails_costs_nothing_else(
+    write_csv: WriteCsv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> pa.RecordBatch:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("pipeline.core.process_request.with_auto_scores", broken)
+    path = write_csv("in/a.csv", wandering(120).to_csv(index=False))
+    assert cli.main(["forecast", str(path), f"--output={tmp_path}/out", "--horizon=12"]) == 0
+    assert "no hint for part 0" in capsys.readouterr().err
