@@ -138,7 +138,7 @@ GROUPS = {
 OPTIONS_IN_GROUP = {
     "Forecast": (
         "horizon", "level", "quantiles", "model", "engine", "forecast_lower_bound", "forecast_upper_bound",
-        "components", "score", "hint",
+        "components", "score", "hint", "feed",
     ),
     "CSV": (
         "date_column", "value_column", "id_columns", "encoding", "delimiter", "decimal", "thousands",

@@ -21,6 +21,7 @@ STREAMED_ROWS = 20_000  # of a block; more go by a load job
 _TOLD_APART = {  # the rows of a series
     "forecasts": ("step", "confidence_level"),
     "history": ("history_timestamp",),
+    "actuals": ("actual_timestamp",),
     "backtests": ("cutoff", "model", "confidence_level"),
 }
 _FIX = "The forecast is in the CSV. Fix the table, then replay."

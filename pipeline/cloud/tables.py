@@ -34,11 +34,12 @@ JOB_TRIES, JOB_WAIT = 3, 2.0  # of one call, and seconds before the second; the 
 # Not by the dates forecast: BigQuery streams no rows into partitions some five years back or one year ahead. For the
 # same reason the table of dead letters, which is small, has no partitions: old files may have dead letters too.
 PARTITION = {"forecasts": "source_time", "receipts": "finished_at", "history": "source_time",
-             "backtests": "source_time"}  # fmt: skip
+             "backtests": "source_time", "actuals": "source_time"}  # fmt: skip
 STREAMED_BACK = timedelta(days=4 * 365)
 CLUSTER = {
     "forecasts": ["source", "series_id"], "receipts": ["source", "output"], "dead_letters": ["source", "code"],
     "history": ["source", "series_id"], "backtests": ["source", "series_id"],
+    "actuals": ["source", "series_id"],
 }  # fmt: skip
 _SAME_TYPE = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 # a row that was not examined because another one in its request was bad, or that the server could not accept yet

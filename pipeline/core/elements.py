@@ -145,3 +145,4 @@ class Receipt:
     fit_seconds: float
     software: str
     finished_at: str
+    feed: str | None = None

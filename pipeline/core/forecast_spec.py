@@ -159,6 +159,14 @@ class ForecastSpec(BaseModel):
         "ends of intervals: 0.1 is the lower end of level 80.",
     )
 
+    feed: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="Name of the data that the file is a version of, such as sales for sales-2024-01.csv and "
+        "sales-2024-02.csv: forecasts are compared with the values of later files. Default: the file's own name.",
+    )
+
     # how to read the CSV
     date_column: str | None = Field(
         None, min_length=1, description="Name of the date column; Date,Time joins two, the day and the time of day."

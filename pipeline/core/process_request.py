@@ -35,6 +35,7 @@ from pipeline.core.outputs.outcomes import (
     failed_at,
 )
 from pipeline.core.outputs.output import Output, WorkFiles
+from pipeline.core.series.arrow_lists import last_of_lists
 from pipeline.core.series.batch import faulty_series
 from pipeline.core.series.layout import Layout
 from pipeline.core.series.load import LoadedCsv, load_csv, resolve_reference
@@ -185,7 +186,7 @@ def forecast_rows(
 
                 save_models(block, series.filter(forecasts.column("fault").is_null()), layout, spec)
         forecasts = _with_hint(forecasts, whole, first, block, spec)
-        forecasts, model = _with_history(forecasts, series, output), engine.model
+        forecasts, model = _with_past(forecasts, series, spec, output), engine.model
     except OWN_FAULTS as error:
         if not own_fault(error):
             raise
@@ -222,10 +223,14 @@ def _with_hint(
         return forecasts
 
 
-def _with_history(forecasts: pa.RecordBatch, series: pa.RecordBatch, output: Output) -> pa.RecordBatch:
-    """Return forecasts together with their histories, if these are to be written."""
-    for name in ("ds", "y") if output.history else ():
-        forecasts = forecasts.append_column(f"history_{name}", series.column(name))
+def _with_past(forecasts: pa.RecordBatch, series: pa.RecordBatch, spec: ForecastSpec, output: Output) -> pa.RecordBatch:
+    """Return forecasts together with the last values of their histories, and with all if these are to be written."""
+    columns = {"actual": last_of_lists(series, ("ds", "y"), spec.horizon)}
+    if output.history:
+        columns["history"] = {name: series.column(name) for name in ("ds", "y")}
+    for prefix, lists in columns.items():
+        for name, values in lists.items():
+            forecasts = forecasts.append_column(f"{prefix}_{name}", values)
     return forecasts
 
 
@@ -234,7 +239,7 @@ def _all_faulty(
 ) -> pa.RecordBatch:
     """Return forecasts in which all series of the rows, or of those they refer to, have the given error."""
     series = faulty_series(rows.column("ids"), rows.column("fault"), error, layout)
-    return _with_history(faulty_forecasts(series, spec), series, output)
+    return _with_past(faulty_forecasts(series, spec), series, spec, output)
 
 
 def _finished(block: SeriesBlock, forecasts: pa.RecordBatch, model: str, seconds: float) -> ForecastBlock:

@@ -362,6 +362,22 @@ def test_backtests_go_to_their_table_by_either_route(stage: Stage, batch: bool) 
     assert stage.count("accuracy", "confidence_level IS NULL") > 3 * 4
 
 
+@pytest.mark.parametrize("batch", [False, True])
+def test_forecasts_are_compared_with_what_came_by_either_route(stage: Stage, batch: bool) -> None:
+    output = prepared(stage, batch)
+    spec = '{"feed":"sales","horizon":3,"score":false}'
+    short = "".join(line for line in stores(2).splitlines(keepends=True) if "2024-02-1" not in line)
+    for name, content in (("sales-1.csv", short), ("sales-2.csv", stores(2))):
+        assert process(request_for(stage, name, content, spec=spec), Limits(), output)[0].feed == "sales"
+    assert stage.count("actuals") == 2 * 2 * 3
+    compared = "SELECT series_id, step, actual_value - forecast_value = error AS right_, feed FROM `{}.live_accuracy`"
+    found = sorted(stage.query(compared), key=lambda row: (row["series_id"], row["step"]))
+    assert [(row["series_id"], row["step"]) for row in found] == [
+        (name, step) for name in ("s0", "s1") for step in (1, 2, 3)
+    ]
+    assert all(row["right_"] and row["feed"] == "sales" for row in found)
+
+
 def test_a_server_that_never_answers_is_asked_again(
     stage: Stage, through: Callable[..., list[FaultProxy]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -510,7 +526,7 @@ def test_rows_that_bigquery_refuses_cost_their_own_request_alone(stage: Stage, m
         (block,) = load_blocks(request, Limits(), output)
         outcomes.append(published(output.write_block(forecast(block, Limits(), output)), output))
     (bad,) = [
-        name for name in stage.names("f/_dropcast/work/") if outcomes[3].request.key in name and ".parquet" in name
+        name for name in stage.names("f/_dropcast/work/") if outcomes[3].request.key in name and "/forecasts-" in name
     ]
     stage.cloud.storage_client().bucket(stage.out).blob(bad).upload_from_string(b"no Parquet")
     monkeypatch.setattr("pipeline.cloud.tables.JOB_WAIT", 0.0)

@@ -73,6 +73,7 @@ def receipt_of(outcome: Outcome, summaries: Sequence[BlockSummary], letters: Seq
         fit_seconds=round(sum(part.fit_seconds for part in summaries), 6),
         software=SOFTWARE,
         finished_at=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        feed=request.parsed_spec.feed or request.source,
     )
 
 

@@ -20,12 +20,12 @@ from pipeline.core.elements import Request
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.series.arrow_lists import flat_list
 
-TABLES = ("forecasts", "receipts", "dead_letters", "history", "backtests")
-ROWS_OF_BLOCKS = ("forecasts", "history", "backtests")  # the tables whose rows come with forecasts
+TABLES = ("forecasts", "receipts", "dead_letters", "history", "backtests", "actuals")
+ROWS_OF_BLOCKS = ("forecasts", "history", "backtests", "actuals")  # the tables whose rows come with forecasts
 # A view may use those before it.
 VIEWS = (
     "latest_forecasts", "latest_receipts", "open_dead_letters", "stale_forecasts", "forecast_summary", "latest_history",
-    "accuracy",
+    "accuracy", "live_accuracy",
 )  # fmt: skip
 _TYPES = {
     "STRING": pa.string(), "INTEGER": pa.int64(), "FLOAT": pa.float64(), "BOOLEAN": pa.bool_(),
@@ -74,8 +74,10 @@ def rows_of_block(block: ForecastBlock, history: bool) -> dict[str, pa.Table]:
         history: whether to include the input values.
     """
     rows = {"forecasts": forecast_rows(block)}
+    if "actual_ds" in block.batch.schema.names:  # absent where all series have an error
+        rows["actuals"] = past_rows(block, "actual", "actuals")
     if history:
-        rows["history"] = history_rows(block)
+        rows["history"] = past_rows(block, "history", "history")
     if block.request.parsed_spec.backtested:
         rows["backtests"] = backtest_rows(block)
     return {name: table for name, table in rows.items() if table.num_rows or name == "forecasts"}
@@ -117,21 +119,27 @@ def forecast_rows(block: ForecastBlock) -> pa.Table:
     return pa.table([columns[field.name].cast(field.type) for field in schema], schema=schema)
 
 
-def history_rows(block: ForecastBlock) -> pa.Table:
-    """Return the values that a block's forecasts were made from as rows of the table `history`."""
+def past_rows(block: ForecastBlock, name: str, table: str) -> pa.Table:
+    """Return values of a block's histories as rows of a table.
+
+    Args:
+        block: the forecasts, with the columns NAME_ds and NAME_y.
+        name: "history" for all values that the forecasts were made from, "actual" for the last ones.
+        table: which has the columns NAME_timestamp and NAME_value.
+    """
     batch, layout, request = block.batch, block.layout, block.request
-    dates, offsets = flat_list(batch, "history_ds")
-    values, _ = flat_list(batch, "history_y")
+    dates, offsets = flat_list(batch, f"{name}_ds")
+    values, _ = flat_list(batch, f"{name}_y")
     rows = len(dates)
     series = pa.array(np.repeat(np.arange(len(batch)), np.diff(offsets)))
     times = layout.style.to_utc(dates).astype("datetime64[us]")
     columns = {
         **_of_request(request, rows),
         "series_id": batch.column("series_id").take(series),
-        "history_timestamp": pa.array(times, pa.timestamp("us")),
-        "history_value": pa.array(values),
+        f"{name}_timestamp": pa.array(times, pa.timestamp("us")),
+        f"{name}_value": pa.array(values),
     }
-    schema = table_schema("history")
+    schema = table_schema(table)
     return pa.table([columns[field.name].cast(field.type) for field in schema], schema=schema)
 
 

@@ -70,3 +70,12 @@ def lists_of(batch: pa.RecordBatch, name: str) -> list[np.ndarray]:
     """Return a list column as one NumPy array per row; timestamps as int64 microseconds."""
     numbers, offsets = flat_list(batch, name)
     return [numbers[start:end] for start, end in pairwise(offsets)]
+
+
+def last_of_lists(batch: pa.RecordBatch, names: Sequence[str], count: int) -> dict[str, pa.ListArray]:
+    """Return list columns of the same lengths with the last values of each row only, at most `count`."""
+    offsets = np.asarray(batch.column(names[0]).offsets).astype(np.int64)
+    lengths = np.minimum(np.diff(offsets), count)
+    bounds = np.concatenate([[0], np.cumsum(lengths)])
+    rows = pa.array(np.repeat(offsets[1:] - lengths - bounds[:-1], lengths) + np.arange(bounds[-1]))
+    return {name: list_column(bounds, batch.column(name).values.take(rows)) for name in names}

@@ -2,12 +2,13 @@ locals {
   tables = {
     forecasts    = { partition = "source_time", cluster = ["source", "series_id"] }
     history      = { partition = "source_time", cluster = ["source", "series_id"] }
+    actuals      = { partition = "source_time", cluster = ["source", "series_id"] }
     backtests    = { partition = "source_time", cluster = ["source", "series_id"] }
     receipts     = { partition = "finished_at", cluster = ["source", "output"] }
     dead_letters = { partition = null, cluster = ["source", "code"] }
   }
   # a view may use the views before it
-  views = ["latest_forecasts", "latest_receipts", "open_dead_letters", "stale_forecasts", "forecast_summary", "latest_history", "accuracy"]
+  views = ["latest_forecasts", "latest_receipts", "open_dead_letters", "stale_forecasts", "forecast_summary", "latest_history", "accuracy", "live_accuracy"]
   named = join("|", concat(keys(local.tables), local.views))
   # the same replacement as in pipeline/cloud/tables.py, so that neither reverts the other's view
   view_sql = { for view in local.views : view => replace(

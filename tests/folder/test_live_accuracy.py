@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import cli
+from pipeline.folder.query import connect
+
+WriteCsv = Callable[..., Path]
+DAYS = pd.date_range("2024-01-01", periods=90)
+VALUES = {
+    shop: np.round(50 + 5 * np.sin(np.arange(90) * 2 * np.pi / 7) + np.random.default_rng(seed).normal(0, 1, 90), 2)
+    for seed, shop in enumerate("ab")
+}
+HORIZON = 10
+
+
+def table(known: int) -> str:
+    """The values of the first days of two shops."""
+    rows = [f"{shop},{DAYS[i]:%F},{VALUES[shop][i]}\n" for shop in VALUES for i in range(known)]
+    return "shop,date,y\n" + "".join(rows)
+
+
+@pytest.fixture
+def forecast(write_csv: WriteCsv, tmp_path: Path) -> Callable[..., None]:
+    """Forecast a file whose values are known up to a day, as if it was written that day."""
+
+    def done(name: str, known: int, *options: str) -> None:
+        path = write_csv(f"in/{name}", table(known))
+        os.utime(path, (DAYS[known].timestamp(),) * 2)
+        assert cli.main(["forecast", str(path), f"--output={tmp_path}/out", f"--horizon={HORIZON}", *options]) == 0
+
+    return done
+
+
+def ask(tmp_path: Path, sql: str) -> list[tuple[Any, ...]]:
+    return connect(tmp_path / "out").sql(sql).fetchall()
+
+
+BY_VERSION = """
+    SELECT feed, count(*), min(step), max(step), min(forecast_timestamp) FROM live_accuracy
+    GROUP BY feed, version, source ORDER BY min(source_time)
+"""
+
+
+def first_day(known: int) -> pd.Timestamp:
+    return DAYS[known].tz_localize("UTC")
+
+
+def test_forecasts_of_a_file_are_compared_with_what_its_later_versions_bring(
+    forecast: Callable[..., None], tmp_path: Path
+) -> None:
+    forecast("sales.csv", 60)
+    assert ask(tmp_path, BY_VERSION) == [], "nothing has come yet"
+    forecast("sales.csv", 67)
+    forecast("sales.csv", 74)
+    feed = str(tmp_path / "in/sales.csv")
+    assert ask(tmp_path, BY_VERSION) == [
+        (feed, 2 * 10, 1, 10, first_day(60)),  # all that was forecast has come
+        (feed, 2 * 7, 1, 7, first_day(67)),
+    ]
+    rows = ask(
+        tmp_path,
+        "SELECT series_id, forecast_timestamp, actual_value, forecast_value, error, inside_interval,"
+        " confidence_level FROM live_accuracy",
+    )
+    for shop, day, actual, predicted, error, inside, level in rows:
+        assert actual == VALUES[shop][DAYS.get_loc(day.replace(tzinfo=None))]
+        assert error == pytest.approx(actual - predicted)
+        assert level == 0.8
+        assert isinstance(inside, bool)
+    assert {inside for *_, inside, _ in rows} == {True, False}
+
+
+def test_files_with_dated_names_are_of_one_feed(forecast: Callable[..., None], tmp_path: Path) -> None:
+    forecast("sales-1.csv", 60, "--feed=sales")
+    forecast("sales-2.csv", 67, "--feed=sales")
+    forecast("other.csv", 67)
+    assert ask(tmp_path, BY_VERSION) == [("sales", 2 * 7, 1, 7, first_day(60))]
+
+
+def test_the_newest_attempt_of_a_version_counts(forecast: Callable[..., None], tmp_path: Path) -> None:
+    forecast("sales.csv", 60)
+    forecast("sales.csv", 60, "--level=80,95", "--horizon=3")  # the last --horizon counts
+    forecast("sales.csv", 67)
+    assert ask(tmp_path, "SELECT DISTINCT step FROM live_accuracy ORDER BY 1") == [(1,), (2,), (3,)]
+    assert ask(tmp_path, "SELECT count(*), count(DISTINCT confidence_level) FROM live_accuracy") == [(2 * 3 * 2, 2)]
+
+
+def test_only_the_last_values_are_stored(forecast: Callable[..., None], tmp_path: Path) -> None:
+    forecast("sales.csv", 60)
+    assert ask(tmp_path, "SELECT count(*), min(actual_timestamp) FROM actuals") == [(2 * HORIZON, first_day(50))]
+    forecast("sales.csv", 75)
+    assert ask(tmp_path, BY_VERSION) == [(str(tmp_path / "in/sales.csv"), 2 * 5, 6, 10, first_day(65))], (
+        "of a version that comes later than a horizon after, the last horizon is compared"
+    )
