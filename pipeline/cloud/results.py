@@ -15,7 +15,7 @@ from pipeline.cloud.receipts import BucketReceipts
 from pipeline.cloud.work_files import MAX_OBJECT_BYTES
 from pipeline.core.elements import DeadLetter, Receipt
 from pipeline.core.errors import RecordError, SupersededError
-from pipeline.core.outputs.results import FileResult
+from pipeline.core.outputs.results import FileResult, LiveAccuracy
 from pipeline.core.requests.names import INTERNAL, receipts_place
 from pipeline.core.requests.uris import folder_prefix, split_uri
 
@@ -62,6 +62,10 @@ class BucketResults:
     def strays(self) -> list[DeadLetter]:
         """Return the dead letters of what never became a request."""
         return [letter for found in ledger.BucketLedger(self._place).dead_letters() for letter in _of_message(found)]
+
+    def live_accuracy(self) -> list[LiveAccuracy]:
+        """Return nothing: the tables are in BigQuery."""
+        return []
 
     def source(self, receipt: Receipt) -> Path | None:
         """Return a local copy of the CSV that was forecast; None if it is missing or has changed."""

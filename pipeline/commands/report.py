@@ -83,7 +83,7 @@ def report(place: str, title: str, most: int = MOST) -> bytes:
     with scratch_folder() as scratch:
         results = open_results(place, scratch)
         files = results.files()
-        page = Page(title, files, results.strays(), most)
+        page = Page(title, files, results.strays(), most, results.live_accuracy())
         for number, file in enumerate(files):
             page.add(series_of_file(results, number, file, scratch / "work"))
         return page.html()

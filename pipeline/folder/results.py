@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.core.elements import DeadLetter, Receipt
 from pipeline.core.errors import RecordError
-from pipeline.core.outputs.results import FileResult
+from pipeline.core.outputs.results import FileResult, LiveAccuracy
 from pipeline.core.sources import content_version
 from pipeline.folder.output import FolderOutput
 from pipeline.folder.receipts import receipt_of_row
@@ -31,6 +31,15 @@ class FolderResults:
         sql = "SELECT source FROM dead_letters WHERE scope = 'message' ORDER BY source"
         found = (self._folder.stray_dead_letter(source) for (source,) in self._tables.sql(sql).fetchall())
         return [letter for letter in found if letter is not None]
+
+    def live_accuracy(self) -> list[LiveAccuracy]:
+        """Return how earlier forecasts did, as far as the values have come."""
+        rows = self._tables.sql("""
+            SELECT feed, model, confidence_level, count(DISTINCT (source, version)), count(*),
+              sum(abs(error)) / nullif(sum(abs(actual_value)), 0), avg(CAST(inside_interval AS INTEGER))
+            FROM live_accuracy GROUP BY ALL ORDER BY feed, model, confidence_level
+        """).fetchall()
+        return [LiveAccuracy(*row) for row in rows]
 
     def source(self, receipt: Receipt) -> Path | None:
         """Return the CSV that was forecast; None if it is gone or another by now."""

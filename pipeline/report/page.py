@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from pipeline.core.arrays import Floats
 from pipeline.core.elements import DeadLetter
-from pipeline.core.outputs.results import FileResult
+from pipeline.core.outputs.results import FileResult, LiveAccuracy
 from pipeline.report.series import ReportedSeries
 
 SERIES_A_BLOCK = 50
@@ -40,10 +40,13 @@ class Page:
         results: the files, in the order of the numbers by which series name theirs.
         strays: dead letters of what never became a request.
         most: how many series it shows, the worst first.
+        live: how earlier forecasts did.
     """
 
-    def __init__(self, title: str, results: list[FileResult], strays: list[DeadLetter], most: int) -> None:
-        self._title, self._results, self._strays, self._most = title, results, strays, most
+    def __init__(
+        self, title: str, results: list[FileResult], strays: list[DeadLetter], most: int, live: list[LiveAccuracy]
+    ) -> None:
+        self._title, self._results, self._strays, self._most, self._live = title, results, strays, most, live
         shown = min(sum(result.receipt.series for result in results) or 1, most)
         self._points = max(POINTS // shown, LEAST_POINTS)
         self._kept: list[tuple[tuple[float, float], int, dict[str, Any], str]] = []
@@ -76,6 +79,10 @@ class Page:
         summary = {
             "title": self._title, "files": [_file(result) for result in self._results],
             "strays": [_letter(letter) for letter in self._strays[:MOST_LETTERS]],
+            "live": [
+                [one.feed, one.model, one.level, one.versions, one.values, _rounded(one.error), _rounded(one.inside)]
+                for one in self._live
+            ],
             "letters": self._letters(), "series": columns, "shown": len(rows), "count": self._count,
             "failed": self._failed, "perBlock": SERIES_A_BLOCK, "histogram": _histogram(self._scores),
             "median": _rounded(float(np.median(self._scores))) if self._scores else None,

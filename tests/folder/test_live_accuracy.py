@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pandas as pd
 import pytest
 
 from pipeline import cli
+from pipeline.commands.report import report
 from pipeline.folder.query import connect
 
 WriteCsv = Callable[..., Path]
@@ -76,6 +79,22 @@ def test_forecasts_of_a_file_are_compared_with_what_its_later_versions_bring(
         assert level == 0.8
         assert isinstance(inside, bool)
     assert {inside for *_, inside, _ in rows} == {True, False}
+
+
+def test_the_report_shows_it(forecast: Callable[..., None], tmp_path: Path) -> None:
+    forecast("sales.csv", 60, "--level=80,95")
+    forecast("sales.csv", 67, "--level=80,95")
+    ((error, inside),) = ask(
+        tmp_path,
+        "SELECT sum(abs(error)) / sum(abs(actual_value)), avg(inside_interval::INT) FROM live_accuracy"
+        " WHERE confidence_level = 0.95",
+    )
+    text = report(str(tmp_path / "out"), "Sales").decode()
+    found = re.search(r'"live":(\[.*?\]\])', text)
+    assert found is not None
+    feed, model, level, versions, values, shown, covered = json.loads(found[1])[1]
+    assert (feed, model, level, versions, values) == (str(tmp_path / "in/sales.csv"), "native 1", 0.95, 1, 14)
+    assert (shown, covered) == (pytest.approx(error, rel=1e-4), pytest.approx(inside, rel=1e-4))
 
 
 def test_files_with_dated_names_are_of_one_feed(forecast: Callable[..., None], tmp_path: Path) -> None:

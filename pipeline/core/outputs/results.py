@@ -23,6 +23,29 @@ class FileResult:
     letters: Sequence[DeadLetter]
 
 
+@dataclass(frozen=True)
+class LiveAccuracy:
+    """How forecasts of a feed did, once the values had come; see templates/bigquery/live_accuracy.sql.
+
+    Attributes:
+        feed: its name.
+        model: that made the forecasts.
+        level: of the intervals, from 0 to 1.
+        versions: of files that were forecast.
+        values: how many forecasts have been compared with a value.
+        error: sum of the absolute errors over that of the absolute values; None if all values are 0.
+        inside: share of the values inside the interval.
+    """
+
+    feed: str
+    model: str
+    level: float
+    versions: int
+    values: int
+    error: float | None
+    inside: float
+
+
 class Results(Protocol):
     """An output folder or prefix, for reading."""
 
@@ -32,6 +55,10 @@ class Results(Protocol):
 
     def strays(self) -> list[DeadLetter]:
         """Return the dead letters of what never became a request."""
+        ...
+
+    def live_accuracy(self) -> list[LiveAccuracy]:
+        """Return how earlier forecasts did, as far as the values have come; nothing where tables are elsewhere."""
         ...
 
     def source(self, receipt: Receipt) -> Path | None:

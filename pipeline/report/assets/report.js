@@ -91,6 +91,16 @@
     }
   }
 
+  function live() {
+    if (!data.live.length) return;
+    $("live").hidden = false;
+    const percent = (share) => share === null ? "" : `${(100 * share).toFixed(1)} %`;
+    table($("live-table"), "Accuracy of earlier forecasts",
+      [["Data", "text"], ["Model", ""], ["Versions", "n"], ["Values compared", "n"], ["Error, share of the values", "n"], ["Interval", "n"], ["Inside it", "n"]],
+      data.live.map(([feed, model, level, versions, values, error, inside]) => [
+        make("span", { title: feed }, last(feed)), model, versions.toLocaleString("en"), values.toLocaleString("en"), percent(error), `${number(100 * level)} %`, percent(inside)]));
+  }
+
   function fileTable() {
     const MOST = 50;
     const show = (list) => table($("files"), "Files and their results",
@@ -413,7 +423,7 @@
   $("detail").addEventListener("keydown", (event) => { if (event.key === "Escape") backToList(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.forEach((one) => one.redraw()));
 
-  glance(); problems(); fileTable();
+  glance(); problems(); live(); fileTable();
   $("software").textContent = [...new Set(data.files.map((f) => f.software))].join(", ");
   if (total) {
     refresh();
