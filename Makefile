@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 include gcp.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-cloud cloud test test-cloud test-browser test-airflow test-terraform image-check check check-long \
+.PHONY: help install demo demo-cloud cloud test test-cloud test-browser test-airflow test-members test-terraform image-check check check-long \
   check-fresh mutation docs pictures \
   lint types coverage bench lock generated clean
 
@@ -66,6 +66,9 @@ $(AIRFLOW)/.installed: orchestration/airflow/requirements.txt
 	@$(AIRFLOW)/bin/python -m pip check
 	@touch $@
 
+test-members: $(VENV)/.installed-dev $(RIVALS)/.installed  ## the members of --model=auto against statsmodels and statsforecast
+	DROPCAST_REFERENCE_PYTHON=$(RIVALS)/bin/python $(BIN)/python -m pytest tests/core/members -m long
+
 test-terraform: $(VENV)/.installed-dev  ## the Terraform module, with stand-ins for its providers (needs Go and Terraform)
 	@if command -v terraform >/dev/null; \
 	then $(BIN)/python -m tests.terraform_provider >/dev/null && $(BIN)/python -m pytest tests/contracts -m terraform; \
@@ -104,7 +107,7 @@ types: $(VENV)/.installed-dev  ## check the types
 
 check: lint types docs test test-cloud test-browser test-terraform  ## all checks that .ci/run runs
 
-check-long: check coverage test-airflow mutation  ## all of check, and the slow tests
+check-long: check coverage test-airflow test-members mutation  ## all of check, and the slow tests
 	DROPCAST_REQUIRE_CLOUD=1 DROPCAST_REQUIRE_BROWSER=1 $(BIN)/python -m pytest -m long
 
 check-fresh:  ## the README's two commands in a fresh clone of the last commit, with empty caches (10 minutes)
