@@ -1,4 +1,4 @@
-"""The native engine compared with its rivals: time per series, measured in turn, in one thread.
+"""The native engine and --model=auto compared with their rivals: time per series, measured in turn, in one thread.
 
     python benchmarks/engines.py [--rivals=PATH/TO/python] [--rounds=5]
 
@@ -19,7 +19,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from native import Seconds, mean_of_blocks
+from native import Seconds, mean_of_blocks, time_auto
 from rivals import Rivals
 from series import make_block
 from threads import in_one_thread
@@ -35,6 +35,7 @@ SERIES = {
     "AutoTheta": {365: 4, 1095: 4},
     "SeasonalNaive": {365: 512, 1095: 512, 3000: 512},
 }
+AUTO_SERIES = 64  # that --model=auto gets in a round
 STATSFORECAST = ("AutoETS", "AutoTheta", "SeasonalNaive")
 FIRST_USE = """
 import sys, time
@@ -77,6 +78,7 @@ def compare(rows: int, ragged: bool, mode: str, rivals: Rivals, names: list[str]
     shares = not ragged and mode == "additive"  # one design for all series
     native: list[Seconds] = []
     again: list[Seconds] = []
+    auto: list[tuple[float]] = []
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     for seed in range(rounds + 1):
         seeds = [1 + BLOCKS * seed + i for i in range(BLOCKS)]
@@ -87,6 +89,8 @@ def compare(rows: int, ragged: bool, mode: str, rivals: Rivals, names: list[str]
             same = mean_of_blocks(blocks, mode)
         if not seed:
             continue  # the first round warms the caches
+        if mode == "additive":
+            auto.append((time_auto(make_block(rows, AUTO_SERIES, ragged, seeds[0]), AUTO_SERIES),))
         native.append(fresh)
         again.append(same)
         for name in names:
@@ -97,9 +101,19 @@ def compare(rows: int, ragged: bool, mode: str, rivals: Rivals, names: list[str]
     print_line("native", BLOCK, [*zip(*native, strict=True)], "1")
     if shares:
         print_line("  same dates", BLOCK, [*zip(*again, strict=True)], "")
+    if auto:
+        ratios = [all_of_it / sum(ours) for (all_of_it,), ours in zip(auto, native, strict=True)]
+        whole = spread([seconds for (seconds,) in auto])
+        print(
+            f"  {'auto':<15}{AUTO_SERIES:>7} {'':>28} {'':>28} {'':>24} {whole:>30} {statistics.median(ratios):>8,.0f}"
+        )
     for name in names:
         ratios = [sum(one) / sum(ours) for one, ours in zip(times[name], native, strict=True)]
         print_line(name, SERIES[name][rows], [*zip(*times[name], strict=True)], f"{statistics.median(ratios):,.0f}")
+    for name in STATSFORECAST if auto else ():
+        if name in times:
+            ratios = [sum(one) / own for one, (own,) in zip(times[name], auto, strict=True)]
+            print(f"  {name} takes {statistics.median(ratios):,.1f} times as long as auto")
     print(flush=True)
 
 

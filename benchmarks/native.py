@@ -1,4 +1,4 @@
-"""Times the native engine's parts on a block of synthetic series."""
+"""Times the native engine's parts, and --model=auto, on a block of synthetic series."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import numpy as np
 from series import HORIZON, Block
 
 from pipeline.core.dates.calendars import DAY
+from pipeline.core.dates.frequencies import parse_frequency
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.members.forecast import forecast_series
+from pipeline.core.members.history import History
 from pipeline.core.model.fit import fit
 from pipeline.core.model.histories import Histories
 from pipeline.core.model.intervals.of_forecast import intervals
@@ -50,6 +53,18 @@ def time_native(block: Block, mode: str) -> Seconds:
     end = time.perf_counter()
     n = len(lengths)
     return Seconds((after_fit - start) / n, (after_predict - after_fit) / n, (end - after_predict) / n)
+
+
+def time_auto(block: Block, series: int) -> float:
+    """Forecast the first series of a block with --model=auto; return seconds per series, with its backtests."""
+    calendar = parse_frequency("D")
+    start = time.perf_counter()
+    for i in range(series):
+        a, b = block.offsets[i], block.offsets[i + 1]
+        dates = block.days[a:b] * DAY
+        future = calendar.after(int(dates[-1]), HORIZON)
+        forecast_series(History.of(calendar, dates, block.y[a:b], future), HORIZON, LEVELS)
+    return (time.perf_counter() - start) / series
 
 
 def mean_of_blocks(blocks: list[Block], mode: str) -> Seconds:
