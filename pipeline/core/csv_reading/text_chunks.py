@@ -11,6 +11,7 @@ import io
 import itertools
 import re
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ from pipeline.core.limits import Limits
 from pipeline.core.sources import ByteSource
 
 READ_BYTES = 4 << 20
+LAST_CELLS = 1000  # quoted cells among which the end of a chunk's last row is looked for first
 LONGEST_ROW = 1 << 20
 _LINE_FEED = ord("\n")
 _GZIP = b"\x1f\x8b"
@@ -217,13 +219,23 @@ def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
 
 def _end_of_last_row(buffer: bytes, quoted: re.Pattern[bytes]) -> int:
     """Return the position after the last line end that is not within quotes; 0 if there is none."""
+    if b'"' not in buffer:
+        return _after_line_end(buffer, 0, len(buffer))
+    cells = deque(quoted.finditer(buffer), maxlen=LAST_CELLS)  # a loop over all of them would be slow
+    beyond = len(buffer)
+    for cell in reversed(cells):
+        if beyond < len(buffer) or cell[1]:  # what follows a quote that is not closed is within it
+            end = _after_line_end(buffer, cell.end(), beyond)
+            if end:
+                return end
+        beyond = cell.start()
+    if len(cells) < LAST_CELLS:
+        return _after_line_end(buffer, 0, beyond)
     end = position = 0
-    closed = True
-    if b'"' in buffer:
-        for cell in quoted.finditer(buffer):
-            end = max(end, _after_line_end(buffer, position, cell.start()))
-            position, closed = cell.end(), bool(cell[1])
-    return max(end, _after_line_end(buffer, position, len(buffer))) if closed else end
+    for cell in quoted.finditer(buffer):  # no row ends among the last ones
+        end = max(end, _after_line_end(buffer, position, cell.start()))
+        position = cell.end()
+    return end
 
 
 def _after_line_end(buffer: bytes, start: int, end: int) -> int:
