@@ -17,6 +17,8 @@ from tqdm import tqdm
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
 from pipeline.commands.local_files import local_path
 from pipeline.core.engines.by_name import engine_named
+from pipeline.core.engines.forecast_batch import AUTO
+from pipeline.core.engines.hint import hint_of
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
@@ -122,7 +124,10 @@ def _described(name: str, total: int, found: Sequence[Comparison], spec: Forecas
     lines = [f"{name}: {len(found):,} of {total:,} series, horizon {spec.horizon}"]
     if not good:
         return [*lines, *faults, "  There is nothing to compare."]
-    lines += ["", *_summary(good, spec), "", *_objectives(good), ""]
+    lines += ["", *_summary(good, spec), "", *_objectives(good)]
+    tried = [(one.mase["native"], one.mase[AUTO]) for one in good if {"native", AUTO} <= {*one.mase}]
+    hint = hint_of([scores for scores in tried if all(map(math.isfinite, scores))])
+    lines += [f"  {hint}.", ""] if hint else [""]
     header = ("series", "objective: native", "stan", "forecasts differ", "MASE: native", "stan", "naive")
     lines += [_row(header), *(_row(_cells(one)) for one in good[:LISTED])]
     if len(good) > LISTED:
@@ -131,7 +136,7 @@ def _described(name: str, total: int, found: Sequence[Comparison], spec: Forecas
 
 
 def _summary(good: Sequence[Comparison], spec: ForecastSpec) -> list[str]:
-    scored = [one for one in good if len(one.mase) == 3]
+    scored = [one for one in good if {"native", "stan", "naive"} <= {*one.mase}]
     rows: list[tuple[str, list[str]]] = []
     if not scored:
         rows.append((f"no scores: no series has {2 * spec.horizon:,} values (two horizons)", []))

@@ -12,7 +12,9 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.core.arrays import Floats
+from pipeline.core.engines.auto import combined_forecasts
 from pipeline.core.engines.by_name import engine_named
+from pipeline.core.engines.forecast_batch import AUTO
 from pipeline.core.engines.native import SeriesArrays, fit_block, forecast_fitted
 from pipeline.core.engines.prophet_objective import (
     native_parameters,
@@ -43,7 +45,8 @@ class Comparison:
         seconds: by engine, for fit, forecast and intervals; of the native engine its share of a block's.
         difference: the largest difference of both forecasts, as a multiple of half the mean width of stan's first
             interval; NaN without intervals.
-        mase: of the last horizon, held out, by engine and for `naive`; empty if the history is shorter than two.
+        mase: of the last horizon, held out, by engine, for AUTO and for `naive`; empty if the history is shorter than
+            two horizons.
         covered: share of that horizon that is within the first interval, by engine.
         fault: why an engine could not fit it; "" if both could.
     """
@@ -144,5 +147,7 @@ def _add_scores(
             within = ((lower <= actual[good]) & (actual[good] <= upper)).mean(axis=1)
             for i, row in enumerate(good.tolist()):
                 results[rows[row]].covered[name] = float(within[i])
+    for row, _, found in combined_forecasts(shortened, spec):
+        results[rows[row]].mase[AUTO] = float(mase(actual[row], found.prediction, scale[row]))
     for i, score in enumerate(mase(actual, seasonal_naive_forecasts(shortened), scale)):
         results[rows[i]].mase["naive"] = float(score)

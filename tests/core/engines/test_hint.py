@@ -107,3 +107,17 @@ def test_a_hint_that_fails_costs_nothing_else(
     path = write_csv("in/a.csv", wandering(120).to_csv(index=False))
     assert cli.main(["forecast", str(path), f"--output={tmp_path}/out", "--horizon=12"]) == 0
     assert "no hint for part 0" in capsys.readouterr().err
+
+
+def test_compare_tells_it_of_small_files_too(
+    write_csv: WriteCsv, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(write_csv("in/a.csv", wandering(6).to_csv(index=False)))
+    assert cli.main(["compare", path, "--horizon=12", "--json"]) == 0
+    series = json.loads(capsys.readouterr().out)["series"]
+    scores = [(one["mase"]["native"], one["mase"]["auto"]) for one in series]
+    assert len(scores) == 6
+    monkeypatch.setattr("pipeline.commands.compare.hint_of", lambda tried: f"hint about {len(tried)}")
+    assert cli.main(["compare", path, "--horizon=12"]) == 0
+    assert "hint about 6." in capsys.readouterr().out
+    assert all(auto > 0 for _, auto in scores)
