@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.core.arrays import Bools, Floats, Ints
 from pipeline.core.compiled import compiled
-from pipeline.core.model.solve.eigen import eigen
+from pipeline.core.members.tridiagonal import penalised, tridiagonalise
 
 MAX_ROWS = 2700  # of the end of a history
 MIN_ROWS = 12
@@ -117,20 +117,12 @@ def choose_penalties(gram: Floats, target: Floats, squares: float, n: float, sof
             for j in range(p):
                 if scale[j] > 0:
                     scaled[i, j] = gram[i, j] / (scale[i] * scale[j])
-    values, vectors = eigen(scaled)
-    rotated = np.zeros(p)
-    for i in range(p):
-        for j in range(p):
-            rotated[i] += vectors[j, i] * products[j]
+    diagonal, beside = tridiagonalise(scaled, products)
     criteria, least = np.empty(PENALTIES), np.inf
     for q in range(PENALTIES):
         penalty = n * 10.0 ** (LEAST_EXPONENT + q * EXPONENT_STEP)
-        rss, freedom = squares, 0.0
-        for i in range(p):
-            value = max(values[i], 0.0)
-            rss -= rotated[i] ** 2 * (value + 2 * penalty) / (value + penalty) ** 2
-            freedom += value / (value + penalty)
-        free = 1 - freedom / n
+        explained, trace = penalised(diagonal, beside, products, penalty)
+        rss, free = squares - explained, 1 - (p - penalty * trace) / n
         criteria[q] = max(rss, 1e-12 * squares) / n / free**2 if free > MIN_FREE else np.inf
         least = min(least, criteria[q])
     chosen = np.full(3, FALLBACK_PENALTY)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from pipeline.core.members import ridge
+from pipeline.core.members.tridiagonal import penalised, tridiagonalise
 from pipeline.core.model.solve.eigen import eigen
 
 
@@ -41,6 +43,25 @@ def test_the_penalty_is_that_of_generalised_cross_validation() -> None:
         residuals = y - hat @ y
         criteria.append((residuals @ residuals) / 60 / (1 - np.trace(hat) / 60) ** 2)
     np.testing.assert_allclose(chosen, candidates[np.argmin(criteria)], rtol=1e-12)  # with no softness, thrice the best
+
+
+@pytest.mark.parametrize("columns", [1, 2, 3, 18])
+def test_a_tridiagonal_system_has_the_same_solution_and_trace(columns: int) -> None:
+    random = np.random.default_rng(3)
+    x, c = random.normal(size=(columns + 5, columns)), random.normal(size=columns)
+    matrix = x.T @ x
+    if columns > 2:
+        matrix[1] = matrix[:, 1] = c[1] = 0.0  # a column that never is anything
+    inverse = np.linalg.inv(matrix + 0.3 * np.eye(columns))
+    solution = inverse @ c
+    rotated = c.copy()
+    diagonal, beside = tridiagonalise(matrix.copy(), rotated)
+    assert np.sort(np.linalg.eigvalsh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))) == pytest.approx(
+        np.linalg.eigvalsh(matrix), abs=1e-11
+    )
+    explained, trace = penalised(diagonal, beside, rotated, 0.3)
+    assert explained == pytest.approx(c @ solution + 0.3 * solution @ solution)
+    assert trace == pytest.approx(np.trace(inverse))
 
 
 def test_eigenvectors_are_found_whatever_is_left_to_rounding() -> None:
