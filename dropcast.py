@@ -44,7 +44,6 @@ __all__ = ["SeriesWarning", "__version__", "backtest", "check", "fit", "forecast
 
 Frame = TypeVar("Frame")
 Levels = float | Iterable[float]
-DEFAULT_LEVEL = 80
 
 
 class SeriesWarning(UserWarning):
@@ -54,7 +53,7 @@ class SeriesWarning(UserWarning):
 def forecast(
     data: Frame,
     horizon: int = 28,
-    level: Levels = DEFAULT_LEVEL,
+    level: Levels | None = None,
     *,
     components: bool = False,
     engine: str = "native",
@@ -65,7 +64,7 @@ def forecast(
     Args:
         data: a frame with one row per observation.
         horizon: periods to forecast.
-        level: level or levels of the prediction intervals in percent.
+        level: level or levels of the prediction intervals in percent; 80 by default.
         components: whether to also return trend, seasonalities, holidays and regressors.
         engine: `native` or `stan`, the prophet package.
         options: any other option of a forecast.
@@ -95,7 +94,7 @@ def forecast(
 def backtest(
     data: Frame,
     horizon: int = 28,
-    level: Levels = DEFAULT_LEVEL,
+    level: Levels | None = None,
     *,
     cutoffs: int = 1,
     engine: str = "native",
@@ -106,7 +105,7 @@ def backtest(
     Args:
         data: a frame with one row per observation.
         horizon: periods to forecast from each cutoff.
-        level: level or levels of the prediction intervals in percent.
+        level: level or levels of the prediction intervals in percent; 80 by default.
         cutoffs: how many, one horizon apart; the last one is one horizon before the end. Each needs at least a
             horizon of history before it.
         engine: `native` or `stan`.
@@ -275,9 +274,11 @@ def _made(spec: ForecastSpec) -> list[str]:
 def _spec(**options: Any) -> ForecastSpec:
     level = options.get("level")
     if options.get("quantiles") is not None:
-        options["quantiles"] = [float(one) for one in np.atleast_1d(options["quantiles"])]
-        if isinstance(level, int | float) and level == DEFAULT_LEVEL:
-            del options["level"]
+        quantiles = options["quantiles"]
+        if isinstance(quantiles, Iterable) and not isinstance(quantiles, str):
+            options["quantiles"] = list(quantiles)
+    if level is None:
+        options.pop("level", None)
     elif isinstance(level, Iterable) and not isinstance(level, str):
         options["level"] = [float(one) for one in level]
     elif isinstance(level, np.number):

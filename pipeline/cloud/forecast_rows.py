@@ -74,9 +74,13 @@ class ForecastRows:
             for name, table in rows.items():
                 work_files.write_rows(name, block.part, _parquet(table))
             return dataclasses.replace(summary, waits_to_load=tuple(rows))
+        refused: dict[str, list[str]] = {}
         for name, table in rows.items():
-            summary = _with_refused(summary, block.request, name, table, self._insert(name, table))
-        return summary
+            for position, why in sorted(self._insert(name, table).items()):
+                refused.setdefault(table.column("series_id")[position].as_py(), []).append(why)
+                if name == "forecasts":
+                    summary = dataclasses.replace(summary, rows=summary.rows - 1)
+        return _with_refused(summary, block.request, refused)
 
     def _insert(self, table: str, rows: pa.Table) -> dict[int, str]:
         names = ["request_key", "series_id", *_TOLD_APART[table]]
@@ -86,18 +90,17 @@ class ForecastRows:
     def load(self, waiting: Sequence[WaitingPart]) -> dict[int, RecordError]:
         """Load the rows of parts, in as few jobs as possible; return the errors by the requests' positions."""
         failed: dict[int, RecordError] = {}
-        for start in range(0, len(waiting), PARTS_A_JOB):
-            failed |= self._load(waiting[start : start + PARTS_A_JOB])
+        for table in ROWS_OF_BLOCKS:
+            parts = [part for part in waiting if table in part.tables]
+            for start in range(0, len(parts), PARTS_A_JOB):
+                failed = self._load(table, parts[start : start + PARTS_A_JOB]) | failed
         return failed
 
-    def _load(self, parts: Sequence[WaitingPart]) -> dict[int, RecordError]:
-        """Load parts; if they are refused, halve them by request until the request at fault is found."""
+    def _load(self, table: str, parts: Sequence[WaitingPart]) -> dict[int, RecordError]:
+        """Load parts into a table; if they are refused, halve them by request until the request at fault is found."""
+        name = job_name(f"{part.key} {part.part}" for part in parts)
         try:
-            for table in ROWS_OF_BLOCKS:
-                own = [part for part in parts if table in part.tables]
-                if own:
-                    name = job_name(f"{part.key} {part.part}" for part in own)
-                    self._tables.load(table, [part.work_files.rows_uri(table, part.part) for part in own], name)
+            self._tables.load(table, [part.work_files.rows_uri(table, part.part) for part in parts], name)
         except LoadRefusedError as refused:
             requests = sorted({part.position for part in parts})
             if len(requests) == 1:
@@ -105,30 +108,29 @@ class ForecastRows:
                 return {requests[0]: RecordError("ROW_REFUSED", why, _FIX)}
             middle = requests[len(requests) // 2]
             halves = ([part for part in parts if (part.position < middle) is side] for side in (True, False))
-            return {position: error for half in halves for position, error in self._load(half).items()}
+            return {position: error for half in halves for position, error in self._load(table, half).items()}
         return {}
 
 
-def _with_refused(
-    summary: BlockSummary, request: Request, table: str, rows: pa.Table, refused: dict[int, str]
-) -> BlockSummary:
-    """Return a summary that counts rows which BigQuery refused, with dead letters of their series."""
-    names = rows.column("series_id")
-    by_series: dict[str, list[str]] = {}
-    for position, why in sorted(refused.items()):
-        by_series.setdefault(names[position].as_py(), []).append(why)
+def _with_refused(summary: BlockSummary, request: Request, refused: dict[str, list[str]]) -> BlockSummary:
+    """Return a summary that counts series of which BigQuery refused rows, with a dead letter for each.
+
+    Args:
+        summary: of the block.
+        request: of the block.
+        refused: by series, why each of its rows was refused, in whichever tables.
+    """
     letters = [
         DeadLetter.of(
             request, "series", "WriteForecasts", series,
             RecordError("ROW_REFUSED", f"BigQuery refused {len(reasons):,} rows of the series: {reasons[0]}", _FIX),
         )
-        for series, reasons in by_series.items()
+        for series, reasons in refused.items()
     ]  # fmt: skip
     return dataclasses.replace(
         summary,
         letters=(*summary.letters, *letters),
-        rows=summary.rows - (len(refused) if table == "forecasts" else 0),
-        refused=summary.refused + len(by_series),
+        refused=summary.refused + len(refused),
     )
 
 

@@ -36,7 +36,7 @@ from pipeline.terminal import complain, say
 
 MOST_CUTOFFS = 100
 HEADS = ("MASE", "sMAPE", "RMSSE")
-REFUSED = ("model", "mcmc_samples", "models", "save_models")
+REFUSED = ("model", "mcmc_samples", "models", "save_models", "feed", "hint", "score", "components")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ from pipeline.core.request_key import canonical_json
 
 Mode = Literal["additive", "multiplicative"]
 MAX_HORIZON = 100_000
+DEFAULT_LEVELS = (80.0,)
+MEDIAN = 0.5
+LEAST_QUANTILE = 1e-6  # of the lowest quantile, and of the highest from 1
 LEAST_FROM_MEDIAN = 0.005  # quantiles nearer to it belong to no level of 1 % or more
 # Options of Prophet's model, which other models have no use for.
 PROPHETS_OWN = (
@@ -150,7 +153,7 @@ class ForecastSpec(BaseModel):
         examples=["D", "MS", "W-SUN"],
     )
     level: Annotated[tuple[float, ...], BeforeValidator(_split)] = Field(
-        (80.0,), description="Levels of the prediction intervals in percent, separated by commas."
+        DEFAULT_LEVELS, description="Levels of the prediction intervals in percent, separated by commas."
     )
 
     quantiles: Annotated[tuple[float, ...], BeforeValidator(_split)] | None = Field(
@@ -353,7 +356,8 @@ class ForecastSpec(BaseModel):
     def _quantiles(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if value is None:
             return None
-        if not value or any(not 0 < quantile < 1 for quantile in value):
+        value = tuple(round(quantile, 10) for quantile in value)  # as many digits as the name of a column has
+        if not value or any(not LEAST_QUANTILE <= quantile <= 1 - LEAST_QUANTILE for quantile in value):
             raise ValueError("quantiles are probabilities between 0 and 1, such as 0.1,0.5,0.9")
         if any(0 < abs(quantile - 0.5) < LEAST_FROM_MEDIAN for quantile in value):
             raise ValueError("besides 0.5 itself, quantiles must be 0.005 away from it or more")
@@ -435,7 +439,7 @@ class ForecastSpec(BaseModel):
             problems.append("duplicates cannot be combined with aggregate, for which every row counts")
         if self.aggregate is None and self.aggregation != "sum":
             problems.append("aggregation needs aggregate")
-        if self.quantiles is not None and self.level != (levels_of(self.quantiles) or self.level):
+        if self.quantiles is not None and self.level != (levels_of(self.quantiles) or DEFAULT_LEVELS):
             problems.append("choose level or quantiles")
         problems += self._clashing_names()
         if self.model == "auto":
@@ -473,6 +477,11 @@ class ForecastSpec(BaseModel):
         return self.solver != "stan" and self.models is None if self.score is None else self.score
 
     @property
+    def has_median(self) -> bool:
+        """Whether the median is among the quantiles."""
+        return self.quantiles is not None and MEDIAN in self.quantiles
+
+    @property
     def backtested(self) -> bool:
         """Whether a forecast comes with backtests."""
         return self.model == "auto"
@@ -486,7 +495,14 @@ class ForecastSpec(BaseModel):
 
     def to_json(self) -> str:
         """Return canonical JSON of the fields that differ from their defaults."""
-        return canonical_json(self.model_dump(mode="json", exclude_defaults=True))
+        return canonical_json(self.stated(mode="json"))
+
+    def stated(self, mode: Literal["json", "python"] = "python") -> dict[str, Any]:
+        """Return the fields that differ from their defaults; levels that follow from quantiles are not among them."""
+        fields = self.model_dump(mode=mode, exclude_defaults=True)
+        if self.quantiles is not None:
+            fields.pop("level", None)
+        return fields
 
     @classmethod
     def from_json(cls, text: str) -> ForecastSpec:

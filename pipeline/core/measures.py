@@ -26,8 +26,9 @@ def smape(actual: Floats, prediction: Floats) -> Floats:
     Args:
         actual, prediction: shape (..., h).
     """
-    size = np.abs(actual) + np.abs(prediction)
-    return 200 * mean_known(np.abs(actual - prediction) / np.where(size == 0, 1.0, size))
+    with np.errstate(over="ignore", invalid="ignore"):
+        size = np.abs(actual) / 2 + np.abs(prediction) / 2  # of half each, which cannot be too large
+        return 100 * mean_known(np.abs(actual - prediction) / np.where(size == 0, 1.0, size))
 
 
 def mase(actual: Floats, prediction: Floats, scale: Floats) -> Floats:
@@ -59,8 +60,9 @@ def pinball(actual: Floats, quantiles: Floats, probability: float) -> Floats:
         actual, quantiles: shape (..., h).
         probability: of the quantile, in (0, 1).
     """
-    over = actual - quantiles
-    return mean_known(np.maximum(probability * over, (probability - 1) * over))
+    with np.errstate(over="ignore", invalid="ignore"):
+        over = actual - quantiles
+        return mean_known(np.maximum(probability * over, (probability - 1) * over))
 
 
 def interval_pinball(actual: Floats, lower: Floats, upper: Floats, level: float, scale: Floats) -> Floats:

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.core.blocks import ForecastBlock, SeriesBlock
@@ -207,20 +208,27 @@ def _series_of(
 def _with_hint(
     forecasts: pa.RecordBatch, series: pa.RecordBatch, first: int, block: SeriesBlock, spec: ForecastSpec
 ) -> pa.RecordBatch:
-    """Return forecasts with what is known of how auto would have done; without it if that cannot be found out."""
+    """Return forecasts of some of a block's series with what is known of how auto would have done.
+
+    Args:
+        forecasts: of the series from `first` on.
+        series: all of the block.
+        first: number of the first that was forecast.
+        block: their block.
+        spec: its options.
+    """
     if not wants_hint(spec):
         return forecasts
     tried = sample(series.column("series_id").to_pylist(), block.part, block.parts) - first
     tried = tried[(tried >= 0) & (tried < len(forecasts))]
-    if not len(tried):
-        return forecasts
+    own = series.slice(first, len(forecasts))
     try:
-        return with_auto_scores(forecasts, series.slice(first, len(forecasts)), tried, block.layout.extras, spec)
-    except OWN_FAULTS as error:
+        return with_auto_scores(forecasts, own, tried, spec)
+    except OWN_FAULTS as error:  # a hint never costs a forecast
         if not own_fault(error):
             raise
         _log.exception("no hint for part %d of request %s", block.part, block.request.key)
-        return forecasts
+        return with_auto_scores(forecasts, own, tried[:0], spec)
 
 
 def _with_past(forecasts: pa.RecordBatch, series: pa.RecordBatch, spec: ForecastSpec, output: Output) -> pa.RecordBatch:
@@ -239,7 +247,10 @@ def _all_faulty(
 ) -> pa.RecordBatch:
     """Return forecasts in which all series of the rows, or of those they refer to, have the given error."""
     series = faulty_series(rows.column("ids"), rows.column("fault"), error, layout)
-    return _with_past(faulty_forecasts(series, spec), series, spec, output)
+    forecasts = faulty_forecasts(series, spec)
+    if wants_hint(spec):
+        forecasts = with_auto_scores(forecasts, series, np.empty(0, np.int64), spec)
+    return _with_past(forecasts, series, spec, output)
 
 
 def _finished(block: SeriesBlock, forecasts: pa.RecordBatch, model: str, seconds: float) -> ForecastBlock:

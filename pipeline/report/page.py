@@ -26,6 +26,7 @@ SERIES_A_BLOCK = 50
 POINTS = 2_000_000  # of history in all; beyond that each series shows its last ones only
 LEAST_POINTS = 60  # of each history, whatever there is
 MOST_LETTERS = 200  # shown in full
+MOST_LIVE = 50  # of the lines about earlier forecasts: those with most values
 SPARK_PAST, SPARK_AHEAD = 28, 12
 _SPARK = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _BINS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)  # upper ends of the histogram of scores
@@ -81,7 +82,7 @@ class Page:
             "strays": [_letter(letter) for letter in self._strays[:MOST_LETTERS]],
             "live": [
                 [one.feed, one.model, one.level, one.versions, one.values, _rounded(one.error), _rounded(one.inside)]
-                for one in self._live
+                for one in heapq.nlargest(MOST_LIVE, self._live, key=lambda one: one.values)
             ],
             "letters": self._letters(), "series": columns, "shown": len(rows), "count": self._count,
             "failed": self._failed, "perBlock": SERIES_A_BLOCK, "histogram": _histogram(self._scores),
@@ -124,7 +125,10 @@ class Page:
             "i": [[level, _numbers(lower), _numbers(upper)] for level, lower, upper in one.intervals],
             "c": [[name, over, share, _dates(x) if over == "dates" else _numbers(x), _numbers(y)]
                   for name, over, share, x, y in one.components],
-            "w": list(one.weights.items()), "b": [[_dates(x), _numbers(y)] for x, y in one.past_forecasts],
+            "w": list(one.weights.items()), "b": [
+                [_dates(x[drawn]), _numbers(y[drawn])]
+                for x, y, drawn in ((x, y, x >= dates[0]) for x, y in one.past_forecasts)
+            ],
             "e": _errors(one), "reason": one.reason, "hint": one.hint,
         }  # fmt: skip
 
@@ -165,7 +169,9 @@ def _spark(past: Floats, ahead: Floats) -> str:
         return ""
     low, high = whole.min(), whole.max()
     scale = 63 / (high - low) if high > low and np.isfinite(high - low) else 0.0
-    levels = [np.clip(np.round((piece - low) * scale), 0, 63).astype(int).tolist() for piece in pieces]
+    with np.errstate(over="ignore", invalid="ignore"):
+        shares = [np.nan_to_num((piece - low) * scale) for piece in pieces]
+    levels = [np.clip(np.round(share), 0, 63).astype(int).tolist() for share in shares]
     return " ".join("".join(_SPARK[level] for level in piece) for piece in levels)
 
 

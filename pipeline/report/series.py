@@ -141,11 +141,11 @@ def _of_combined(
     number: int, batch: pa.RecordBatch, spec: ForecastSpec, ahead: dict[str, Any]
 ) -> Iterator[ReportedSeries]:
     """Yield the series of a batch that --model=auto has forecast, with its forecasts from earlier cutoffs."""
-    from pipeline.core.engines.auto import combined_forecasts  # imports numba
+    from pipeline.core.engines.auto import possible_forecasts  # imports numba
     from pipeline.core.engines.backtests import whole_horizon
 
     shown = list(_histories(number, batch))
-    for row, history, found in combined_forecasts(batch, spec):
+    for row, history, found in possible_forecasts(batch, spec):
         one, held = shown[row], found.held_out.compared()
         named = sorted(found.weights.items(), key=lambda item: -item[1])
         one.weights = {name: weight for name, weight in named if weight > 0}

@@ -28,7 +28,9 @@ FROM (
     ) = 1
   ) AS latest ON latest.request_key = backtests.request_key
   QUALIFY ROW_NUMBER() OVER (
-    PARTITION BY backtests.request_key, backtests.series_id, backtests.cutoff, backtests.model, backtests.confidence_level
+    PARTITION BY
+      backtests.request_key, backtests.series_id, backtests.cutoff, backtests.model,
+      CAST(backtests.confidence_level AS STRING)
     ORDER BY backtests.mase
   ) = 1
 ) AS once

@@ -13,6 +13,6 @@ JOIN (
   ) = 1
 ) AS latest ON latest.request_key = forecasts.request_key
 QUALIFY ROW_NUMBER() OVER (
-  PARTITION BY forecasts.request_key, forecasts.series_id, forecasts.step, forecasts.confidence_level
+  PARTITION BY forecasts.request_key, forecasts.series_id, forecasts.step, CAST(forecasts.confidence_level AS STRING)
   ORDER BY forecasts.model, forecasts.source_time
 ) = 1

@@ -1,9 +1,11 @@
 -- What was forecast, beside the value that a later file of the same feed brought: one row per forecast date and level.
--- Of each version of a file the newest attempt counts.
+-- Of each version of a file the newest attempt counts. A file that names no feed is compared output by output: each may
+-- be another quantity.
 WITH counted AS (
   SELECT
     request_key,
     feed,
+    IF(feed = source, output, '') AS own_output,
     source_time
   FROM receipts
   WHERE status IN ('complete', 'partial')
@@ -14,13 +16,16 @@ WITH counted AS (
 came AS (
   SELECT
     counted.feed,
+    counted.own_output,
+    counted.source_time,
     actuals.series_id,
+    actuals.frequency,
     actuals.actual_timestamp,
     actuals.actual_value
   FROM actuals
   JOIN counted ON counted.request_key = actuals.request_key
   QUALIFY ROW_NUMBER() OVER (
-    PARTITION BY counted.feed, actuals.series_id, actuals.actual_timestamp
+    PARTITION BY counted.feed, counted.own_output, actuals.series_id, actuals.frequency, actuals.actual_timestamp
     ORDER BY counted.source_time DESC, actuals.request_key
   ) = 1
 )
@@ -45,9 +50,12 @@ FROM forecasts
 JOIN counted ON counted.request_key = forecasts.request_key
 JOIN came
   ON came.feed = counted.feed
+  AND came.own_output = counted.own_output
+  AND came.source_time > counted.source_time
   AND came.series_id = forecasts.series_id
+  AND came.frequency = forecasts.frequency
   AND came.actual_timestamp = forecasts.forecast_timestamp
 QUALIFY ROW_NUMBER() OVER (
-  PARTITION BY forecasts.request_key, forecasts.series_id, forecasts.step, forecasts.confidence_level
+  PARTITION BY forecasts.request_key, forecasts.series_id, forecasts.step, CAST(forecasts.confidence_level AS STRING)
   ORDER BY forecasts.model, forecasts.source_time
 ) = 1

@@ -322,6 +322,37 @@ def test_rows_that_bigquery_refuses_are_dead_letters_of_their_series(stage: Stag
     assert stage.count("dead_letters", "scope = 'series'") == 3
 
 
+def test_a_series_that_is_refused_in_two_tables_counts_once(stage: Stage) -> None:
+    output = prepared(stage)
+    for table in ("forecasts", "actuals"):
+        stage.cloud.front.refuse_every(table, 2)
+    try:
+        receipt, _ = process(request_for(stage, "a.csv", stores(4)), Limits(), output)
+    finally:
+        for table in ("forecasts", "actuals"):
+            stage.cloud.front.refuse_every(table, 0)
+    assert (receipt.series, receipt.series_failed, receipt.series_forecast) == (4, 4, 0)
+    assert stage.count("dead_letters", "scope = 'series'") == 4
+    assert receipt.rows == stage.count("forecasts") == 6
+
+
+def test_a_refused_table_does_not_load_the_others_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = prepared(stage, batch=True)
+    outcomes = []
+    for number in range(4):
+        request = request_for(stage, f"{number}.csv", daily(number))
+        (block,) = load_blocks(request, Limits(), output)
+        outcomes.append(published(output.write_block(forecast(block, Limits(), output)), output))
+    (bad,) = [
+        name for name in stage.names("f/_dropcast/work/") if outcomes[2].request.key in name and "/actuals-" in name
+    ]
+    stage.cloud.storage_client().bucket(stage.out).blob(bad).upload_from_string(b"no Parquet")
+    monkeypatch.setattr("pipeline.cloud.tables.JOB_WAIT", 0.0)
+    output.load_rows(outcomes)
+    assert stage.count("forecasts") == 4 * 3, "each once"
+    assert stage.count("actuals") == 3 * 3
+
+
 def test_compose_takes_any_number_of_parts(stage: Stage) -> None:
     bucket = stage.cloud.storage_client().bucket(stage.out)
     names = [f"p/{number:04d}" for number in range(1100)]

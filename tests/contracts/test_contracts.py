@@ -79,9 +79,24 @@ def test_views_are_valid_in_both_dialects_and_named_in_order(view: str) -> None:
 
     for dialect in ("bigquery", "duckdb"):
         sqlglot.parse_one(sqlglot.transpile(view_sql(view), read="bigquery", write=dialect)[0], read=dialect)
-    used = {table.name for table in sqlglot.parse_one(view_sql(view), read="bigquery").find_all(exp.Table)}
+    query = sqlglot.parse_one(view_sql(view), read="bigquery")
+    own = {part.alias for part in query.find_all(exp.CTE)}
+    used = {table.name for table in query.find_all(exp.Table)} - own
     assert used <= {*TABLES, *VIEWS[: VIEWS.index(view)]}
+    assert not own & {*TABLES, *VIEWS}, "these names would be qualified with the dataset"
     assert view_sql(view).startswith("-- ")
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_no_view_partitions_by_a_float_which_bigquery_refuses(view: str) -> None:
+    import sqlglot
+    from sqlglot import exp
+
+    floats = {field["name"] for table in TABLES for field in table_fields(table) if field["type"] == "FLOAT"}
+    assert "confidence_level" in floats
+    for window in sqlglot.parse_one(view_sql(view), read="bigquery").find_all(exp.Window):
+        for key in window.args.get("partition_by") or []:
+            assert not (isinstance(key, exp.Column) and key.name in floats), f"{view}: cast {key.name} to STRING"
 
 
 def test_the_manifests_schema_accepts_and_refuses_as_the_pipeline_does() -> None:

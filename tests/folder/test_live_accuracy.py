@@ -104,6 +104,27 @@ def test_files_with_dated_names_are_of_one_feed(forecast: Callable[..., None], t
     assert ask(tmp_path, BY_VERSION) == [("sales", 2 * 7, 1, 7, first_day(60))]
 
 
+def test_each_output_of_a_file_is_compared_with_its_own_values(write_csv: WriteCsv, tmp_path: Path) -> None:
+    for known in (60, 67):
+        rows = "".join(f"{DAYS[i]:%F},{VALUES['a'][i]},{1000 * VALUES['b'][i]}\n" for i in range(known))
+        path = write_csv("in/s.csv", "date,units,revenue\n" + rows)
+        os.utime(path, (DAYS[known].timestamp(),) * 2)
+        manifests = []
+        for name, more in (
+            ("units", {"value_column": ["units"]}), ("revenue", {"value_column": ["revenue"]}),
+            ("weeks", {"value_column": ["units"], "aggregate": "W-MON", "horizon": 3}),
+        ):  # fmt: skip
+            asked = {"input": "s.csv", "output": f"{name}.csv", "horizon": 10, **more}
+            manifests.append(str(write_csv(f"in/{name}.manifest.json", json.dumps(asked))))
+        assert cli.main(["forecast", *manifests, f"--output={tmp_path}/out"]) == 0
+    sizes = "SELECT output, count(*), min(actual_value), max(actual_value) FROM live_accuracy GROUP BY 1 ORDER BY 1"
+    found = {name: (count, low, high) for name, count, low, high in ask(tmp_path, sizes)}
+    assert {name: count for name, (count, _, _) in found.items()} == {"revenue.csv": 7, "units.csv": 7, "weeks.csv": 1}
+    assert found["revenue.csv"][1] > 1000
+    assert found["units.csv"][2] < 100
+    assert 200 < found["weeks.csv"][1] < 1000, "a sum of a week"
+
+
 def test_the_newest_attempt_of_a_version_counts(forecast: Callable[..., None], tmp_path: Path) -> None:
     forecast("sales.csv", 60)
     forecast("sales.csv", 60, "--level=80,95", "--horizon=3")  # the last --horizon counts

@@ -64,6 +64,7 @@ def test_a_run_leaves_the_csv_the_tables_and_nothing_else(
         599 * 28,
     )
     assert sorted(contents(tmp_path / "out")) == [
+        *(f"_dropcast/actuals/{key}-00000{part}.parquet" for part in range(2)),
         f"_dropcast/dead_letters/{key}.ndjson", f"_dropcast/dead_letters/{key}.parquet",
         *(f"_dropcast/forecasts/{key}-00000{part}.parquet" for part in range(2)), "stores.csv",
     ]  # fmt: skip

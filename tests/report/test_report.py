@@ -15,6 +15,9 @@ import pandas as pd
 import pytest
 
 from pipeline.commands import report as command
+from pipeline.core.engines import auto
+from pipeline.core.members.forecast import CombinedForecast
+from pipeline.core.members.history import History
 from pipeline.folder.query import connect
 from pipeline.folder.run import forecast_files
 from pipeline.report.page import SERIES_A_BLOCK
@@ -112,6 +115,35 @@ def test_past_forecasts_of_auto_are_drawn_and_its_members_named(
                           " AND confidence_level = 0.8 ORDER BY cutoff DESC LIMIT 1").fetchall()[0]  # fmt: skip
     assert one["score"] == pytest.approx(score, rel=1e-4), "of the last horizon"
     assert found.summary["files"][0]["model"] == "auto 1"
+
+
+def test_a_series_that_auto_cannot_forecast_again_is_shown_without_its_past(
+    make_settings: MakeSettings, write_csv: WriteCsv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_csv("in/stores.csv", stores(2))
+    settings = make_settings(model="auto", horizon="7")
+    assert forecast_files(settings).exit_code == 0
+    real, calls = auto.forecast_series, []
+
+    def broken(history: History, *arguments: Any) -> CombinedForecast:
+        calls.append(history)
+        if len(calls) == 1:
+            raise ZeroDivisionError
+        return real(history, *arguments)
+
+    monkeypatch.setattr(auto, "forecast_series", broken)
+    found = report(settings)
+    assert [bool(found.of(name)["b"]) for name in ("000", "001")] == [False, True]
+    assert len(found.of("000")["p"]) == 7
+
+
+def test_numbers_at_the_end_of_the_range_can_be_drawn(make_settings: MakeSettings, write_csv: WriteCsv) -> None:
+    values = {"a": ("1e308", "-1e308", "1.7e308"), "b": ("1", "2", "3")}
+    rows = [f"{name},2024-01-{day:02d},{y}\n" for name, own in values.items() for day, y in enumerate(own, 1)]
+    write_csv("in/a.csv", "store,date,y\n" + "".join(rows))
+    settings = make_settings(frequency="D", horizon="3")
+    forecast_files(settings)
+    assert len(report(settings).summary["series"]["spark"]) == 2
 
 
 def test_failed_series_and_files_come_with_their_reasons_and_first(

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pipeline.core.arrays import Floats
-from pipeline.core.engines.auto import combined_forecasts
+from pipeline.core.engines.auto import possible_forecasts
 from pipeline.core.engines.by_name import engine_named
 from pipeline.core.engines.forecast_batch import AUTO
 from pipeline.core.engines.native import SeriesArrays, fit_block, forecast_fitted
@@ -147,7 +147,7 @@ def _add_scores(
             within = ((lower <= actual[good]) & (actual[good] <= upper)).mean(axis=1)
             for i, row in enumerate(good.tolist()):
                 results[rows[row]].covered[name] = float(within[i])
-    for row, _, found in combined_forecasts(shortened, spec):
+    for row, _, found in possible_forecasts(shortened, spec):
         results[rows[row]].mase[AUTO] = float(mase(actual[row], found.prediction, scale[row]))
     for i, score in enumerate(mase(actual, seasonal_naive_forecasts(shortened), scale)):
         results[rows[i]].mase["naive"] = float(score)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.core.arrays import Floats, Ints
-from pipeline.core.engines.auto import combined_forecasts
+from pipeline.core.engines.auto import possible_forecasts
 from pipeline.core.engines.by_name import engine_named
 from pipeline.core.engines.forecast_batch import AUTO, BACKTEST
 from pipeline.core.engines.score import held_out, seasonal_naive_forecasts, seasonal_naive_scales
@@ -47,12 +47,11 @@ def evaluate_block(
         if not len(shortened):
             break
         forecasts = engine_named(own[PROPHET].solver).forecast(shortened, extras, own[PROPHET], limits)
-        combined = {row: found for row, _, found in combined_forecasts(shortened, own[AUTO])}
-        usable = np.asarray(forecasts.column("fault").is_null())
-        usable &= [np.isfinite(combined[row].prediction).all() for row in range(len(shortened))]
-        rows = np.flatnonzero(usable)
+        combined = {row: found for row, _, found in possible_forecasts(shortened, own[AUTO])}
+        usable = np.flatnonzero(np.asarray(forecasts.column("fault").is_null())).tolist()
+        rows = np.array([row for row in usable if row in combined and np.isfinite(combined[row].prediction).all()], int)
         if len(rows):
-            values = _HeldOut(shortened.take(pa.array(rows)), actual[rows], spec.level)
+            values = _Compared(shortened.take(pa.array(rows)), actual[rows], spec.level)
             parts += [
                 values.measured(
                     PROPHET, _of_rows(forecasts, "yhat", rows),
@@ -65,7 +64,7 @@ def evaluate_block(
     return pa.concat_tables(parts) if parts else EVALUATION.empty_table()
 
 
-class _HeldOut:
+class _Compared:
     """The series of a block that are compared from one cutoff.
 
     Args:
@@ -104,7 +103,7 @@ class _HeldOut:
         of_level = [
             {"level": np.full(len(rows), level), "pinball": interval_pinball(actual, *ends, level, scale),
              "coverage": coverage(actual, *ends)}
-            for level, ends in zip(self._levels, intervals, strict=False)
+            for level, ends in (zip(self._levels, intervals, strict=True) if intervals else ())
         ] or [{"level": nothing, "pinball": nothing, "coverage": nothing}]  # fmt: skip
         taken = pa.array(rows)
         texts = {
@@ -121,7 +120,7 @@ class _HeldOut:
         return pa.concat_tables(tables)
 
 
-def _combined(values: _HeldOut, found: Sequence[CombinedForecast]) -> list[pa.Table]:
+def _combined(values: _Compared, found: Sequence[CombinedForecast]) -> list[pa.Table]:
     """Return the errors of auto, and of each of its members on the series that it takes part in."""
     levels = range(len(found[0].lower))
     intervals = [(np.array([one.lower[i] for one in found]), np.array([one.upper[i] for one in found])) for i in levels]

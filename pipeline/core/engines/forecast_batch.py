@@ -45,12 +45,14 @@ class Forecasts:
         lower: lower ends of the intervals, shape (levels, n, h).
         upper: upper ends, shape (levels, n, h).
         components: those of spec.component_names, each of shape (n, h).
+        median: shape (n, h); NaN where it is the prediction.
     """
 
     prediction: Floats
     lower: Floats
     upper: Floats
     components: dict[str, Floats]
+    median: Floats
 
     @classmethod
     def empty(cls, series: int, spec: ForecastSpec) -> Forecasts:
@@ -58,20 +60,23 @@ class Forecasts:
         shape = (series, spec.horizon)
         ends = (len(spec.level), *shape)
         components = {name: np.full(shape, np.nan) for name in spec.component_names}
-        return cls(np.full(shape, np.nan), np.full(ends, np.nan), np.full(ends, np.nan), components)
+        return cls(
+            np.full(shape, np.nan), np.full(ends, np.nan), np.full(ends, np.nan), components, np.full(shape, np.nan)
+        )
 
 
 def forecast_schema(spec: ForecastSpec) -> pa.Schema:
     """Return the schema of a batch of forecasts.
 
-    Columns: series_id, ids and frequency as in the series; ds (the dates forecast), yhat, for the i-th
+    Columns: series_id, ids and frequency as in the series; ds (the dates forecast), yhat, the median if it was asked
+    for, for the i-th
     level lower_i and upper_i, component_NAME for each component (NaN where the series lacks it), all empty for a
     series with an error; mase, null if there is no score; note, what the owner should know about the forecast; fault;
-    with --model=auto also backtests, a list of backtests.BACKTEST.
+    with --model=auto also backtests, a list of BACKTEST.
     """
     return pa.schema([
         ("series_id", pa.string()), ("ids", pa.list_(pa.string())), ("frequency", pa.string()), ("ds", TIMESTAMPS),
-        ("yhat", NUMBERS),
+        ("yhat", NUMBERS), *([("median", NUMBERS)] if spec.has_median else []),
         *((f"{end}_{i}", NUMBERS) for i in range(len(spec.level)) for end in ("lower", "upper")),
         *((f"component_{name}", NUMBERS) for name in spec.component_names), ("mase", pa.float64()),
         ("note", pa.string()), ("fault", pa.string()),
@@ -126,6 +131,8 @@ def forecast_batch(
         future = future[kept]
     columns = [series.column(name) for name in ("series_id", "ids", "frequency")]
     columns += [list_column(offsets, timestamps(future)), numbers(forecasts.prediction)]
+    if spec.has_median:
+        columns.append(numbers(np.where(np.isnan(forecasts.median), forecasts.prediction, forecasts.median)))
     for lower, upper in zip(forecasts.lower, forecasts.upper, strict=True):
         columns += [numbers(lower), numbers(upper)]
     columns += [numbers(forecasts.components[name], bounded=False) for name in spec.component_names]

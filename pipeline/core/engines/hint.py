@@ -9,16 +9,19 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.core.arrays import Ints
-from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.forecast_spec import PROPHETS_OWN, ForecastSpec
 from pipeline.core.measures import mase
 
+LEAST_TRIED = 3  # series, for a hint
 MOST, SHARE = 50, 0.01  # series of a file that are tried: the smaller of the two
 TRIED = "auto_mase"  # the column of a forecast batch
 
 
 def wants_hint(spec: ForecastSpec) -> bool:
-    """Return whether a forecast with these options is compared with auto's."""
-    return spec.hint and spec.model == "prophet" and spec.solver == "native" and spec.scored
+    """Return whether a forecast is compared with auto's: if auto would take the same options."""
+    own = type(spec).model_fields
+    prophets = any(getattr(spec, name) != own[name].default for name in PROPHETS_OWN)
+    return spec.hint and spec.model == "prophet" and not prophets and spec.scored
 
 
 def sample(names: Sequence[str], part: int, parts: int) -> Ints:
@@ -36,7 +39,7 @@ def sample(names: Sequence[str], part: int, parts: int) -> Ints:
 
 
 def with_auto_scores(
-    forecasts: pa.RecordBatch, series: pa.RecordBatch, tried: Ints, extras: tuple[str, ...], spec: ForecastSpec
+    forecasts: pa.RecordBatch, series: pa.RecordBatch, tried: Ints, spec: ForecastSpec
 ) -> pa.RecordBatch:
     """Return forecasts with a column TRIED: the MASE of auto on the last horizon, null for series that are not tried.
 
@@ -44,18 +47,16 @@ def with_auto_scores(
         forecasts: a forecast batch.
         series: what was forecast.
         tried: rows of the series to try.
-        extras: names of extra columns.
         spec: options of the forecast.
     """
-    from pipeline.core.engines.auto import combined_forecasts  # imports numba
+    from pipeline.core.engines.auto import possible_forecasts  # imports numba
     from pipeline.core.engines.score import held_out
 
     scores = np.full(len(series), np.nan)
-    scored = np.asarray(forecasts.column("mase").is_valid())
-    tried = tried[scored[tried]]
+    tried = tried[np.asarray(forecasts.column("mase").is_valid())[tried]]
     if len(tried):
-        shortened, rows, actual, scale = held_out(series.take(pa.array(tried)), extras, spec.horizon)
-        for row, _, found in combined_forecasts(shortened, spec):
+        shortened, rows, actual, scale = held_out(series.take(pa.array(tried)), (), spec.horizon)
+        for row, _, found in possible_forecasts(shortened, spec):
             scores[tried[rows[row]]] = mase(actual[row], found.prediction, scale[row])
     return forecasts.append_column(TRIED, pa.array(scores, from_pandas=True))
 
@@ -66,7 +67,7 @@ def hint_of(tried: Sequence[tuple[float, float]]) -> str:
     Args:
         tried: MASE of Prophet and of auto, for each series that was tried.
     """
-    if not tried:
+    if len(tried) < LEAST_TRIED:
         return ""
     prophet, auto = np.array(tried).T
     better = int((auto < prophet).sum())

@@ -42,7 +42,7 @@ def cutoffs(n: int, horizon: int, pace: Pace) -> Ints:
     The newest cutoff leaves half a horizon of values where several begin within one.
     """
     windows = windows_of(pace)
-    step = max(1, int(np.round(horizon / windows.per_horizon)))
+    step = -(-horizon // windows.per_horizon)  # rounded up: windows beyond the neighbours must not overlap
     least = max(2 * pace.season + 1, 8 if pace.season > 1 else 7, int(n * MIN_SHARE))
     found = np.empty(windows.number + 1, np.int64)
     found[0] = n

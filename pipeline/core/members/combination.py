@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from pipeline.core.arrays import Bools, Floats, Ints
 from pipeline.core.compiled import compiled
 from pipeline.core.members.backtest import windows_of
 from pipeline.core.members.members import HOURLY_SEASON
-from pipeline.core.members.pace import FINER, MONTHLY, YEARLY, Pace
+from pipeline.core.members.pace import FINER, MONTHLY, YEARLY, Pace, is_weekly
 
 DECAY = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # what windows count, the newest first
 SHARPNESS, FINER_SHARPNESS = 2.0, 4.0  # p in weights proportional to exp(-p n / (n + 1) log error)
@@ -54,7 +54,7 @@ def calibration_of(pace: Pace) -> Calibration:
         return YEARS
     if pace.kind == MONTHLY:
         return QUARTERS if pace.season == QUARTERS_A_YEAR else MONTHS
-    if pace.season == 1:
+    if is_weekly(pace):
         return WEEKS
     return HOURS if pace.season >= HOURLY_SEASON else DAYS
 
@@ -197,7 +197,7 @@ def _quantile(ascending: Floats, level: float) -> float:
     return low + (high - low) * (position - at)
 
 
-@cache
+@lru_cache(maxsize=1000)  # levels come from outside
 def _at_level(numbers: tuple[float, ...], level: float, proportional: bool) -> float:
     """Return a number for a level from those for LEVELS; beyond them proportional to the quantile, or the same."""
     quantiles = [NormalDist().inv_cdf((1 + known) / 2) for known in (level, *LEVELS)]

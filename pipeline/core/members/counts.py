@@ -11,23 +11,30 @@ import numpy as np
 
 from pipeline.core.arrays import Floats
 from pipeline.core.compiled import compiled
+from pipeline.core.members.seasonality import is_seasonal
 
 MEMBERS = ("mean", "mean of the last values", "exponential smoothing", "Teunter-Syntetos-Babai")
 MIN_ZEROS = 0.5  # share of zeros from which on a series of counts is forecast so
+SEASONAL_FROM = 0.5  # autocorrelation a season apart: shops that are closed at night have as many zeros
 MIN_VALUES = 8
+LARGEST = 10_000  # count in a history: larger ones are quantities
 LAST_VALUES = 12
 ALPHAS = (0.02, 0.05, 0.1, 0.2, 0.3)  # of exponential smoothing
 FIRST_VALUES = 6  # from which its level begins
 TSB_ALPHA, TSB_BETA = 0.1, 0.1  # of sizes, and of the share that is not 0
 MAX_OVERDISPERSION = 20.0
+LEAST_LOG_MASS = -700.0  # below it the probability of 0 is 0 in double precision
+DEVIATIONS_BELOW = 12  # standard deviations below the mean, where the sum begins then
 MAX_COUNT = 1_000_000  # a quantile is not looked for beyond
 
 
-def has_many_zeros(y: Floats) -> bool:
-    """Return whether a series is one of counts, most of them 0, but not all."""
-    if len(y) < MIN_VALUES or np.min(y) < 0 or np.max(y) > MAX_COUNT or not np.max(y) > 0:
+def has_many_zeros(y: Floats, season: int) -> bool:
+    """Return whether a series is one of counts, most but not all of them 0, whose zeros do not come with the season."""
+    if len(y) < MIN_VALUES or np.min(y) < 0 or np.max(y) > LARGEST or not np.max(y) > 0:
         return False
-    return bool(np.mean(y == 0) >= MIN_ZEROS and (y == np.floor(y)).all())
+    if np.mean(y == 0) < MIN_ZEROS or not (y == np.floor(y)).all():
+        return False
+    return not (season > 1 and len(y) >= 2 * season and is_seasonal(y, season, SEASONAL_FROM))
 
 
 @compiled
@@ -69,8 +76,14 @@ def quantile(mean: float, overdispersion: float, probability: float) -> float:
     """
     size = 1 / max(overdispersion, 1e-6)
     failure = mean / (mean + size)
-    mass = np.exp(size * np.log(size / (mean + size)))
-    total, count = mass, 0
+    first = 0  # almost nothing is below; counts from 0 on would have too little mass to be added up
+    if size * np.log(size / (mean + size)) < LEAST_LOG_MASS:
+        first = max(int(mean - DEVIATIONS_BELOW * np.sqrt(mean + mean * mean / size)), 0)
+    log_mass = size * np.log(size / (mean + size)) + first * np.log(failure)
+    for k in range(first):
+        log_mass += np.log((k + size) / (k + 1))
+    mass = np.exp(log_mass)
+    total, count = mass, first
     while total < probability and count < MAX_COUNT:
         mass *= (count + size) / (count + 1) * failure
         total += mass

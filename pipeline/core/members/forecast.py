@@ -61,6 +61,7 @@ class CombinedForecast:
         weights: of the members that have a forecast, by name.
         members: their forecasts, shape (k, h).
         held_out: what was forecast from earlier cutoffs.
+        median: shape (h,), if it is not the prediction.
     """
 
     prediction: Floats
@@ -69,6 +70,20 @@ class CombinedForecast:
     weights: dict[str, float]
     members: Floats
     held_out: HeldOut
+    median: Floats | None = None
+
+    def clipped(self, low: float | None, high: float | None) -> CombinedForecast:
+        """Return the same within bounds, where there are any."""
+        if low is None and high is None:
+            return self
+        prediction, lower, upper, members = (
+            np.clip(part, low, high) for part in (self.prediction, self.lower, self.upper, self.members)
+        )
+        return replace(
+            self, prediction=prediction, lower=lower, upper=upper, members=members,
+            held_out=self.held_out.clipped(low, high),
+            median=None if self.median is None else np.clip(self.median, low, high),
+        )  # fmt: skip
 
 
 def forecast_series(history: History, horizon: int, levels: tuple[float, ...]) -> CombinedForecast:
@@ -82,7 +97,7 @@ def forecast_series(history: History, horizon: int, levels: tuple[float, ...]) -
     never_negative = bool(np.min(history.y) >= 0)
     ends = cutoffs(len(history.y), horizon, history.pace)
     probabilities = tuple(level / 100 for level in levels)
-    if counts.has_many_zeros(history.y):
+    if counts.has_many_zeros(history.y, history.pace.season):
         return _forecast_counts(history, ends, horizon, probabilities)
     largest = float(np.max(np.abs(history.y)))
     unit = 2.0 ** np.floor(np.log2(largest)) if largest > 0 else 1.0  # a power of two: scaling changes no digit
@@ -122,9 +137,11 @@ def forecast_series(history: History, horizon: int, levels: tuple[float, ...]) -
 def _forecast_counts(history: History, ends: Ints, horizon: int, probabilities: tuple[float, ...]) -> CombinedForecast:
     """Forecast counts with many zeros: each step is forecast alike."""
     members = np.empty((len(ends), len(counts.MEMBERS)))
-    low, high = np.zeros((len(ends), len(probabilities))), np.zeros((len(ends), len(probabilities)))
+    with_median = (0.0, *probabilities)  # both ends of an interval of nothing
+    low, high = np.zeros((len(ends), len(with_median))), np.zeros((len(ends), len(with_median)))
     for w, end in enumerate(ends.tolist()):
-        members[w], low[w], high[w] = counts.forecast(history.y[:end], probabilities)
+        members[w], low[w], high[w] = counts.forecast(history.y[:end], with_median)
+    median, low, high = np.full(horizon, low[0, 0]), low[:, 1:], high[:, 1:]
     predictions = np.concatenate([members.mean(axis=1, keepdims=True), members], axis=1)
 
     def each_step(numbers: Floats) -> Floats:
@@ -141,6 +158,7 @@ def _forecast_counts(history: History, ends: Ints, horizon: int, probabilities: 
         equal,
         each_step(members[0]),
         held_out,
+        median,
     )
 
 
@@ -183,8 +201,10 @@ def combination_of(history: History, ends: Ints, horizon: int) -> Combination:
     if is_weekly(pace):
         every[:, list(OF_PROPHET)] = of_prophet.forecasts(y, history.dates, ends, horizon)
     forecasts, usable = _bounded(y, ends, every, np.array(members_of(pace)))
-    found = combination.combined(history.known, ends, forecasts, usable, pace)
-    return Combination(*found, forecasts, usable)
+    prediction, weights, residuals = combination.combined(history.known, ends, forecasts, usable, pace)
+    low, high = float(np.min(y)), float(np.max(y))
+    prediction = np.clip(prediction, low - (high - low), high + (high - low))  # within its members' bounds, exactly
+    return Combination(prediction, weights, residuals, forecasts, usable)
 
 
 @compiled

@@ -36,6 +36,11 @@ class HeldOut:
             self.cutoffs[kept], self.actual[kept], self.predictions[:, kept], self.lower[:, kept], self.upper[:, kept]
         )
 
+    def clipped(self, low: float | None, high: float | None) -> HeldOut:
+        """Return the same forecasts within bounds."""
+        predictions, lower, upper = (np.clip(part, low, high) for part in (self.predictions, self.lower, self.upper))
+        return HeldOut(self.cutoffs, self.actual, predictions, lower, upper)
+
     def times(self, unit: float) -> HeldOut:
         """Return the same in another unit."""
         return HeldOut(self.cutoffs, self.actual * unit, self.predictions * unit, self.lower * unit, self.upper * unit)

@@ -30,7 +30,7 @@ class History:
     known: Floats
     pace: Pace
     dates: Dates
-    scale_season: int = 1
+    scale_season: int
 
     @classmethod
     def of(cls, calendar: Calendar, dates: Dates, y: Floats, future: Dates) -> History:
@@ -48,5 +48,6 @@ class History:
         if len(known) > len(dates):
             dates = np.concatenate([dates[:1], calendar.after(int(dates[0]), len(known) - 1)])
         pace = pace_of(calendar, len(known))
-        season = pace.season if isinstance(calendar, OpeningHours) else season_length(calendar)
+        is_open = calendar.open_slots() if isinstance(calendar, OpeningHours) else None
+        season = season_length(calendar) if is_open is None else int(is_open.sum())  # a week of those that are open
         return cls(filled(known, pace.season), known, pace, np.concatenate([dates, future]), season)

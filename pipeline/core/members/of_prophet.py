@@ -15,18 +15,18 @@ from pipeline.core.arrays import Floats, Ints
 from pipeline.core.compiled import compiled
 from pipeline.core.dates.calendars import Dates
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.members.members import MAX_LOG_RISE
 from pipeline.core.model.fit import fit
 from pipeline.core.model.histories import Histories
 from pipeline.core.model.predict import predict
 
-FADING, LEVEL, LOG_LEVEL = range(3)
 VARIANTS = 3
+FADING, LEVEL, LOG_LEVEL = range(VARIANTS)
 MAX_ROWS = 2700  # of the end of a history, to which Prophet's model is fitted
 ERROR_ROWS = 400  # of the end of it, whose errors count
 MIN_LEVEL_ROWS = 5  # from which the level of errors is smoothed
 SMOOTHING = 0.3  # alpha of that level
 MAX_PERSISTENCE = 0.999  # of the last error
-MAX_LOG_RISE = 3.0  # that a forecast of logarithms may be above the history's largest
 
 
 @cache
@@ -67,7 +67,7 @@ def _forecast(y: Floats, dates: Dates, ends: Ints, horizon: int, growth: str) ->
     offsets = np.concatenate([[0], np.cumsum(ends - starts)])
     errors = min(ERROR_ROWS, int(np.min(ends)))
     wanted = dates[(ends - errors)[:, None] + np.arange(errors + horizon)]
-    values = np.empty(wanted.shape)
+    values = np.full(wanted.shape, np.nan)
     for part in fit(Histories(offsets, dates[rows], y[rows]), _spec(growth)):
         values[part.members] = predict(part, wanted[part.members], {}).yhat
     return values

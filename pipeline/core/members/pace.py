@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pipeline.core.compiled import compiled
 from pipeline.core.dates.calendars import DAY, WEEK, Calendar, FixedSteps, Months, OpeningHours, Weekdays
 
 YEARLY, MONTHLY, FINER = 0, 1, 2
@@ -27,6 +28,7 @@ class Pace(NamedTuple):
 
 
 MONTHS_A_YEAR, WEEKS_A_YEAR = 12, 52
+LEAST_WEEKS_A_YEAR = 13  # values, of a series that counts as weekly
 MAX_SEASON = 24 * 60  # values: a season of more is taken for none
 LEVEL_WEEKS_OF_WEEKS, LEVEL_WEEKS = 13, 4  # whose median tells the level: of weekly series, and of finer ones
 
@@ -41,7 +43,8 @@ def pace_of(calendar: Calendar, rows: int) -> Pace:
         return _fitting(Pace(YEARLY if calendar.step >= MONTHS_A_YEAR else MONTHLY, season, 0, 0), rows)
     if isinstance(calendar, Weekdays):
         season = calendar.mask.count("1") if calendar.step == 1 else 1
-        return _fitting(Pace(FINER, season, WEEKS_A_YEAR * season, LEVEL_WEEKS * season), rows)
+        long = WEEKS_A_YEAR * season if season > 1 else 0
+        return _fitting(Pace(FINER, season, long, LEVEL_WEEKS * season), rows)
     if isinstance(calendar, OpeningHours):
         return _fitting(Pace(FINER, calendar.mask.count("1"), 0, 0), rows)
     assert isinstance(calendar, FixedSteps)
@@ -57,12 +60,16 @@ def pace_of(calendar: Calendar, rows: int) -> Pace:
     return Pace(YEARLY, 1, 0, 0)
 
 
+@compiled
 def is_weekly(pace: Pace) -> bool:
-    """Return whether a series has a value every week or every few weeks."""
-    return pace.kind == FINER and pace.season == 1 and 0 < pace.long_season <= WEEKS_A_YEAR
+    """Return whether a series has a value every week, or every two or four.
+
+    Without a season, only these have a long one.
+    """
+    return pace.kind == FINER and pace.season == 1 and pace.long_season >= LEAST_WEEKS_A_YEAR
 
 
 def _fitting(pace: Pace, rows: int) -> Pace:
     if pace.season > MAX_SEASON or rows < 2 * pace.season:
-        return Pace(YEARLY if pace.kind == YEARLY else pace.kind, 1, pace.long_season, pace.level_rows)
+        return Pace(pace.kind, 1, 0, pace.level_rows)
     return pace

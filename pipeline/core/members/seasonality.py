@@ -11,8 +11,14 @@ CRITICAL = 1.645  # of a normal distribution, for a test at 90 %
 
 
 @compiled
-def is_seasonal(y: Floats, m: int) -> bool:
-    """Return whether the autocorrelation at lag m is far from 0, given those at shorter lags (Bartlett 1946)."""
+def is_seasonal(y: Floats, m: int, least: float = 0.0) -> bool:
+    """Return whether the autocorrelation at lag m is far from 0, given those at shorter lags (Bartlett 1946).
+
+    Args:
+        y: values, shape (n,).
+        m: length of the season.
+        least: how large it must be besides.
+    """
     n, mean = len(y), np.mean(y)
     variance = 0.0
     for i in range(n):
@@ -27,7 +33,7 @@ def is_seasonal(y: Floats, m: int) -> bool:
         correlation = products / variance
         if lag < m:
             squares += correlation * correlation
-    return bool(abs(correlation) > CRITICAL * np.sqrt((1 + 2 * squares) / n))
+    return bool(abs(correlation) > max(CRITICAL * np.sqrt((1 + 2 * squares) / n), least))
 
 
 @compiled

@@ -49,6 +49,8 @@ def search(y: Floats, parameters: Floats) -> None:
     """Write alpha and theta with a small squared error: the best of a grid, then along each in turn."""
     best = np.inf
     parameters[0], parameters[1] = 0.5, 2.0
+    if len(y) <= SETTLED + 1:  # no error counts yet
+        return
     for alpha in ALPHAS:
         for theta in THETAS:
             squares, _, _, _ = _run(y, alpha, theta)

@@ -20,7 +20,7 @@ def summed_weights(batch: pa.RecordBatch) -> dict[str, float]:
     if "backtests" not in batch.schema.names:
         return {}
     lists = batch.column("backtests")
-    rows, offsets = pa.Table.from_struct_array(lists.flatten()), np.asarray(lists.offsets)
+    rows, offsets = pa.Table.from_struct_array(lists.flatten()), np.asarray(lists.offsets) - lists.offsets[0].as_py()
     cutoffs = np.asarray(rows.column("cutoff").combine_chunks().fill_null(0).view(pa.int64()))
     starts, lengths = offsets[:-1][np.diff(offsets) > 0], np.diff(offsets)[np.diff(offsets) > 0]
     newest = pa.array(cutoffs == np.repeat(cutoffs[starts], lengths))

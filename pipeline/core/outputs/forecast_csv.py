@@ -19,7 +19,7 @@ from pipeline.core.csv_reading.dialect import CsvDialect, header_of_forecast
 from pipeline.core.dates.date_style import OffsetsSeen
 from pipeline.core.dates.recognise_dates import recognise_dates
 from pipeline.core.errors import RecordError
-from pipeline.core.forecast_spec import ForecastSpec, levels_of
+from pipeline.core.forecast_spec import MEDIAN, ForecastSpec, levels_of
 from pipeline.core.series.arrow_lists import flat_list
 from pipeline.core.series.batch import series_id
 from pipeline.core.series.layout import Layout
@@ -102,26 +102,20 @@ def _quoted(text: pa.StringArray, dialect: CsvDialect) -> pa.StringArray:
 
 
 def ends_of(forecasts: pa.RecordBatch, spec: ForecastSpec) -> list[pa.Array]:
-    """Return what a forecast has besides the prediction, row by row: the ends of each interval, or the quantiles.
-
-    The median is the prediction, kept between the quantiles beside it.
-    """
+    """Return what a forecast has besides the prediction, row by row: the ends of each interval, or the quantiles."""
     if spec.quantiles is None:
         names = [f"{end}_{i}" for i in range(len(spec.level)) for end in ("lower", "upper")]
         return [forecasts.column(name).flatten() for name in names]
     columns = []
     for quantile in spec.quantiles:
-        if quantile == MEDIAN:  # levels ascend, so the first interval is the narrowest
-            middle = forecasts.column("yhat").flatten()
-            above = pc.max_element_wise(middle, forecasts.column("lower_0").flatten())
-            columns.append(pc.min_element_wise(above, forecasts.column("upper_0").flatten()))
+        if quantile == MEDIAN:
+            columns.append(forecasts.column("median").flatten())
         else:
             i = spec.level.index(levels_of((quantile,))[0])
             columns.append(forecasts.column(f"{'lower' if quantile < MEDIAN else 'upper'}_{i}").flatten())
     return columns
 
 
-MEDIAN = 0.5
 _HEADER_BYTES = 1 << 16
 
 

@@ -74,7 +74,7 @@ def rows_of_block(block: ForecastBlock, history: bool) -> dict[str, pa.Table]:
         history: whether to include the input values.
     """
     rows = {"forecasts": forecast_rows(block)}
-    if "actual_ds" in block.batch.schema.names:  # absent where all series have an error
+    if "actual_ds" in block.batch.schema.names:  # not in a first try that an earlier version left
         rows["actuals"] = past_rows(block, "actual", "actuals")
     if history:
         rows["history"] = past_rows(block, "history", "history")
@@ -136,6 +136,7 @@ def past_rows(block: ForecastBlock, name: str, table: str) -> pa.Table:
     columns = {
         **_of_request(request, rows),
         "series_id": batch.column("series_id").take(series),
+        "frequency": batch.column("frequency").take(series),
         f"{name}_timestamp": pa.array(times, pa.timestamp("us")),
         f"{name}_value": pa.array(values),
     }

@@ -58,6 +58,13 @@ class Manifest(ForecastSpec):
         description="Generation of an object in a bucket. Default: the current one.",
     )
 
+    def options(self) -> dict[str, Any]:
+        """Return the options of the forecast that it states, or that it has from the operator."""
+        fields = self.model_dump(exclude={"id", "input", "output", "generation"}, exclude_unset=True)
+        if self.quantiles is not None:
+            fields.pop("level", None)  # it follows from them
+        return fields
+
 
 @dataclass(frozen=True)
 class InputFile:
@@ -212,7 +219,7 @@ def _request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Re
             found=manifest.input,
         )
     output = _manifest_output(file, manifest.input, manifest.output)
-    fields = manifest.model_dump(exclude={"id", "input", "output", "generation"}, exclude_unset=True)
+    fields = manifest.options()
     return request_of_csv(real_path(source), output, ForecastSpec(**fields), manifest.id)
 
 
@@ -250,7 +257,10 @@ def manifest_fields(content: bytes, spec: ForecastSpec) -> Manifest:
     try:
         # validated alone first, so that errors refer to the manifest's own fields
         Manifest(**stated)
-        return Manifest(**{**spec.model_dump(exclude_defaults=True), **stated})
+        base = spec.stated()
+        if {"level", "quantiles"} & {*stated}:  # either replaces both
+            base = {name: value for name, value in base.items() if name not in ("level", "quantiles")}
+        return Manifest(**{**base, **stated})
     except (ValidationError, TypeError) as error:
         lines = option_errors(list(error.errors()), mark="") if isinstance(error, ValidationError) else [str(error)]
         raise RecordError("BAD_MANIFEST", f"The manifest is not valid: {'; '.join(lines)}.", hint) from None

@@ -258,7 +258,7 @@ def read_manifest_message(content: bytes, place: str, rules: Rules) -> ManifestR
             "BAD_MANIFEST", f"{bucket!r} is not a valid bucket name.", "Name the CSV as gs://bucket/name.csv."
         )
     output = _fitting(checked_output_name(manifest.output or name), rules)
-    fields = manifest.model_dump(exclude={"id", "input", "output", "generation"}, exclude_unset=True)
+    fields = manifest.options()
     return ManifestRequest(uri, manifest.generation, output, ForecastSpec(**fields).to_json(), manifest.id)
 
 

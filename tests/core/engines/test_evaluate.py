@@ -12,15 +12,19 @@ import pyarrow as pa
 import pytest
 
 from pipeline.commands import evaluate
+from pipeline.core.engines import auto
 from pipeline.core.engines.by_name import engine_named
 from pipeline.core.engines.evaluate import MODELS, PROPHET, SEASONAL_NAIVE, evaluate_block
 from pipeline.core.engines.forecast_batch import Forecasts, forecast_batch
-from pipeline.core.engines.score import held_out
+from pipeline.core.engines.score import held_out, seasonal_naive_scales
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.measures import smape
-from pipeline.core.series.arrow_lists import lists_of
+from pipeline.core.members.forecast import CombinedForecast
+from pipeline.core.members.held_out import scale_of
+from pipeline.core.members.history import History
+from pipeline.core.series.arrow_lists import flat_list, lists_of
 from pipeline.core.series.load import load_csv
 from tests.conftest import daily_series
 
@@ -177,3 +181,44 @@ def test_nothing_to_evaluate_is_said(write_csv: WriteCsv, capsys: pytest.Capture
 def test_wrong_options_are_refused(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main(argv) == 2
     assert said in capsys.readouterr().err
+
+
+def test_bounds_hold_for_all_models(tmp_path: Path) -> None:
+    batch, spec, extras = block(stores({"a": 90}), tmp_path, forecast_lower_bound=500.0)
+    found = rows_of(batch, extras, spec, 1).set_index("model")
+    actual = lists_of(batch, "y")[0][-HORIZON:]
+    for model in ("prophet", "auto", "theta"):
+        assert found.smape[model].max() == pytest.approx((200 * (500 - actual) / (500 + actual)).mean()), model
+
+
+def test_a_series_that_auto_cannot_forecast_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    batch, spec, extras = block(stores({"a": 90, "b": 90}), tmp_path)
+    real = auto.forecast_series
+
+    def broken(history: History, *arguments: Any) -> CombinedForecast:
+        if history.y[0] == lists_of(batch, "y")[0][0]:
+            raise ZeroDivisionError
+        return real(history, *arguments)
+
+    monkeypatch.setattr(auto, "forecast_series", broken)
+    assert rows_of(batch, extras, spec, 1).series_id.unique().tolist() == ["b"]
+    assert "auto cannot forecast series 'a'" in caplog.text
+
+
+@pytest.mark.parametrize("frequency", ["D", "B", "W-SUN", "MS", "QS", "YE", "h", "h-open"])
+def test_errors_of_backtests_have_the_scale_of_other_scores(frequency: str, tmp_path: Path) -> None:
+    dates = pd.date_range("2019-01-06", periods=420, freq="h" if frequency == "h-open" else frequency)
+    if frequency == "h-open":
+        dates = pd.date_range("2019-01-07", periods=24 * 90, freq="h")
+        dates = dates[(dates.hour >= 9) & (dates.hour < 17) & (dates.weekday < 5)][:420]
+    y = np.random.default_rng(0).normal(100, 5, len(dates)).round(3)
+    text = "date,y\n" + "".join(f"{date:%Y-%m-%dT%H:%M},{value}\n" for date, value in zip(dates, y, strict=True))
+    batch, _, _ = block(text, tmp_path, frequency=frequency)
+    assert batch.column("fault").null_count == 1
+    _, history, _ = next(auto.combined_forecasts(batch, ForecastSpec(horizon=HORIZON, model="auto")))
+    ds, offsets = flat_list(batch, "ds")
+    expected = seasonal_naive_scales(flat_list(batch, "y")[0], ds, offsets, [frequency])
+    found = scale_of(history.known, history.scale_season)
+    np.testing.assert_allclose(found, [part[0] for part in expected], rtol=1e-12)

@@ -12,9 +12,17 @@ import pytest
 
 import dropcast
 from pipeline import cli
-from pipeline.core.engines.hint import MOST, hint_of, sample, wants_hint
+from pipeline.core import process_request
+from pipeline.core.engines.hint import MOST, TRIED, hint_of, sample, wants_hint
+from pipeline.core.engines.score import held_out
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
 from pipeline.core.measures import mase
+from pipeline.core.process_request import forecast, forecast_rows, load_blocks
+from pipeline.core.requests.local_files import request_for
+from pipeline.folder.output import FolderOutput
+from pipeline.runs import FolderRun
 
 WriteCsv = Callable[..., Path]
 NAMES = [f"s{i:04d}" for i in range(512)]
@@ -39,7 +47,7 @@ def test_which_are_tried_depends_on_their_names() -> None:
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [({}, True), ({"hint": False}, False), ({"model": "auto"}, False), ({"engine": "stan"}, False),
-     ({"score": False}, False), ({"models": "folder"}, False)],
+     ({"score": False}, False), ({"models": "folder"}, False), ({"country_holidays": "US"}, False)],
 )  # fmt: skip
 def test_only_a_default_run_wants_a_hint(options: dict[str, Any], wanted: bool) -> None:
     assert wants_hint(ForecastSpec(**options)) is wanted
@@ -49,7 +57,7 @@ def test_it_is_given_only_if_auto_is_better_on_average_and_for_most() -> None:
     assert hint_of([(1.5, 0.7), (1.0, 0.9), (2.0, 2.5)]) == (
         "--model=auto would have been better: MASE 1.37 against 1.50, lower on 2 of 3 series tried"
     )
-    assert hint_of([]) == ""
+    assert hint_of([]) == hint_of([(9.0, 1.0)] * 2) == "", "too few to say so"
     assert hint_of([(9.0, 1.0), (1.0, 1.1), (1.0, 1.1)]) == "", "better for one only"
     assert hint_of([(1.0, 0.9), (1.0, 0.9), (1.0, 3.0)]) == "", "worse on average"
 
@@ -100,13 +108,40 @@ def test_a_run_is_told_in_summary_and_receipt(
 def test_a_hint_that_fails_costs_nothing_else(
     write_csv: WriteCsv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(*_: object) -> pa.RecordBatch:
+    def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("pipeline.core.process_request.with_auto_scores", broken)
+    monkeypatch.setattr("pipeline.core.engines.auto.forecast_series", broken)
     path = write_csv("in/a.csv", wandering(120).to_csv(index=False))
     assert cli.main(["forecast", str(path), f"--output={tmp_path}/out", "--horizon=12"]) == 0
+    assert "auto cannot forecast series" in capsys.readouterr().err
+    monkeypatch.setattr("pipeline.core.engines.score.held_out", broken)
+    monkeypatch.setattr("pipeline.core.engines.forecast_batch.held_out", held_out)
+    assert cli.main(["forecast", str(path), f"--output={tmp_path}/other", "--horizon=12"]) == 0
     assert "no hint for part 0" in capsys.readouterr().err
+
+
+def test_a_block_that_is_forecast_in_pieces_has_a_hint_too(
+    write_csv: WriteCsv, make_settings: Callable[..., FolderRun], tried: list[tuple[float, float]]
+) -> None:
+    """A block whose process died is forecast in children, which return parts of it."""
+    write_csv("in/a.csv", wandering(120).to_csv(index=False))
+    settings = make_settings(horizon=12)
+    (file,) = settings.files
+    output = FolderOutput(settings.output)
+    request = request_for(file, settings.spec, [])
+    (block,) = load_blocks(request, Limits(), output)
+    output.begin(request, "part-000000")  # as if a process had died here
+    pieces = [forecast_rows(block, Limits(), output, *ends).batch for ends in ((0, 60), (60, 61), (61, 120))]
+    whole = forecast_rows(block, Limits(), output).batch
+    failed = process_request._all_faulty(
+        block.batch.slice(0, 1), block.layout, settings.spec, RecordError("CRASHED", "It died.", "Nothing."), output
+    )
+    assert {piece.schema for piece in [*pieces, failed]} == {whole.schema}
+    together = pa.concat_batches(pieces)
+    assert together.column(TRIED).equals(whole.column(TRIED))
+    assert whole.column(TRIED).drop_null().__len__() == 1
+    assert forecast(block, Limits(), output).batch.equals(whole)
 
 
 def test_compare_tells_it_of_small_files_too(

@@ -16,7 +16,7 @@ import dropcast
 from pipeline import cli
 from pipeline.core.dates.calendars import DAY
 from pipeline.core.dates.frequencies import parse_frequency
-from pipeline.core.members import autoregression, counts, seasonality, smoothing, theta
+from pipeline.core.members import autoregression, combination, counts, seasonality, smoothing, theta
 from pipeline.core.members.backtest import cutoffs
 from pipeline.core.members.forecast import CombinedForecast, forecast_series
 from pipeline.core.members.gaps import filled, on_calendar
@@ -42,7 +42,7 @@ def made(n: int, season: int, seed: int = 0) -> np.ndarray:
 def history(y: np.ndarray, pace: Pace, horizon: int) -> History:
     """Only weekly series need the dates, for the members of Prophet's model."""
     dates = 19_000 * DAY + 7 * DAY * np.arange(len(y) + horizon)
-    return History(y, y, pace, dates)
+    return History(y, y, pace, dates, pace.season)
 
 
 def forecast_of(y: np.ndarray, pace: Pace, horizon: int, levels: tuple[float, ...] = (80.0,)) -> CombinedForecast:
@@ -156,7 +156,8 @@ def test_it_is_better_than_prophet_where_the_level_wanders() -> None:
         ("YE", 40, YEARS), ("QS", 40, Pace(MONTHLY, 4, 0, 0)), ("MS", 60, MONTHS), ("MS", 20, Pace(MONTHLY, 1, 0, 0)),
         ("W-SUN", 200, WEEKS), ("D", 200, DAYS), ("B", 200, Pace(FINER, 5, 260, 20)), ("h", 500, HOURS),
         ("15min", 500, Pace(FINER, 96, 672, 2688)), ("7min", 500, Pace(FINER, 1, 0, 28)),
-        ("2W", 90, Pace(FINER, 1, 26, 6)), ("5MS", 40, Pace(MONTHLY, 1, 0, 0)),
+        ("2W", 90, Pace(FINER, 1, 26, 6)), ("2B", 200, Pace(FINER, 1, 0, 4)), ("4h", 10, Pace(FINER, 1, 0, 168)),
+         ("5MS", 40, Pace(MONTHLY, 1, 0, 0)),
     ],
 )  # fmt: skip
 def test_the_calendar_says_how_often_a_series_has_a_value(frequency: str, rows: int, pace: Pace) -> None:
@@ -193,6 +194,7 @@ def test_a_history_with_a_few_gaps_has_nearly_the_forecast_of_the_whole() -> Non
         (50, 12, MONTHS, [50, 44, 38, 32, 26]),
         (20, 6, YEARS, [20, 17, 14, 11]),
         (365, 28, DAYS, [365, 337, 309, 281, 253, 225]),
+        (120, 13, MONTHS, [120, 113, 106, 99, 92, 85, 78]),  # the second next is a horizon away or more
         (10, 12, MONTHS, [10]),
         (2, 100, DAYS, [2]),
     ],
@@ -252,12 +254,14 @@ def test_counts_with_many_zeros_have_the_mean_of_four_levels_and_whole_numbers_f
     assert counts.levels(y)[0] == pytest.approx(y.mean())
     assert counts.levels(y)[1] == pytest.approx(y[-12:].mean())
     assert (found.upper == np.floor(found.upper)).all()
-    assert not counts.has_many_zeros(y + 0.5)
-    assert not counts.has_many_zeros(np.zeros(60))
-    assert not counts.has_many_zeros(-y)
+    assert not counts.has_many_zeros(y + 0.5, 12)
+    assert not counts.has_many_zeros(np.zeros(60), 12)
+    assert not counts.has_many_zeros(-y, 12)
 
 
-@pytest.mark.parametrize(("mean", "overdispersion"), [(0.3, 0.0), (4.0, 0.0), (0.5, 2.0), (30.0, 0.5)])
+@pytest.mark.parametrize(
+    ("mean", "overdispersion"), [(0.3, 0.0), (4.0, 0.0), (0.5, 2.0), (30.0, 0.5), (900.0, 0.0), (3000.0, 0.001)]
+)
 @pytest.mark.parametrize("probability", [0.05, 0.5, 0.9, 0.999])
 def test_quantiles_of_counts_are_those_of_many_draws(mean: float, overdispersion: float, probability: float) -> None:
     random = np.random.default_rng(0)
@@ -313,3 +317,48 @@ def test_backtests_are_a_table_with_a_view_of_each_models_accuracy(write_csv: Wr
     assert "mean weights: " in notes
     assert cli.main([*command, "--model=prophet"]) == 0
     assert connect(tmp_path / "out").sql("SELECT * FROM accuracy").fetchall() == [], "prophet has no backtests"
+
+
+@pytest.mark.parametrize("pace", ["months", "days"])
+def test_the_weights_at_a_cutoff_do_not_know_what_came(pace: str) -> None:
+    """Held-out errors are those of a combination whose weights do not know their window, nor those that overlap it."""
+    random, n, horizon = np.random.default_rng(0), 200, 10
+    y, ends = random.normal(0, 1, n), cutoffs(n, horizon, PACES[pace])
+    members = random.normal(0, 1, (len(ends), 3, horizon))
+    usable = np.ones(3, bool)
+    _, _, residuals = combination.combined(y, ends, members, usable, PACES[pace])
+    assert len(residuals) == (6 if pace == "months" else 5)
+    for w in range(len(residuals)):
+        start = ends[w + 1]
+        other = y.copy()
+        other[start : start + horizon] += random.normal(0, 50, len(other[start : start + horizon]))
+        _, _, changed = combination.combined(other, ends, members, usable, PACES[pace])
+        forecast = y[start : start + horizon] - residuals[w][: n - start]
+        again = other[start : start + horizon] - changed[w][: n - start]
+        np.testing.assert_allclose(forecast, again, atol=1e-9)
+        others = [v for v in range(len(residuals)) if abs(v - w) > 1]
+        assert any(not np.allclose(residuals[v], changed[v], equal_nan=True) for v in others), "other windows know it"
+
+
+def test_two_or_three_values_are_forecast_near_the_last() -> None:
+    for values in ([1.0, 100], [1, 100, 110], [1, 2, 4]):
+        y, parameters, out = np.array(values, float), np.empty(2), np.empty(3)
+        theta.search(y, parameters)
+        theta.forecast(y, parameters, out)
+        assert (abs(out - y[-1]) < abs(out - y[0])).all()
+
+
+def test_zeros_that_come_with_the_season_are_not_a_rate() -> None:
+    random, hours = np.random.default_rng(0), np.arange(42 * 24)
+    y = np.where((hours % 24 >= 9) & (hours % 24 < 20), random.poisson(200, len(hours)), 0).astype(float)
+    assert np.mean(y == 0) > counts.MIN_ZEROS
+    found = forecast_of(y, HOURS, 24)
+    assert found.prediction[:9].max() < 20, "closed"
+    assert found.prediction[10:19].min() > 150
+    assert not counts.has_many_zeros(np.where(random.random(60) < 0.3, 20_000.0, 0.0), 1), "quantities, not counts"
+
+
+def test_a_constant_is_forecast_as_itself() -> None:
+    for value in (5.0, -7.1, 0.3):
+        for pace in PACES.values():
+            assert (forecast_of(np.full(60, value), pace, 5).prediction == value).all()

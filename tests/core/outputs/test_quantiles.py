@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,9 @@ from pydantic import ValidationError
 import dropcast
 from pipeline import cli
 from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.requests.local_files import request_for
 from pipeline.folder.query import connect
+from pipeline.runs import FolderRun
 from tests.conftest import daily_series
 
 WriteCsv = Callable[..., Path]
@@ -30,11 +34,49 @@ def test_quantiles_are_the_ends_of_levels() -> None:
     ("wrong", "said"),
     [({"quantiles": "10,90"}, "between 0 and 1"), ({"quantiles": "0.1,0.502"}, "0.005 away"),
      ({"quantiles": []}, "between 0 and 1"), ({"quantiles": "x"}, "number"),
-     ({"quantiles": "0.1,0.9", "level": "95"}, "choose level or quantiles")],
+     ({"quantiles": "0.1,0.9", "level": "95"}, "choose level or quantiles"),
+     ({"quantiles": "0.5", "level": "95"}, "choose level or quantiles"), ({"quantiles": "1e-18"}, "between 0 and 1")],
 )  # fmt: skip
 def test_wrong_quantiles_are_refused(wrong: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         ForecastSpec.model_validate(wrong)
+
+
+@pytest.mark.parametrize(
+    ("operators", "stated", "quantiles", "level"),
+    [({"quantiles": "0.1,0.9"}, {"quantiles": [0.05, 0.95]}, (0.05, 0.95), (90,)),
+     ({"quantiles": "0.05,0.95"}, {"quantiles": [0.1, 0.9]}, (0.1, 0.9), (80,)),
+     ({"level": "80"}, {"quantiles": [0.05, 0.95]}, (0.05, 0.95), (90,)),
+     ({"level": "80,95"}, {"quantiles": [0.1, 0.9]}, (0.1, 0.9), (80,)),
+     ({"quantiles": "0.05,0.95"}, {"quantiles": [0.5]}, (0.5,), (80,)),
+     ({"quantiles": "0.05,0.95"}, {"level": [50]}, None, (50,)),
+     ({"quantiles": "0.05,0.95"}, {}, (0.05, 0.95), (90,)), ({"level": "90"}, {"horizon": 3}, None, (90,))],
+)  # fmt: skip
+def test_a_manifests_choice_replaces_the_operators(
+    operators: dict[str, Any], stated: dict[str, Any], quantiles: tuple[float, ...] | None, level: tuple[float, ...],
+    write_csv: WriteCsv, make_settings: Callable[..., FolderRun],
+) -> None:  # fmt: skip
+    write_csv("in/a.csv", daily_series(40))
+    manifest = write_csv("in/a.manifest.json", json.dumps({"input": "a.csv", **stated}))
+    settings = make_settings(**operators)
+    file = next(file for file in settings.files if file.path == str(manifest))
+    spec = request_for(file, settings.spec, [manifest.parent]).parsed_spec
+    assert (spec.quantiles, spec.level) == (quantiles, level)
+
+
+def test_quantiles_of_one_name_are_one() -> None:
+    assert ForecastSpec.model_validate({"quantiles": [0.1, 1 - 0.9, 0.10000000000001]}).quantiles == (0.1,)
+
+
+def test_the_median_of_counts_is_their_own_whatever_else_is_asked_for() -> None:
+    random = np.random.default_rng(0)
+    y = (random.random(60) < 0.2) * random.integers(1, 9, 60) * 1.0
+    assert np.mean(y == 0) > 0.6
+    data = pd.DataFrame({"ds": pd.date_range("2020", periods=60, freq="MS"), "y": y})
+    for quantiles in ([0.5], [0.3, 0.5], [0.4, 0.5, 0.6]):
+        found = dropcast.forecast(data, horizon=2, model="auto", quantiles=quantiles)
+        assert found.yhat_q50.tolist() == [0, 0]
+        assert (found.yhat > 0.5).all(), "the forecast is the mean"
 
 
 @pytest.mark.parametrize("model", ["prophet", "auto"])
