@@ -12,7 +12,7 @@ from pipeline.core.members.seasonality import is_seasonal, seasonal_indices
 
 NAMES = (
     "naive", "drift", "last season", "seasonal median", "theta", "damped trend on logs", "Holt-Winters additive",
-    "Holt-Winters multiplicative", "autoregression", "autoregression on logs", "yearly shares", "last year moved",
+    "Holt-Winters multiplicative", "autoregression", "autoregression on logs", "season means", "last year moved",
     "last week", "mean of two weeks", "ridge", "ridge on means", "ridge on logs", "Prophet flat, last error fading",
     "Prophet, level moved", "Prophet on logs, level moved",
 )  # fmt: skip
