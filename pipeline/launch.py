@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import builtins
 import dataclasses
+import difflib
 import logging
 import os
 import re
@@ -31,9 +32,8 @@ from pipeline.runs import BucketRun, FolderRun, run_from
 from pipeline.terminal import say
 
 THREADS = 4  # of one worker process on Dataflow
-# Of a worker with two processes, each of which may hold four files of 64 MB at once (docs/performance.md: 0.6 GB each).
-# Given for the whole job: a hint on one step would give it another environment, so it could not be fused with others.
-RESOURCE_HINTS = ["min_ram=5GB"]
+NEAR = 0.85  # likeness of a misspelt option to the one that is meant
+_log = logging.getLogger(__name__)
 
 
 class DropcastOptions(PipelineOptions):  # type: ignore[misc]
@@ -51,7 +51,7 @@ def run(argv: list[str]) -> int:
         OptionsError: if an option is wrong or unknown.
     """
     argv = with_underscores(argv)
-    problems = unknown_options(*_unknown(argv))
+    problems = _problems_with(argv)
     options = PipelineOptions(argv)
     arguments = options.view_as(DropcastOptions).get_all_options()
     asked = run_from(arguments, [arguments["input"]] if arguments.get("input") else [], problems)
@@ -142,11 +142,28 @@ def _prepare_for_dataflow(options: PipelineOptions) -> None:
     worker, setup = options.view_as(WorkerOptions), options.view_as(SetupOptions)
     worker.sdk_container_image = worker.sdk_container_image or os.environ.get("DROPCAST_IMAGE")
     setup.sdk_location = "container"  # it is already installed
-    standard = options.view_as(StandardOptions)
-    standard.resource_hints = standard.resource_hints or RESOURCE_HINTS
     debug = options.view_as(DebugOptions)
     # one process per core, and a few threads in each to overlap waits on servers
     debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or THREADS
+
+
+def _problems_with(argv: list[str]) -> list[str]:
+    """Return what is wrong with the names of options.
+
+    Dataflow's launcher passes options of its own, which this Beam need not know: with --template_location only what is
+    nearly the name of one of Dropcast's options is refused, and the rest is logged and ignored, as Beam does.
+    """
+    unknown, known = _unknown(argv)
+    if not any(argument.partition("=")[0] == "--template_location" for argument in argv):
+        return unknown_options(unknown, known)
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    add_run_arguments(parser)
+    own = [name for action in parser._actions for name in action.option_strings]
+    misspelt = [argument for argument in unknown if difflib.get_close_matches(argument.partition("=")[0], own, 1, NEAR)]
+    for argument in unknown:
+        if argument not in misspelt:
+            _log.warning("ignored, because neither Dropcast nor this version of Beam knows it: %s", argument)
+    return unknown_options(misspelt, own)
 
 
 def _unknown(argv: list[str]) -> tuple[list[str], list[str]]:

@@ -23,6 +23,7 @@ _TRANSIENT = (
     requests.exceptions.ConnectionError, requests.exceptions.Timeout, requests.exceptions.ChunkedEncodingError,
     ConnectionError, TimeoutError, TransportError, urllib3.exceptions.HTTPError,
 )  # fmt: skip
+_QUOTA = {"rateLimitExceeded", "jobRateLimitExceeded", "quotaExceeded"}
 _STATUSES = (408, 429, 500, 502, 503, 504)
 
 _listeners: list[Callable[[], None]] = []
@@ -40,6 +41,8 @@ def is_transient(error: BaseException) -> bool:
         return True
     if isinstance(error, InvalidResponse):  # of a download or an upload
         return error.response.status_code in _STATUSES
+    if isinstance(error, exceptions.Forbidden):  # BigQuery also answers 403 to what is only too much at once
+        return bool({detail.get("reason") for detail in error.errors or () if isinstance(detail, dict)} & _QUOTA)
     return isinstance(error, exceptions.GoogleAPICallError) and error.code in _STATUSES
 
 

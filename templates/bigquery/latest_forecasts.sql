@@ -1,18 +1,15 @@
--- For each source and output the rows of its newest version and attempt with a complete or partial
--- receipt, each row once: no unfinished requests, no series that were deleted since.
+-- The rows of the current requests, each once: no unfinished requests, no series that were deleted since. The join and
+-- the window name source and source_time, so that a filter on these reaches the table's blocks and partitions.
 SELECT
   forecasts.*
 FROM forecasts
-JOIN (
-  SELECT request_key
-  FROM receipts
-  WHERE status IN ('complete', 'partial')
-  QUALIFY ROW_NUMBER() OVER (
-    PARTITION BY source, output
-    ORDER BY SAFE_CAST(version AS INT64) DESC NULLS LAST, source_time DESC, attempt DESC, finished_at DESC, request_key
-  ) = 1
-) AS latest ON latest.request_key = forecasts.request_key
+JOIN current_requests
+  ON current_requests.request_key = forecasts.request_key
+  AND current_requests.source = forecasts.source
+  AND current_requests.source_time = forecasts.source_time
 QUALIFY ROW_NUMBER() OVER (
-  PARTITION BY forecasts.request_key, forecasts.series_id, forecasts.step, CAST(forecasts.confidence_level AS STRING)
-  ORDER BY forecasts.model, forecasts.source_time
+  PARTITION BY
+    forecasts.source, forecasts.source_time, forecasts.request_key, forecasts.series_id, forecasts.step,
+    CAST(forecasts.confidence_level AS STRING)
+  ORDER BY forecasts.model
 ) = 1

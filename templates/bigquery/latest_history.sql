@@ -2,8 +2,12 @@
 SELECT
   history.*
 FROM history
-JOIN (SELECT DISTINCT request_key FROM latest_forecasts) AS latest ON latest.request_key = history.request_key
+JOIN current_requests
+  ON current_requests.request_key = history.request_key
+  AND current_requests.source = history.source
+  AND current_requests.source_time = history.source_time
 QUALIFY ROW_NUMBER() OVER (
-  PARTITION BY history.request_key, history.series_id, history.history_timestamp
+  PARTITION BY
+    history.source, history.source_time, history.request_key, history.series_id, history.history_timestamp
   ORDER BY history.history_value
 ) = 1

@@ -4,6 +4,7 @@
 WITH counted AS (
   SELECT
     request_key,
+    source,
     feed,
     IF(feed = source, output, '') AS own_output,
     source_time
@@ -23,7 +24,10 @@ came AS (
     actuals.actual_timestamp,
     actuals.actual_value
   FROM actuals
-  JOIN counted ON counted.request_key = actuals.request_key
+  JOIN counted
+    ON counted.request_key = actuals.request_key
+    AND counted.source = actuals.source
+    AND counted.source_time = actuals.source_time
   QUALIFY ROW_NUMBER() OVER (
     PARTITION BY counted.feed, counted.own_output, actuals.series_id, actuals.frequency, actuals.actual_timestamp
     ORDER BY counted.source_time DESC, actuals.request_key
@@ -47,7 +51,10 @@ SELECT
   came.actual_value BETWEEN forecasts.prediction_interval_lower_bound AND forecasts.prediction_interval_upper_bound
     AS inside_interval
 FROM forecasts
-JOIN counted ON counted.request_key = forecasts.request_key
+JOIN counted
+  ON counted.request_key = forecasts.request_key
+  AND counted.source = forecasts.source
+  AND counted.source_time = forecasts.source_time
 JOIN came
   ON came.feed = counted.feed
   AND came.own_output = counted.own_output
@@ -56,6 +63,8 @@ JOIN came
   AND came.frequency = forecasts.frequency
   AND came.actual_timestamp = forecasts.forecast_timestamp
 QUALIFY ROW_NUMBER() OVER (
-  PARTITION BY forecasts.request_key, forecasts.series_id, forecasts.step, CAST(forecasts.confidence_level AS STRING)
-  ORDER BY forecasts.model, forecasts.source_time
+  PARTITION BY
+    forecasts.source, forecasts.source_time, forecasts.request_key, forecasts.series_id, forecasts.step,
+    CAST(forecasts.confidence_level AS STRING)
+  ORDER BY forecasts.model
 ) = 1

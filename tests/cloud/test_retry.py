@@ -27,6 +27,15 @@ def test_what_is_refused_stays_refused(status: int) -> None:
     assert not is_transient(InvalidResponse(answer(status)))
 
 
+@pytest.mark.parametrize(
+    ("reason", "passes"),
+    [("rateLimitExceeded", True), ("quotaExceeded", True), ("jobRateLimitExceeded", True), ("accessDenied", False)],
+)
+def test_what_is_too_much_at_once_passes_though_it_is_called_forbidden(reason: str, passes: bool) -> None:
+    errors = [{"reason": reason, "message": "no"}]
+    assert is_transient(exceptions.from_http_status(403, "no", errors=errors)) is passes
+
+
 def test_a_broken_line_passes() -> None:
     for error in (
         ConnectionResetError(),

@@ -255,3 +255,12 @@ def test_the_table_of_permissions_is_what_is_granted(example: dict[str, Any]) ->
 
 
 NAMES = ("worker", "launcher", "builder")
+
+
+def test_what_gcloud_uploads_is_what_git_tracks() -> None:
+    """Without this file gcloud would also leave out what only git's own settings exclude, or upload .git."""
+    lines = (ROOT / ".gcloudignore").read_text().splitlines()
+    assert ".git" in lines
+    assert "#!include:.gitignore" in lines
+    tracked = {"Dockerfile", "requirements-dataflow.lock", "templates"}
+    assert not tracked & set(lines)

@@ -95,6 +95,21 @@ def test_wrong_options_are_all_named_before_anything_starts(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_launchers_own_options_are_ignored_and_ours_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What this version of Beam may not know: with --template_location the arguments come from Dataflow's launcher."""
+    launcher = ["--template_location=gs://t/x", "--streaming_mode=AT_LEAST_ONCE", "--additional_user_labels={}"]
+    assert main.main([*launcher, f"--output={tmp_path}/out", "--horizn=3"]) == 2
+    shown = capsys.readouterr().err
+    assert "--horizn: unknown option; did you mean --horizon?" in shown
+    assert "--input: is missing" in shown
+    assert "--streaming_mode: unknown option" not in shown
+    assert "neither Dropcast nor this version of Beam knows it: --streaming_mode=AT_LEAST_ONCE" in shown
+    assert main.main([*launcher[1:], f"--output={tmp_path}/out"]) == 2
+    assert "--streaming_mode: unknown option" in capsys.readouterr().err, "a person may have misspelt it"
+
+
 def test_help_lists_our_options_without_starting_beam() -> None:
     code = "import sys; from pipeline import main; main.main(['--help']); assert 'apache_beam' not in sys.modules"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

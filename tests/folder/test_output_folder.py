@@ -428,6 +428,35 @@ def test_an_id_column_whose_name_has_a_line_break_can_be_forecast_again(
     assert [run(settings).exit_code for _ in range(2)] == [0, 0]
 
 
+def scans(plan: Any) -> list[dict[str, Any]]:
+    """Return what is read of each table, in a query plan."""
+    found = [plan["extra_info"]] if "Function" in plan.get("extra_info", {}) else []
+    return found + [scan for child in plan.get("children", []) for scan in scans(child)]
+
+
+@pytest.mark.parametrize(
+    ("view", "column"),
+    [("latest_forecasts", "forecast_value"), ("latest_history", "history_value"), ("accuracy", "coverage"),
+     ("live_accuracy", "forecast_value")],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("condition", "pushed"),
+    [("source = '/nowhere/x.csv'", "\"source\" = '/nowhere/x.csv'"),
+     ("source_time = TIMESTAMPTZ '2020-02-02'", "2020-02-02")],
+)  # fmt: skip
+def test_a_filter_on_the_source_reaches_the_table(
+    view: str, column: str, condition: str, pushed: str, write_csv: WriteCsv, make_settings: MakeSettings
+) -> None:
+    """In BigQuery this decides what a query costs: tables are clustered by source, and partitioned by source_time."""
+    write_csv("in/a.csv", daily_series(40))
+    settings = make_settings(history=True)
+    run(settings)
+    connection = connect(settings.output)
+    ((_, plan),) = connection.sql(f"EXPLAIN (FORMAT json) SELECT * FROM {view} WHERE {condition}").fetchall()
+    (scan,) = [scan for scan in scans(json.loads(plan)[0]) if column in scan["Projections"]]
+    assert pushed in str(scan.get("Filters", "")), scan
+
+
 def test_history_can_be_drawn_together_with_the_forecast(
     write_csv: Callable[[str, str], Path], make_settings: MakeSettings
 ) -> None:

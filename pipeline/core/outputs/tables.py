@@ -24,8 +24,8 @@ TABLES = ("forecasts", "receipts", "dead_letters", "history", "backtests", "actu
 ROWS_OF_BLOCKS = ("forecasts", "history", "backtests", "actuals")  # the tables whose rows come with forecasts
 # A view may use those before it.
 VIEWS = (
-    "latest_forecasts", "latest_receipts", "open_dead_letters", "stale_forecasts", "forecast_summary", "latest_history",
-    "accuracy", "live_accuracy",
+    "current_requests", "latest_forecasts", "latest_receipts", "open_dead_letters", "stale_forecasts",
+    "forecast_summary", "latest_history", "accuracy", "live_accuracy",
 )  # fmt: skip
 _TYPES = {
     "STRING": pa.string(), "INTEGER": pa.int64(), "FLOAT": pa.float64(), "BOOLEAN": pa.bool_(),

@@ -8,7 +8,7 @@ locals {
     dead_letters = { partition = null, cluster = ["source", "code"] }
   }
   # a view may use the views before it
-  views = ["latest_forecasts", "latest_receipts", "open_dead_letters", "stale_forecasts", "forecast_summary", "latest_history", "accuracy", "live_accuracy"]
+  views = ["current_requests", "latest_forecasts", "latest_receipts", "open_dead_letters", "stale_forecasts", "forecast_summary", "latest_history", "accuracy", "live_accuracy"]
   named = join("|", concat(keys(local.tables), local.views))
   # the same replacement as in pipeline/cloud/tables.py, so that neither reverts the other's view
   view_sql = { for view in local.views : view => replace(
@@ -53,6 +53,20 @@ resource "google_bigquery_table" "tables" {
   }
 }
 
+resource "google_bigquery_table" "current_requests" {
+  #checkov:skip=CKV_GCP_80:a view holds nothing
+  #checkov:skip=CKV_GCP_121:a view is made again from its file
+  project             = var.project
+  dataset_id          = google_bigquery_dataset.dropcast.dataset_id
+  table_id            = "current_requests"
+  deletion_protection = false
+  view {
+    query          = local.view_sql["current_requests"]
+    use_legacy_sql = false
+  }
+  depends_on = [google_bigquery_table.tables]
+}
+
 resource "google_bigquery_table" "latest_forecasts" {
   #checkov:skip=CKV_GCP_80:a view holds nothing
   #checkov:skip=CKV_GCP_121:a view is made again from its file
@@ -64,7 +78,7 @@ resource "google_bigquery_table" "latest_forecasts" {
     query          = local.view_sql["latest_forecasts"]
     use_legacy_sql = false
   }
-  depends_on = [google_bigquery_table.tables]
+  depends_on = [google_bigquery_table.current_requests]
 }
 
 resource "google_bigquery_table" "latest_receipts" {
@@ -84,7 +98,7 @@ resource "google_bigquery_table" "latest_receipts" {
 resource "google_bigquery_table" "views" {
   #checkov:skip=CKV_GCP_80:a view holds nothing
   #checkov:skip=CKV_GCP_121:a view is made again from its file
-  for_each            = setsubtract(local.views, ["latest_forecasts", "latest_receipts"])
+  for_each            = setsubtract(local.views, ["current_requests", "latest_forecasts", "latest_receipts"])
   project             = var.project
   dataset_id          = google_bigquery_dataset.dropcast.dataset_id
   table_id            = each.key

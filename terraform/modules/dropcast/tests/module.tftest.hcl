@@ -116,11 +116,11 @@ run "tables_are_those_of_the_pipeline" {
     error_message = "Queries are about a source or a series."
   }
   assert {
-    condition     = strcontains(google_bigquery_table.latest_forecasts.view[0].query, "FROM `acme-data.dropcast.receipts`")
+    condition     = strcontains(google_bigquery_table.latest_forecasts.view[0].query, "JOIN `acme-data.dropcast.current_requests`")
     error_message = "A view must name its tables in full."
   }
   assert {
-    condition     = !can(regex("(FROM|JOIN) (forecasts|receipts|dead_letters|history|latest_)", join("\n", values(local.view_sql))))
+    condition     = !can(regex("(FROM|JOIN) (forecasts|receipts|dead_letters|history|backtests|actuals|latest_|current_)", join("\n", values(local.view_sql))))
     error_message = "A view has a bare name."
   }
 }
