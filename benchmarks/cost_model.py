@@ -5,6 +5,7 @@ docs/cost.md has the formulas and is generated from here. Change PRICES to those
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 ASSUMED_ON = "2026-11-21"
@@ -33,9 +34,12 @@ CSV_GB = 1.1e-5  # of a series of 365 rows
 # Counted by tests/cloud/test_calls.py. Six writes: a small file's own upload, two markers of the work in progress, the
 # first try of its part, its forecast and its receipt. Eight calls read. Deleting is free.
 FILE_WRITES, FILE_READS = 6, 8
-# Assumed: bytes of a table's row, and of a notification with its receipt; how often a block passes through the service.
-ROW_GB, MESSAGE_GB, STEPS_AHEAD = 3e-7, 3e-6, 28
-PASSES = {"streaming, exactly once": 3, "streaming, at least once": 2, "batch, nightly": 1}
+# Assumed: bytes of a row of forecasts and of actuals, and of a notification with its receipt; how often a block passes
+# through the service. A series has a row of either table for each step. insertAll bills at least 1 KB for each row.
+ROWS_GB, MESSAGE_GB, STEPS_AHEAD = (3e-7, 2e-7), 3e-6, 28
+INSERTED_ROW_GB = 1e-6
+# At-least-once is billed by the Streaming Engine Compute Units that a job uses, which only a run can show.
+PASSES = {"streaming, exactly once": 3, "streaming, at least once": None, "batch, nightly": 1}
 START_HOURS = 0.15  # of one worker, before and after the work of a batch job: assumed
 MONTH_HOURS, NIGHTS = 730, 30
 
@@ -57,16 +61,18 @@ LOADS = (
 
 
 def monthly(load: Load, mode: str) -> dict[str, float]:
-    """Return the dollars per month by kind, for a load in a mode of PASSES."""
+    """Return the dollars per month by kind, for a load in a mode of PASSES; NaN for what is billed by units."""
     streaming = mode.startswith("streaming")
     vcpu = PRICES["streaming_vcpu_hour" if streaming else "batch_vcpu_hour"]
     worker_hour = VCPUS * vcpu + MEMORY_GB * PRICES["memory_gb_hour"] + DISK_GB * PRICES["disk_gb_hour"]
     busy = (load.files * FILE_SECONDS + load.series * SERIES_SECONDS) / VCPUS / 3600 * NIGHTS  # worker hours
     # one streaming worker always runs and does this work too, as far as its time suffices
     hours = max(MONTH_HOURS, busy) if streaming else (busy + START_HOURS * NIGHTS if load.files else 0)
-    moved = load.series * (CSV_GB + STEPS_AHEAD * ROW_GB) * NIGHTS * PASSES[mode]
-    rows = load.series * STEPS_AHEAD * ROW_GB * NIGHTS
-    inserted = rows if streaming and load.series <= 512 * load.files else 0
+    passes = PASSES[mode]
+    moved = math.nan if passes is None else load.series * (CSV_GB + STEPS_AHEAD * sum(ROWS_GB)) * NIGHTS * passes
+    steps = load.series * STEPS_AHEAD * NIGHTS
+    rows = steps * sum(ROWS_GB)
+    inserted = steps * len(ROWS_GB) * INSERTED_ROW_GB if streaming and load.series <= 512 * load.files else 0
     calls = load.files * NIGHTS / 1000
     return {
         "workers": hours * worker_hour,
@@ -87,8 +93,11 @@ def tables() -> str:
     for load in LOADS:
         for mode in PASSES:
             costs = monthly(load, mode)
-            cells = " | ".join(f"{costs[kind]:.2f}" for kind in kinds)
-            lines.append(f"| {load.title} | {mode} | {cells} | {sum(costs.values()):.2f} |")
+            cells = " | ".join("by units" if math.isnan(costs[kind]) else f"{costs[kind]:.2f}" for kind in kinds)
+            total = f"{sum(cost for cost in costs.values() if not math.isnan(cost)):.2f}"
+            if any(map(math.isnan, costs.values())):
+                total += " and the units"
+            lines.append(f"| {load.title} | {mode} | {cells} | {total} |")
     return "\n".join(lines)
 
 

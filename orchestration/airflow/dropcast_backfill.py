@@ -83,8 +83,9 @@ PARAMS = {
         description="The Terraform module's name: the prefix of buckets, accounts and jobs",
     ),
     "environment": Param(
-        {}, type="object", title="Dataflow's runtime environment",
-        description='Added to the DAG\'s own settings, under the API\'s names: {"subnetwork": "...", "maxWorkers": 4}',
+        json.loads(os.environ.get("DROPCAST_ENVIRONMENT") or "{}"), type="object",
+        title="Dataflow's runtime environment",
+        description='Added to the DAG\'s own settings, under the API\'s names: {"machineType": "...", "maxWorkers": 4}',
     ),
     "allow_empty": Param(False, type="boolean", title="Allow days without files"),
     "allow_partial": Param(False, type="boolean", title="Allow files of which some series failed"),
@@ -161,6 +162,8 @@ def launch_body(given: Mapping[str, Any], pattern: str, day: date) -> dict[str, 
                 "tempLocation": f"{given['temp']}/temp",
                 "stagingLocation": f"{given['temp']}/staging",
                 "ipConfiguration": "WORKER_IP_PRIVATE",
+                # the module's own: the default network has no Private Google Access, so that workers could not start
+                "subnetwork": f"regions/{given['region']}/subnetworks/{given['name']}",
                 **given["environment"],
             },
         }

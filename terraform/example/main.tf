@@ -115,6 +115,10 @@ output "dropcast" {
   value       = module.dropcast
 }
 
+output "airflow_environment" {
+  value = module.dropcast.airflow_environment
+}
+
 output "launch_flags" {
   description = "For make gcp-backfill."
   value       = module.dropcast.launch_flags

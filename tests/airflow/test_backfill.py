@@ -120,6 +120,15 @@ def test_the_body_is_one_that_dataflow_knows(backfill: Any, params: Any) -> None
         json_format.Parse(json.dumps(request).replace("jobName", "name"), types.LaunchFlexTemplateRequest.pb()())
 
 
+def test_workers_run_in_the_modules_subnetwork_unless_another_is_named(backfill: Any, params: Any) -> None:
+    def subnetwork(**given: Any) -> str:
+        return str(backfill.planned(params(**given))[0]["body"]["launchParameter"]["environment"]["subnetwork"])
+
+    assert subnetwork() == "regions/europe-west1/subnetworks/dropcast"
+    assert subnetwork(region="us-east1", name="sales") == "regions/us-east1/subnetworks/sales"
+    assert subnetwork(environment={"subnetwork": "regions/x/subnetworks/own"}) == "regions/x/subnetworks/own"
+
+
 def test_the_parameters_are_the_templates(backfill: Any, params: Any) -> None:
     [one] = backfill.planned(params(options=OPTIONS))
     given = one["body"]["launchParameter"]["parameters"]

@@ -264,3 +264,14 @@ def test_what_gcloud_uploads_is_what_git_tracks() -> None:
     assert "#!include:.gitignore" in lines
     tracked = {"Dockerfile", "requirements-dataflow.lock", "templates"}
     assert not tracked & set(lines)
+
+
+@pytest.mark.parametrize(
+    "job", ["dropcast", "dropcast-nightly", "dropcast-backfill", "dropcast-backfill-20260101-0a1b2c3d"]
+)
+def test_alerts_are_about_every_job(job: str) -> None:
+    text = (ROOT / "terraform/modules/dropcast/alerts.tf").read_text()
+    pattern = re.search(r'full_match\(\\"(.*?)\\"\)', text)
+    assert pattern is not None
+    assert re.fullmatch(pattern[1].replace("${var.name}", "dropcast"), job)
+    assert not re.fullmatch(pattern[1].replace("${var.name}", "dropcast"), "dropcast2")

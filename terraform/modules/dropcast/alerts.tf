@@ -3,7 +3,7 @@ locals {
   streaming = var.template_version != null && var.streaming
   nightly   = var.template_version != null && var.batch_schedule != null
   job       = "resource.type = \"dataflow_job\" AND resource.labels.job_name = \"${var.name}\""
-  jobs      = "resource.type = \"dataflow_job\" AND resource.labels.job_name = monitoring.regex.full_match(\"${var.name}(-nightly|-backfill)?\")"
+  jobs      = "resource.type = \"dataflow_job\" AND resource.labels.job_name = monitoring.regex.full_match(\"${var.name}(-nightly|-backfill(-.*)?)?\")"
   # the pipeline logs one line per receipt: "failed gs://...", "partial gs://..."
   receipts  = "resource.type=\"dataflow_step\" AND resource.labels.job_name"
   requests  = "pubsub_googleapis_com:topic_send_request_count{monitored_resource=\"pubsub_topic\",response_class=\"success\",topic_id"
@@ -118,13 +118,13 @@ resource "google_monitoring_alert_policy" "lines" {
     dead_letters = {
       made   = true
       title  = "files or series could not be forecast"
-      filter = "${local.receipts}=~\"^${var.name}(${local.streaming ? "" : "-nightly|"}-backfill)?$\" AND jsonPayload.message=~\"^(failed|partial) (gs://|message)\""
+      filter = "${local.receipts}=~\"^${var.name}(${local.streaming ? "" : "-nightly|"}-backfill(-.*)?)?$\" AND jsonPayload.message=~\"^(failed|partial) (gs://|message)\""
       hint   = "SELECT * FROM open_dead_letters. docs/run-book.md, Dead letters."
     }
     own_faults = {
       made   = true
       title  = "an internal error cost a file or series its forecast"
-      filter = "${local.receipts}=~\"^${var.name}(-nightly|-backfill)?$\" AND jsonPayload.message=~\"^(INTERNAL_ERROR|CRASHED) \""
+      filter = "${local.receipts}=~\"^${var.name}(-nightly|-backfill(-.*)?)?$\" AND jsonPayload.message=~\"^(INTERNAL_ERROR|CRASHED) \""
       hint   = "A defect, or too little memory. docs/run-book.md, Internal errors."
     }
     unforecast = { # not failed ones: a file that fails every night would alert every night

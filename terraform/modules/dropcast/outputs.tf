@@ -1,3 +1,8 @@
+output "airflow_environment" {
+  description = "What the Airflow DAG's jobs run with, as JSON: DROPCAST_ENVIRONMENT of its environment."
+  value       = jsonencode(merge(local.batch_environment, { for key in var.kms_key[*] : "kmsKeyName" => key }))
+}
+
 output "uploads" {
   description = "Where CSVs are dropped."
   value       = "gs://${google_storage_bucket.uploads.name}/${var.upload_prefix}"

@@ -234,6 +234,10 @@ run "the_nightly_launch" {
     error_message = "With other options what the stream has done would not count as done."
   }
   assert {
+    condition     = jsondecode(output.airflow_environment).kmsKeyName == var.kms_key && jsondecode(output.airflow_environment).machineType == var.machine_type
+    error_message = "Airflow's jobs must run with what the nightly job runs with."
+  }
+  assert {
     condition     = strcontains(output.launch_parameters, "~horizon=14~") && endswith(output.launch_flags, "--dataflow-kms-key=${var.kms_key}")
     error_message = "make gcp-backfill would run with other options."
   }
@@ -372,8 +376,8 @@ run "alerts_look_at_what_they_say" {
   }
   assert {
     condition = { for name, policy in google_monitoring_alert_policy.lines : name => policy.conditions[0].condition_matched_log[0].filter } == {
-      dead_letters = "resource.type=\"dataflow_step\" AND resource.labels.job_name=~\"^dropcast(-backfill)?$\" AND jsonPayload.message=~\"^(failed|partial) (gs://|message)\""
-      own_faults   = "resource.type=\"dataflow_step\" AND resource.labels.job_name=~\"^dropcast(-nightly|-backfill)?$\" AND jsonPayload.message=~\"^(INTERNAL_ERROR|CRASHED) \""
+      dead_letters = "resource.type=\"dataflow_step\" AND resource.labels.job_name=~\"^dropcast(-backfill(-.*)?)?$\" AND jsonPayload.message=~\"^(failed|partial) (gs://|message)\""
+      own_faults   = "resource.type=\"dataflow_step\" AND resource.labels.job_name=~\"^dropcast(-nightly|-backfill(-.*)?)?$\" AND jsonPayload.message=~\"^(INTERNAL_ERROR|CRASHED) \""
       unforecast   = "resource.type=\"dataflow_step\" AND resource.labels.job_name=\"dropcast-nightly\" AND jsonPayload.message=~\"^(complete|partial) gs://\""
       launch       = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id=\"dropcast-nightly\" AND severity>=ERROR"
     }
@@ -403,7 +407,7 @@ run "by_night_alone" {
     error_message = "Without a streaming job, uploads that wait for the night must not raise an alert."
   }
   assert {
-    condition     = strcontains(google_monitoring_alert_policy.lines["dead_letters"].conditions[0].condition_matched_log[0].filter, "^dropcast(-nightly|-backfill)?$")
+    condition     = strcontains(google_monitoring_alert_policy.lines["dead_letters"].conditions[0].condition_matched_log[0].filter, "^dropcast(-nightly|-backfill(-.*)?)?$")
     error_message = "Dead letters of the nightly job would not be noticed."
   }
 }
