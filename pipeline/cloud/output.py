@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -300,6 +300,12 @@ class BucketOutput:
         if written.parts > 1 or any(summary.waits_to_load or summary.work_files for summary in summaries):
             self.work_files(outcome.request, written.reading).remove()
         self._first_tries.remove(outcome.request, summaries)
+
+    def clear_work_of(self, finished: Set[str]) -> None:
+        """Remove the work files of requests that are done: a run may have died just before it removed them."""
+        there = (blob.name for blob in objects.listed(self._bucket, self._work))
+        left = [name for name in there if name.removeprefix(self._work).partition("/")[0] in finished]
+        objects.delete(self._bucket, left)
 
     def for_us_alone(self) -> AbstractContextManager[None]:
         """Do nothing: objects are written by compare-and-set, so any number of runs may write."""

@@ -71,10 +71,15 @@ def _lacking(arguments: dict[str, Any], output: str, spec: ForecastSpec, allowed
     ledger, outputs = open_ledger(output), open_output(destination_of(arguments, output))
     attempts: dict[tuple[str, str, str], int] = {}
     labels: dict[tuple[str, str, str], set[str]] = {}
+    finished: set[str] = set()
     for receipt in ledger.receipts():
+        if receipt.good:
+            finished.add(receipt.key)
         place = (receipt.source, receipt.version, receipt.output)
         attempts[place] = max(attempts.get(place, 0), receipt.attempt)
         labels.setdefault(place, set()).add(receipt.id)
+    if not arguments["dry_run"]:
+        outputs.clear_work_of(finished)
     refused = {(letters.source, letters.version) for letters in ledger.dead_letters()}
     for candidate in _candidates(arguments["input"], output, spec, allowed):
         request = candidate.request

@@ -11,7 +11,7 @@ import gzip
 import itertools
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
@@ -172,6 +172,9 @@ class FolderOutput:
     def for_us_alone(self) -> AbstractContextManager[None]:
         """Keep others from writing here meanwhile; see lock."""
         return lock(self.root)
+
+    def clear_work_of(self, finished: Set[str]) -> None:
+        """Do nothing: whoever holds the lock removes all leftovers; see clear_unfinished."""
 
     def clear_markers(self) -> None:
         """Remove the markers of interrupted steps; the caller must hold the lock and have finished everything."""

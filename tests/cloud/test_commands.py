@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from pipeline import cli, main
+from pipeline.cloud.output import BucketOutput
+from pipeline.core.limits import Limits
+from pipeline.core.process_request import process
 from tests.cloud.conftest import Stage, daily
+from tests.cloud.stage_requests import request_for
 
 pytestmark = pytest.mark.cloud
 
@@ -198,3 +202,18 @@ def test_forecast_between_buckets_without_beam(stage: Stage, capsys: pytest.Capt
     assert "No object matches the input." in capsys.readouterr().out
     assert cli.main(["forecast", "here.csv", f"--output={stage.output}"]) == 2
     assert cli.main(["forecast", f"gs://{stage.uploads}/in/*"]) == 2
+
+
+def test_reconcile_removes_what_a_killed_run_left_of_a_request_that_is_done(stage: Stage) -> None:
+    """It died after the receipt was written, and before the work files were removed."""
+    output = BucketOutput(stage.output, "", batch=False)
+    done, undone = request_for(stage, "in/done.csv", daily()), request_for(stage, "in/new.csv", daily(1))
+    assert process(done, Limits(), output)[0].status == "complete"
+    bucket = stage.cloud.storage_client().bucket(stage.out)
+    for request in (done, undone):
+        bucket.blob(f"f/_dropcast/work/{request.key}/first/000000-x.arrow").upload_from_string(b"left")
+    command = ["reconcile", f"--input=gs://{stage.uploads}/in/done.csv", f"--output={stage.output}"]
+    assert cli.main([*command, "--dry_run"]) == 0
+    assert len(stage.names("f/_dropcast/work/")) == 2
+    assert cli.main(command) == 0
+    assert stage.names("f/_dropcast/work/") == [f"f/_dropcast/work/{undone.key}/first/000000-x.arrow"]

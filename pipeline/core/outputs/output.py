@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -118,6 +119,14 @@ class Output(Protocol):
 
     def write_receipt(self, outcome: Outcome) -> Receipt:
         """Write the receipt, which completes a request, and remove its work files."""
+        ...
+
+    def clear_work_of(self, finished: Set[str]) -> None:
+        """Remove what runs that died have left of requests that are done.
+
+        Args:
+            finished: keys of these requests.
+        """
         ...
 
     def for_us_alone(self) -> AbstractContextManager[None]:
