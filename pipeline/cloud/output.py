@@ -8,8 +8,10 @@ written. The receipt comes last, and its object after its row: only that object 
 from __future__ import annotations
 
 import gzip
+import itertools
 import uuid
 from collections.abc import Callable, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -47,6 +49,7 @@ from pipeline.core.outputs.tables import rows_of_block
 from pipeline.core.requests.names import INTERNAL
 from pipeline.core.requests.uris import folder_prefix, split_uri, uri_of
 
+AT_ONCE = 16  # calls to Cloud Storage
 GZIP_TYPE, TEXT_TYPE = "application/gzip", "text/plain; charset=utf-8"
 
 
@@ -219,17 +222,24 @@ class BucketOutput:
             return outcomes
         failed: dict[int, RecordError] = {}
         waiting: list[WaitingPart] = []
-        for position, outcome in enumerate(outcomes):
-            try:
-                with contained(InternalErrors(outcome.request.key, self.keep_traceback)):
-                    waiting += self._waiting(position, outcome)
-            except RecordError as error:
-                failed[position] = error
+        with ThreadPoolExecutor(AT_ONCE) as pool:  # a batch run asks for the receipts of all its requests here
+            for position, found in enumerate(pool.map(self._waiting_or_error, itertools.count(), outcomes)):
+                if isinstance(found, RecordError):
+                    failed[position] = found
+                else:
+                    waiting += found
         failed |= self._rows.load(waiting)
         return [
             failed_at(outcome, "LoadRows", failed[position]) if position in failed else outcome
             for position, outcome in enumerate(outcomes)
         ]
+
+    def _waiting_or_error(self, position: int, outcome: Outcome) -> list[WaitingPart] | RecordError:
+        try:
+            with contained(InternalErrors(outcome.request.key, self.keep_traceback)):
+                return self._waiting(position, outcome)
+        except RecordError as error:
+            return error
 
     def _waiting(self, position: int, outcome: Outcome) -> list[WaitingPart]:
         """Return which of a request's parts are waiting to be loaded."""

@@ -9,8 +9,16 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.coders import VarIntCoder
 from apache_beam.metrics import Metrics
+from apache_beam.transforms.combiners import CountCombineFn
 from apache_beam.transforms.timeutil import TimeDomain
-from apache_beam.transforms.userstate import SetRuntimeState, SetStateSpec, TimerSpec, on_timer
+from apache_beam.transforms.userstate import (
+    CombiningValueRuntimeState,
+    CombiningValueStateSpec,
+    SetRuntimeState,
+    SetStateSpec,
+    TimerSpec,
+    on_timer,
+)
 
 from pipeline.core.blocks import ForecastBlock
 from pipeline.core.outputs.outcomes import Outcome, WrittenPart, WrittenRequest
@@ -65,30 +73,39 @@ class _WriteBlock(beam.DoFn):
         yield beam.pvalue.TaggedOutput(GATHER, written) if isinstance(written, WrittenPart) else written
 
 
-def _whole_request(part: WrittenPart, written: SetRuntimeState) -> Iterator[WrittenRequest]:
-    """Note that a part is written; yield the request if all its parts are."""
+def _whole_request(
+    part: WrittenPart, written: SetRuntimeState, notes: CombiningValueRuntimeState
+) -> Iterator[WrittenRequest]:
+    """Note that a part is written; yield the request if all its parts are.
+
+    The set is read only once there are as many notes as parts: reading it for each part would take quadratic time.
+    """
     written.add(part.part)
-    if part.completes(list(written.read())):
+    notes.add(1)
+    if notes.read() >= part.parts and part.completes(list(written.read())):
         yield part.whole()
 
 
 class _Gather(beam.DoFn):
-    """Waits for a request's last part. Keeps the set of finished ones: a counter would count a retry twice."""
+    """Waits for a request's last part. Keeps the set of finished ones: a counter alone would count a retry twice."""
 
     PARTS = SetStateSpec("parts", VarIntCoder())
+    NOTES = CombiningValueStateSpec("notes", VarIntCoder(), CountCombineFn())
 
     def process(
         self,
         element: tuple[str, WrittenPart],
         parts: SetRuntimeState = beam.DoFn.StateParam(PARTS),  # noqa: B008 - Beam's way
+        notes: CombiningValueRuntimeState = beam.DoFn.StateParam(NOTES),  # noqa: B008
     ) -> Iterator[WrittenRequest]:
-        yield from _whole_request(element[1], parts)
+        yield from _whole_request(element[1], parts, notes)
 
 
 class _GatherForAWhile(beam.DoFn):
     """As _Gather, and forgets a request after as long as its key is remembered."""
 
     PARTS = SetStateSpec("parts", VarIntCoder())
+    NOTES = CombiningValueStateSpec("notes", VarIntCoder(), CountCombineFn())
     FORGET = TimerSpec("forget", TimeDomain.WATERMARK)
 
     def process(
@@ -96,14 +113,20 @@ class _GatherForAWhile(beam.DoFn):
         element: tuple[str, WrittenPart],
         timestamp: Any = beam.DoFn.TimestampParam,
         parts: SetRuntimeState = beam.DoFn.StateParam(PARTS),  # noqa: B008 - Beam's way
+        notes: CombiningValueRuntimeState = beam.DoFn.StateParam(NOTES),  # noqa: B008
         forget: Any = beam.DoFn.TimerParam(FORGET),  # noqa: B008
     ) -> Iterator[WrittenRequest]:
         forget.set(timestamp + REMEMBERED)
-        yield from _whole_request(element[1], parts)
+        yield from _whole_request(element[1], parts, notes)
 
     @on_timer(FORGET)
-    def forget(self, parts: SetRuntimeState = beam.DoFn.StateParam(PARTS)) -> Iterable[Outcome]:  # noqa: B008
+    def forget(
+        self,
+        parts: SetRuntimeState = beam.DoFn.StateParam(PARTS),  # noqa: B008
+        notes: CombiningValueRuntimeState = beam.DoFn.StateParam(NOTES),  # noqa: B008
+    ) -> Iterable[Outcome]:
         parts.clear()
+        notes.clear()
         return ()
 
 

@@ -36,7 +36,7 @@ def add_step(snapshot: dict[str, Any]) -> None:
     ("change", "reason"),
     [
         (rename_step, ["step Forecast/FitAndForecast is gone"]),
-        (forget_state, ["state parts of WriteForecasts/GatherParts is gone"]),
+        (forget_state, [f"state {name} of WriteForecasts/GatherParts is gone" for name in ("notes", "parts")]),
         (add_field, ["RequestCoder writes other fields"]),
         (add_step, []),
     ],

@@ -17,11 +17,12 @@ from pipeline.core.elements import DeadLetter, Request
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.outputs.outcomes import Outcome
+from pipeline.core.outputs.outcomes import Outcome, WrittenPart
 from pipeline.core.process_request import forecast, load_blocks, unreadable
 from pipeline.core.requests.local_files import InputFile, request_for
 from pipeline.destination import Destination
 from pipeline.folder.output import FolderOutput
+from pipeline.transforms import write_forecasts
 from pipeline.transforms.deduplicate import Deduplicate
 from pipeline.transforms.forecast import Forecast
 from pipeline.transforms.load_series import LoadSeries
@@ -91,6 +92,33 @@ def test_write_forecasts_waits_for_all_parts_however_often_they_come(
     ran = run(WriteForecasts(Destination(str(tmp_path / "out"))), again)
     assert {(written.request.output, written.parts) for written in ran.output} == {("stores.csv", parts)}
     assert len((tmp_path / "out/stores.csv").read_text().splitlines()) == 1 + stores * 28
+
+
+def test_the_set_of_parts_is_read_only_when_it_may_be_whole() -> None:
+    """Reading it for each part would take quadratic time on a runner that keeps it elsewhere."""
+
+    class Parts(set[int]):
+        reads = 0
+
+        def read(self) -> list[int]:
+            self.reads += 1
+            return list(self)
+
+    class Notes(list[int]):
+        add = list.append
+
+        def read(self) -> int:
+            return len(self)
+
+    parts, notes = Parts(), Notes()
+    request = Request("/in/a.csv", "v", "2026-01-01T00:00:00Z", "a.csv", "{}")
+    come = [*range(98), 5, 7, 98, 99]  # two come twice
+    whole = [
+        list(write_forecasts._whole_request(WrittenPart(request, part, 100), parts, notes))
+        for part in come  # type: ignore[arg-type]
+    ]
+    assert [len(found) for found in whole] == [0] * 101 + [1]
+    assert parts.reads == 3
 
 
 def test_write_forecasts_publishes_nothing_while_a_part_is_missing(write_csv: WriteCsv, tmp_path: Path) -> None:
