@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from apache_beam.portability.api import beam_runner_api_pb2
 
 from pipeline.flex_template import KINDS, Kind, container_spec
+from pipeline.runs import run_from
 from tests.cloud.conftest import Stage
 
 pytestmark = pytest.mark.cloud
@@ -119,7 +121,8 @@ def test_gclouds_own_spec_says_the_same(kind: Kind) -> None:
     assert (theirs["image"], theirs["sdkInfo"]) == (ours["image"], ours["sdkInfo"])
 
 
-def test_what_gcloud_sends_when_the_batch_template_is_run() -> None:
+def sent_by(arguments: list[str]) -> tuple[str, dict[str, Any]]:
+    """Return the path and the body of the one request that `gcloud dataflow flex-template ARGUMENTS` makes."""
     sent: list[tuple[str, dict[str, Any]]] = []
 
     class Dataflow(BaseHTTPRequestHandler):
@@ -137,6 +140,15 @@ def test_what_gcloud_sends_when_the_batch_template_is_run() -> None:
 
     server = HTTPServer(("127.0.0.1", 0), Dataflow)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        gcloud(*arguments, CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW=f"http://127.0.0.1:{server.server_port}/")
+    finally:
+        server.shutdown()
+    (only,) = sent
+    return only
+
+
+def test_what_gcloud_sends_when_the_batch_template_is_run() -> None:
     told = subprocess.run(
         ["make", "--no-print-directory", "gcp-backfill", "DRY_RUN=1", "PROJECT=acme-data", "VERSION=0.1.0",
          "INPUT=gs://in/*.csv"], cwd=ROOT, capture_output=True, text=True, check=True,
@@ -147,9 +159,7 @@ def test_what_gcloud_sends_when_the_batch_template_is_run() -> None:
     assert "terraform-output" not in told
     arguments = shlex.split(told)
     assert arguments[:3] == ["gcloud", "dataflow", "flex-template"]
-    gcloud(*arguments[3:], CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW=f"http://127.0.0.1:{server.server_port}/")
-    server.shutdown()
-    ((path, body),) = sent
+    path, body = sent_by(arguments[3:])
     launch = body["launchParameter"]
     assert path.startswith("/v1b3/projects/acme-data/locations/europe-west1/flexTemplates:launch")
     assert launch["containerSpecGcsPath"] == "gs://acme-data-dropcast-temp/templates/0.1.0/batch.json"
@@ -158,3 +168,40 @@ def test_what_gcloud_sends_when_the_batch_template_is_run() -> None:
     assert launch["parameters"]["input"] == "gs://in/*.csv"
     assert launch["environment"]["serviceAccountEmail"] == "dropcast-worker@acme-data.iam.gserviceaccount.com"
     assert launch["environment"]["ipConfiguration"] == "WORKER_IP_PRIVATE"
+
+
+def documented(page: str) -> list[list[str]]:
+    """Return the arguments of each `gcloud dataflow flex-template` that a page shows."""
+    blocks = re.findall(r"```console\n(gcloud dataflow flex-template .*?)```", (ROOT / page).read_text(), re.DOTALL)
+    return [shlex.split(block.replace("\\\n", ""))[3:] for block in blocks]
+
+
+@pytest.mark.parametrize(
+    ("page", "kinds"), [("docs/google-cloud.md", ("streaming", "batch")), ("README.md", ("streaming",))]
+)
+def test_the_documented_commands_launch_what_the_template_takes(page: str, kinds: tuple[Kind, ...]) -> None:
+    commands = documented(page)
+    assert len(commands) == len(kinds)
+    for kind, arguments in zip(kinds, commands, strict=True):
+        path, body = sent_by(arguments)
+        launch = body["launchParameter"]
+        assert path.startswith("/v1b3/projects/acme-data/locations/europe-west1/flexTemplates:launch")
+        assert launch["containerSpecGcsPath"].endswith(f"/templates/0.1.0/{kind}.json")
+        offered = {one["name"]: one for one in container_spec(kind, IMAGE)["metadata"]["parameters"]}
+        assert set(launch["parameters"]) <= set(offered)
+        assert {name for name, one in offered.items() if not one.get("isOptional")} <= set(launch["parameters"])
+        for name, value in launch["parameters"].items():
+            assert all(re.fullmatch(form, value) for form in offered[name].get("regexes", ())), name
+        run = run_from(launch["parameters"], [launch["parameters"].get("input", "")] if kind == "batch" else [])
+        assert run.spec.level == (80.0, 95.0)
+        environment = launch["environment"]
+        assert environment["serviceAccountEmail"] == "dropcast-worker@acme-data.iam.gserviceaccount.com"
+        assert environment["subnetwork"] == "regions/europe-west1/subnetworks/dropcast"
+        assert (environment["ipConfiguration"], environment["machineType"]) == ("WORKER_IP_PRIVATE", "e2-standard-2")
+
+
+def test_each_flag_that_is_shown_is_explained() -> None:
+    text = (ROOT / "docs/google-cloud.md").read_text()
+    explained = set(re.findall(r"`(--[a-z-]+)`", text[text.index("| flag | why |") :].partition("\n\n")[0]))
+    shown = {argument.partition("=")[0] for command in documented("docs/google-cloud.md") for argument in command}
+    assert {name for name in shown if name.startswith("--")} - {"--project", "--region"} == explained
