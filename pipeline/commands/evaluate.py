@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--cutoffs", metavar="N", default="1", help="dates to forecast from, a horizon apart [1]")
     found.add_argument("--json", action="store_true", help="print the errors of each series and cutoff as JSON")
     found.add_argument("--csv", action="store_true", help="print them as CSV")
+    found.add_argument("--save", metavar="FILE", help="write them to a Parquet table, for SQL: must end in .parquet")
     add_model_arguments(found, ForecastSpec, [name for name in ForecastSpec.model_fields if name not in REFUSED])
     add_model_arguments(found, Limits)
     return found
@@ -82,6 +84,8 @@ def main(argv: list[str]) -> int:
             problems.append(f"--cutoffs: must be a number from 1 to {MOST_CUTOFFS} (given: {cutoffs!r})")
         if arguments["json"] and arguments["csv"]:
             problems.append("--csv: choose it or --json")
+        if arguments["save"] is not None and not arguments["save"].endswith(".parquet"):
+            problems.append(f"--save: must end in .parquet (given: {arguments['save']!r})")
         if not arguments["files"]:
             problems.append("FILE: is missing; name a CSV")
         if problems:
@@ -97,6 +101,8 @@ def main(argv: list[str]) -> int:
             complain(f"{error.code}  {name}: {error}\n    {error.hint}")
         except OptionsError as error:
             return refuse(error)
+    if arguments["save"]:
+        pq.write_table(_together(files), arguments["save"])
     if arguments["json"]:
         say(json.dumps({"files": [_as_json(file, spec) for file in files]}, indent=2))
     elif arguments["csv"]:
@@ -134,11 +140,15 @@ def _as_json(file: _File, spec: ForecastSpec) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _as_csv(files: Sequence[_File]) -> str:
+def _together(files: Sequence[_File]) -> pa.Table:
+    """Return the errors of all files as one table, with the name of each."""
     tables = [file.found.add_column(0, "file", pa.repeat(file.name, file.found.num_rows)) for file in files]
+    return pa.concat_tables(tables) if tables else EVALUATION.empty_table()
+
+
+def _as_csv(files: Sequence[_File]) -> str:
     lines = io.StringIO()
-    whole = pa.concat_tables(tables) if tables else EVALUATION.empty_table()
-    whole.to_pandas().to_csv(lines, index=False, lineterminator="\n")
+    _together(files).to_pandas().to_csv(lines, index=False, lineterminator="\n")
     return lines.getvalue().rstrip("\n")
 
 

@@ -165,6 +165,9 @@ def test_the_table_has_the_means_of_the_json(write_csv: WriteCsv, capsys: pytest
     own = table.drop(columns=["file", "cutoff"])
     pd.testing.assert_frame_equal(own, found.drop(columns="cutoff"), check_dtype=False)
     assert (pd.to_datetime(table.cutoff) == pd.to_datetime(found.cutoff)).all()
+    saved = path.parent / "errors.parquet"
+    assert evaluate.main([str(path), "--horizon=7", "--cutoffs=3", f"--save={saved}"]) == 0
+    pd.testing.assert_frame_equal(pd.read_parquet(saved)[list(own)], own, check_dtype=False)
 
 
 def test_nothing_to_evaluate_is_said(write_csv: WriteCsv, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,6 +178,7 @@ def test_nothing_to_evaluate_is_said(write_csv: WriteCsv, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("argv", "said"),
     [(["x.csv", "--cutoffs=0"], "--cutoffs: must be a number from 1 to 100"),
+     (["x.csv", "--save=errors.csv"], "--save: must end in .parquet"),
      (["x.csv", "--json", "--csv"], "--csv: choose it or --json"),
      (["x.csv", "--model=auto"], "--model: unknown option"), ([], "FILE: is missing")],
 )  # fmt: skip
