@@ -321,7 +321,7 @@ class ForecastSpec(BaseModel):
 
     hint: bool = Field(
         True,
-        description="Whether to try auto on 1 % of a file's series, 50 at most, and tell if it would have been better. "
+        description="Whether to try auto on 1 % of a file's series, 3 to 50, and tell if it would have been better. "
         "Files of fewer than 100 series get no hint.",
     )
 

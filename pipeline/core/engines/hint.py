@@ -12,8 +12,8 @@ from pipeline.core.arrays import Ints
 from pipeline.core.forecast_spec import PROPHETS_OWN, ForecastSpec
 from pipeline.core.measures import mase
 
-LEAST_TRIED = 3  # series, for a hint
-MOST, SHARE = 50, 0.01  # series of a file that are tried: the smaller of the two
+SMALLEST_FILE = 100  # series, for a hint
+LEAST_TRIED, MOST, SHARE = 3, 50, 0.01  # series of a file that are tried: this share, within these numbers
 TRIED = "auto_mase"  # the column of a forecast batch
 
 
@@ -32,7 +32,8 @@ def sample(names: Sequence[str], part: int, parts: int) -> Ints:
         part: the block's number.
         parts: number of blocks of its file, taken to be as large as this one.
     """
-    tried = min(MOST, int(SHARE * len(names) * parts))
+    series = len(names) * parts
+    tried = min(MOST, max(LEAST_TRIED, int(SHARE * series))) if series >= SMALLEST_FILE else 0
     own = (part + 1) * tried // parts - part * tried // parts
     checksums = np.array([zlib.crc32(name.encode()) for name in names], np.int64)
     return np.sort(np.lexsort((np.arange(len(names)), checksums))[:own])
