@@ -115,7 +115,8 @@ def test_options_that_a_document_names_exist(document: str) -> None:
     commands = {"save", "series", "format", "json", "quiet", "workers", "help", "version", "periods"}
     options = set(RunOptions.model_fields)
     known = {*ForecastSpec.model_fields, *Limits.model_fields, *options, *beams, *commands}
-    named = set(re.findall(r"--([a-z][a-z_]+)(?=[=`' ])", (ROOT / document).read_text()))
+    text = re.sub(r"^gcloud .*?^```", "", (ROOT / document).read_text(), flags=re.MULTILINE | re.DOTALL)
+    named = set(re.findall(r"--([a-z][a-z_]+)(?=[=`' ])", text))
     assert named - known == set()
 
 

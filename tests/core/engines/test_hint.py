@@ -140,7 +140,8 @@ def test_a_block_that_is_forecast_in_pieces_has_a_hint_too(
     )
     assert {piece.schema for piece in [*pieces, failed]} == {whole.schema}
     together = pa.concat_batches(pieces)
-    assert together.column(TRIED).equals(whole.column(TRIED))
+    scores = [np.asarray(batch.column(TRIED).fill_null(np.nan)) for batch in (together, whole)]
+    np.testing.assert_allclose(*scores, rtol=1e-12)
     assert len(whole.column(TRIED).drop_null()) == 3
     assert forecast(block, Limits(), output).batch.equals(whole)
 
