@@ -18,6 +18,7 @@ from pipeline.core.members.pace import FINER, MONTHLY, YEARLY, Pace, is_weekly
 DECAY = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)  # what windows count, the newest first
 SHARPNESS, FINER_SHARPNESS = 2.0, 4.0  # p in weights proportional to exp(-p n / (n + 1) log error)
 BEST_OF_HOURLY = 5  # members that count
+SPREAD_DECAY = 2  # power of DECAY by which the errors of a window count for the intervals: how far off changes sooner
 LEAST_ERROR = 1e-3  # of the members' median: an error of 0 would have all the weight
 
 
@@ -163,12 +164,13 @@ def half_widths(
 ) -> Floats:
     """Return the half widths of intervals by level and step, shape (levels, h).
 
-    A level's quantile of the combination's own held-out errors is shrunk towards what is usual before any are known,
-    the less the more windows there are. Between the levels of the constants these are interpolated by the normal
-    distribution's quantiles. Beyond them the factor stays the same, and the prior is proportional to the quantile.
+    A level's quantile of the combination's own held-out errors, of which newer ones count more, is shrunk towards what is
+    usual before any are known, the less the more windows there are. Between the levels of the constants these are
+    interpolated by the normal distribution's quantiles. Beyond them the factor stays the same, and the prior is
+    proportional to the quantile.
 
     Args:
-        residuals: held-out errors of the combination, shape (w, h).
+        residuals: held-out errors of the combination, the newest window first, shape (w, h).
         known: how many windows count, parts of one included.
         scale: mean absolute error of the seasonal naive forecast within the history.
         calibration: constants for the series' pace.
@@ -176,25 +178,40 @@ def half_widths(
     """
     horizon = residuals.shape[1]
     shape = 1 + calibration.growth * (np.sqrt(np.arange(1, horizon + 1)) - 1)
-    errors = np.sort((np.abs(residuals) / shape).ravel())
-    errors = errors[: int(np.searchsorted(errors, np.inf))]  # NaN, which does not count, is sorted to the end
+    errors, places = _weighed(np.abs(residuals) / shape)
     share = known / (known + 1)
     sizes = np.empty(len(levels))
     for i, level in enumerate(levels):
         size = scale * _at_level(calibration.prior, level, proportional=True)
         if len(errors):
-            own = max(_quantile(errors, level), LEAST_ERROR * scale)
+            own = max(float(np.interp(level * places[-1], places[:-1], errors)), LEAST_ERROR * scale)
             size = math.exp(share * math.log(own) + (1 - share) * math.log(size)) if size > 0 and own > 0 else own
         sizes[i] = size * _at_level(calibration.factor, level, proportional=False)
     return sizes[:, None] * shape
 
 
-def _quantile(ascending: Floats, level: float) -> float:
-    """Return a quantile, interpolated in a line."""
-    position = level * (len(ascending) - 1)
-    at = min(int(position), len(ascending) - 2) if len(ascending) > 1 else 0
-    low, high = float(ascending[at]), float(ascending[min(at + 1, len(ascending) - 1)])
-    return low + (high - low) * (position - at)
+@compiled
+def _weighed(errors: Floats) -> tuple[Floats, Floats]:
+    """Return what is known of errors, ascending, and where each lies among the weights of all; last, their sum.
+
+    Args:
+        errors: by window, the newest first, NaN where nothing is known, shape (w, h).
+    """
+    windows, horizon = errors.shape
+    found, weights, count = np.empty(windows * horizon), np.empty(windows * horizon), 0
+    for w in range(windows):
+        weight = DECAY[min(w, len(DECAY) - 1)] ** SPREAD_DECAY
+        for k in range(horizon):
+            if np.isfinite(errors[w, k]):
+                found[count], weights[count] = errors[w, k], weight
+                count += 1
+    order = np.argsort(found[:count], kind="mergesort")
+    places, total = np.empty(count + 1), 0.0
+    for i in range(count):
+        places[i] = total + weights[order[i]] / 2
+        total += weights[order[i]]
+    places[count] = total
+    return found[:count][order], places
 
 
 @lru_cache(maxsize=1000)  # levels come from outside

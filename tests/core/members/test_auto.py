@@ -362,3 +362,15 @@ def test_a_constant_is_forecast_as_itself() -> None:
     for value in (5.0, -7.1, 0.3):
         for pace in PACES.values():
             assert (forecast_of(np.full(60, value), pace, 5).prediction == value).all()
+
+
+def test_newer_errors_count_more_for_the_intervals() -> None:
+    calibration = combination.Calibration(0.0, (1.0,) * 4, (1.0,) * 4)
+    small, large = np.full((3, 10), 1.0), np.full((3, 10), 9.0)
+    newest, oldest = np.concatenate([large, small]), np.concatenate([small, large])
+    widths = [combination.half_widths(errors, 1e9, 1.0, calibration, (0.5,))[0, 0] for errors in (newest, oldest)]
+    assert widths[0] > widths[1]
+    alike = np.arange(60.0).reshape(1, 60)
+    alike[0, 30:] = np.nan  # not known
+    (width,) = combination.half_widths(alike, 1e9, 1.0, calibration, (0.5,))
+    assert width[0] == pytest.approx(14.5, rel=1e-6), "the median of 0 to 29"
