@@ -164,8 +164,8 @@ def half_widths(
 ) -> Floats:
     """Return the half widths of intervals by level and step, shape (levels, h).
 
-    A level's quantile of the combination's own held-out errors, of which newer ones count more, is shrunk towards what is
-    usual before any are known, the less the more windows there are. Between the levels of the constants these are
+    A level's quantile of the combination's own held-out errors, of which newer ones count more, is shrunk towards what
+    is usual before any are known, the less the more windows there are. Between the levels of the constants these are
     interpolated by the normal distribution's quantiles. Beyond them the factor stays the same, and the prior is
     proportional to the quantile.
 
