@@ -359,7 +359,7 @@ class ForecastSpec(BaseModel):
         value = tuple(round(quantile, 10) for quantile in value)  # as many digits as the name of a column has
         if not value or any(not LEAST_QUANTILE <= quantile <= 1 - LEAST_QUANTILE for quantile in value):
             raise ValueError("quantiles are probabilities between 0 and 1, such as 0.1,0.5,0.9")
-        if any(0 < abs(quantile - 0.5) < LEAST_FROM_MEDIAN for quantile in value):
+        if any(0 < abs(quantile - MEDIAN) < LEAST_FROM_MEDIAN for quantile in value):
             raise ValueError("besides 0.5 itself, quantiles must be 0.005 away from it or more")
         return tuple(sorted(set(value)))
 

@@ -336,17 +336,22 @@ def test_a_series_that_is_refused_in_two_tables_counts_once(stage: Stage) -> Non
     assert receipt.rows == stage.count("forecasts") == 6
 
 
-def test_a_refused_table_does_not_load_the_others_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    output = prepared(stage, batch=True)
+def outcomes_with_a_bad_part(stage: Stage, output: BucketOutput, requests: int, bad: int, table: str) -> list[Outcome]:
+    """Forecast several requests up to loading their rows; the part for `table` of request `bad` is no Parquet."""
     outcomes = []
-    for number in range(4):
+    for number in range(requests):
         request = request_for(stage, f"{number}.csv", daily(number))
         (block,) = load_blocks(request, Limits(), output)
         outcomes.append(published(output.write_block(forecast(block, Limits(), output)), output))
-    (bad,) = [
-        name for name in stage.names("f/_dropcast/work/") if outcomes[2].request.key in name and "/actuals-" in name
-    ]
-    stage.cloud.storage_client().bucket(stage.out).blob(bad).upload_from_string(b"no Parquet")
+    key = outcomes[bad].request.key
+    (part,) = [name for name in stage.names("f/_dropcast/work/") if key in name and f"/{table}-" in name]
+    stage.cloud.storage_client().bucket(stage.out).blob(part).upload_from_string(b"no Parquet")
+    return outcomes
+
+
+def test_a_refused_table_does_not_load_the_others_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = prepared(stage, batch=True)
+    outcomes = outcomes_with_a_bad_part(stage, output, requests=4, bad=2, table="actuals")
     monkeypatch.setattr("pipeline.cloud.tables.JOB_WAIT", 0.0)
     output.load_rows(outcomes)
     assert stage.count("forecasts") == 4 * 3, "each once"
@@ -551,15 +556,7 @@ def test_a_network_error_that_nobody_knows_is_raised_and_never_ours(
 
 def test_rows_that_bigquery_refuses_cost_their_own_request_alone(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     output = prepared(stage, batch=True)
-    outcomes = []
-    for number in range(5):
-        request = request_for(stage, f"{number}.csv", daily(number))
-        (block,) = load_blocks(request, Limits(), output)
-        outcomes.append(published(output.write_block(forecast(block, Limits(), output)), output))
-    (bad,) = [
-        name for name in stage.names("f/_dropcast/work/") if outcomes[3].request.key in name and "/forecasts-" in name
-    ]
-    stage.cloud.storage_client().bucket(stage.out).blob(bad).upload_from_string(b"no Parquet")
+    outcomes = outcomes_with_a_bad_part(stage, output, requests=5, bad=3, table="forecasts")
     monkeypatch.setattr("pipeline.cloud.tables.JOB_WAIT", 0.0)
     loaded = output.load_rows(outcomes)
     statuses = [write_receipt(write_dead_letters(outcome, output)[0], output).status for outcome in loaded]
