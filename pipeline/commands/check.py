@@ -1,4 +1,4 @@
-"""dropcast check: shows what would be done with a CSV, without fitting anything."""
+"""dropcast check: shows what would be done with a CSV, without forecasting it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_
 from pipeline.commands.forecast import copies_of_streams
 from pipeline.commands.local_files import local_path
 from pipeline.core.dates.calendars import format_date
+from pipeline.core.engines.hint import Trial
 from pipeline.core.errors import RecordError
 from pipeline.core.faults.internal_error import InternalErrors, contained
 from pipeline.core.forecast_spec import ForecastSpec
@@ -36,7 +37,8 @@ def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     found = parser_for(
         "check",
-        "Show what would be done with a CSV, without fitting anything: columns, frequency, series, problems.",
+        "Show what would be done with a CSV, without forecasting it: columns, frequency, series, problems, and whether "
+        "--model=auto would be better (tried on up to 50 series; --hint=false leaves that out).",
         "dropcast check sales.csv --value_column=units",
         "FILE [OPTION ...]",
     )
@@ -101,16 +103,17 @@ def check_csv(path: Path, spec: ForecastSpec, limits: Limits, work: Path) -> dic
             loaded = load_csv(file, spec, limits, work, changed)
     except RecordError as error:
         return {"problems": 1, "first_problems": [_problem("", error)]}
-    return _findings(loaded, errors)
+    return _findings(loaded, spec, limits, errors)
 
 
-def _findings(loaded: LoadedCsv, errors: InternalErrors) -> dict[str, Any]:
+def _findings(loaded: LoadedCsv, spec: ForecastSpec, limits: Limits, errors: InternalErrors) -> dict[str, Any]:
     frequencies: Counter[str] = Counter()
     problems: list[dict[str, Any]] = []
     codes: Counter[str] = Counter()
     first, last, lengths, ahead = [], [], [], []
     told: list[str] = []
-    for batch in loaded.batches(errors):
+    trial = Trial(spec)
+    for batch in trial.passed(loaded.batches(errors)):
         names_and_notes = zip(batch.column("series_id").to_pylist(), batch.column("note").to_pylist(), strict=True)
         told += [f"series {name!r}: {note}" for name, note in names_and_notes if note is not None and len(told) < SHOWN]
         frequencies.update(name for name in batch.column("frequency").to_pylist() if name is not None)
@@ -134,6 +137,7 @@ def _findings(loaded: LoadedCsv, errors: InternalErrors) -> dict[str, Any]:
         "series": len(loaded.ids),
         "frequencies": dict(frequencies.most_common()),
         "notes": [*layout.notes, *told[:SHOWN]],
+        "hint": trial.hint(layout.extras, limits),
         "problems": sum(codes.values()),
         "problems_by_code": dict(codes.most_common()),
         "first_problems": problems,
@@ -186,6 +190,7 @@ def _described(findings: dict[str, Any]) -> str:
                 f"  {'would forecast':<16}{' to '.join(findings['would_forecast'])}",
             ]
         lines += [f"  note: {note}" for note in findings["notes"]]
+        lines += [f"  hint: {findings['hint']}"] if findings["hint"] else []
     if not findings["problems"]:
         return "\n".join(printable(line) for line in [*lines, "  no problems"])
     lines.append(f"  {findings['problems']:,} problem{'s' if findings['problems'] > 1 else ''}:")

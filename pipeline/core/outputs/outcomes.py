@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from pipeline import __version__
 from pipeline.core.blocks import ForecastBlock
 from pipeline.core.elements import DeadLetter, Request
-from pipeline.core.engines.hint import TRIED
+from pipeline.core.engines.hint import scores_of
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import fallback_notes
 from pipeline.core.outputs.backtest_sums import Inside, summed_coverage, summed_weights
@@ -227,20 +226,13 @@ def block_summary(block: ForecastBlock, rows: int) -> BlockSummary:
         mase=tuple(batch.column("mase").drop_null().to_pylist()),
         weights=summed_weights(batch),
         inside=summed_coverage(batch),
-        tried=_tried(batch),
+        tried=scores_of(batch),
         load_seconds=block.load_seconds,
         fit_seconds=block.fit_seconds,
         model=block.model,
         work_files=block.work_files,
         cut=cut_of(block),
     )
-
-
-def _tried(batch: pa.RecordBatch) -> tuple[tuple[float, float], ...]:
-    if TRIED not in batch.schema.names:
-        return ()
-    both = batch.select(["mase", TRIED]).filter(batch.column(TRIED).is_valid())
-    return tuple(zip(both.column("mase").to_pylist(), both.column(TRIED).to_pylist(), strict=True))
 
 
 def cut_of(block: ForecastBlock) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -158,3 +159,53 @@ def test_compare_tells_it_of_small_files_too(
     assert cli.main(["compare", path, "--horizon=12"]) == 0
     assert "hint about 6." in capsys.readouterr().out
     assert all(auto > 0 for _, auto in scores)
+
+
+@pytest.mark.parametrize("series", [6, 700])
+def test_check_tells_it_for_files_of_any_size(
+    write_csv: WriteCsv, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, series: int
+) -> None:
+    """As compare does on the series that it takes; from two blocks or more, 50 are tried."""
+    data = wandering(series)
+    path = str(write_csv("in/a.csv", data.to_csv(index=False)))
+    found: list[tuple[float, float]] = []
+    monkeypatch.setattr("pipeline.core.engines.hint.hint_of", lambda tried: found.extend(tried) or hint_of(tried))
+    assert cli.main(["check", path, "--horizon=6", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["hint"]
+    assert told.startswith("--model=auto would have been better: MASE ")
+    assert len(found) == min(series, MOST)
+    names = list(dict.fromkeys(data.unique_id))
+    chosen = sorted(sorted(names, key=lambda name: zlib.crc32(name.encode()))[:MOST])
+    few = str(write_csv("in/few.csv", data[data.unique_id.isin(chosen[:6])].to_csv(index=False)))
+    assert cli.main(["compare", few, "--horizon=6", "--json"]) == 0
+    compared = [one["mase"] for one in json.loads(capsys.readouterr().out)["series"]]
+    np.testing.assert_allclose(found[:6], [(mases["native"], mases["auto"]) for mases in compared], rtol=1e-6)
+    assert cli.main(["check", path, "--horizon=6"]) == 0
+    assert f"  hint: {told}\n" in capsys.readouterr().out
+    assert cli.main(["check", path, "--horizon=6", "--json", "--hint=false"]) == 0
+    assert json.loads(capsys.readouterr().out)["hint"] == ""
+
+
+def test_a_check_whose_hint_fails_still_tells_what_it_found(
+    write_csv: WriteCsv, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("pipeline.core.engines.score.held_out", broken)
+    path = str(write_csv("in/a.csv", wandering(6).to_csv(index=False)))
+    assert cli.main(["check", path, "--json"]) == 0
+    shown, logged = capsys.readouterr()
+    assert json.loads(shown)["series"] == 6
+    assert "no hint" in logged
+
+
+def test_check_tries_what_can_be_forecast_only(write_csv: WriteCsv, capsys: pytest.CaptureFixture[str]) -> None:
+    data = wandering(4)
+    data = data.astype({"y": object})
+    data.loc[data.index[0], "y"] = "x"
+    path = str(write_csv("in/a.csv", data.to_csv(index=False)))
+    assert cli.main(["check", path, "--horizon=6", "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert found["problems"] == 1
+    assert "of 3 series tried" in found["hint"] or found["hint"] == ""
