@@ -19,8 +19,8 @@ from pipeline.core.engines.forecast_batch import forecast_block
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.measures import coverage, mase, mean_known
-from pipeline.core.members.held_out import HeldOut, scales_of
+from pipeline.core.measures import mean_known
+from pipeline.core.members.held_out import HeldOut
 from pipeline.core.outputs.forecast_csv import forecast_header, level_text, read_forecast_csv
 from pipeline.core.outputs.results import FileResult, Results
 from pipeline.core.requests.local_files import OPERATORS_FIELDS
@@ -142,21 +142,20 @@ def _of_combined(
 ) -> Iterator[ReportedSeries]:
     """Yield the series of a batch that --model=auto has forecast, with its forecasts from earlier cutoffs."""
     from pipeline.core.engines.auto import possible_forecasts  # imports numba
-    from pipeline.core.engines.backtests import whole_horizon
+    from pipeline.core.engines.backtests import past_errors
 
     shown = list(_histories(number, batch))
     for row, history, found in possible_forecasts(batch, spec):
-        one, held = shown[row], found.held_out.compared()
+        one, held = shown[row], found.held_out
         named = sorted(found.weights.items(), key=lambda item: -item[1])
         one.weights = {name: weight for name, weight in named if weight > 0}
         if len(held.cutoffs):
-            scale, _ = scales_of(history.known, history.scale_season, held.cutoffs)
-            errors = mase(held.actual, held.predictions[0], scale)
-            inside = coverage(held.actual, held.lower, held.upper).mean(axis=1)
+            errors = past_errors(found, history)
+            inside = errors.coverage.mean(axis=1)
             levels = [(level_text(level), float(share)) for level, share in zip(spec.level, inside, strict=True)]
-            one.past_errors = (len(errors), float(mean_known(errors)), levels)
-            whole = whole_horizon(found, len(history.known), spec.horizon)
-            one.score = float("nan") if whole is None else float(errors[whole])
+            one.past_errors = (len(held.cutoffs), float(mean_known(errors.mase[0])), levels)
+            whole = errors.newest_whole
+            one.score = float("nan") if whole is None else float(errors.mase[0, whole])
             one.past_forecasts = list(_a_horizon_apart(history.dates, held, spec.horizon))
     for one in shown:
         _add_forecast(one, ahead.get(one.name), spec)

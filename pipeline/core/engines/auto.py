@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.core.dates.frequencies import parse_frequency
-from pipeline.core.engines.backtests import Backtests, whole_horizon
+from pipeline.core.engines.backtests import Backtests
 from pipeline.core.engines.forecast_batch import Forecasts, forecast_batch
 from pipeline.core.errors import RecordError
 from pipeline.core.faults.internal_error import OWN_FAULTS, own_fault
@@ -45,9 +45,8 @@ class AutoEngine:
             forecasts.median[row] = np.nan if found.median is None else found.median
             forecasts.lower[:, row], forecasts.upper[:, row] = found.lower, found.upper
             errors = backtests.add(row, found, history, spec.level)
-            whole = whole_horizon(found, len(history.known), spec.horizon)
-            if spec.scored and whole is not None:
-                scores[row] = errors[whole]
+            if spec.scored and errors.newest_whole is not None:
+                scores[row] = errors.mase[0, errors.newest_whole]
         return forecast_batch(series, forecasts, faults, spec, scores=scores, backtests=backtests.column())
 
 

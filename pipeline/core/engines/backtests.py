@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,33 @@ from pipeline.core.series.arrow_lists import timestamps
 MODELS = (AUTO, *NAMES, *COUNT_MEMBERS)
 
 
+class PastErrors(NamedTuple):
+    """How a combination and its members did from earlier cutoffs, the newest first.
+
+    Attributes:
+        scales: mean absolute and root mean squared error of the seasonal naive forecast up to each, shape (2, w).
+        mase: of the combination, then of each member, shape (1 + k, w).
+        coverage: share of values inside the combination's intervals, shape (levels, w).
+        newest_whole: position of the newest cutoff that leaves a whole horizon of the history; None if none does.
+    """
+
+    scales: Floats
+    mase: Floats
+    coverage: Floats
+    newest_whole: int | None
+
+
+def past_errors(found: CombinedForecast, history: History) -> PastErrors:
+    """Return how a forecast made from a history would have done earlier."""
+    held = found.held_out
+    scales = scales_of(history.known, history.scale_season, held.cutoffs)
+    whole = np.flatnonzero(len(history.known) - held.cutoffs >= held.actual.shape[1])
+    return PastErrors(
+        scales, mase(held.actual, held.predictions, scales[0]), coverage(held.actual, held.lower, held.upper),
+        int(whole[0]) if len(whole) else None,
+    )  # fmt: skip
+
+
 class Backtests:
     """Backtests of the series of a block, put together one after the other.
 
@@ -36,8 +64,8 @@ class Backtests:
         self._models: list[Ints] = []
         self._counts = np.zeros(series, np.int64)
 
-    def add(self, row: int, found: CombinedForecast, history: History, levels: Sequence[float]) -> Floats:
-        """Add a series; return the combination's MASE at each cutoff, the newest first, shape (w,).
+    def add(self, row: int, found: CombinedForecast, history: History, levels: Sequence[float]) -> PastErrors:
+        """Add a series; return how its forecast would have done.
 
         Args:
             row: of the series, after those added before.
@@ -45,20 +73,20 @@ class Backtests:
             history: from which it was made.
             levels: of the intervals, in percent.
         """
-        held, members = found.held_out.compared(), len(found.weights)
+        held, members = found.held_out, len(found.weights)
         rows = np.array([*[0] * len(levels), *range(1, 1 + members)])  # of held.predictions
         own = np.arange(len(levels))  # rows of the combination
         times = len(held.cutoffs)
-        absolute, squared = scales_of(history.known, history.scale_season, held.cutoffs)
-        errors = mase(held.actual, held.predictions, absolute)
+        errors = past_errors(found, history)
+        absolute, squared = errors.scales
         columns = {
-            "mase": errors[rows], "smape": smape(held.actual, held.predictions)[rows],
+            "mase": errors.mase[rows], "smape": smape(held.actual, held.predictions)[rows],
             "rmsse": rmsse(held.actual, held.predictions, squared)[rows],
             **{name: np.full((len(rows), times), np.nan) for name in ("pinball", "coverage")},
         }  # fmt: skip
         for i, level in enumerate(levels):
             columns["pinball"][i] = interval_pinball(held.actual, held.lower[i], held.upper[i], level, absolute)
-        columns["coverage"][own] = coverage(held.actual, held.lower, held.upper)
+        columns["coverage"][own] = errors.coverage
         repeats = max(times, 1)
         self._counts[row] = repeats * len(rows)
         for name, numbers in columns.items():
@@ -70,7 +98,7 @@ class Backtests:
         self._cutoffs.append(np.repeat(history.dates[held.cutoffs - 1] if times else np.zeros(1, int), len(rows)))
         self._known.append(np.full(repeats * len(rows), times > 0))
         self._steps.append(np.repeat(np.isfinite(held.actual).sum(axis=1) if times else np.zeros(1, int), len(rows)))
-        return np.asarray(errors[0])
+        return errors
 
     def column(self) -> pa.ListArray:
         """Return the backtests of all series, a list of BACKTEST for each."""
@@ -89,9 +117,3 @@ class Backtests:
         offsets = np.concatenate([[0], np.cumsum(self._counts)]).astype(np.int32)
         values = pa.StructArray.from_arrays(columns, fields=list(BACKTEST))
         return pa.ListArray.from_arrays(pa.array(offsets), values)
-
-
-def whole_horizon(found: CombinedForecast, rows: int, horizon: int) -> int | None:
-    """Return the position of the newest cutoff that leaves a whole horizon of the history; None if none does."""
-    whole = np.flatnonzero(rows - found.held_out.compared().cutoffs >= horizon)
-    return int(whole[0]) if len(whole) else None

@@ -60,7 +60,7 @@ class CombinedForecast:
         lower, upper: ends of the intervals, each of shape (levels, h).
         weights: of the members that have a forecast, by name.
         members: their forecasts, shape (k, h).
-        held_out: what was forecast from earlier cutoffs.
+        held_out: what was forecast from earlier cutoffs after which any value is known.
         median: shape (h,), if it is not the prediction.
     """
 
@@ -130,7 +130,7 @@ def forecast_series(history: History, horizon: int, levels: tuple[float, ...]) -
         found.prediction * unit, floored((found.prediction - widths) * unit),
         floored((found.prediction + widths) * unit),
         {NAMES[chosen[i]]: float(found.weights[i]) for i in usable.tolist()}, found.forecasts[0, usable] * unit,
-        held_out.times(unit),
+        held_out.compared().times(unit),
     )  # fmt: skip
 
 
@@ -157,7 +157,7 @@ def _forecast_counts(history: History, ends: Ints, horizon: int, probabilities: 
         each_step(high[0]),
         equal,
         each_step(members[0]),
-        held_out,
+        held_out.compared(),
         median,
     )
 
