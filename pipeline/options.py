@@ -78,8 +78,8 @@ class RunOptions(BaseModel):
 
     input: str | None = _option(
         "PATTERN", "Source",
-        "Files to forecast, once: a path or a pattern such as 'in/*.csv', 'in/**/*.csv' or 'gs://bucket/in/*.csv'. "
-        "Files named *.manifest.json are read as manifests.",
+        "Files to forecast, once, CSV or Parquet: a path or a pattern such as 'in/*.csv', 'in/**/*.csv' or "
+        "'gs://bucket/in/*.csv'. Files named *.manifest.json are read as manifests.",
         form=OBJECTS, only="batch", required=True)  # fmt: skip
     input_subscription: Subscription | None = _option(
         "SUBSCRIPTION", "Source",

@@ -38,7 +38,7 @@ CONNECTION = os.environ.get("DROPCAST_GCP_CONN_ID", "google_cloud_default")
 
 MOST_NAMED = 50  # files listed in an alert; the task's log has all of them
 INTERNAL, MANIFEST_SUFFIX = "_dropcast", ".manifest.json"
-MARKERS, TEXTS = ("/", "_$folder$"), (".csv", ".gz", ".tsv", ".txt")
+MARKERS, TABLES = ("/", "_$folder$"), (".csv", ".gz", ".tsv", ".txt", ".parquet")
 
 # The views' columns; {dataset} is checked against DATASET before it is filled in; everything else is a query parameter.
 DATASET = r"[a-z0-9-]+[.:]\w+"
@@ -216,13 +216,18 @@ def expected(pattern: str, listed: Iterable[tuple[str, int, int]], output: str, 
         name = uri.split("/", 3)[3]
         return not (
             name.endswith(MARKERS)  # placeholders that consoles and tools create for folders
-            or (size == 0 and not name.lower().endswith(TEXTS))
+            or (size == 0 and not name.lower().endswith(TABLES))
             or INTERNAL in name.split("/")
             or below(uri, [output])
             or (allowed and not below(uri, allowed))
         )
 
     return {uri: generation for uri, generation, size in listed if matches(pattern, uri) and read(uri, size)}
+
+
+def forecast_name(name: str) -> str:
+    """Return the name of an object's forecast: the same, but for Parquet, whose forecast is a CSV too."""
+    return f"{name}.csv" if name.lower().endswith(".parquet") else name
 
 
 def below(uri: str, prefixes: list[str]) -> bool:
@@ -249,8 +254,8 @@ def judged(
     letters = list(letters)
     problems = []
     for uri, generation in sorted(files.items()):
-        # a CSV's forecast has the object's name; manifests may have asked for other forecasts of the same source
-        row = newest.get((uri, uri.split("/", 3)[3]))
+        # manifests may have asked for other forecasts of the same source
+        row = newest.get((uri, forecast_name(uri.split("/", 3)[3])))
         if row is not None and number(row["version"]) < generation:
             row = None  # of an older generation: the current one has none yet
         if row is not None and row["status"] == "complete":

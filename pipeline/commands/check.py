@@ -24,7 +24,7 @@ from pipeline.core.plain_text import printable
 from pipeline.core.requests.local_files import InputFile, request_for
 from pipeline.core.scratch import scratch_folder
 from pipeline.core.series.arrow_lists import lists_of
-from pipeline.core.series.load import LoadedCsv, load_csv
+from pipeline.core.series.load import LoadedFile, load_file
 from pipeline.core.sources import open_source
 from pipeline.core.spec_limits import refuse_costly
 from pipeline.options import spec_from
@@ -100,13 +100,13 @@ def check_csv(path: Path, spec: ForecastSpec, limits: Limits, work: Path) -> dic
             raise refused
         with contained(errors), open_source(path) as file:
             changed = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
-            loaded = load_csv(file, spec, limits, work, changed)
+            loaded = load_file(file, spec, limits, work, changed)
     except RecordError as error:
         return {"problems": 1, "first_problems": [_problem("", error)]}
     return _findings(loaded, spec, limits, errors)
 
 
-def _findings(loaded: LoadedCsv, spec: ForecastSpec, limits: Limits, errors: InternalErrors) -> dict[str, Any]:
+def _findings(loaded: LoadedFile, spec: ForecastSpec, limits: Limits, errors: InternalErrors) -> dict[str, Any]:
     frequencies: Counter[str] = Counter()
     problems: list[dict[str, Any]] = []
     codes: Counter[str] = Counter()

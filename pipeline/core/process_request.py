@@ -39,7 +39,7 @@ from pipeline.core.outputs.output import Output, WorkFiles
 from pipeline.core.series.arrow_lists import last_of_lists
 from pipeline.core.series.batch import faulty_series
 from pipeline.core.series.layout import Layout
-from pipeline.core.series.load import LoadedCsv, load_csv, resolve_reference
+from pipeline.core.series.load import LoadedFile, load_file, resolve_reference
 from pipeline.core.spec_limits import refuse_costly
 
 _log = logging.getLogger(__name__)
@@ -127,12 +127,12 @@ def _read_blocks(request: Request, limits: Limits, output: Output) -> Iterator[S
         )
 
 
-def _read(request: Request, work_files: WorkFiles, limits: Limits, output: Output) -> LoadedCsv:
+def _read(request: Request, work_files: WorkFiles, limits: Limits, output: Output) -> LoadedFile:
     """Read a request's CSV to its end."""
     try:
         with output.open_source(request) as opened:
             source = MarkedSource(opened)
-            loaded = load_csv(source, request.parsed_spec, limits, work_files.folder, request.source_time)
+            loaded = load_file(source, request.parsed_spec, limits, work_files.folder, request.source_time)
             changed = source.version() != request.version
     except BaseException:
         work_files.discard()

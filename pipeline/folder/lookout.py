@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.requests.local_files import InputFile, named_by
-from pipeline.core.requests.names import MANIFEST_SUFFIX, real_path
+from pipeline.core.requests.names import MANIFEST_SUFFIX, forecast_name, real_path
 from pipeline.folder.inbox import Inbox, State, state_of
 
 Seen = tuple[State | str | None, ...]
@@ -101,7 +101,7 @@ class Lookout:
 
     def output_of(self, path: str) -> str:
         """Return the name of the forecast of a file in the inbox."""
-        return Path(path).relative_to(self._inbox.folder.absolute()).as_posix()
+        return forecast_name(Path(path).relative_to(self._inbox.folder.absolute()).as_posix())
 
     def _names(self, path: str, state: State) -> tuple[str, str]:
         """Return what a manifest names; the manifest is read again only if it has changed."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.core.csv_reading.reader import Rows
+from pipeline.core.csv_reading.row_reader import Rows
 from pipeline.core.dates.calendars import DAY
 from pipeline.core.dates.date_style import DateStyle
 from pipeline.core.dates.recognise_dates import recognise_dates

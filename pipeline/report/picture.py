@@ -15,7 +15,7 @@ from pipeline.core.limits import Limits
 from pipeline.core.outputs.forecast_csv import level_text, read_forecast_csv
 from pipeline.core.series.arrow_lists import lists_of
 from pipeline.core.series.batch import series_id
-from pipeline.core.series.load import load_csv
+from pipeline.core.series.load import load_file
 from pipeline.core.sources import open_source
 
 MOST = 6
@@ -50,7 +50,7 @@ def draw(
         LookupError: if a series is not in it.
     """
     with open_source(history) as file:
-        loaded = load_csv(file, spec, limits, work)
+        loaded = load_file(file, spec, limits, work)
     layout = loaded.layout
     known = [series_id(ids, layout.value_name) for ids in loaded.ids]
     absent = [name for name in names if name not in known]
@@ -64,7 +64,7 @@ def draw(
         ):
             if name in wanted:
                 past[name] = (dates.astype("datetime64[us]")[-periods:], values[-periods:])
-    ahead = read_forecast_csv(forecast, layout.id_columns, layout.value_name, spec)
+    ahead = read_forecast_csv(forecast, layout.id_columns, layout.value_name, layout.on_its_clock(spec))
     if len(spec.level) == 1:  # the CSV does not say which; the picture does
         level = level_text(spec.level[0])
         told = {f"prediction_{end}": f"prediction_{end}_{level}" for end in ("lower", "upper")}

@@ -26,7 +26,7 @@ from pipeline.core.outputs.results import FileResult, Results
 from pipeline.core.requests.local_files import OPERATORS_FIELDS
 from pipeline.core.series.arrow_lists import lists_of
 from pipeline.core.series.layout import Layout
-from pipeline.core.series.load import load_csv
+from pipeline.core.series.load import load_file
 from pipeline.core.sources import open_source
 
 AGAIN = "Forecast it again."
@@ -108,11 +108,15 @@ def _told(
         return
     with open_source(source) as raw:
         try:
-            loaded = load_csv(raw, spec, Limits(), scratch)
+            loaded = load_file(raw, spec, Limits(), scratch)
         except RecordError:  # as its dead letter says
             return
     layout = loaded.layout
-    ahead = {} if forecast is None else _forecasts(forecast, layout.id_columns, layout.value_name, spec)
+    ahead = (
+        {}
+        if forecast is None
+        else _forecasts(forecast, layout.id_columns, layout.value_name, layout.on_its_clock(spec))
+    )
     for batch in loaded.batches():
         yield from _of_batch(number, batch, layout, spec, ahead)
 

@@ -19,6 +19,7 @@ from sqlglot.optimizer.qualify import qualify
 from pipeline.cloud.objects import _expression
 from pipeline.core.errors import IgnoredError
 from pipeline.core.requests.messages import Message, ObjectVersion, Rules, notification_of, notified_object
+from pipeline.core.requests.names import forecast_name
 from pipeline.runs import run_from
 
 METADATA = {one["name"]: one for one in json.loads((ROOT / "templates/metadata_batch.json").read_text())["parameters"]}
@@ -165,7 +166,7 @@ def test_names_of_jobs_are_valid_stable_and_tell_requests_apart(backfill: Any, p
 
 NAMES = [
     "a.csv", "b.csv", "b.txt", "sub/a.csv", "sub/deep/a.csv", "a.csv.gz", "x[1].csv", "", "sub/", "folder_$folder$",
-    "marker", "_dropcast/receipts/a.json", "out/a.csv", "outer/a.csv", "a.manifest.json", "new\nline.csv",
+    "marker", "_dropcast/receipts/a.json", "out/a.csv", "outer/a.csv", "a.manifest.json", "new\nline.csv", "a.parquet",
 ]  # fmt: skip
 PATTERNS = ["*", "*.csv", "**", "**/*.csv", "sub/", "sub/*", "[ab].csv", "[!a].csv", "?.csv", "a.csv", ""]
 
@@ -220,6 +221,14 @@ def test_the_queries_name_only_columns_that_exist(backfill: Any, query: str) -> 
 
 
 # The verdict
+
+
+@pytest.mark.parametrize("name", ["sales/a.csv", "a.parquet", "A.Parquet", "parquet"])
+def test_a_forecast_has_the_name_that_the_pipeline_gives_it(backfill: Any, name: str) -> None:
+    assert backfill.forecast_name(name) == forecast_name(name)
+    row = {**receipt("a.csv", "complete", 5), "source": f"gs://uploads/{name}", "output": forecast_name(name)}
+    assert backfill.judged({f"gs://uploads/{name}": 5}, [row], []) == []
+
 
 DAY = "gs://uploads/sales/2026-01-01/"
 

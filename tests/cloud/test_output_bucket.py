@@ -516,14 +516,14 @@ def test_a_marker_makes_a_request_suspect_and_its_child_does_the_work(
 def test_a_fault_of_ours_costs_one_request_its_forecast(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     output = prepared(stage)
     good, bad = request_for(stage, "good.csv", daily()), request_for(stage, "bad.csv", daily(1))
-    real = process_request.load_csv
+    real = process_request.load_file
 
     def broken(source: object, *arguments: object) -> object:
         if source.read(0) == b"" and "bad" in str(source._source._blob.name):  # type: ignore[attr-defined]
             raise ZeroDivisionError
         return real(source, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(process_request, "load_csv", broken)
+    monkeypatch.setattr(process_request, "load_file", broken)
     assert process(bad, Limits(), output)[0].code == "INTERNAL_ERROR"
     assert process(good, Limits(), output)[0].status == "complete"
     (letter,) = output.dead_letters(bad.key)

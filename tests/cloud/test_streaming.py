@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 
+import pandas as pd
 import pytest
 
 from tests.cloud.conftest import Stage, daily
@@ -67,3 +69,19 @@ def test_a_newer_version_wins_whatever_comes_first(stage: Stage) -> None:
     assert stage.object("f/a.csv").metadata["dropcast-version"] == str(new)
     assert {row["version"] for row in stage.query("SELECT version FROM `{}.latest_forecasts`")} == {str(new)}
     assert [letter["code"] for letter in stage.letters()] == ["SOURCE_GONE"]
+
+
+def test_a_parquet_object_has_the_forecast_of_the_csv_of_its_table(stage: Stage) -> None:
+    content = daily()
+    table = io.BytesIO()
+    pd.read_csv(io.StringIO(content), parse_dates=[0]).to_parquet(table, index=False)
+    stage.run()
+    stage.upload("a.parquet", table.getvalue())
+    stage.upload("a.csv", content)
+    stage.upload("cut.parquet", table.getvalue()[:-10])
+    stage.wait("three receipts", lambda: len(stage.receipts()) == 3)
+    assert [(row["output"], row["code"]) for row in stage.receipts() if row["status"] != "complete"] == [
+        ("cut.parquet.csv", "BAD_PARQUET")
+    ]
+    assert stage.object("f/a.parquet.csv").download_as_bytes() == stage.object("f/a.csv").download_as_bytes()
+    assert stage.count("latest_forecasts") == 2 * 28

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pipeline import main
@@ -138,3 +139,16 @@ def test_prism_writes_the_same(write_csv: WriteCsv, tmp_path: Path) -> None:
     assert subprocess.run(command, check=False, capture_output=True).returncode == 3
     assert dropcast(["forecast", f"{inbox}/*", f"--output={tmp_path}/core", "--horizon=3"]) == 3
     assert contents(tmp_path / "prism") == contents(tmp_path / "core")
+
+
+def test_a_parquet_file_has_the_forecast_of_the_csv_of_its_table(write_csv: WriteCsv, tmp_path: Path) -> None:
+    csv = write_csv("in/a.csv", daily_series(40))
+    pd.read_csv(csv, parse_dates=[0]).to_parquet(tmp_path / "in/b.parquet", index=False)
+    for run in (main.main, lambda options: dropcast(["forecast", f"{tmp_path}/in/*", *options[1:]])):
+        output = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        assert run([f"--input={tmp_path}/in/*", f"--output={output}", "--horizon=5"]) == 0
+        assert (output / "b.parquet.csv").read_bytes() == (output / "a.csv").read_bytes()
+        rows = connect(output).sql("SELECT source, step, forecast_value FROM forecasts ORDER BY step").fetchall()
+        found = [[row[1:] for row in rows if row[0].endswith(name)] for name in ("b.parquet", "a.csv")]
+        assert found[0] == found[1]
+        assert len(found[0]) == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from pipeline.core import process_request
@@ -94,7 +96,7 @@ def test_it_lies_still_before_it_is_read(watch: Watch, write_csv: WriteCsv) -> N
 def test_a_file_that_changes_while_it_is_read_leaves_no_trace(
     watch: Watch, write_csv: WriteCsv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, real = write_csv("in/a.csv", daily_series(30)), process_request.load_csv
+    path, real = write_csv("in/a.csv", daily_series(30)), process_request.load_file
 
     def load(*arguments: Any) -> Any:
         loaded = real(*arguments)
@@ -104,7 +106,7 @@ def test_a_file_that_changes_while_it_is_read_leaves_no_trace(
         return loaded
 
     write_csv("in/b.csv")
-    monkeypatch.setattr("pipeline.core.process_request.load_csv", load)
+    monkeypatch.setattr("pipeline.core.process_request.load_file", load)
     told = watch.look()
     assert "complete b.csv" in told
     assert not [line for line in told if line.startswith("failed")]
@@ -446,3 +448,11 @@ def test_killed_a_hundred_times_it_loses_nothing_and_does_nothing_twice(tmp_path
 
 def contents_of_csvs(out: Path) -> dict[str, str]:
     return {name: text for name, text in contents(out).items() if not name.startswith("_dropcast")}
+
+
+def test_the_forecast_of_a_parquet_file_in_the_inbox_is_a_csv(watch: Watch) -> None:
+    table = pd.read_csv(io.StringIO(daily_series(30)), parse_dates=[0])
+    table.to_parquet(watch.root / "in/a.parquet", index=False)
+    assert watch.look() == ["complete a.parquet.csv"]
+    assert len((watch.out / "a.parquet.csv").read_text().splitlines()) == 29
+    assert watch.look() == []

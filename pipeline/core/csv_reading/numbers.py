@@ -50,7 +50,7 @@ def read_numbers(
     good = pc.and_not(pc.match_substring_regex(plain, shape), missing)
     bad = np.asarray(pc.invert(pc.or_(good, missing)))
     numbers = np.asarray(pc.if_else(good, plain, "nan").cast(pa.float64()))
-    absent = [number for text_ in more_missing if (number := _as_number(text_)) is not None]
+    absent = [*numbers_among(more_missing).values()]
     if absent:  # -999 may also be written -999.0
         numbers = np.where(np.isin(numbers, absent), np.nan, numbers)
     bad = bad | np.isinf(numbers)
@@ -66,6 +66,11 @@ def absent_texts(column: pa.StringArray, texts: set[str]) -> set[str]:
     cells = set(pc.utf8_trim_whitespace(column).unique().to_pylist())
     numbers = {number for cell in cells if (number := _as_number(cell)) is not None}
     return {text for text in texts if text in cells or _as_number(text) in numbers}
+
+
+def numbers_among(texts: Sequence[str]) -> dict[str, float]:
+    """Return the texts that are numbers, with their numbers."""
+    return {text: number for text in texts if (number := _as_number(text)) is not None}
 
 
 def _as_number(text: str) -> float | None:

@@ -33,7 +33,7 @@ _OTHER_KINDS = {
         "Save the sheet as CSV, or unpack the archive.",
     ),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook (xls)", "Save the sheet as CSV."),
-    b"PAR1": ("a Parquet file", "Convert it to CSV."),
+    b"PARE": ("an encrypted Parquet file", "Write it without encryption."),
     b"%PDF": ("a PDF", "Export the table as CSV."),
     b"BZh": ("a file compressed with bzip2", "Decompress it, or compress it with gzip."),
     b"\x28\xb5\x2f\xfd": ("a file compressed with zstd", "Decompress it, or compress it with gzip."),
@@ -153,12 +153,17 @@ def _decompressed(file: ByteSource, limits: Limits) -> Iterator[bytes]:
             return
         total += len(data)
         if total > limits.max_bytes:
-            raise RecordError(
-                "TOO_MANY_BYTES",
-                f"The file has more than {limits.max_bytes:,} bytes (decompressed).",
-                "Split the file, or ask the operator to raise --max_bytes.",
-            )
+            raise too_many_bytes(limits)
         yield data
+
+
+def too_many_bytes(limits: Limits) -> RecordError:
+    """Return the error for a file that is too large."""
+    return RecordError(
+        "TOO_MANY_BYTES",
+        f"The file has more than {limits.max_bytes:,} bytes (decompressed).",
+        "Split the file, or ask the operator to raise --max_bytes.",
+    )
 
 
 class _Rejoined(io.RawIOBase):

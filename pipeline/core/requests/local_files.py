@@ -23,6 +23,7 @@ from pipeline.core.requests.names import (
     checked_output_name,
     feeds_itself,
     fixed_part,
+    forecast_name,
     is_pattern,
     matching_files,
     output_name,
@@ -169,7 +170,7 @@ def _start_of(path: Path) -> bytes:
 
 
 def _manifest_output(file: InputFile, source: str, stated: str | None) -> str:
-    return checked_output_name(stated or (Path(file.output).parent / Path(source).name).as_posix())
+    return checked_output_name(stated or forecast_name((Path(file.output).parent / Path(source).name).as_posix()))
 
 
 def request_for(

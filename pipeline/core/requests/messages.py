@@ -22,7 +22,7 @@ from pipeline.core.errors import CODES, IgnoredError, RecordError
 from pipeline.core.forecast_spec import ForecastSpec, option_errors
 from pipeline.core.request_key import canonical_json
 from pipeline.core.requests.local_files import OPERATORS_FIELDS, UNREAD, Manifest, manifest_fields
-from pipeline.core.requests.names import INTERNAL, MANIFEST_SUFFIX, checked_output_name
+from pipeline.core.requests.names import INTERNAL, MANIFEST_SUFFIX, checked_output_name, forecast_name
 from pipeline.core.requests.uris import folder_prefix, is_uri, joined, lies_below, split_uri, uri_of
 
 FINALIZE = "OBJECT_FINALIZE"
@@ -31,7 +31,7 @@ _MARKERS = ("/", "_$folder$")  # names of objects that stand for folders
 _GENERATION = re.compile("[1-9][0-9]{0,17}")
 _BUCKET = re.compile("[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 LONGEST_NAME = 1024  # bytes of an object's name, as Cloud Storage allows
-_TEXTS = (".csv", ".gz", ".tsv", ".txt")
+_TABLES = (".csv", ".gz", ".tsv", ".txt", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def notified_object(message: Message, rules: Rules) -> ObjectVersion | None:
         )
     payload = _payload(message)
     uri = uri_of(attributes["bucketId"], name)
-    if name.endswith(_MARKERS) or (str(payload.get("size")) == "0" and not name.lower().endswith(_TEXTS)):
+    if name.endswith(_MARKERS) or (str(payload.get("size")) == "0" and not name.lower().endswith(_TABLES)):
         raise IgnoredError("marker")
     if lies_below(uri, [rules.output]) or INTERNAL in name.split("/"):
         raise IgnoredError("output")
@@ -126,7 +126,7 @@ def request_of_object(version: ObjectVersion, message: Message, rules: Rules) ->
         RecordError: BAD_MESSAGE.
     """
     if message.attributes.get("payloadFormat") != RESENT:
-        name = _fitting(split_uri(version.uri)[1], rules)
+        name = _fitting(forecast_name(split_uri(version.uri)[1]), rules)
         return Request(version.uri, version.generation, version.time, name, rules.spec)
     try:
         asked = _Resent.model_validate_json(message.data)
@@ -144,9 +144,8 @@ def request_of_object(version: ObjectVersion, message: Message, rules: Rules) ->
             "The request sets models or save_models, which only the operator may set.",
             "Leave out models and save_models.",
         )
-    output = _fitting(
-        asked.output if asked.output == split_uri(version.uri)[1] else checked_output_name(asked.output), rules
-    )
+    own = forecast_name(split_uri(version.uri)[1])
+    output = _fitting(asked.output if asked.output == own else checked_output_name(asked.output), rules)
     return Request(version.uri, version.generation, version.time, output, spec.to_json(), asked.attempt, asked.id)
 
 
@@ -257,7 +256,7 @@ def read_manifest_message(content: bytes, place: str, rules: Rules) -> ManifestR
         raise RecordError(
             "BAD_MANIFEST", f"{bucket!r} is not a valid bucket name.", "Name the CSV as gs://bucket/name.csv."
         )
-    output = _fitting(checked_output_name(manifest.output or name), rules)
+    output = _fitting(checked_output_name(manifest.output or forecast_name(name)), rules)
     fields = manifest.options()
     return ManifestRequest(uri, manifest.generation, output, ForecastSpec(**fields).to_json(), manifest.id)
 

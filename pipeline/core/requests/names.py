@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from pipeline.core.errors import RecordError
 
 MANIFEST_SUFFIX = ".manifest.json"
+PARQUET_SUFFIX = ".parquet"
 _WILDCARDS = "*?["
 INTERNAL = "_dropcast"
 
@@ -64,8 +65,16 @@ def _may_be_file(path: Path) -> bool:
 
 
 def output_name(file: Path, pattern: str) -> str:
-    """Return a forecast's name below the output folder: the input's path relative to the pattern's literal part."""
-    return file.relative_to(fixed_part(pattern)).as_posix()
+    """Return a forecast's name below the output folder, from the input's path relative to the pattern's literal part.
+
+    A manifest's own name is returned as it is.
+    """
+    return forecast_name(file.relative_to(fixed_part(pattern)).as_posix())
+
+
+def forecast_name(name: str) -> str:
+    """Return the name of the forecast of a file: the same, but for Parquet, whose forecast is a CSV too."""
+    return f"{name}.csv" if name.lower().endswith(PARQUET_SUFFIX) else name
 
 
 def receipts_place(source: str, output: str) -> str:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.arrays import Floats
-from pipeline.core.csv_reading.reader import Rows
+from pipeline.core.csv_reading.row_reader import Rows
 from pipeline.core.dates.aggregate import aggregated, period_calendar, period_starts_on_wall, zero_filled
 from pipeline.core.dates.calendars import DAY, MINUTE, Dates, FixedSteps, format_date
 from pipeline.core.dates.date_style import WITHOUT_DAYS, DateStyle

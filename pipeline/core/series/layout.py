@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.core.csv_reading.dialect import PLAIN, CsvDialect
 from pipeline.core.dates.date_style import DateStyle
+from pipeline.core.forecast_spec import ForecastSpec
 
 
 @dataclass(frozen=True)
@@ -52,3 +53,7 @@ class Layout:
     def style(self) -> DateStyle:
         """How dates are written."""
         return DateStyle.from_text(self.date_style)
+
+    def on_its_clock(self, spec: ForecastSpec) -> ForecastSpec:
+        """Return options with the time zone of the dates, which their type may have named."""
+        return spec.model_copy(update={"timezone": self.style.timezone or None})

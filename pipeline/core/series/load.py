@@ -1,8 +1,8 @@
-"""From a local CSV to blocks of series."""
+"""From a CSV or a Parquet file to blocks of series."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,11 +19,14 @@ from pipeline.core.csv_reading.id_evidence import (
     ids_by_content,
     ids_too_many_to_tell,
 )
-from pipeline.core.csv_reading.reader import CsvReader, Rows, UndecidedIdsError
+from pipeline.core.csv_reading.reader import CsvReader
+from pipeline.core.csv_reading.row_reader import RowReader, Rows, UndecidedIdsError
 from pipeline.core.errors import RecordError, joined
 from pipeline.core.faults.internal_error import InternalErrors
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.parquet_reading.local_copy import Remembering, parquet_copy
+from pipeline.core.parquet_reading.reader import ParquetReader
 from pipeline.core.plain_text import printable
 from pipeline.core.series.batch import reference_batch, series_batch, too_many_rows
 from pipeline.core.series.layout import Layout
@@ -37,8 +40,8 @@ FUTURE_YEARS = 10  # by which such a year may be later than the file
 
 
 @dataclass
-class LoadedCsv:
-    """A CSV that was read to its end, its rows gathered by series.
+class LoadedFile:
+    """A file that was read to its end, its rows gathered by series.
 
     Attributes:
         layout: of its forecast.
@@ -87,8 +90,8 @@ class LoadedCsv:
             )
 
 
-def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, source_time: str = "") -> LoadedCsv:
-    """Read a CSV to its end.
+def load_file(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, source_time: str = "") -> LoadedFile:
+    """Read a CSV or a Parquet file to its end.
 
     Args:
         file: its bytes.
@@ -100,21 +103,41 @@ def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, s
     Raises:
         RecordError: if it cannot be read.
     """
+    source = Remembering(file)
+    with parquet_copy(source, limits) as copy:
+
+        def opened(spec: ForecastSpec, limits: Limits, undecided: bool = False, on_wall: bool = False) -> RowReader:
+            if copy is not None:
+                return ParquetReader.open(copy, spec, limits, undecided)
+            return CsvReader.open(source, spec, limits, undecided, on_wall)
+
+        return _load_asking(source, opened, spec, limits, work, source_time)
+
+
+Opened = Callable[..., RowReader]
+
+
+def _load_asking(
+    file: Remembering, opened: Opened, spec: ForecastSpec, limits: Limits, work: Path, source_time: str
+) -> LoadedFile:
     read_as, notes, on_wall = spec, [], False
     questions: list[RecordError] = []
     asked: list[str] = []
     while True:
         try:
-            loaded = _load(file, read_as, limits, work, source_time, on_wall)
+            loaded = _load(opened, read_as, limits, work, source_time, on_wall)
         except _ReadOnWall:
             on_wall = True
+        except _InZone as zone:
+            read_as = read_as.model_copy(update={"timezone": zone.name})
+            notes.append(f"dates were read on the clock of {zone.name}, the time zone of their type")
         except _OtherDialect as other:
             read_as = read_as.model_copy(update={"decimal": other.decimal, "thousands": other.thousands})
             notes.append(other.note)
         except UndecidedIdsError:
             restart(file)
             try:
-                ids = _ids_of(file, read_as, limits)
+                ids = _ids_of(opened, read_as, limits)
             except RecordError as error:
                 read_as = _assuming(read_as, error, questions, asked)
             else:
@@ -130,7 +153,7 @@ def load_csv(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, s
         restart(file)
 
 
-def _with_first_fault(questions: list[RecordError], loaded: LoadedCsv) -> list[RecordError]:
+def _with_first_fault(questions: list[RecordError], loaded: LoadedFile) -> list[RecordError]:
     """Return the questions and the first cell's error, which needs an option too; of two footers, the longer."""
     first = min(loaded.faults.values(), key=lambda fault: fault.line or 0, default=None)
     if first is None:
@@ -162,14 +185,14 @@ def _assuming(spec: ForecastSpec, error: RecordError, questions: list[RecordErro
     return spec.model_copy(update=error.assume)
 
 
-def _ids_of(file: ByteSource, spec: ForecastSpec, limits: Limits) -> IdColumns:
+def _ids_of(opened: Opened, spec: ForecastSpec, limits: Limits) -> IdColumns:
     """Return which columns tell series apart, from all rows.
 
     Raises:
         RecordError: if the rows do not decide it.
     """
     most = min(limits.max_series, MAX_EVIDENCE_IDS)
-    reader = CsvReader.open(file, spec, limits.model_copy(update={"max_series": most}), undecided=True)
+    reader = opened(spec, limits.model_copy(update={"max_series": most}), undecided=True)
     parts: list[Rows] = []
     count = 0
     columns = reader.columns
@@ -210,14 +233,24 @@ class _OtherDialect(Exception):  # noqa: N818 - no error
         return f"numbers were read with {self.decimal!r} as the decimal mark{grouped}"
 
 
+class _InZone(Exception):  # noqa: N818 - no error
+    """The type of the dates names a time zone."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
 class _ReadOnWall(Exception):  # noqa: N818 - no error
     """The dates turned out to be whole days in a time zone with summer time: read them as local time."""
 
 
 def _load(
-    file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, source_time: str, on_wall: bool
-) -> LoadedCsv:
-    reader = CsvReader.open(file, spec, limits, on_wall=on_wall)
+    opened: Opened, spec: ForecastSpec, limits: Limits, work: Path, source_time: str, on_wall: bool
+) -> LoadedFile:
+    reader = opened(spec, limits, on_wall=on_wall)
+    if isinstance(reader, ParquetReader) and reader.zone and spec.timezone is None:
+        raise _InZone(reader.zone)
     sizes = BlockSizes.of(spec, len(reader.columns.extras))
     store = RowStore(work, len(reader.columns.extras), limits.max_rows, sizes)
     for rows in reader.rows():
@@ -248,7 +281,7 @@ def _load(
         several_offsets and not on_wall,
         reader.csv_dialect,
     )
-    return LoadedCsv(
+    return LoadedFile(
         spec,
         limits,
         layout,
@@ -262,7 +295,7 @@ def _load(
     )
 
 
-def _refuse_misread(reader: CsvReader, spec: ForecastSpec, limits: Limits, source_time: str) -> None:
+def _refuse_misread(reader: RowReader, spec: ForecastSpec, limits: Limits, source_time: str) -> None:
     """Refuse a file of which only the whole shows that it is too large or was not read as meant."""
     if not reader.ids:
         raise RecordError("NO_ROWS", "The file has a header but no row with a date below it.", "Add rows.")
@@ -274,7 +307,7 @@ def _refuse_misread(reader: CsvReader, spec: ForecastSpec, limits: Limits, sourc
     reader.explain_rows_below()
 
 
-def _notes(reader: CsvReader, several_offsets: bool, on_wall: bool) -> list[str]:
+def _notes(reader: RowReader, several_offsets: bool, on_wall: bool) -> list[str]:
     """Return what the owner should know about how the file was read.
 
     Args:
@@ -306,7 +339,7 @@ def _notes(reader: CsvReader, several_offsets: bool, on_wall: bool) -> list[str]
     return notes
 
 
-def _refuse_century_jump(reader: CsvReader, source_time: str) -> None:
+def _refuse_century_jump(reader: RowReader, source_time: str) -> None:
     """Raise if two-digit years were assigned to the wrong century."""
     years = sorted(reader.short_years)
     if not years:

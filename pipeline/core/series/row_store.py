@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.csv_reading.reader import Rows
+from pipeline.core.csv_reading.row_reader import Rows
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.io_faults import does_io
 from pipeline.core.spec_limits import outputs_of

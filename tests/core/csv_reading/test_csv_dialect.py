@@ -18,7 +18,7 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.forecast_csv import csv_header, csv_rows, forecast_header, read_forecast_csv
 from pipeline.core.series.layout import Layout
-from pipeline.core.series.load import load_csv
+from pipeline.core.series.load import load_file
 
 MARKS = [",", ";", "\t", "|", "^"]
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"]
@@ -36,7 +36,7 @@ def test_a_forecast_has_the_dialect_of_its_source(mark: str, decimal: str, encod
     source = CsvDialect(mark, decimal, encoding).encoded("\n".join([f"store{mark}date{mark}y", *rows, ""]), start=True)
     options = {"delimiter": mark, "decimal": decimal, "encoding": encoding.removesuffix("-sig")}
     spec = ForecastSpec(horizon=3, score=False, **options)
-    loaded = load_csv(io.BytesIO(source), spec, Limits(), tmp_path)
+    loaded = load_file(io.BytesIO(source), spec, Limits(), tmp_path)
     assert loaded.layout.dialect == CsvDialect(mark, decimal, encoding)
     layout = Layout.from_json(loaded.layout.to_json())
     (batch,) = loaded.batches()

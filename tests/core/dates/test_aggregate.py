@@ -17,7 +17,7 @@ from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.series.arrow_lists import lists_of
-from pipeline.core.series.load import load_csv
+from pipeline.core.series.load import load_file
 
 NO_EXTRAS = np.empty((0, 0))
 
@@ -29,7 +29,7 @@ def micros(*dates: str) -> np.ndarray:
 def series_of(text: str, tmp_path: Path, **options: object) -> tuple[list[str], list[float], str | None]:
     """Return the dates, values and note of a file's one series."""
     spec = ForecastSpec(horizon=2, **options)
-    (batch,) = load_csv(io.BytesIO(text.encode()), spec, Limits(), tmp_path).batches()
+    (batch,) = load_file(io.BytesIO(text.encode()), spec, Limits(), tmp_path).batches()
     fault = batch.column("fault")[0].as_py()
     if fault is not None:
         raise RecordError.from_json(fault)
@@ -127,7 +127,7 @@ def test_hours_of_a_zone_with_half_an_hour_are_those_of_its_clock(tmp_path: Path
     times = pd.date_range("2025-01-01", periods=4 * 72, freq="15min").strftime("%Y-%m-%d %H:%M")
     spec = ForecastSpec(horizon=2, aggregate="h", timezone="Asia/Kolkata")
     text = "date,y\n" + "".join(f"{time},1\n" for time in times)
-    (batch,) = load_csv(io.BytesIO(text.encode()), spec, Limits(), tmp_path).batches()
+    (batch,) = load_file(io.BytesIO(text.encode()), spec, Limits(), tmp_path).batches()
     assert lists_of(batch, "y")[0].tolist() == [4.0] * 72
     assert not (lists_of(batch, "ds")[0].astype(np.int64) % 3_600_000_000).any()
 
@@ -136,7 +136,7 @@ def test_a_regressor_goes_on_through_a_period_that_is_not_whole(tmp_path: Path) 
     days = pd.date_range("2025-01-06", "2025-05-30")
     rows = "".join(f"{day:%Y-%m-%d},{'' if day > pd.Timestamp('2025-04-24') else 1},{day.month}\n" for day in days)
     spec = ForecastSpec(horizon=4, aggregate="W-MON", regressors="promo")
-    (batch,) = load_csv(io.BytesIO(f"date,y,promo\n{rows}".encode()), spec, Limits(), tmp_path).batches()
+    (batch,) = load_file(io.BytesIO(f"date,y,promo\n{rows}".encode()), spec, Limits(), tmp_path).batches()
     assert batch.column("fault")[0].as_py() is None
     assert (
         lists_of(batch, "future")[0].astype("datetime64[us]").astype("datetime64[D]").astype(str).tolist()[0]

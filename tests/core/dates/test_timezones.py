@@ -20,17 +20,17 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.forecast_csv import csv_rows
 from pipeline.core.series.arrow_lists import lists_of
-from pipeline.core.series.load import LoadedCsv, load_csv
+from pipeline.core.series.load import LoadedFile, load_file
 
 ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Kolkata", "UTC"]
 HOURS = pd.date_range("2023-09-15", "2024-06-15", freq="h", tz="Europe/Berlin", inclusive="left")
 
 
-def loaded(text: str, tmp_path: Path, **options: object) -> LoadedCsv:
-    return load_csv(io.BytesIO(text.encode()), ForecastSpec(**{"horizon": 48, **options}), Limits(), tmp_path)
+def loaded(text: str, tmp_path: Path, **options: object) -> LoadedFile:
+    return load_file(io.BytesIO(text.encode()), ForecastSpec(**{"horizon": 48, **options}), Limits(), tmp_path)
 
 
-def forecast_lines(csv: LoadedCsv) -> list[str]:
+def forecast_lines(csv: LoadedFile) -> list[str]:
     """Return the rows of the forecast CSV."""
     (batch,) = csv.batches()
     fault = batch.column("fault")[0].as_py()

@@ -18,7 +18,7 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.model.design.structure import seasonalities_of
 from pipeline.core.requests.local_files import manifest_fields
-from pipeline.core.series.load import load_csv
+from pipeline.core.series.load import load_file
 from pipeline.core.spec_limits import DEFAULT_ORDERS, features_of, outputs_of, refuse_costly
 from pipeline.options import OptionsError
 from pipeline.runs import run_from
@@ -76,18 +76,18 @@ def test_options_of_the_operator_are_held_against_the_limits_at_once(tmp_path: P
 
 def test_an_id_has_a_length(tmp_path: Path) -> None:
     text = "id,ds,y\n" + "".join(f"{'a' * 20},2024-01-{day:02d},{day}\n" for day in range(1, 20))
-    assert load_csv(io.BytesIO(text.encode()), ForecastSpec(), Limits(max_id_length=20), tmp_path).ids
+    assert load_file(io.BytesIO(text.encode()), ForecastSpec(), Limits(max_id_length=20), tmp_path).ids
     with pytest.raises(RecordError) as refused:
-        load_csv(io.BytesIO(text.encode()), ForecastSpec(), Limits(max_id_length=19), tmp_path)
+        load_file(io.BytesIO(text.encode()), ForecastSpec(), Limits(max_id_length=19), tmp_path)
     assert (refused.value.code, refused.value.column) == ("ID_TOO_LONG", "id")
 
 
 def test_a_file_has_so_many_rows_of_forecast(tmp_path: Path) -> None:
     text = "id,ds,y\n" + "".join(f"{name},2024-01-{day:02d},{day}\n" for name in "abc" for day in range(1, 20))
     spec = ForecastSpec(horizon=10, level="50,80")
-    assert load_csv(io.BytesIO(text.encode()), spec, Limits(max_forecast_rows=60), tmp_path).ids
+    assert load_file(io.BytesIO(text.encode()), spec, Limits(max_forecast_rows=60), tmp_path).ids
     with pytest.raises(RecordError) as refused:
-        load_csv(io.BytesIO(text.encode()), spec, Limits(max_forecast_rows=59), tmp_path)
+        load_file(io.BytesIO(text.encode()), spec, Limits(max_forecast_rows=59), tmp_path)
     assert refused.value.code == "FORECAST_TOO_LARGE"
 
 
@@ -113,7 +113,7 @@ def test_what_a_refusal_quotes_is_bounded() -> None:
 def series(tmp_path: Path, names: str = "ab", rows: int = 60) -> object:
     lines = [f"{name},{line}" for name in names for line in daily_series(rows).splitlines()[1:]]
     text = "id,ds,y\n" + "\n".join(lines) + "\n"
-    return next(load_csv(io.BytesIO(text.encode()), ForecastSpec(horizon=5), Limits(), tmp_path).batches())
+    return next(load_file(io.BytesIO(text.encode()), ForecastSpec(horizon=5), Limits(), tmp_path).batches())
 
 
 def faults(batch: object, spec: ForecastSpec, limits: Limits) -> list[str]:
@@ -126,7 +126,7 @@ def test_a_fit_that_would_take_too_long_is_refused_for_that_series_alone(tmp_pat
     lines += [f"short,{line}" for line in daily_series(60).splitlines()[1:]]
     text = "id,ds,y\n" + "\n".join(lines) + "\n"
     spec = ForecastSpec(horizon=5)
-    batch = next(load_csv(io.BytesIO(text.encode()), spec, Limits(), tmp_path).batches())
+    batch = next(load_file(io.BytesIO(text.encode()), spec, Limits(), tmp_path).batches())
     long, short = estimated_seconds(np.array([2000, 60]), spec)
     assert short < long
     assert faults(batch, spec, Limits(max_fit_seconds=(short + long) / 2)) == ["FIT_TIMEOUT", ""]
@@ -174,5 +174,5 @@ def test_a_design_that_memory_may_not_hold_is_refused(tmp_path: Path) -> None:
     features = features_of(spec)
     assert MAX_DESIGN_NUMBERS // features < 300_000
     lines = "".join(f"{np.datetime64('1900-01-01T00') + np.timedelta64(i, 'h')},{i % 24}\n" for i in range(150_000))
-    batch = next(load_csv(io.BytesIO(f"ds,y\n{lines}".encode()), spec, limits, tmp_path).batches())
+    batch = next(load_file(io.BytesIO(f"ds,y\n{lines}".encode()), spec, limits, tmp_path).batches())
     assert faults(batch, spec, limits) == ["TOO_MANY_FEATURES"]

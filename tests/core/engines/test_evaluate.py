@@ -25,7 +25,7 @@ from pipeline.core.members.forecast import CombinedForecast
 from pipeline.core.members.held_out import scale_of
 from pipeline.core.members.history import History
 from pipeline.core.series.arrow_lists import flat_list, lists_of
-from pipeline.core.series.load import load_csv
+from pipeline.core.series.load import load_file
 from tests.conftest import daily_series
 
 WriteCsv = Callable[..., Path]
@@ -34,7 +34,7 @@ HORIZON = 7
 
 def block(text: str, tmp_path: Path, **options: Any) -> tuple[pa.RecordBatch, ForecastSpec, tuple[str, ...]]:
     spec = ForecastSpec(horizon=HORIZON, **options)
-    csv = load_csv(io.BytesIO(text.encode()), spec, Limits(), tmp_path)
+    csv = load_file(io.BytesIO(text.encode()), spec, Limits(), tmp_path)
     return next(csv.batches()), spec, csv.layout.extras
 
 

@@ -19,13 +19,13 @@ from pipeline.core.measures import mase
 from pipeline.core.outputs.forecast_csv import csv_header, csv_rows
 from pipeline.core.series.arrow_lists import lists_of
 from pipeline.core.series.layout import Layout
-from pipeline.core.series.load import load_csv
+from pipeline.core.series.load import load_file
 from tests.naive_engine import NaiveEngine
 
 
 def loaded(text: str, tmp_path: Path, **options: Any) -> tuple[pa.RecordBatch, ForecastSpec, Layout]:
     spec = ForecastSpec(**options)
-    csv = load_csv(io.BytesIO(text.encode()), spec, Limits(), tmp_path)
+    csv = load_file(io.BytesIO(text.encode()), spec, Limits(), tmp_path)
     return next(csv.batches()), spec, csv.layout
 
 

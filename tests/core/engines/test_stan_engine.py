@@ -16,7 +16,7 @@ from pipeline.core.engines.stan import StanEngine, fit_and_forecast
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.series.load import load_csv
+from pipeline.core.series.load import load_file
 
 START = np.datetime64("2023-01-01", "us").astype(np.int64)
 
@@ -83,7 +83,7 @@ def test_a_cap_below_the_floor_is_the_owners_fault() -> None:
 def test_a_regressor_may_be_named_in_another_case_than_in_the_csv(tmp_path: Path) -> None:
     lines = "".join(f"2024-01-{d:02d},{d if d < 25 else ''},{d % 2}\n" for d in range(1, 29))
     spec = ForecastSpec(regressors="promo", horizon=4)
-    loaded = load_csv(io.BytesIO(("date,y,Promo\n" + lines).encode()), spec, Limits(), tmp_path)
+    loaded = load_file(io.BytesIO(("date,y,Promo\n" + lines).encode()), spec, Limits(), tmp_path)
     forecasts = StanEngine().forecast(next(loaded.batches()), loaded.layout.extras, spec, Limits())
     assert forecasts.column("fault").to_pylist() == [None]
 

@@ -92,8 +92,22 @@ def test_what_is_ignored(bucket: str, name: str, size: str, reason: str) -> None
         notified_object(notification(data, bucketId=bucket, objectId=name), RULES)
 
 
-def test_an_empty_csv_is_not_a_marker() -> None:
-    assert notified_object(notification(json.dumps({**PAYLOAD, "size": "0"}).encode()), RULES) is not None
+def test_the_forecast_of_a_parquet_file_is_a_csv() -> None:
+    for name, output in (("s/a.parquet", "s/a.parquet.csv"), ("A.PARQUET", "A.PARQUET.csv"), ("parquet", "parquet")):
+        message = notification(objectId=name)
+        version = notified_object(message, RULES)
+        assert version is not None
+        request = request_of_object(version, message, RULES)
+        assert request.output == output
+        assert request_of_object(version, Message(*resent(request), "9", TIME), RULES) == request
+    manifest = read_manifest_message(b'{"input": "gs://uploads/b.parquet"}', "gs://uploads/x.manifest.json", RULES)
+    assert manifest.output == "b.parquet.csv"
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.CSV", "a.txt.gz", "a.parquet"])
+def test_an_empty_table_is_not_a_marker(name: str) -> None:
+    message = notification(json.dumps({**PAYLOAD, "size": "0"}).encode(), objectId=name)
+    assert notified_object(message, RULES) is not None
 
 
 @pytest.mark.parametrize(

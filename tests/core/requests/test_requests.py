@@ -34,6 +34,14 @@ def test_a_forecast_is_named_after_its_path_below_the_fixed_part(tmp_path: Path,
     assert listed(tmp_path / "in/north/b.csv", output=tmp_path / "out")[0] == ["b.csv"]
 
 
+def test_the_forecast_of_a_parquet_file_is_a_csv(tmp_path: Path, write_csv: WriteCsv) -> None:
+    write_csv("in/north/b.parquet")
+    write_csv("in/x.manifest.json", '{"input": "north/b.parquet"}')
+    assert listed(tmp_path / "in/**/*.parquet", output=tmp_path / "out")[0] == ["north/b.parquet.csv"]
+    manifest = InputFile(f"{tmp_path}/in/x.manifest.json", "x.manifest.json", named=True)
+    assert request_for(manifest, ForecastSpec(), [tmp_path / "in"]).output == "b.parquet.csv"
+
+
 def test_a_name_with_wildcards_in_it_is_itself(tmp_path: Path, write_csv: WriteCsv) -> None:
     path = write_csv("in/sales [2024]*.csv")
     assert fixed_part(str(path)) == tmp_path / "in"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.csv_reading.reader import Rows
+from pipeline.core.csv_reading.row_reader import Rows
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
@@ -18,17 +18,17 @@ from pipeline.core.series import batch as batch_module
 from pipeline.core.series import row_store
 from pipeline.core.series.arrow_lists import lists_of
 from pipeline.core.series.batch import series_id
-from pipeline.core.series.load import LoadedCsv, load_csv, resolve_reference
+from pipeline.core.series.load import LoadedFile, load_file, resolve_reference
 from pipeline.core.series.row_store import BlockSizes, RowStore
 
 IDS = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1, max_size=8)
 
 
-def load(text: str, work: Path, **options: Any) -> LoadedCsv:
-    return load_csv(io.BytesIO(text.encode()), ForecastSpec(**options), Limits(), work)
+def load(text: str, work: Path, **options: Any) -> LoadedFile:
+    return load_file(io.BytesIO(text.encode()), ForecastSpec(**options), Limits(), work)
 
 
-def series_of(loaded: LoadedCsv) -> dict[str, tuple[list[int], list[float]]]:
+def series_of(loaded: LoadedFile) -> dict[str, tuple[list[int], list[float]]]:
     found = {}
     for batch in loaded.batches():
         assert batch.column("fault").null_count == len(batch), batch.column("fault").to_pylist()
@@ -165,7 +165,7 @@ def test_blocks_are_bounded_by_what_comes_of_them(tmp_path: Path) -> None:
 def test_an_id_may_begin_with_what_looks_like_a_byte_order_mark(tmp_path: Path) -> None:
     rows = "".join(f"\ufeff,2024-01-{day:02d},{day}\n" for day in range(1, 15))
     spec = ForecastSpec(id_columns=("store",))
-    loaded = load_csv(io.BytesIO(f"store,ds,y\n{rows}".encode()), spec, Limits(), tmp_path)
+    loaded = load_file(io.BytesIO(f"store,ds,y\n{rows}".encode()), spec, Limits(), tmp_path)
     assert loaded.ids == [("\ufeff",)]
 
 
