@@ -7,6 +7,7 @@ import builtins
 import dataclasses
 import difflib
 import logging
+import math
 import os
 import re
 import signal
@@ -23,6 +24,7 @@ from apache_beam.options.pipeline_options import (
 )
 
 from pipeline import graph
+from pipeline.core.limits import Limits
 from pipeline.core.outputs.summary import describe, describe_counts, exit_code_of_counts, outcome_of
 from pipeline.folder.lock import BusyError
 from pipeline.folder.output import FolderOutput
@@ -32,6 +34,7 @@ from pipeline.runs import BucketRun, FolderRun, run_from
 from pipeline.terminal import say
 
 THREADS = 4  # of one worker process on Dataflow
+DISK_GB = 30  # of a worker, for the image and the logs; a large file in each process takes --max_work_bytes more
 NEAR = 0.85  # likeness of a misspelt option to the one that is meant
 _log = logging.getLogger(__name__)
 
@@ -114,7 +117,7 @@ def _run_between_buckets(options: PipelineOptions, run: BucketRun) -> int:
     options.view_as(StandardOptions).streaming = not run.destination.batch
     on_dataflow = (options.view_as(StandardOptions).runner or "").startswith("Dataflow")
     if on_dataflow:
-        _prepare_for_dataflow(options)
+        _prepare_for_dataflow(options, run.limits)
     pipeline = beam.Pipeline(options=options)
     graph.build(pipeline, run)
     if not run.destination.batch:
@@ -137,14 +140,28 @@ def _run_between_buckets(options: PipelineOptions, run: BucketRun) -> int:
     return exit_code_of_counts(counts)
 
 
-def _prepare_for_dataflow(options: PipelineOptions) -> None:
-    """Let the workers run the launcher's image, with a number of threads that suits CPU-bound work."""
+def _prepare_for_dataflow(options: PipelineOptions, limits: Limits) -> None:
+    """Let the workers run the launcher's image, with threads that suit CPU-bound work and disks for large files."""
     worker, setup = options.view_as(WorkerOptions), options.view_as(SetupOptions)
     worker.sdk_container_image = worker.sdk_container_image or os.environ.get("DROPCAST_IMAGE")
     setup.sdk_location = "container"  # it is already installed
     debug = options.view_as(DebugOptions)
     # one process per core, and a few threads in each to overlap waits on servers
     debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or THREADS
+    worker.disk_size_gb = worker.disk_size_gb or disk_gb(worker.machine_type, limits)
+
+
+def disk_gb(machine_type: str | None, limits: Limits) -> int:
+    """Return the size of a worker's disk in GB: each process, one per vCPU, may be reading one large file.
+
+    If more are read at once, a full disk is an I/O error: they are read again later.
+
+    Args:
+        machine_type: such as e2-standard-2; Dataflow's own types have at most 4 vCPUs.
+        limits: of a file.
+    """
+    vcpus = re.search(r"-(\d+)", machine_type or "")
+    return DISK_GB + math.ceil(limits.max_work_bytes / 1e9) * (int(vcpus[1]) if vcpus else 4)
 
 
 def _problems_with(argv: list[str]) -> list[str]:

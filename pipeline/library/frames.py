@@ -144,7 +144,7 @@ def series_of_table(table: pa.Table, spec: ForecastSpec, limits: Limits) -> Seri
         )
     values = np.where(np.isfinite(values), values, np.nan)
     # nothing spills: the caller has all of it in memory already
-    store = RowStore(Path(), len(extras), limits.max_rows, BlockSizes.of(spec, len(extras)), spill_bytes=NEVER)
+    store = RowStore(Path(), len(extras), limits, BlockSizes.of(spec, len(extras)), spill_bytes=NEVER)
     rows = np.arange(len(codes))
     numbers = np.column_stack(columns) if columns else np.empty((len(codes), 0))
     store.add(Rows(codes, microseconds, values, rows + 1, numbers))

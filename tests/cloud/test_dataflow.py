@@ -67,6 +67,7 @@ def test_what_dataflow_is_told_of_the_streaming_job(stage: Stage) -> None:
     assert pool["workerHarnessContainerImage"] == IMAGE
     assert [image["containerImage"] for image in pool["sdkHarnessContainerImages"]] == [IMAGE]
     assert pool["autoscalingSettings"]["maxNumWorkers"] == 3
+    assert pool["diskSizeGb"] == 30 + 4 * 15, "room for the work files of --max_work_bytes in each process"
     options = environment["sdkPipelineOptions"]["options"]
     assert options["horizon"] == "7"
     assert options["save_main_session"] is False
@@ -84,7 +85,9 @@ def test_what_dataflow_is_told_of_the_streaming_job(stage: Stage) -> None:
 
 
 def test_what_dataflow_is_told_of_the_batch_job(stage: Stage) -> None:
-    job, pipeline, staged = submitted(stage, f"--input=gs://{stage.uploads}/*.csv")
+    sizes = ("--machine_type=e2-standard-2", "--max_work_bytes=20000000000")
+    job, pipeline, staged = submitted(stage, f"--input=gs://{stage.uploads}/*.csv", *sizes)
+    assert job["environment"]["workerPools"][0]["diskSizeGb"] == 30 + 2 * 20
     assert job["type"] == "JOB_TYPE_BATCH"
     assert "LoadRows/GatherOutcomes" in {name.rpartition("/GroupByKey")[0] or name for name in steps(pipeline)}
     assert sorted(staged) == ["pipeline.pb", "submission_environment_dependencies.txt"]

@@ -18,6 +18,7 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.requests.local_files import OPERATORS_FIELDS
 from pipeline.flex_template import KINDS, Kind, container_spec, main, metadata
+from pipeline.launch import disk_gb
 from pipeline.options import RunOptions
 from pipeline.runs import run_from
 
@@ -170,3 +171,18 @@ def test_nothing_of_the_developer_goes_into_the_image() -> None:
     assert (ROOT / "requirements-dataflow.lock").exists()
     modules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["py-modules"]
     assert {f"{name}.py" for name in modules} <= set(dockerfile().split())
+
+
+@pytest.mark.parametrize(
+    ("machine_type", "bytes_", "gigabytes"),
+    [
+        (None, 15_000_000_000, 90),
+        ("e2-standard-2", 15_000_000_000, 60),
+        ("n2d-highmem-16", 1, 46),
+        ("custom-4-8192", 1, 34),
+    ],
+)
+def test_a_workers_disk_holds_a_large_file_for_each_process(
+    machine_type: str | None, bytes_: int, gigabytes: int
+) -> None:
+    assert disk_gb(machine_type, Limits(max_work_bytes=bytes_)) == gigabytes

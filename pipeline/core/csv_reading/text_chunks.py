@@ -166,6 +166,15 @@ def too_many_bytes(limits: Limits) -> RecordError:
     )
 
 
+def too_much_work(limits: Limits) -> RecordError:
+    """Return the error for a file whose rows take too much of the disk."""
+    return RecordError(
+        "TOO_MANY_BYTES",
+        f"The rows of the file take more than {limits.max_work_bytes:,} bytes of disk.",
+        "Split the file, or ask the operator to raise --max_work_bytes, and the workers' disks with it.",
+    )
+
+
 class _Rejoined(io.RawIOBase):
     """A stream from which the first bytes have been read already."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from pipeline.core.csv_reading.text_chunks import READ_BYTES, too_many_bytes
+from pipeline.core.csv_reading.text_chunks import READ_BYTES, too_many_bytes, too_much_work
 from pipeline.core.io_faults import io
 from pipeline.core.limits import Limits
 from pipeline.core.sources import ByteSource, restart
@@ -60,8 +60,8 @@ def parquet_copy(source: Remembering, limits: Limits) -> Iterator[IO[bytes] | No
         size = 0
         while data := source.read(READ_BYTES):
             size += len(data)
-            if size > limits.max_bytes:
-                raise too_many_bytes(limits)
+            if size > min(limits.max_bytes, limits.max_work_bytes):
+                raise too_many_bytes(limits) if size > limits.max_bytes else too_much_work(limits)
             with io(OSError):
                 copy.write(data)
         yield copy

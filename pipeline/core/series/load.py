@@ -252,7 +252,7 @@ def _load(
     if isinstance(reader, ParquetReader) and reader.zone and spec.timezone is None:
         raise _InZone(reader.zone)
     sizes = BlockSizes.of(spec, len(reader.columns.extras))
-    store = RowStore(work, len(reader.columns.extras), limits.max_rows, sizes)
+    store = RowStore(work, len(reader.columns.extras), limits, sizes)
     for rows in reader.rows():
         store.add(rows)
     if reader.dialect is not None:

@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.csv_reading.row_reader import Rows
+from pipeline.core.csv_reading.text_chunks import too_much_work
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.io_faults import does_io
+from pipeline.core.limits import Limits
 from pipeline.core.spec_limits import outputs_of
 
 # Series in a block: enough to amortise its fixed cost, few enough to distribute the work, which takes microseconds per
@@ -67,19 +69,20 @@ class RowStore:
     Args:
         folder: for work files; created with the first one.
         extras: number of extra columns.
-        max_rows: rows of one series that are kept; the rest are only counted.
+        limits: a series' rows beyond max_rows are only counted; max_work_bytes is the most on disk.
         sizes: of blocks.
         spill_bytes: size of the buffer; SPILL_BYTES by default.
     """
 
     def __init__(
-        self, folder: Path, extras: int, max_rows: int, sizes: BlockSizes, spill_bytes: int | None = None
+        self, folder: Path, extras: int, limits: Limits, sizes: BlockSizes, spill_bytes: int | None = None
     ) -> None:
         self.counts: npt.NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self.spilled = False
         self._folder = folder
-        self._max_rows = max_rows
+        self._limits, self._max_rows = limits, limits.max_rows
         self._sizes = sizes
+        self._written = 0  # bytes of work files
         self._spill_bytes = SPILL_BYTES if spill_bytes is None else spill_bytes
         self._type = _record_type(extras)
         self._buffer: list[Rows] = []
@@ -175,6 +178,9 @@ class RowStore:
             self.spilled = True
         if not self._buffer:
             return
+        self._written += self._buffered
+        if self._written > self._limits.max_work_bytes:
+            raise too_much_work(self._limits)
         records = _records(self._buffer, self._type)
         self._buffer, self._buffered = [], 0
         buckets = records["code"] // BUCKET_SERIES

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -61,8 +62,8 @@ def test_work_files_give_back_what_memory_would(series: int, rows: int, seed: in
     random = np.random.default_rng(seed)
     sizes = BlockSizes(series=64, row=16 + 8 * extras, future=0, forecast=1)
     stores = [
-        RowStore(tmp_path / "memory", extras, 50, sizes),
-        RowStore(tmp_path / "disk", extras, 50, sizes, spill_bytes=1000),
+        RowStore(tmp_path / "memory", extras, Limits(max_rows=50), sizes),
+        RowStore(tmp_path / "disk", extras, Limits(max_rows=50), sizes, spill_bytes=1000),
     ]
     for start in range(0, rows, 500):
         n = min(500, rows - start)
@@ -135,7 +136,7 @@ def test_extra_columns_span_history_and_horizon(tmp_path: Path) -> None:
 
 
 def test_blocks_are_bounded_in_series_and_bytes(tmp_path: Path) -> None:
-    store = RowStore(tmp_path, 0, 1000, BlockSizes(series=256, row=1, future=0, forecast=1, most=100))
+    store = RowStore(tmp_path, 0, Limits(max_rows=1000), BlockSizes(series=256, row=1, future=0, forecast=1, most=100))
     codes = np.repeat(np.arange(200), np.r_[np.full(100, 30), np.full(99, 1), 500])
     n = len(codes)
     store.add(Rows(codes, np.arange(n), np.ones(n), np.arange(n), np.empty((n, 0))))
@@ -152,7 +153,7 @@ def test_blocks_are_bounded_in_series_and_bytes(tmp_path: Path) -> None:
 def test_blocks_are_bounded_by_what_comes_of_them(tmp_path: Path) -> None:
     spec = ForecastSpec(horizon=100_000, level="50,80")
     sizes = BlockSizes.of(spec, 0)
-    store = RowStore(tmp_path, 0, 1000, sizes)
+    store = RowStore(tmp_path, 0, Limits(max_rows=1000), sizes)
     codes = np.repeat(np.arange(300), 5)
     store.add(Rows(codes, np.arange(1500), np.ones(1500), np.arange(1500), np.empty((1500, 0))))
     store.finish(300)
@@ -246,3 +247,21 @@ def test_questions_that_answer_each_other_come_to_an_end(tmp_path: Path) -> None
         load(f"Date,From,To,kW\n{rows}", tmp_path)
     assert caught.value.hint == "Use --date_column=Date,From to join them, or --id_columns=From."
     assert load(f"Date,From,To,kW\n{rows}", tmp_path, date_column="Date,From").rows == 184
+
+
+def test_a_file_may_take_no_more_of_the_disk_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.core.series.row_store.SPILL_BYTES", 4000)
+    text = "ds,y\n" + "".join(f"{day},{i}\n" for i, day in enumerate(pd.date_range("2000-01-01", periods=1000).date))
+    for limits in (Limits(max_work_bytes=32_000), Limits(max_work_bytes=31_999)):
+        try:
+            found = load_file(io.BytesIO(text.encode()), ForecastSpec(), limits, tmp_path / "work")
+            assert found.store.spilled
+            assert sum(path.stat().st_size for path in (tmp_path / "work").iterdir()) == 32_000
+        except RecordError as error:
+            assert limits.max_work_bytes < 32_000
+            assert error.code == "TOO_MANY_BYTES"
+            assert "--max_work_bytes" in error.hint
+    table = io.BytesIO()
+    pd.read_csv(io.StringIO(text), parse_dates=[0]).to_parquet(table)
+    with pytest.raises(RecordError, match="of disk"):
+        load_file(io.BytesIO(table.getvalue()), ForecastSpec(), Limits(max_work_bytes=table.tell() - 1), tmp_path)
