@@ -4,10 +4,12 @@
 
 # checkov:skip=CKV_DOCKER_2:Dataflow monitors its containers itself
 # checkov:skip=CKV_DOCKER_3:Dataflow starts launcher and worker as root, see the last comment
-# checkov:skip=CKV_DOCKER_7:the versions of the base images are in the ARGs below
+# checkov:skip=CKV_DOCKER_7:a release names the base images by digest, see below
+# Tags, for a build by hand. A release (cloudbuild.yaml) gives their digests of that day, and the label dropcast.bases
+# keeps them: the launcher is a current one, and an image can be built again from the same bases.
 ARG PYTHON=python:3.11.13-slim-bookworm
 ARG BEAM=apache/beam_python3.11_sdk:2.77.0
-ARG LAUNCHER=gcr.io/dataflow-templates-base/python311-template-launcher-base:20230622_RC00
+ARG LAUNCHER=gcr.io/dataflow-templates-base/python311-template-launcher-base:latest
 
 FROM ${LAUNCHER} AS launcher
 FROM ${BEAM} AS beam
@@ -47,10 +49,12 @@ FROM ${PYTHON}
 ARG IMAGE=dropcast
 ARG VERSION=0.1.0
 ARG REVISION=unknown
+ARG BASES=
 LABEL org.opencontainers.image.title=dropcast \
       org.opencontainers.image.version=${VERSION} \
       org.opencontainers.image.revision=${REVISION} \
-      org.opencontainers.image.licenses=Apache-2.0
+      org.opencontainers.image.licenses=Apache-2.0 \
+      dropcast.bases="${BASES}"
 COPY --from=launcher /opt/google/dataflow/python_template_launcher /opt/google/dataflow/python_template_launcher
 COPY --from=beam /opt/apache/beam /opt/apache/beam
 COPY --from=build /opt/dropcast /opt/dropcast

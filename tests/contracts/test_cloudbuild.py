@@ -20,7 +20,7 @@ def script(step: str, workspace: Path) -> str:
     found = re.search(rf"- id: {step}\n(?:    .*\n)*?      - \|\n((?:        .*\n)+)", text)
     assert found is not None, step
     lines = re.sub("^        ", "", found[1], flags=re.MULTILINE)
-    given = {"_REPOSITORY": REPOSITORY, "_VERSION": "0.1.0", "_SEVERITY": "CRITICAL|HIGH"}
+    given = {"_REPOSITORY": REPOSITORY, "_VERSION": "0.1.0", "_SEVERITY": "CRITICAL|HIGH", "COMMIT_SHA": "c0ffee"}
     for name, value in given.items():
         lines = lines.replace(f"${{{name}}}", value)
     return lines.replace("$$", "$").replace("/workspace", str(workspace))
@@ -58,3 +58,29 @@ def test_the_specs_name_the_image_by_the_digest_that_was_pushed(tmp_path: Path) 
     assert "docker push --all-tags europe-docker.pkg.dev/acme/dropcast/dropcast" in (tmp_path / "calls").read_text()
     assert (tmp_path / "image").read_text().strip() == DIGEST
     assert '--image="$(cat ' in script("specs", tmp_path)
+
+
+def test_a_release_is_built_on_bases_named_by_digest(tmp_path: Path) -> None:
+    inspect = 'for image; do :; done; [ "$1" = inspect ] && echo "${image%:*}@sha256:$(printf %064d 7)"'
+    assert run("bases", tmp_path, docker=f"{inspect}; true").returncode == 0
+    digest = f"@sha256:{7:064d}"
+    bases = {
+        "PYTHON": f"python{digest}",
+        "BEAM": f"apache/beam_python3.11_sdk{digest}",
+        "LAUNCHER": f"gcr.io/dataflow-templates-base/python311-template-launcher-base{digest}",
+    }
+    assert (tmp_path / "bases").read_text().splitlines() == [f"{name}={image}" for name, image in bases.items()]
+    pulled = [line.split()[-1] for line in (tmp_path / "calls").read_text().splitlines() if " pull " in line]
+    assert [image.partition(":")[0] for image in pulled] == [image.partition("@")[0] for image in bases.values()]
+    (tmp_path / "bin").rename(tmp_path / "before")
+    (tmp_path / "calls").unlink()
+    assert run("image", tmp_path, docker="").returncode == 0
+    (built,) = (tmp_path / "calls").read_text().splitlines()
+    given = dict(part.removeprefix("--build-arg=").split("=", 1) for part in built.split() if "build-arg" in part)
+    assert bases.items() <= given.items()
+    assert given["REVISION"] == "c0ffee"
+    assert all(image in built.partition("--build-arg=BASES=")[2] for image in bases.values()), "kept in a label"
+
+
+def test_a_base_that_cannot_be_pulled_ends_the_release(tmp_path: Path) -> None:
+    assert run("bases", tmp_path, docker='[ "$1" != pull ]').returncode == 1
