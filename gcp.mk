@@ -17,6 +17,8 @@ UPLOADS ?= 100
 EMAIL ?=
 DO := $(if $(DRY_RUN),@echo,)
 TF := terraform -chdir=terraform/example
+STATE = $(PROJECT)-$(NAME)-terraform
+TF_INIT = $(TF) init -input=false -backend-config=bucket=$(STATE)
 TF_VARS = -var=project=$(PROJECT) -var=region=$(REGION) -var=name=$(NAME)
 OUTPUT = $(if $(DRY_RUN),{terraform-output:$(1)},$$($(TF) output -raw $(1)))
 TEMPLATES = gs://$(PROJECT)-$(NAME)-temp/templates
@@ -35,7 +37,10 @@ need-version: need-project
 gcp-setup: need-project  ## Google Cloud: create buckets, topics, tables, accounts and alerts (DRY_RUN=1 only prints)
 	$(DO) gcloud services enable --project=$(PROJECT) $(SERVICES:%=%.googleapis.com)
 	$(if $(EMAIL),$(DO) sh -c 'echo "alert_email = \"$(EMAIL)\"" > terraform/example/email.auto.tfvars')
-	$(DO) $(TF) init
+	$(DO) sh -c 'gcloud storage buckets describe gs://$(STATE) >/dev/null 2>&1 || gcloud storage buckets create gs://$(STATE) \
+	  --project=$(PROJECT) --location=$(REGION) --uniform-bucket-level-access --public-access-prevention'
+	$(DO) gcloud storage buckets update gs://$(STATE) --versioning
+	$(DO) $(TF_INIT)
 	$(DO) $(TF) apply $(TF_VARS) $(if $(VERSION),-var=template_version=$(VERSION))
 
 gcp-release: need-version  ## Google Cloud: build, scan and release a VERSION
@@ -45,17 +50,20 @@ gcp-release: need-version  ## Google Cloud: build, scan and release a VERSION
 	  --substitutions=_VERSION=$(VERSION),_REPOSITORY=$(REPOSITORY),_TEMPLATES=$(TEMPLATES)
 
 gcp-run: need-version  ## Google Cloud: start the streaming job, or update the running one to a VERSION
+	$(DO) $(TF_INIT)
 	$(DO) $(TF) apply $(TF_VARS) -var=template_version=$(VERSION)
 
 gcp-rollback: gcp-run  ## Google Cloud: the same as gcp-run, with an earlier VERSION
 
 gcp-backfill: need-version  ## Google Cloud: forecast INPUT once, with the batch template
 	@test -n "$(INPUT)" || { echo "INPUT is missing: make gcp-backfill INPUT='gs://bucket/2026/*.csv'"; exit 2; }
+	$(DO) $(TF_INIT)
 	$(DO) gcloud dataflow flex-template run $(NAME)-backfill --project=$(PROJECT) --region=$(REGION) \
 	  --template-file-gcs-location=$(TEMPLATES)/$(VERSION)/batch.json $(call OUTPUT,launch_flags) \
 	  --parameters="^~^input=$(INPUT)~$(call OUTPUT,launch_parameters)"
 
 gcp-drain: need-project  ## Google Cloud: end the jobs; the streaming job first finishes what it has begun
+	$(DO) $(TF_INIT)
 	$(DO) $(TF) apply $(TF_VARS)
 
 gcp-load-test: need-project  ## Google Cloud: upload UPLOADS copies of a made-up CSV at once
@@ -63,5 +71,6 @@ gcp-load-test: need-project  ## Google Cloud: upload UPLOADS copies of a made-up
 
 gcp-destroy: need-project  ## Google Cloud: remove everything; buckets and tables with data only with DATA=destroy
 	@test "$(DATA)" = destroy || echo "Buckets and tables that hold data will not be removed; DATA=destroy removes them too."
+	$(DO) $(TF_INIT)
 	$(if $(filter destroy,$(DATA)),$(DO) $(TF) apply $(TF_VARS) -var=deletion_protection=false)
 	$(DO) $(TF) destroy $(TF_VARS) $(if $(filter destroy,$(DATA)),-var=deletion_protection=false)

@@ -59,6 +59,12 @@ variable "kms_key" {
   default     = null
 }
 
+variable "uploads_bucket" {
+  description = "Existing bucket of the project into which CSVs are dropped; null creates one."
+  type        = string
+  default     = null
+}
+
 variable "subnetwork" {
   description = "Subnetwork of the workers; null creates one."
   type        = string
@@ -104,6 +110,7 @@ module "dropcast" {
   budget           = var.budget
   kms_key          = var.kms_key
   subnetwork       = var.subnetwork
+  uploads_bucket   = var.uploads_bucket
 
   airflow_service_account = var.airflow_service_account
   deletion_protection     = var.deletion_protection

@@ -160,7 +160,8 @@ def test_what_gcloud_sends_when_the_batch_template_is_run() -> None:
     for name, output in TERRAFORM_OUTPUTS.items():
         told = told.replace(f"{{terraform-output:{name}}}", output)
     assert "terraform-output" not in told
-    arguments = shlex.split(told)
+    assert told.startswith("terraform -chdir=terraform/example init ")
+    arguments = shlex.split(told.partition("\n")[2])
     assert arguments[:3] == ["gcloud", "dataflow", "flex-template"]
     path, body = sent_by(arguments[3:])
     launch = body["launchParameter"]

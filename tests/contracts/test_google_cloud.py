@@ -33,7 +33,7 @@ def test_the_tables_are_the_pipelines() -> None:
     assert {name for name, _, _ in found} == set(TABLES)
     assert partitions == PARTITION
     assert {name: json.loads(cluster) for name, _, cluster in found} == CLUSTER
-    views = re.search(r"views = (\[.*?\])", HCL)
+    views = re.search(r"^  views += (\[.*?\])", HCL, re.MULTILINE)
     assert views
     assert tuple(json.loads(views[1])) == VIEWS
 
@@ -162,11 +162,11 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Run:
         return done.stdout
 
     for folder in FOLDERS:
-        run(folder, "init", "-input=false")
+        run(folder, "init", "-input=false", "-backend=false")
     return run
 
 
-FOLDERS = ("modules/dropcast", "example")
+FOLDERS = ("modules/dropcast", "example", "existing")
 
 
 @pytest.mark.terraform

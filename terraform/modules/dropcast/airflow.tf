@@ -13,7 +13,7 @@ resource "google_service_account_iam_member" "airflow_impersonates_launcher" {
 
 resource "google_storage_bucket_iam_member" "airflow_lists_uploads" {
   count  = local.airflow
-  bucket = google_storage_bucket.uploads.name
+  bucket = local.uploads
   role   = "roles/storage.objectViewer"
   member = local.launcher
 }

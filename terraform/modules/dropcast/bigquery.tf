@@ -8,8 +8,9 @@ locals {
     dead_letters = { partition = null, cluster = ["source", "code"] }
   }
   # a view may use the views before it
-  views = ["current_requests", "latest_forecasts", "latest_receipts", "open_dead_letters", "stale_forecasts", "forecast_summary", "latest_history", "accuracy", "live_accuracy"]
-  named = join("|", concat(keys(local.tables), local.views))
+  views      = ["current_requests", "latest_forecasts", "latest_receipts", "open_dead_letters", "stale_forecasts", "forecast_summary", "latest_history", "accuracy", "live_accuracy"]
+  base_views = ["current_requests", "latest_receipts"]
+  named      = join("|", concat(keys(local.tables), local.views))
   # the same replacement as in pipeline/cloud/tables.py, so that neither reverts the other's view
   view_sql = { for view in local.views : view => replace(
     file("${local.schemas}/bigquery/${view}.sql"),
@@ -53,15 +54,17 @@ resource "google_bigquery_table" "tables" {
   }
 }
 
-resource "google_bigquery_table" "current_requests" {
+# Views of tables only, then the one of them and tables, then the rest: BigQuery refuses a view of what is not there.
+resource "google_bigquery_table" "base_views" {
   #checkov:skip=CKV_GCP_80:a view holds nothing
   #checkov:skip=CKV_GCP_121:a view is made again from its file
+  for_each            = toset(local.base_views)
   project             = var.project
   dataset_id          = google_bigquery_dataset.dropcast.dataset_id
-  table_id            = "current_requests"
+  table_id            = each.key
   deletion_protection = false
   view {
-    query          = local.view_sql["current_requests"]
+    query          = local.view_sql[each.key]
     use_legacy_sql = false
   }
   depends_on = [google_bigquery_table.tables]
@@ -78,27 +81,13 @@ resource "google_bigquery_table" "latest_forecasts" {
     query          = local.view_sql["latest_forecasts"]
     use_legacy_sql = false
   }
-  depends_on = [google_bigquery_table.current_requests]
-}
-
-resource "google_bigquery_table" "latest_receipts" {
-  #checkov:skip=CKV_GCP_80:a view holds nothing
-  #checkov:skip=CKV_GCP_121:a view is made again from its file
-  project             = var.project
-  dataset_id          = google_bigquery_dataset.dropcast.dataset_id
-  table_id            = "latest_receipts"
-  deletion_protection = false
-  view {
-    query          = local.view_sql["latest_receipts"]
-    use_legacy_sql = false
-  }
-  depends_on = [google_bigquery_table.tables]
+  depends_on = [google_bigquery_table.base_views]
 }
 
 resource "google_bigquery_table" "views" {
   #checkov:skip=CKV_GCP_80:a view holds nothing
   #checkov:skip=CKV_GCP_121:a view is made again from its file
-  for_each            = setsubtract(local.views, ["current_requests", "latest_forecasts", "latest_receipts"])
+  for_each            = setsubtract(local.views, concat(local.base_views, ["latest_forecasts"]))
   project             = var.project
   dataset_id          = google_bigquery_dataset.dropcast.dataset_id
   table_id            = each.key
@@ -107,5 +96,5 @@ resource "google_bigquery_table" "views" {
     query          = local.view_sql[each.key]
     use_legacy_sql = false
   }
-  depends_on = [google_bigquery_table.latest_forecasts, google_bigquery_table.latest_receipts]
+  depends_on = [google_bigquery_table.latest_forecasts]
 }

@@ -1,4 +1,5 @@
 locals {
+  uploads = var.uploads_bucket == null ? google_storage_bucket.uploads[0].name : var.uploads_bucket
   schemas = "${path.module}/../../../templates"
   work    = "${var.output_prefix}/_dropcast/work/"
 }
@@ -6,6 +7,7 @@ locals {
 resource "google_storage_bucket" "uploads" {
   #checkov:skip=CKV_GCP_78:an upload is a generation, and older ones are superseded; soft delete keeps them a week
   #checkov:skip=CKV_GCP_62:access logs are the project's audit logs
+  count                       = var.uploads_bucket == null ? 1 : 0
   name                        = "${var.project}-${var.name}-uploads"
   project                     = var.project
   location                    = var.region

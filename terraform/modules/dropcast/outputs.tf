@@ -5,7 +5,7 @@ output "airflow_environment" {
 
 output "uploads" {
   description = "Where CSVs are dropped."
-  value       = "gs://${google_storage_bucket.uploads.name}/${var.upload_prefix}"
+  value       = "gs://${local.uploads}/${var.upload_prefix}"
 }
 
 output "output" {

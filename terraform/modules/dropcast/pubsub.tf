@@ -18,7 +18,7 @@ resource "google_pubsub_topic_iam_member" "storage_publishes" {
 
 # The forecasts' bucket has none: the pipeline must not be notified of what it writes itself, least of all _dropcast/.
 resource "google_storage_notification" "uploads" {
-  bucket             = google_storage_bucket.uploads.name
+  bucket             = local.uploads
   topic              = google_pubsub_topic.uploads.id
   payload_format     = "JSON_API_V1"
   event_types        = ["OBJECT_FINALIZE"]

@@ -33,7 +33,7 @@ resource "google_project_iam_member" "project" {
 
 resource "google_storage_bucket_iam_member" "buckets" {
   for_each = {
-    worker_reads_uploads     = { bucket = google_storage_bucket.uploads.name, member = local.worker, role = "roles/storage.objectViewer" }
+    worker_reads_uploads     = { bucket = local.uploads, member = local.worker, role = "roles/storage.objectViewer" }
     worker_writes_forecasts  = { bucket = google_storage_bucket.forecasts.name, member = local.worker, role = "roles/storage.objectUser" }
     worker_sees_bucket       = { bucket = google_storage_bucket.forecasts.name, member = local.worker, role = "roles/storage.legacyBucketReader" }
     worker_writes_temp       = { bucket = google_storage_bucket.temp.name, member = local.worker, role = "roles/storage.objectUser" }

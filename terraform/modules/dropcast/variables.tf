@@ -42,6 +42,16 @@ variable "streaming" {
   default     = true
 }
 
+variable "uploads_bucket" {
+  description = "Name of an existing bucket of this project, in this region, into which CSVs are dropped; null creates one. Its settings and its other notifications stay as they are."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.uploads_bucket == null || can(regex("^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$", var.uploads_bucket))
+    error_message = "The bare name of a bucket, such as acme-data-exports."
+  }
+}
+
 variable "upload_prefix" {
   description = "Only objects below this prefix of the uploads' bucket are forecast; empty for all."
   type        = string

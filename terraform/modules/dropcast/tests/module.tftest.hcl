@@ -35,17 +35,17 @@ run "buckets_are_closed_and_cheap" {
 
   assert {
     condition = alltrue([
-      for bucket in [google_storage_bucket.uploads, google_storage_bucket.forecasts, google_storage_bucket.temp] :
+      for bucket in [google_storage_bucket.uploads[0], google_storage_bucket.forecasts, google_storage_bucket.temp] :
       bucket.uniform_bucket_level_access && bucket.public_access_prevention == "enforced"
     ])
     error_message = "A bucket could be made public."
   }
   assert {
-    condition     = !google_storage_bucket.uploads.force_destroy && !google_storage_bucket.forecasts.force_destroy
+    condition     = !google_storage_bucket.uploads[0].force_destroy && !google_storage_bucket.forecasts.force_destroy
     error_message = "Data could be destroyed with the infrastructure."
   }
   assert {
-    condition     = google_storage_bucket.uploads.soft_delete_policy[0].retention_duration_seconds == 604800 && google_storage_bucket.forecasts.soft_delete_policy[0].retention_duration_seconds == 0 && google_storage_bucket.temp.soft_delete_policy[0].retention_duration_seconds == 0
+    condition     = google_storage_bucket.uploads[0].soft_delete_policy[0].retention_duration_seconds == 604800 && google_storage_bucket.forecasts.soft_delete_policy[0].retention_duration_seconds == 0 && google_storage_bucket.temp.soft_delete_policy[0].retention_duration_seconds == 0
     error_message = "What was overwritten could not be restored, or work files would be billed after they are deleted."
   }
   assert {
@@ -53,13 +53,13 @@ run "buckets_are_closed_and_cheap" {
     error_message = "Work files that a crash left behind would stay."
   }
   assert {
-    condition = alltrue(flatten([for bucket in [google_storage_bucket.uploads, google_storage_bucket.forecasts, google_storage_bucket.temp] : [
+    condition = alltrue(flatten([for bucket in [google_storage_bucket.uploads[0], google_storage_bucket.forecasts, google_storage_bucket.temp] : [
       for rule in bucket.lifecycle_rule : [for action in rule.action : action.type == "AbortIncompleteMultipartUpload" || length(flatten(rule.condition[*].matches_prefix)) > 0]
     ]]))
     error_message = "A rule deletes objects without being limited to a prefix."
   }
   assert {
-    condition     = alltrue([for rule in google_storage_bucket.uploads.lifecycle_rule : alltrue([for action in rule.action : action.type == "AbortIncompleteMultipartUpload"])])
+    condition     = alltrue([for rule in google_storage_bucket.uploads[0].lifecycle_rule : alltrue([for action in rule.action : action.type == "AbortIncompleteMultipartUpload"])])
     error_message = "Uploads are not Dropcast's to delete."
   }
   assert {
@@ -80,11 +80,11 @@ run "no_file_is_lost_on_the_way" {
     error_message = "Messages must be kept as long as keys are remembered."
   }
   assert {
-    condition     = google_storage_notification.uploads.bucket == google_storage_bucket.uploads.name && google_storage_notification.uploads.event_types == toset(["OBJECT_FINALIZE"]) && google_storage_notification.uploads.object_name_prefix == null
+    condition     = google_storage_notification.uploads.bucket == google_storage_bucket.uploads[0].name && google_storage_notification.uploads.event_types == toset(["OBJECT_FINALIZE"]) && google_storage_notification.uploads.object_name_prefix == null
     error_message = "Only uploads may cause notifications."
   }
   assert {
-    condition     = google_storage_bucket.uploads.name != google_storage_bucket.forecasts.name
+    condition     = google_storage_bucket.uploads[0].name != google_storage_bucket.forecasts.name
     error_message = "What the pipeline writes, least of all _dropcast/, must not cause notifications."
   }
   assert {
@@ -343,7 +343,7 @@ run "a_key_of_ones_own_is_granted_to_the_agents" {
   }
   assert {
     condition = alltrue(concat(
-      [for bucket in [google_storage_bucket.uploads, google_storage_bucket.forecasts, google_storage_bucket.temp] : bucket.encryption[0].default_kms_key_name == var.kms_key],
+      [for bucket in [google_storage_bucket.uploads[0], google_storage_bucket.forecasts, google_storage_bucket.temp] : bucket.encryption[0].default_kms_key_name == var.kms_key],
       [for topic in [google_pubsub_topic.uploads, google_pubsub_topic.receipts] : topic.kms_key_name == var.kms_key],
       [google_bigquery_dataset.dropcast.default_encryption_configuration[0].kms_key_name == var.kms_key],
       [google_artifact_registry_repository.images.kms_key_name == var.kms_key],
@@ -436,11 +436,32 @@ run "names_are_within_their_limits" {
     name    = "d234567890123456789z"
   }
   assert {
-    condition     = max([for bucket in [google_storage_bucket.uploads, google_storage_bucket.forecasts, google_storage_bucket.temp] : length(bucket.name)]...) <= 63
+    condition     = max([for bucket in [google_storage_bucket.uploads[0], google_storage_bucket.forecasts, google_storage_bucket.temp] : length(bucket.name)]...) <= 63
     error_message = "A bucket's name has at most 63 characters."
   }
   assert {
     condition     = max([for account in google_service_account.accounts : length(account.account_id)]...) <= 30
     error_message = "An account's id has at most 30 characters."
+  }
+}
+
+run "an_existing_bucket_is_left_as_it_is" {
+  command = apply
+  variables {
+    uploads_bucket = "acme-exports"
+    upload_prefix  = "sales/"
+  }
+
+  assert {
+    condition     = length(google_storage_bucket.uploads) == 0
+    error_message = "A bucket is made beside the one that is there."
+  }
+  assert {
+    condition     = google_storage_notification.uploads.bucket == "acme-exports" && google_storage_notification.uploads.object_name_prefix == "sales/"
+    error_message = "Nothing would be told of uploads."
+  }
+  assert {
+    condition     = google_storage_bucket_iam_member.buckets["worker_reads_uploads"].bucket == "acme-exports" && local.parameters.allow == "gs://acme-exports/sales/"
+    error_message = "The worker could not read uploads."
   }
 }
