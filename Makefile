@@ -16,7 +16,7 @@ include gcp.mk
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demo-cloud cloud test test-cloud test-browser test-airflow test-members test-terraform image-check check check-long \
-  check-fresh mutation docs pictures \
+  check-fresh check-gcp-extra mutation docs pictures \
   lint types coverage bench lock generated clean
 
 help:  ## list these targets
@@ -107,11 +107,14 @@ types: $(VENV)/.installed-dev  ## check the types
 
 check: lint types docs test test-cloud test-browser test-terraform  ## all checks that .ci/run runs
 
-check-long: check coverage test-airflow test-members mutation  ## all of check, and the slow tests
+check-long: check coverage test-airflow test-members check-gcp-extra mutation  ## all of check, and the slow tests
 	DROPCAST_REQUIRE_CLOUD=1 DROPCAST_REQUIRE_BROWSER=1 $(BIN)/python -m pytest -m long
 
 check-fresh:  ## the README's two commands in a fresh clone of the last commit, with empty caches (10 minutes)
 	tests/fresh/check.sh
+
+check-gcp-extra: $(VENV)/.installed-dev  ## the pipeline between buckets with what `pip install '.[gcp]'` brings, and nothing else (needs Go)
+	tests/fresh/gcp_extra.sh
 
 coverage: $(VENV)/.installed-dev  ## the tests, and how much of the code they cover
 	$(BIN)/python -m pytest -m "not long and not cloud and not browser and not terraform" -n 2 --cov --cov-report=term

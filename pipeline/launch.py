@@ -111,7 +111,7 @@ def _run_between_buckets(options: PipelineOptions, run: BucketRun) -> int:
         from pipeline.cloud.prepare import prepare
     except ModuleNotFoundError as error:
         raise OptionsError(
-            [f"--output: buckets need Google's clients ({error}): pip install 'dropcast[gcp]'"]
+            [f"--output: buckets need Google's clients ({error}): pip install '.[gcp]' in a clone"]
         ) from None
     prepare(run)
     options.view_as(StandardOptions).streaming = not run.destination.batch

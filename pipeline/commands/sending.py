@@ -101,7 +101,7 @@ def needs_clients() -> None:
     try:
         import google.cloud.storage  # noqa: F401
     except ModuleNotFoundError as error:
-        raise OptionsError([f"buckets need Google's clients: pip install 'dropcast[gcp]' ({error})"]) from None
+        raise OptionsError([f"buckets need Google's clients: pip install '.[gcp]' in a clone ({error})"]) from None
 
 
 def within(time: str, arguments: dict[str, Any]) -> bool:

@@ -8,7 +8,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -19,7 +18,7 @@ from apache_beam.portability.api import beam_runner_api_pb2
 
 from pipeline.flex_template import KINDS, Kind, container_spec
 from pipeline.runs import run_from
-from tests.cloud.conftest import Stage
+from tests.cloud.conftest import PIPELINE_PYTHON, Stage
 
 pytestmark = pytest.mark.cloud
 ROOT = Path(__file__).parents[2]
@@ -36,7 +35,7 @@ TERRAFORM_OUTPUTS = {
 def submitted(stage: Stage, *options: str) -> tuple[dict[str, Any], beam_runner_api_pb2.Pipeline, list[str]]:
     """Submit as the launcher does; return the job, its graph and the names of what was staged."""
     command = [
-        sys.executable, str(ROOT / "templates/flex_main.py"), "--runner=DataflowRunner", "--project=local-cloud",
+        PIPELINE_PYTHON, str(ROOT / "templates/flex_main.py"), "--runner=DataflowRunner", "--project=local-cloud",
         "--region=europe-west1", "--job_name=dropcast", f"--temp_location=gs://{stage.out}/temp",
         f"--staging_location=gs://{stage.out}/staging", f"--template_location=gs://{stage.out}/job",
         "--service_account_email=worker@acme.iam.gserviceaccount.com", "--labels=app=dropcast", "--max_num_workers=3",

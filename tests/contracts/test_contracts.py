@@ -9,6 +9,7 @@ import inspect
 import itertools
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -312,3 +313,14 @@ def test_the_docs_say_what_becomes_of_each_of_prophets_options() -> None:
     assert {"add_seasonality", "add_regressor", "add_country_holidays"} <= set(listed)
     ours = re.findall(r"^\| `\w+` \| `--(\w+)", text, re.MULTILINE)
     assert set(ours) <= {*ForecastSpec.model_fields}
+
+
+def test_a_checkout_runs_whatever_is_installed_beside_it(tmp_path: Path) -> None:
+    """`python -m pipeline.main` in a clone takes the clone's package, in which templates/ is not; it is beside it."""
+    for name in ("pipeline", "templates"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    script = "from pipeline.core.outputs import tables; print(tables.__file__); print(tables.view_sql('accuracy'))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    where, _, sql = done.stdout.partition("\n")
+    assert Path(where).is_relative_to(tmp_path)
+    assert sql.strip() == (ROOT / "templates/bigquery/accuracy.sql").read_text().strip()

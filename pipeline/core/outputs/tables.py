@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,10 @@ def view_sql(view: str) -> str:
 
 
 def _template(name: str) -> str:
-    return (files("pipeline.templates") / "bigquery" / name).read_text()
+    package = Path(__file__).parents[2]
+    # installed, templates/ is in the package; where a checkout is run, it is beside it
+    folder = next(place for place in (package / "templates", package.parent / "templates") if place.is_dir())
+    return (folder / "bigquery" / name).read_text()
 
 
 def element_rows(table: str, elements: Iterable[Any]) -> pa.Table:
