@@ -27,6 +27,7 @@ CONTENTS = {
     },
     "Use": {
         "csv": "What a CSV may look like",
+        "bigquery-input": "Tables and queries of BigQuery",
         "options": "Options",
         "commands": "Commands",
         "looking": "Looking at forecasts",

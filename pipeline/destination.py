@@ -16,6 +16,7 @@ class Destination:
         dataset: PROJECT.DATASET, or "" for no tables in BigQuery.
         batch: whether the run ends.
         history: whether to also write the input values.
+        readable: datasets and tables of BigQuery that queries may read, as bigquery:PROJECT.DATASET.
         run: id of this run, if its folder is to record what it has done.
     """
 
@@ -24,6 +25,7 @@ class Destination:
     batch: bool = True
     history: bool = False
     run: str = ""
+    readable: tuple[str, ...] = ()
 
     @property
     def in_bucket(self) -> bool:

@@ -41,6 +41,7 @@ def _of_form(form: str, shown: str) -> Callable[[str], str]:
 
 SUBSCRIPTION, TOPIC = r"projects/[^/]+/subscriptions/[^/]+", r"projects/[^/]+/topics/[^/]+"
 DATASET, DAYS, OBJECTS = r"[a-z0-9-]+[.:]\w+", r"[1-9]\d{0,4}", r"gs://[^/]+(/.*)?"
+INPUTS = rf"{OBJECTS}|bigquery:[a-z0-9-]+\.\w+\.[\w -]+"
 Subscription = Annotated[str, AfterValidator(_of_form(SUBSCRIPTION, "projects/PROJECT/subscriptions/NAME"))]
 Topic = Annotated[str, AfterValidator(_of_form(TOPIC, "projects/PROJECT/topics/NAME"))]
 Dataset = Annotated[
@@ -79,8 +80,9 @@ class RunOptions(BaseModel):
     input: str | None = _option(
         "PATTERN", "Source",
         "Files to forecast, once, CSV or Parquet: a path or a pattern such as 'in/*.csv', 'in/**/*.csv' or "
-        "'gs://bucket/in/*.csv'. Files named *.manifest.json are read as manifests.",
-        form=OBJECTS, only="batch", required=True)  # fmt: skip
+        "'gs://bucket/in/*.csv'; or a table, bigquery:PROJECT.DATASET.TABLE. Files named *.manifest.json are read as "
+        "manifests.",
+        form=INPUTS, only="batch", required=True)  # fmt: skip
     input_subscription: Subscription | None = _option(
         "SUBSCRIPTION", "Source",
         "Instead of --input, for a pipeline that keeps running: the Pub/Sub subscription "
@@ -92,7 +94,8 @@ class RunOptions(BaseModel):
         "GCS_WRITE_FOLDER", form=OBJECTS, required=True)  # fmt: skip
     allow: Places = _option(
         "DIR,...", "Source",
-        "More folders in which manifests may name files. In buckets: the prefixes that all inputs must be below.",
+        "More folders in which manifests may name files. In buckets: the prefixes that all inputs must be below. With "
+        "bigquery:PROJECT.DATASET, manifests may name the dataset's tables, and queries of them.",
         default=())  # fmt: skip
     dataset: Dataset | None = _option(
         "PROJECT.DATASET", "Destination",

@@ -42,7 +42,9 @@ def open_output(destination: Destination) -> Output:
         from pipeline.metrics import count_retry
 
         on_retry(count_retry)
-        return BucketOutput(destination.path, destination.dataset, destination.batch, destination.history)
+        return BucketOutput(
+            destination.path, destination.dataset, destination.batch, destination.history, destination.readable
+        )
     return FolderOutput(Path(destination.path), destination.history, destination.run)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.requests import bigquery_sources
+from pipeline.core.requests.bigquery_sources import is_table
 from pipeline.core.requests.local_files import OPERATORS_FIELDS, InputFile, allowed_folders, list_inputs
 from pipeline.core.requests.messages import Rules
 from pipeline.core.requests.uris import folder_prefix, is_uri
@@ -77,7 +79,8 @@ class BucketRun:
     @property
     def rules(self) -> Rules:
         """What may be read from buckets, and how it is forecast."""
-        return Rules(self.spec.to_json(), self.prefixes, self.destination.path)
+        named = tuple(filter(is_table, self.objects))  # what the operator names is allowed
+        return Rules(self.spec.to_json(), (*self.prefixes, *named), self.destination.path)
 
 
 Run = FolderRun | BucketRun
@@ -107,7 +110,13 @@ def run_from(
         if problems:
             raise OptionsError(problems)
         return BucketRun(
-            Destination(options.output or "", options.dataset or "", not options.input_subscription, options.history),
+            Destination(
+                options.output or "",
+                options.dataset or "",
+                not options.input_subscription,
+                options.history,
+                readable=tuple(filter(is_table, options.allow)),
+            ),
             spec,
             limits,
             objects=tuple(inputs),
@@ -137,8 +146,8 @@ def run_from(
 
 
 def is_place(path: str) -> bool:
-    """Return whether a path has a scheme, such as that of an object."""
-    return "://" in path
+    """Return whether a path has a scheme, such as that of an object or a table."""
+    return "://" in path or is_table(path)
 
 
 def _folder_problems(
@@ -170,8 +179,18 @@ def _bucket_problems(
         problems += [
             f"--{name}: {path} is not gs://bucket/name"
             for path in paths
-            if path and not re.match(r"gs://[^/*?]+", path)
+            if path and not is_table(path) and not re.match(r"gs://[^/*?]+", path)
         ]
+    problems += [
+        f"--input: {path} does not name a table; name it as bigquery:PROJECT.DATASET.TABLE"
+        for path in inputs
+        if is_table(path) and path.count(".") != 2
+    ]
+    problems += [
+        f"--allow: {place} is not bigquery:PROJECT.DATASET, nor a table in it"
+        for place in options.allow
+        if is_table(place) and not bigquery_sources.is_place(place)
+    ]
     problems += [f"--{name}: works only in local runs so far" for name in OPERATORS_FIELDS if getattr(spec, name)]
     for pattern in inputs:
         fixed = re.split(r"[*?\[]", pattern)[0]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from functools import cache
 
+import grpc
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import bigquery, pubsub_v1, storage
+from google.cloud import bigquery, bigquery_storage_v1, pubsub_v1, storage
+from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
 
 @cache
@@ -30,6 +32,16 @@ def bigquery_client(project: str) -> bigquery.Client:
             project=project, credentials=AnonymousCredentials(), client_options={"api_endpoint": emulator}
         )
     return bigquery.Client(project=project)
+
+
+@cache
+def bigquery_read_client() -> bigquery_storage_v1.BigQueryReadClient:
+    """Return the client of BigQuery's Storage Read API."""
+    emulator = os.environ.get("BIGQUERY_STORAGE_EMULATOR_HOST")
+    if emulator:
+        transport = BigQueryReadGrpcTransport(channel=grpc.insecure_channel(emulator))
+        return bigquery_storage_v1.BigQueryReadClient(transport=transport)
+    return bigquery_storage_v1.BigQueryReadClient()
 
 
 @cache

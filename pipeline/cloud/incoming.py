@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pipeline.cloud.objects import live_version, read_version
+from pipeline.cloud.objects import read_version
+from pipeline.cloud.sources import live_version, query_of
 from pipeline.core.elements import DeadLetter, Request
 from pipeline.core.errors import RecordError
 from pipeline.core.faults.internal_error import InternalErrors, contained
+from pipeline.core.requests.bigquery_sources import is_query
 from pipeline.core.requests.local_files import MAX_MANIFEST_BYTES
 from pipeline.core.requests.messages import (
     Message,
@@ -38,7 +40,10 @@ def request_of(message: Message, rules: Rules) -> Request:
         RecordError: if it is neither a notification nor a manifest, or a bad one.
     """
     with contained(InternalErrors(message_key(message))):
-        return _request_of(message, rules)
+        request = _request_of(message, rules)
+        if is_query(request.source):
+            query_of(request.source, request.version, rules.allowed)  # refused here, where its owner looks first
+        return request
 
 
 def _request_of(message: Message, rules: Rules) -> Request:
@@ -56,4 +61,5 @@ def _request_of(message: Message, rules: Rules) -> Request:
         asked = read_manifest_message(message.data, "", rules)
     else:
         asked = read_manifest_message(read_version(version, MAX_MANIFEST_BYTES + 1), version.uri, rules)
-    return asked.request(live_version(asked.input), message.publish_time if version is None else version.time)
+    live = None if is_query(asked.input) else live_version(asked.input)
+    return asked.request(live, message.publish_time if version is None else version.time)

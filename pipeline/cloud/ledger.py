@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from google.cloud import storage
 
-from pipeline.cloud import objects
+from pipeline.cloud import objects, sources
 from pipeline.cloud.incoming import request_or_letter
 from pipeline.cloud.object_metadata import ObjectMetadata
 from pipeline.core.elements import DeadLetter, Request
@@ -101,7 +101,7 @@ class BucketLedger:
         """Return a request as it can be made again."""
         if request.version != UNREAD:
             return request, ""
-        live = objects.live_version(request.source)  # its manifest came before it
+        live = sources.live_version(request.source)  # its manifest came before it
         if live is None:
             return None, "still missing"
         return dataclasses.replace(request, version=live.generation, source_time=live.time), ""
@@ -109,7 +109,7 @@ class BucketLedger:
 
 def candidates_in_buckets(pattern: str, rules: Rules) -> Iterator[Candidate]:
     """Yield candidates for the objects that match a pattern."""
-    for version in objects.matching(pattern):
+    for version in sources.matching(pattern):
         message = message_of(version)
         request: Request | DeadLetter | None
         try:

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 from google.cloud import storage
 
-from pipeline.cloud import objects
+from pipeline.cloud import objects, sources
 from pipeline.cloud.dead_letters import BucketDeadLetters
 from pipeline.cloud.first_tries import FirstTries
 from pipeline.cloud.forecast_rows import ForecastRows, WaitingPart
 from pipeline.cloud.object_metadata import ObjectMetadata
-from pipeline.cloud.objects import ObjectReader
 from pipeline.cloud.receipts import BucketReceipts, is_final
 from pipeline.cloud.tables import Tables
 from pipeline.cloud.work_files import BucketWorkFiles
@@ -31,6 +30,7 @@ from pipeline.core.blocks import ForecastBlock
 from pipeline.core.elements import DeadLetter, Receipt, Request
 from pipeline.core.errors import DoneError, RecordError, SupersededError
 from pipeline.core.faults.internal_error import InternalErrors, contained
+from pipeline.core.limits import Limits
 from pipeline.core.outputs.forecast_csv import csv_header, csv_rows
 from pipeline.core.outputs.outcomes import (
     SOFTWARE,
@@ -48,6 +48,7 @@ from pipeline.core.outputs.receipts import has_forecast, letters_of, receipt_of
 from pipeline.core.outputs.tables import rows_of_block
 from pipeline.core.requests.names import INTERNAL
 from pipeline.core.requests.uris import folder_prefix, split_uri, uri_of
+from pipeline.core.sources import Source
 
 AT_ONCE = 16  # calls to Cloud Storage
 GZIP_TYPE, TEXT_TYPE = "application/gzip", "text/plain; charset=utf-8"
@@ -76,10 +77,14 @@ class BucketOutput:
         dataset: PROJECT.DATASET, or "" for no tables.
         batch: whether the run ends: then rows are loaded by few jobs, at its end.
         history: whether to write the values from which forecasts are made.
+        readable: datasets and tables of BigQuery that queries may read, as bigquery:PROJECT.DATASET.
     """
 
-    def __init__(self, prefix: str, dataset: str, batch: bool, history: bool = False) -> None:
+    def __init__(
+        self, prefix: str, dataset: str, batch: bool, history: bool = False, readable: tuple[str, ...] = ()
+    ) -> None:
         self.history = history and bool(dataset)
+        self._dataset, self._tables = dataset, readable
         self._bucket, self._root = split_uri(folder_prefix(prefix))
         self._internal = f"{self._root}{INTERNAL}/"
         self._work = f"{self._internal}work/"
@@ -91,9 +96,9 @@ class BucketOutput:
 
     # ------------------------------------------------------------------------------------- sources
 
-    def open_source(self, request: Request) -> AbstractContextManager[ObjectReader]:
-        """Open a request's CSV; see output.Output."""
-        return objects.open_object(request.source, request.version)
+    def open_source(self, request: Request, limits: Limits) -> AbstractContextManager[Source]:
+        """Open what a request reads; see output.Output."""
+        return sources.open_source(request, self._dataset, self._tables, limits)
 
     def refuse_taken_output(self, request: Request) -> None:
         """Refuse a request that may not write its output; see output.Output."""

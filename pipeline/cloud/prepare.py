@@ -8,7 +8,10 @@ from google.api_core import exceptions
 from google.cloud import pubsub_v1
 
 from pipeline.cloud import objects, tables
+from pipeline.cloud.bigquery_input import live_table
 from pipeline.cloud.clients import publisher, storage_client
+from pipeline.core.errors import RecordError
+from pipeline.core.requests.bigquery_sources import is_table
 from pipeline.core.requests.uris import folder_prefix, split_uri
 from pipeline.options import OptionsError
 from pipeline.runs import BucketRun
@@ -25,7 +28,9 @@ def prepare(run: BucketRun) -> None:
     destination = run.destination
     problems = _bucket_problems(destination.path)
     for pattern in run.objects:
-        if split_uri(pattern)[0] != split_uri(destination.path)[0]:
+        if is_table(pattern):
+            problems += _table_problems(pattern)
+        elif split_uri(pattern)[0] != split_uri(destination.path)[0]:
             problems += _bucket_problems(pattern.split("*")[0], "input")
     if run.output_topic:
         problems += _topic_problems(run.output_topic)
@@ -35,6 +40,13 @@ def prepare(run: BucketRun) -> None:
         problems += tables.Tables(destination.dataset).prepare(run.expiration_days)
     if problems:
         raise OptionsError(problems)
+
+
+def _table_problems(source: str) -> list[str]:
+    try:
+        return [] if live_table(source) is not None else [f"--input: there is no table {source}"]
+    except RecordError as error:
+        return [f"--input: {error.message} {error.hint}"]
 
 
 def _topic_problems(topic: str) -> list[str]:

@@ -16,6 +16,7 @@ from pipeline.cloud.work_files import MAX_OBJECT_BYTES
 from pipeline.core.elements import DeadLetter, Receipt
 from pipeline.core.errors import RecordError, SupersededError
 from pipeline.core.outputs.results import FileResult, LiveAccuracy
+from pipeline.core.requests.bigquery_sources import is_query, is_table
 from pipeline.core.requests.names import INTERNAL, receipts_place
 from pipeline.core.requests.uris import folder_prefix, split_uri
 
@@ -69,6 +70,8 @@ class BucketResults:
 
     def source(self, receipt: Receipt) -> Path | None:
         """Return a local copy of the CSV that was forecast; None if it is missing or has changed."""
+        if is_table(receipt.source) or is_query(receipt.source):
+            return None  # BigQuery would bill each look
         return local_copy(receipt.source, self._scratch, receipt.version)
 
     def forecast(self, receipt: Receipt) -> Path | None:

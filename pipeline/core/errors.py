@@ -37,6 +37,9 @@ CODES: dict[str, Code] = {
     "SOURCE_FORBIDDEN": Code("The user who runs the pipeline is not allowed to read the file.", replayable=True),
     "SOURCE_UNREADABLE": Code("Cloud Storage refused to return the object.", replayable=True),
     "BAD_MANIFEST": Code("The manifest is not valid JSON, or one of its fields is unknown or out of range."),
+    "BAD_QUERY": Code(
+        "The query is not one SELECT of tables that the operator has allowed, or BigQuery refuses it.", replayable=True
+    ),
     "PATH_NOT_ALLOWED": Code("The manifest names a path that the operator has not allowed.", replayable=True),
     "EMPTY_FILE": Code("The file has no content."),
     "NO_ROWS": Code("The file has a header but no rows below it."),

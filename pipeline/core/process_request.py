@@ -130,7 +130,7 @@ def _read_blocks(request: Request, limits: Limits, output: Output) -> Iterator[S
 def _read(request: Request, work_files: WorkFiles, limits: Limits, output: Output) -> LoadedFile:
     """Read a request's CSV to its end."""
     try:
-        with output.open_source(request) as opened:
+        with output.open_source(request, limits) as opened:
             source = MarkedSource(opened)
             loaded = load_file(source, request.parsed_spec, limits, work_files.folder, request.source_time)
             changed = source.version() != request.version

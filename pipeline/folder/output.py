@@ -20,6 +20,7 @@ from pipeline.core.blocks import ForecastBlock
 from pipeline.core.elements import DeadLetter, Receipt, Request
 from pipeline.core.errors import RecordError
 from pipeline.core.io_faults import io, place
+from pipeline.core.limits import Limits
 from pipeline.core.outputs.forecast_csv import csv_header, csv_rows, forecast_header
 from pipeline.core.outputs.outcomes import (
     BlockSummary,
@@ -68,7 +69,7 @@ class FolderOutput:
     # ------------------------------------------------------------------------------------- sources
 
     @contextmanager
-    def open_source(self, request: Request) -> Iterator[HashingReader]:
+    def open_source(self, request: Request, limits: Limits) -> Iterator[HashingReader]:
         """Open a request's CSV; see output.Output."""
         with io(OSError):
             raw = open_source(Path(request.source))

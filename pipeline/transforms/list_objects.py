@@ -8,18 +8,19 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from pipeline.core.elements import DeadLetter, Request
-from pipeline.core.requests.messages import Rules, message_of
-from pipeline.transforms.requests_of_messages import BAD, requests_of
+from pipeline.core.errors import RecordError
+from pipeline.core.requests.messages import TABLE, Message, Rules, message_letter, message_of
+from pipeline.transforms.requests_of_messages import BAD, requests_of, told_apart
 
 
 @dataclass
 class ListObjects(beam.PTransform):
-    """Lists the objects that patterns mean and turns each into a request, as a notification of it would.
+    """Lists the objects and tables that patterns mean and turns each into a request, as a notification of it would.
 
     Input: the pipeline's begin. Outputs: `requests` (Request), `bad` (DeadLetter of scope message).
 
     Attributes:
-        patterns: gs://bucket/prefix*, or whole names.
+        patterns: gs://bucket/prefix*, or whole names; or bigquery:PROJECT.DATASET.TABLE.
         rules: what may be read and written.
     """
 
@@ -44,7 +45,10 @@ class _List(beam.DoFn):
         self._rules = rules
 
     def process(self, pattern: str) -> Iterator[Request | beam.pvalue.TaggedOutput]:
-        from pipeline.cloud.objects import matching  # needs the extra `gcp`
+        from pipeline.cloud.sources import matching  # needs the extra `gcp`
 
-        for version in matching(pattern):
-            yield from requests_of(message_of(version), self._rules)
+        try:
+            for version in matching(pattern):
+                yield from requests_of(message_of(version), self._rules)
+        except RecordError as error:  # of a table
+            yield told_apart(message_letter(Message(b"", {TABLE: pattern}, "", ""), error))

@@ -65,6 +65,12 @@ variable "uploads_bucket" {
   default     = null
 }
 
+variable "input_datasets" {
+  description = "Datasets of BigQuery, as PROJECT.DATASET, whose tables and queries manifests may name."
+  type        = list(string)
+  default     = []
+}
+
 variable "subnetwork" {
   description = "Subnetwork of the workers; null creates one."
   type        = string
@@ -111,6 +117,7 @@ module "dropcast" {
   kms_key          = var.kms_key
   subnetwork       = var.subnetwork
   uploads_bucket   = var.uploads_bucket
+  input_datasets   = var.input_datasets
 
   airflow_service_account = var.airflow_service_account
   deletion_protection     = var.deletion_protection

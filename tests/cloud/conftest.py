@@ -50,7 +50,7 @@ def forget_clients() -> None:
     """Have the next call make its clients anew, as another process would."""
     from pipeline.cloud import clients
 
-    for cached in (clients.storage_client, clients.bigquery_client, clients.publisher):
+    for cached in (clients.storage_client, clients.bigquery_client, clients.bigquery_read_client, clients.publisher):
         cached.cache_clear()
 
 

@@ -303,7 +303,7 @@ def test_a_source_is_read_as_it_is_stored(stage: Stage, encoding: str | None) ->
     stage.upload("a.csv", packed, content_encoding=encoding)
     request = request_for(stage, "a.csv")
     output = BucketOutput(stage.output, "", batch=False)
-    with output.open_source(request) as file:
+    with output.open_source(request, Limits()) as file:
         assert file.read(6) == packed[:6]
         assert io.BytesIO(packed[6:]).read() == file.read()
         assert file.version() == request.version

@@ -222,7 +222,7 @@ def settings_of(parameters: dict[str, str], metadata: str) -> BucketRun:
     assert set(parameters) <= {parameter["name"] for parameter in described}
     settings = run_from(parameters, [parameters["input"]] if "input" in parameters else [])
     assert isinstance(settings, BucketRun)
-    assert settings.prefixes == ("gs://acme-data-dropcast-uploads/",)
+    assert settings.prefixes == ("gs://acme-data-dropcast-uploads/", "bigquery:acme-web.events")
     return settings
 
 

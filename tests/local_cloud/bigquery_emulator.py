@@ -19,6 +19,7 @@ async def main(buckets: str) -> None:
     from bqemulator.server import EmulatorServer
 
     repair_load_jobs()
+    repair_time_travel()
     settings = Settings(
         rest_port=0,
         grpc_port=0,
@@ -29,7 +30,8 @@ async def main(buckets: str) -> None:
     )
     server = EmulatorServer(settings)
     await server.start()
-    print(json.dumps({"bigquery": f"http://127.0.0.1:{server._rest_port}"}), file=ready, flush=True)
+    found = {"bigquery": f"http://127.0.0.1:{server._rest_port}", "bigquery_storage": f"127.0.0.1:{server.grpc_port}"}
+    print(json.dumps(found), file=ready, flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     os._exit(0)  # Nothing is worth being put in order.
 
@@ -71,6 +73,44 @@ def repair_load_jobs() -> None:
     executor._apply_load_write_disposition = load_all
     executor._load_path_into_target = lambda path, job, context: None
     routes.execute_load_job = execute
+
+
+def repair_time_travel() -> None:
+    """Let a table's last change be the time of its newest state, and read sessions be of a time.
+
+    The emulator notes a table's creation only, and reads whatever is there now.
+    """
+    import grpc
+    from bqemulator.domain.errors import OutOfRangeError
+    from bqemulator.grpc_api import read_servicer
+    from bqemulator.versioning.snapshots import SnapshotManager
+
+    managers: list[Any] = []
+    capture, resolve = SnapshotManager.capture, read_servicer._resolve_read_target
+
+    def capture_dated(self: Any, project: str, dataset: str, table: str, *, kind: str = "AUTO") -> Any:
+        managers[:] = [self]
+        state = capture(self, project, dataset, table, kind=kind)
+        if state is not None:
+            described = self._catalog.get_table(project, dataset, table)
+            self._catalog.update_table(described.model_copy(update={"last_modified_time": state.snapshot_time}))
+        return state
+
+    def resolve_dated(session: Any, context: Any) -> Any:
+        found = resolve(session, context)
+        at = session.table_modifiers.snapshot_time if session.table_modifiers else None
+        if found is None or at is None or not managers:
+            return found
+        try:
+            state = managers[0].resolve_time_travel(*found[:3], at)
+        except OutOfRangeError as error:
+            context.set_code(grpc.StatusCode.INVALID_ARGUMENT)
+            context.set_details(str(error))
+            return None
+        return found if state is None else (*found[:3], f'"{state.duckdb_schema}"."{state.duckdb_table}"', found[4])
+
+    SnapshotManager.capture = capture_dated
+    read_servicer._resolve_read_target = resolve_dated
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class LocalCloud:
         self.root = Path()
         self.storage = ""
         self.pubsub = ""
-        self.bigquery = ""
+        self.bigquery = self.bigquery_storage = ""
         self.environment: dict[str, str] = {}
 
     def __enter__(self) -> LocalCloud:
@@ -77,8 +77,9 @@ class LocalCloud:
             command = [str(python), "-I", str(install.HERE / "bigquery_emulator.py"), str(buckets)]
             emulator = Child(command, self.root / "bigquery.log", home)
             self._servers.append(emulator)
-            self._front = BigQueryFront(emulator.ready()["bigquery"])
-            self.bigquery = self._front.url
+            ready = emulator.ready()
+            self._front = BigQueryFront(ready["bigquery"])
+            self.bigquery, self.bigquery_storage = self._front.url, ready["bigquery_storage"]
         addresses = main.ready()
         self.storage, self.pubsub = addresses["storage"], addresses["pubsub"]
         credentials = self.root / "credentials.json"
@@ -86,7 +87,14 @@ class LocalCloud:
         self.environment = {
             "PUBSUB_EMULATOR_HOST": self.pubsub,
             "STORAGE_EMULATOR_HOST": self.storage,
-            **({"BIGQUERY_EMULATOR_HOST": self.bigquery} if self.bigquery else {}),
+            **(
+                {
+                    "BIGQUERY_EMULATOR_HOST": self.bigquery,
+                    "BIGQUERY_STORAGE_EMULATOR_HOST": self.bigquery_storage,
+                }
+                if self.bigquery
+                else {}
+            ),
             "GOOGLE_CLOUD_PROJECT": self.project,
             # Clients that look for credentials find these, and don't ask a metadata server for others.
             "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pipeline.core.blocks import ForecastBlock
 from pipeline.core.elements import DeadLetter, Receipt, Request
+from pipeline.core.limits import Limits
 from pipeline.core.outputs.outcomes import Outcome, WrittenPart, WrittenRequest
 from pipeline.core.sources import Source
 
@@ -42,8 +43,12 @@ class Output(Protocol):
         """Whether the input values are written too."""
         ...
 
-    def open_source(self, request: Request) -> AbstractContextManager[Source]:
-        """Open a request's CSV.
+    def open_source(self, request: Request, limits: Limits) -> AbstractContextManager[Source]:
+        """Open what a request reads.
+
+        Args:
+            request: the request.
+            limits: of a file.
 
         Raises:
             RecordError: if it is gone or forbidden.

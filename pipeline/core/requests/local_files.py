@@ -18,6 +18,7 @@ from pipeline.core.elements import DeadLetter, Request
 from pipeline.core.errors import RecordError, shorten
 from pipeline.core.faults.internal_error import InternalErrors, contained, nowhere
 from pipeline.core.forecast_spec import ForecastSpec, option_errors
+from pipeline.core.requests.bigquery_sources import is_query, is_table
 from pipeline.core.requests.names import (
     MANIFEST_SUFFIX,
     checked_output_name,
@@ -204,6 +205,13 @@ def _request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Re
     if not file.is_manifest:
         return request_of_csv(Path(file.path), file.output, spec, "")
     manifest = read_manifest(Path(file.path), spec)
+    if is_table(manifest.input) or is_query(manifest.input):
+        raise RecordError(
+            "BAD_MANIFEST",
+            "Tables and queries of BigQuery are read only where forecasts go to a bucket.",
+            "Name a CSV or a Parquet file, or set --output=gs://bucket/prefix.",
+            found=manifest.input,
+        )
     source = Path(file.path).parent / manifest.input
     if "\0" in manifest.input or manifest.input.endswith(MANIFEST_SUFFIX):
         raise RecordError(

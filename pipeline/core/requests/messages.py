@@ -21,11 +21,21 @@ from pipeline.core.elements import DeadLetter, Request
 from pipeline.core.errors import CODES, IgnoredError, RecordError
 from pipeline.core.forecast_spec import ForecastSpec, option_errors
 from pipeline.core.request_key import canonical_json
+from pipeline.core.requests.bigquery_sources import (
+    SCHEME,
+    Table,
+    is_allowed,
+    is_query,
+    is_table,
+    milliseconds_of,
+    table_named,
+)
 from pipeline.core.requests.local_files import OPERATORS_FIELDS, UNREAD, Manifest, manifest_fields
 from pipeline.core.requests.names import INTERNAL, MANIFEST_SUFFIX, checked_output_name, forecast_name
 from pipeline.core.requests.uris import folder_prefix, is_uri, joined, lies_below, split_uri, uri_of
 
 FINALIZE = "OBJECT_FINALIZE"
+TABLE = "dropcastTable"  # the attribute of a message about a table of BigQuery
 RESENT = "DROPCAST_REQUEST"  # the payload format of a request that a replay sends
 _MARKERS = ("/", "_$folder$")  # names of objects that stand for folders
 _GENERATION = re.compile("[1-9][0-9]{0,17}")
@@ -53,12 +63,12 @@ class Message:
 
 @dataclass(frozen=True)
 class ObjectVersion:
-    """One generation of an object.
+    """One generation of an object, or a table of BigQuery at one time.
 
     Attributes:
-        uri: gs://bucket/name.
-        generation: its number, as text.
-        time: when it was created, RFC 3339 in UTC.
+        uri: gs://bucket/name, or bigquery:PROJECT.DATASET.TABLE.
+        generation: its number, as text; of a table the time of its last change, in milliseconds since 1970.
+        time: when it was created or changed, RFC 3339 in UTC.
     """
 
     uri: str
@@ -70,6 +80,14 @@ class ObjectVersion:
         """Whether the object is a manifest."""
         return self.uri.endswith(MANIFEST_SUFFIX)
 
+    @property
+    def own_output(self) -> str:
+        """The name of its forecast, unless another one is asked for."""
+        if is_table(self.uri):
+            return f"{self.uri.removeprefix(SCHEME)}.csv"
+        name = split_uri(self.uri)[1]
+        return f"{name}.csv" if is_query(self.uri) else forecast_name(name)
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -77,14 +95,19 @@ class Rules:
 
     Attributes:
         spec: the operator's options as canonical JSON.
-        allowed: prefixes that inputs must be below; if empty, any object with a notification, and for a manifest
-            the objects beside it.
+        allowed: prefixes that objects must be below (if there are none, any object with a notification, and for a
+            manifest the objects beside it), and datasets and tables of BigQuery that may be read.
         output: the output prefix, from which nothing is read.
     """
 
     spec: str
     allowed: tuple[str, ...]
     output: str
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """Those of objects."""
+        return tuple(place for place in self.allowed if is_uri(place))
 
 
 def notified_object(message: Message, rules: Rules) -> ObjectVersion | None:
@@ -95,6 +118,8 @@ def notified_object(message: Message, rules: Rules) -> ObjectVersion | None:
         RecordError: BAD_MESSAGE.
     """
     attributes = message.attributes
+    if TABLE in attributes:
+        return _notified_table(message, rules)
     if "eventType" not in attributes or "bucketId" not in attributes:
         return None
     if attributes["eventType"] != FINALIZE:
@@ -113,20 +138,44 @@ def notified_object(message: Message, rules: Rules) -> ObjectVersion | None:
         raise IgnoredError("marker")
     if lies_below(uri, [rules.output]) or INTERNAL in name.split("/"):
         raise IgnoredError("output")
-    if rules.allowed and not lies_below(uri, rules.allowed):
+    if rules.prefixes and not lies_below(uri, rules.prefixes):
         raise IgnoredError("elsewhere")
+    if is_query(uri) and attributes.get("payloadFormat") != RESENT:
+        raise IgnoredError("query")  # only a manifest says when it is to be run
     time = payload.get("timeCreated") or attributes.get("eventTime") or message.publish_time
     return ObjectVersion(uri, generation, _utc(str(time), message.publish_time))
 
 
+def _notified_table(message: Message, rules: Rules) -> ObjectVersion:
+    source, version = message.attributes[TABLE], message.attributes.get("objectGeneration", "")
+    try:
+        table = table_named(source)
+    except RecordError as error:
+        raise RecordError("BAD_MESSAGE", error.message, error.hint, found=source) from None
+    if not _GENERATION.fullmatch(version):
+        raise RecordError("BAD_MESSAGE", "The message lacks the table's version.", "Send a manifest.", found=version)
+    if not is_allowed(table, rules.allowed):
+        raise _table_not_allowed(table)
+    return ObjectVersion(source, version, _utc(message.attributes.get("eventTime", ""), message.publish_time))
+
+
+def _table_not_allowed(table: Table) -> RecordError:
+    return RecordError(
+        "PATH_NOT_ALLOWED",
+        f"The table {table.source} is not allowed.",
+        f"Ask the operator to allow its dataset: --allow={SCHEME}{table.project}.{table.dataset}.",
+        found=table.source,
+    )
+
+
 def request_of_object(version: ObjectVersion, message: Message, rules: Rules) -> Request:
-    """Return the request for a CSV; its forecast has the object's whole name, unless the request is resent.
+    """Return the request for a file or a table; its forecast has its whole name, unless the request is resent.
 
     Raises:
         RecordError: BAD_MESSAGE.
     """
     if message.attributes.get("payloadFormat") != RESENT:
-        name = _fitting(forecast_name(split_uri(version.uri)[1]), rules)
+        name = _fitting(version.own_output, rules)
         return Request(version.uri, version.generation, version.time, name, rules.spec)
     try:
         asked = _Resent.model_validate_json(message.data)
@@ -144,8 +193,8 @@ def request_of_object(version: ObjectVersion, message: Message, rules: Rules) ->
             "The request sets models or save_models, which only the operator may set.",
             "Leave out models and save_models.",
         )
-    own = forecast_name(split_uri(version.uri)[1])
-    output = _fitting(asked.output if asked.output == own else checked_output_name(asked.output), rules)
+    own = asked.output == version.own_output
+    output = _fitting(asked.output if own else checked_output_name(asked.output), rules)
     return Request(version.uri, version.generation, version.time, output, spec.to_json(), asked.attempt, asked.id)
 
 
@@ -201,7 +250,7 @@ class ManifestRequest:
     """What a manifest asks for, before the current generation of its input is known.
 
     Attributes:
-        input: URI of the CSV.
+        input: URI of the file, or the table.
         generation: the one asked for; "" for the current one.
         output: name of the forecast.
         spec: canonical JSON.
@@ -216,6 +265,9 @@ class ManifestRequest:
 
     def request(self, live: ObjectVersion | None, asked: str) -> Request:
         """Return the request, given the current generation and the time at which the request was made."""
+        if is_query(self.input):
+            version = self.generation or milliseconds_of(asked)
+            return Request(self.input, version, asked, self.output, self.spec, id=self.id)
         if self.generation:
             time = live.time if live is not None and live.generation == self.generation else asked
             return Request(self.input, self.generation, time, self.output, self.spec, id=self.id)
@@ -235,17 +287,26 @@ def read_manifest_message(content: bytes, place: str, rules: Rules) -> ManifestR
         RecordError: BAD_MANIFEST or PATH_NOT_ALLOWED.
     """
     manifest: Manifest = manifest_fields(content, ForecastSpec.from_json(rules.spec))
+    fields = manifest.options()
+    spec = ForecastSpec(**fields).to_json()
+    if is_table(manifest.input):
+        table = table_named(manifest.input)
+        if not is_allowed(table, rules.allowed):
+            raise _table_not_allowed(table)
+        own = ObjectVersion(table.source, "", "").own_output
+        output = _fitting(checked_output_name(manifest.output or own), rules)
+        return ManifestRequest(table.source, manifest.generation, output, spec, manifest.id)
     uri = joined(place, manifest.input) if place or is_uri(manifest.input) else ""
     bucket, name = split_uri(uri)
     if not uri or not bucket or not name or name.endswith(("/", MANIFEST_SUFFIX)):
         raise RecordError(
             "BAD_MANIFEST",
-            f"The input {manifest.input!r} is not a CSV in a bucket.",
-            "Name it as gs://bucket/name.csv.",
+            f"The input {manifest.input!r} is not a file in a bucket, nor a table.",
+            "Name it as gs://bucket/name.csv, or as bigquery:PROJECT.DATASET.TABLE.",
             found=manifest.input,
         )
     beside = (folder_prefix(place.rpartition("/")[0]),) if place else ()
-    if not lies_below(uri, rules.allowed or beside) or lies_below(uri, [rules.output]):
+    if not lies_below(uri, rules.prefixes or beside) or lies_below(uri, [rules.output]):
         raise RecordError(
             "PATH_NOT_ALLOWED",
             f"The input {manifest.input!r} is outside the allowed prefixes.",
@@ -256,9 +317,8 @@ def read_manifest_message(content: bytes, place: str, rules: Rules) -> ManifestR
         raise RecordError(
             "BAD_MANIFEST", f"{bucket!r} is not a valid bucket name.", "Name the CSV as gs://bucket/name.csv."
         )
-    output = _fitting(checked_output_name(manifest.output or forecast_name(name)), rules)
-    fields = manifest.options()
-    return ManifestRequest(uri, manifest.generation, output, ForecastSpec(**fields).to_json(), manifest.id)
+    output = _fitting(checked_output_name(manifest.output or ObjectVersion(uri, "", "").own_output), rules)
+    return ManifestRequest(uri, manifest.generation, output, spec, manifest.id)
 
 
 def _kept(message: Message) -> str:
@@ -274,7 +334,8 @@ def message_letter(message: Message, error: RecordError, stage: str = "ReadReque
     """Return the dead letter of a message that is not a request, with the message's bytes for a replay."""
     kept = _kept(message)
     bucket, name = message.attributes.get("bucketId", ""), message.attributes.get("objectId", "")
-    source = uri_of(bucket, name) if bucket and name else f"message {message.message_id}"
+    source = message.attributes.get(TABLE, "") or f"message {message.message_id}"
+    source = uri_of(bucket, name) if bucket and name else source
     version = message.attributes.get("objectGeneration", "") or message.message_id
     return DeadLetter(
         request_key=message_key(message),
@@ -309,7 +370,12 @@ def message_of(version: ObjectVersion) -> Message:
 
 
 def notification_of(version: ObjectVersion) -> dict[str, str]:
-    """Return the attributes of the notification that Cloud Storage would send for an existing object."""
+    """Return the attributes of the notification that Cloud Storage would send for an object; our own for a table."""
+    if is_table(version.uri):
+        return {
+            TABLE: version.uri, "objectGeneration": version.generation, "eventTime": version.time,
+            "payloadFormat": "NONE",
+        }  # fmt: skip
     bucket, name = split_uri(version.uri)
     return {
         "eventType": FINALIZE, "bucketId": bucket, "objectId": name, "objectGeneration": version.generation,

@@ -40,6 +40,7 @@ variables {
   budget           = { billing_account = "012345-6789AB-CDEF01", amount = 300 }
   kms_key          = "projects/acme-keys/locations/europe-west1/keyRings/data/cryptoKeys/dropcast"
   subnetwork       = "regions/europe-west1/subnetworks/data"
+  input_datasets   = ["acme-web.events"]
 
   airflow_service_account = "composer@acme-composer.iam.gserviceaccount.com"
 }

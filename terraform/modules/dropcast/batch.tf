@@ -25,7 +25,7 @@ resource "google_cloud_scheduler_job" "nightly" {
       launchParameter = {
         jobName              = "${var.name}-nightly"
         containerSpecGcsPath = "${local.templates}/${var.template_version}/batch.json"
-        parameters           = merge(local.parameters, { input = local.allow })
+        parameters           = merge(local.parameters, { input = local.objects })
         environment          = merge(local.batch_environment, { for key in var.kms_key[*] : "kmsKeyName" => key })
       }
     }))

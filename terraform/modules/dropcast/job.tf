@@ -2,7 +2,8 @@ locals {
   templates = "gs://${google_storage_bucket.temp.name}/templates"
   output    = "gs://${google_storage_bucket.forecasts.name}/${var.output_prefix}"
   dataset   = "${var.project}.${google_bigquery_dataset.dropcast.dataset_id}"
-  allow     = "gs://${local.uploads}/${var.upload_prefix}"
+  objects   = "gs://${local.uploads}/${var.upload_prefix}"
+  allow     = join(",", concat([local.objects], [for dataset in var.input_datasets : "bigquery:${dataset}"]))
   worker_id = google_service_account.accounts["worker"].email
   parameters = merge(var.options, {
     output       = local.output

@@ -70,6 +70,22 @@ resource "google_bigquery_dataset_iam_member" "worker" {
   member     = local.worker
 }
 
+# Tables and queries as inputs. A view is read with the rights of whom it is shared with: grant that account its datasets.
+resource "google_bigquery_dataset_iam_member" "worker_reads_inputs" {
+  for_each   = toset(var.input_datasets)
+  project    = split(".", each.key)[0]
+  dataset_id = split(".", each.key)[1]
+  role       = "roles/bigquery.dataViewer"
+  member     = local.worker
+}
+
+resource "google_project_iam_member" "worker_opens_read_sessions" {
+  count   = length(var.input_datasets) > 0 ? 1 : 0
+  project = var.project
+  role    = "roles/bigquery.readSessionUser"
+  member  = local.worker
+}
+
 resource "google_artifact_registry_repository_iam_member" "images" {
   for_each = {
     worker   = { member = local.worker, role = "roles/artifactregistry.reader" }

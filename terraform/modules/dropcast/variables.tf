@@ -66,6 +66,16 @@ variable "upload_prefix" {
   }
 }
 
+variable "input_datasets" {
+  description = "Datasets of BigQuery, as PROJECT.DATASET, whose tables and queries manifests may name (docs/bigquery-input.md)."
+  type        = list(string)
+  default     = []
+  validation {
+    condition     = alltrue([for dataset in var.input_datasets : can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]\\.\\w+$", dataset))])
+    error_message = "Datasets look like acme-data.sales."
+  }
+}
+
 variable "output_prefix" {
   description = "Prefix in the forecasts' bucket below which they are written."
   type        = string

@@ -20,6 +20,7 @@ run "words_where_there_should_be_names" {
     batch_time_zone  = "CET+1"
     upload_prefix    = "incoming"
     uploads_bucket   = "gs://acme-exports"
+    input_datasets   = ["sales"]
     output_prefix    = "/daily"
     options          = { output = "gs://elsewhere" }
     max_workers      = 0
@@ -32,7 +33,7 @@ run "words_where_there_should_be_names" {
   }
   expect_failures = [
     var.project, var.name, var.template_version, var.machine_type, var.alert_email, var.batch_schedule, var.batch_time_zone,
-    var.upload_prefix, var.uploads_bucket, var.output_prefix, var.options, var.max_workers, var.kms_key,
+    var.upload_prefix, var.uploads_bucket, var.input_datasets, var.output_prefix, var.options, var.max_workers, var.kms_key,
     var.subnetwork, var.budget, var.partition_expiration_days, var.airflow_service_account,
   ]
 }
@@ -98,6 +99,7 @@ run "what_is_right_is_taken" {
     batch_time_zone  = "America/Argentina/Buenos_Aires"
     upload_prefix    = "in/daily files/"
     uploads_bucket   = "acme.exports_1"
+    input_datasets   = ["acme-data.sales", "acme-web.events_1"]
     output_prefix    = "a/b"
     options          = { level = "80,95" }
     kms_key          = "projects/acme/locations/europe-west1/keyRings/r/cryptoKeys/k"

@@ -465,3 +465,19 @@ run "an_existing_bucket_is_left_as_it_is" {
     error_message = "The worker could not read uploads."
   }
 }
+
+run "datasets_may_be_inputs" {
+  command = apply
+  variables {
+    input_datasets = ["acme-web.events"]
+  }
+
+  assert {
+    condition     = local.parameters.allow == "gs://acme-data-dropcast-uploads/,bigquery:acme-web.events" && jsondecode(base64decode(google_cloud_scheduler_job.nightly[0].http_target[0].body)).launchParameter.parameters.input == "gs://acme-data-dropcast-uploads/"
+    error_message = "Manifests could not name the dataset's tables, or the nightly job would look for them among the objects."
+  }
+  assert {
+    condition     = one(values(google_bigquery_dataset_iam_member.worker_reads_inputs)).project == "acme-web" && one(values(google_bigquery_dataset_iam_member.worker_reads_inputs)).dataset_id == "events" && length(google_project_iam_member.worker_opens_read_sessions) == 1
+    error_message = "The worker could not read the dataset."
+  }
+}
