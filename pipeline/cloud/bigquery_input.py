@@ -6,58 +6,26 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 from google.api_core import exceptions
 from google.cloud import bigquery
 from google.cloud.bigquery_storage_v1 import types
 
 from pipeline.cloud.clients import bigquery_client, bigquery_read_client
 from pipeline.cloud.retry import CALL, again, is_transient, retrying
-from pipeline.core.csv_reading.text_chunks import too_many_bytes, too_much_work
 from pipeline.core.errors import RecordError, shorten
 from pipeline.core.io_faults import does_io, io
 from pipeline.core.limits import Limits
-from pipeline.core.parquet_reading.cells import has_a_role
-from pipeline.core.requests.bigquery_sources import Query, Table, table_named, time_of
+from pipeline.core.parquet_reading.sorted_rows import SortedRows, sorted_rows
+from pipeline.core.requests.bigquery_queries import Query
+from pipeline.core.requests.bigquery_sources import Table, table_named, time_of
 from pipeline.core.requests.messages import ObjectVersion
 from pipeline.core.scratch import scratch_folder
 
 WITHIN = timedelta(microseconds=999)  # a version is a time cut off to milliseconds; what it means came within that one
 SHORTEST_WINDOW = timedelta(days=2)  # of time travel that a dataset can have; within it a time is no ground for refusal
-SORT_MEMORY = "1GB"
 VIEWS = ("VIEW", "MATERIALIZED_VIEW", "EXTERNAL")  # what cannot be read as it was
-
-
-class RowsSource:
-    """The rows of a table or a query, as the bytes of a Parquet file.
-
-    Args:
-        path: the file.
-        version: the rows' time, as a version.
-    """
-
-    def __init__(self, path: Path, version: str) -> None:
-        self._file, self._version = path.open("rb"), version
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes."""
-        return self._file.read(size)
-
-    def restart(self) -> None:
-        """Start again from the beginning."""
-        self._file.seek(0)
-
-    def version(self) -> str:
-        """Return the version: rows of one time do not change."""
-        return self._version
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 @does_io()
@@ -94,7 +62,7 @@ def _described(table: Table, project: str) -> bigquery.Table | None:
 
 
 @contextmanager
-def open_table(source: str, version: str, project: str, limits: Limits) -> Iterator[RowsSource]:
+def open_table(source: str, version: str, project: str, limits: Limits) -> Iterator[SortedRows]:
     """Open a table as it was at the time of a version.
 
     Args:
@@ -116,7 +84,7 @@ def open_table(source: str, version: str, project: str, limits: Limits) -> Itera
     )
     with _refused(version), scratch_folder() as scratch:
         rows = _session_rows(session, project or table.project)
-        with _sorted_file(rows, version, limits, scratch) as found:
+        with sorted_rows(rows, lambda: version, limits, scratch) as found:
             yield found
 
 
@@ -136,7 +104,7 @@ def _session_rows(session: types.ReadSession, project: str) -> Iterator[pa.Recor
 
 
 @contextmanager
-def open_query(query: Query, key: str, version: str, project: str, limits: Limits) -> Iterator[RowsSource]:
+def open_query(query: Query, key: str, version: str, project: str, limits: Limits) -> Iterator[SortedRows]:
     """Open the rows of a query of tables as they were at the time of a version.
 
     A retry finds the job that the first try has started, as long as BigQuery keeps its rows: a day.
@@ -154,7 +122,7 @@ def open_query(query: Query, key: str, version: str, project: str, limits: Limit
     project = project or min(query.tables).project
     with _refused(version), scratch_folder() as scratch:
         rows = _query_rows(query, f"dropcast-query-{key}", version, project, limits)
-        with _sorted_file(rows, version, limits, scratch) as found:
+        with sorted_rows(rows, lambda: version, limits, scratch) as found:
             yield found
 
 
@@ -182,47 +150,6 @@ def _query_rows(query: Query, job_id: str, version: str, project: str, limits: L
 def _can_be_pinned(table: Table, project: str) -> bool:
     found = _described(table, project)
     return found is not None and found.table_type not in VIEWS
-
-
-@contextmanager
-def _sorted_file(
-    batches: Iterator[pa.RecordBatch], version: str, limits: Limits, scratch: Path
-) -> Iterator[RowsSource]:
-    """Give rows in one order, whatever that in which they came: BigQuery has none.
-
-    Columns that can have no role, such as arrays, are left out.
-    """
-    given, ordered = scratch / "rows.parquet", scratch / "sorted.parquet"
-    total, writer = 0, None
-    try:
-        for batch in batches:
-            names = [one.name for one in batch.schema if has_a_role(one.type)]
-            part = batch.select(names).replace_schema_metadata(None)
-            total += part.nbytes
-            if total > limits.max_bytes:
-                raise too_many_bytes(limits)
-            with io(OSError):
-                plain = pa.schema([pa.field(one.name, one.type) for one in part.schema])
-                part = pa.RecordBatch.from_arrays(part.columns, schema=plain)
-                writer = writer or pq.ParquetWriter(given, plain)
-                writer.write_batch(part)
-                if given.stat().st_size > limits.max_work_bytes:
-                    raise too_much_work(limits)
-    finally:
-        if writer is not None:
-            writer.close()
-    if not given.exists():
-        raise RecordError("NO_ROWS", "The query has no rows.", "Check its conditions.")
-    with io(), duckdb.connect(config={"memory_limit": SORT_MEMORY, "temp_directory": str(scratch)}) as sorter:
-        sorter.execute("SET threads = 1")
-        sorter.execute("SET TimeZone = 'UTC'")
-        sorter.execute(f"COPY (FROM read_parquet('{given}') ORDER BY ALL) TO '{ordered}' (FORMAT parquet)")
-    given.unlink()
-    source = RowsSource(ordered, version)
-    try:
-        yield source
-    finally:
-        source.close()
 
 
 @contextmanager

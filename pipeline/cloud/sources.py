@@ -10,7 +10,8 @@ from pipeline.cloud import objects
 from pipeline.core.elements import Request
 from pipeline.core.errors import RecordError
 from pipeline.core.limits import Limits
-from pipeline.core.requests.bigquery_sources import MAX_QUERY_BYTES, Query, checked_query, is_query, is_table, time_of
+from pipeline.core.requests.bigquery_queries import MAX_QUERY_BYTES, Query, checked_query
+from pipeline.core.requests.bigquery_sources import is_query, is_table, time_of
 from pipeline.core.requests.messages import ObjectVersion
 from pipeline.core.sources import Source
 

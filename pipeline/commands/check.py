@@ -25,8 +25,8 @@ from pipeline.core.requests.local_files import InputFile, request_for
 from pipeline.core.scratch import scratch_folder
 from pipeline.core.series.arrow_lists import lists_of
 from pipeline.core.series.load import LoadedFile, load_file
-from pipeline.core.sources import open_source
 from pipeline.core.spec_limits import refuse_costly
+from pipeline.folder.inputs import open_input
 from pipeline.options import spec_from
 from pipeline.terminal import say
 
@@ -98,7 +98,7 @@ def check_csv(path: Path, spec: ForecastSpec, limits: Limits, work: Path) -> dic
         refused = refuse_costly(spec, limits)
         if refused is not None:
             raise refused
-        with contained(errors), open_source(path) as file:
+        with contained(errors), open_input(path, limits) as file:
             changed = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
             loaded = load_file(file, spec, limits, work, changed)
     except RecordError as error:

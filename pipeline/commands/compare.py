@@ -27,7 +27,7 @@ from pipeline.core.outputs.summary import DEAD_LETTERED, DONE
 from pipeline.core.plain_text import printable
 from pipeline.core.scratch import scratch_folder
 from pipeline.core.series.load import load_file
-from pipeline.core.sources import open_source
+from pipeline.folder.inputs import open_input
 from pipeline.options import spec_from
 from pipeline.terminal import say
 
@@ -95,7 +95,7 @@ def _compared(path: Path, spec: ForecastSpec, limits: Limits, most: int, work: P
     engine_named("stan")  # imports prophet, which takes seconds, and keeps it quiet
     from pipeline.core.engines.compare import compare_block
 
-    with open_source(path) as file:
+    with open_input(path, limits) as file:
         loaded = load_file(file, spec, limits, work)
     # the comparison needs only the history, or is the same for both
     loaded.layout = dataclasses.replace(loaded.layout, extras_ahead=False)

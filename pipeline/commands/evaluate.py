@@ -31,7 +31,7 @@ from pipeline.core.outputs.summary import DEAD_LETTERED, DONE
 from pipeline.core.plain_text import printable
 from pipeline.core.scratch import scratch_folder
 from pipeline.core.series.load import load_file
-from pipeline.core.sources import open_source
+from pipeline.folder.inputs import open_input
 from pipeline.options import spec_from
 from pipeline.terminal import complain, say
 
@@ -120,7 +120,7 @@ def _evaluated(name: str, spec: ForecastSpec, limits: Limits, cutoffs: int, scra
     Raises:
         RecordError: if it cannot be read.
     """
-    with open_source(local_path(name, "FILE", scratch)) as file:
+    with open_input(local_path(name, "FILE", scratch), limits) as file:
         loaded = load_file(file, spec, limits, scratch / "work")
     loaded.layout = dataclasses.replace(loaded.layout, extras_ahead=False)  # only the past is forecast
     own = spec.model_copy(update={"components": False})

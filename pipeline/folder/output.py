@@ -19,7 +19,7 @@ from typing import IO, Any
 from pipeline.core.blocks import ForecastBlock
 from pipeline.core.elements import DeadLetter, Receipt, Request
 from pipeline.core.errors import RecordError
-from pipeline.core.io_faults import io, place
+from pipeline.core.io_faults import place
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.forecast_csv import csv_header, csv_rows, forecast_header
 from pipeline.core.outputs.outcomes import (
@@ -34,8 +34,9 @@ from pipeline.core.outputs.outcomes import (
 from pipeline.core.outputs.receipts import has_forecast, letters_of, receipt_of
 from pipeline.core.outputs.tables import ROWS_OF_BLOCKS, rows_of_block
 from pipeline.core.requests.names import INTERNAL, real_path, receipts_place
-from pipeline.core.sources import HashingReader, open_source
+from pipeline.core.sources import Source
 from pipeline.folder.dead_letters import STRAY, FolderDeadLetters, stray_name
+from pipeline.folder.inputs import open_input
 from pipeline.folder.lock import lock
 from pipeline.folder.problem_notes import write_note
 from pipeline.folder.receipts import FolderReceipts
@@ -69,12 +70,10 @@ class FolderOutput:
     # ------------------------------------------------------------------------------------- sources
 
     @contextmanager
-    def open_source(self, request: Request, limits: Limits) -> Iterator[HashingReader]:
-        """Open a request's CSV; see output.Output."""
-        with io(OSError):
-            raw = open_source(Path(request.source))
-        with raw:
-            yield HashingReader(raw)
+    def open_source(self, request: Request, limits: Limits) -> Iterator[Source]:
+        """Open what a request reads; see output.Output."""
+        with open_input(Path(request.source), limits) as source:
+            yield source
 
     def refuse_taken_output(self, request: Request) -> None:
         """Refuse a request whose forecast would overwrite something that is not a forecast, such as its own source.

@@ -167,6 +167,7 @@ def test_names_of_jobs_are_valid_stable_and_tell_requests_apart(backfill: Any, p
 NAMES = [
     "a.csv", "b.csv", "b.txt", "sub/a.csv", "sub/deep/a.csv", "a.csv.gz", "x[1].csv", "", "sub/", "folder_$folder$",
     "marker", "_dropcast/receipts/a.json", "out/a.csv", "outer/a.csv", "a.manifest.json", "new\nline.csv", "a.parquet",
+    "q.sql",
 ]  # fmt: skip
 PATTERNS = ["*", "*.csv", "**", "**/*.csv", "sub/", "sub/*", "[ab].csv", "[!a].csv", "?.csv", "a.csv", ""]
 

@@ -192,7 +192,7 @@ def test_a_retry_finds_the_job_of_the_first_try(warehouse: Warehouse, monkeypatc
     output = warehouse.output()
     with output.open_source(request, Limits()) as source:
         first = source.read()
-    monkeypatch.setattr("pipeline.core.requests.bigquery_sources.Query.as_of", lambda *_: "SELECT 1 AS another")
+    monkeypatch.setattr("pipeline.core.requests.bigquery_queries.Query.as_of", lambda *_: "SELECT 1 AS another")
     with output.open_source(request, Limits()) as source:
         assert source.read() == first, "another query was not run under the same job id"
         assert source.version() == request.version

@@ -205,11 +205,11 @@ def _request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Re
     if not file.is_manifest:
         return request_of_csv(Path(file.path), file.output, spec, "")
     manifest = read_manifest(Path(file.path), spec)
-    if is_table(manifest.input) or is_query(manifest.input):
+    if is_table(manifest.input):
         raise RecordError(
             "BAD_MANIFEST",
-            "Tables and queries of BigQuery are read only where forecasts go to a bucket.",
-            "Name a CSV or a Parquet file, or set --output=gs://bucket/prefix.",
+            "Tables of BigQuery are read only where forecasts go to a bucket.",
+            "Name a CSV, a Parquet file or a query of Parquet files, or set --output=gs://bucket/prefix.",
             found=manifest.input,
         )
     source = Path(file.path).parent / manifest.input
@@ -227,6 +227,10 @@ def _request_for(file: InputFile, spec: ForecastSpec, allowed: list[Path]) -> Re
             "Put the CSV beside the manifest, or ask the operator to allow its folder with --allow.",
             found=manifest.input,
         )
+    if is_query(manifest.input):
+        from pipeline.core.requests.local_queries import read_query  # imports sqlglot
+
+        read_query(real_path(source))  # refused here, where its owner looks first
     output = _manifest_output(file, manifest.input, manifest.output)
     fields = manifest.options()
     return request_of_csv(real_path(source), output, ForecastSpec(**fields), manifest.id)
@@ -284,11 +288,18 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def request_of_csv(path: Path, output: str, spec: ForecastSpec, label: str) -> Request:
-    """Return the request for a local CSV in its current state; its version is UNREAD if it cannot be read."""
+    """Return the request for a local file in its current state; its version is UNREAD if it cannot be read."""
     try:
-        with open_source(path) as file:
-            changed = os.fstat(file.fileno()).st_mtime_ns // 1000
-            version = hashlib.file_digest(file, "sha256").hexdigest()
+        if is_query(str(path)):
+            from pipeline.core.requests.local_queries import read_query  # imports sqlglot
+
+            query = read_query(path)
+            version = query.version()
+            changed = max(one.stat().st_mtime_ns // 1000 for one in (path, *query.files.values()))
+        else:
+            with open_source(path) as file:
+                changed = os.fstat(file.fileno()).st_mtime_ns // 1000
+                version = hashlib.file_digest(file, "sha256").hexdigest()
     except RecordError:
         changed, version = 0, UNREAD
     source_time = datetime.fromtimestamp(changed // 10**6, UTC).replace(microsecond=changed % 10**6)

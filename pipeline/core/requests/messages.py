@@ -85,8 +85,7 @@ class ObjectVersion:
         """The name of its forecast, unless another one is asked for."""
         if is_table(self.uri):
             return f"{self.uri.removeprefix(SCHEME)}.csv"
-        name = split_uri(self.uri)[1]
-        return f"{name}.csv" if is_query(self.uri) else forecast_name(name)
+        return forecast_name(split_uri(self.uri)[1])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from pipeline.core.errors import RecordError
 
 MANIFEST_SUFFIX = ".manifest.json"
-PARQUET_SUFFIX = ".parquet"
+PARQUET_SUFFIX, QUERY_SUFFIX = ".parquet", ".sql"
 _WILDCARDS = "*?["
 INTERNAL = "_dropcast"
 
@@ -73,8 +73,8 @@ def output_name(file: Path, pattern: str) -> str:
 
 
 def forecast_name(name: str) -> str:
-    """Return the name of the forecast of a file: the same, but for Parquet, whose forecast is a CSV too."""
-    return f"{name}.csv" if name.lower().endswith(PARQUET_SUFFIX) else name
+    """Return the name of the forecast of a file: the same, but for Parquet and queries, whose forecast is a CSV too."""
+    return f"{name}.csv" if name.lower().endswith((PARQUET_SUFFIX, QUERY_SUFFIX)) else name
 
 
 def receipts_place(source: str, output: str) -> str:
