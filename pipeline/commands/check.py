@@ -20,13 +20,13 @@ from pipeline.core.errors import RecordError
 from pipeline.core.faults.internal_error import InternalErrors, contained
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.local_inputs.open_input import open_input
 from pipeline.core.plain_text import printable
 from pipeline.core.requests.local_files import InputFile, request_for
 from pipeline.core.scratch import scratch_folder
 from pipeline.core.series.arrow_lists import lists_of
 from pipeline.core.series.load import LoadedFile, load_file
 from pipeline.core.spec_limits import refuse_costly
-from pipeline.folder.inputs import open_input
 from pipeline.options import spec_from
 from pipeline.terminal import say
 

@@ -26,12 +26,12 @@ from pipeline.core.errors import RecordError
 from pipeline.core.faults.internal_error import InternalErrors, contained
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.local_inputs.open_input import open_input
 from pipeline.core.outputs.forecast_csv import level_text
 from pipeline.core.outputs.summary import DEAD_LETTERED, DONE
 from pipeline.core.plain_text import printable
 from pipeline.core.scratch import scratch_folder
 from pipeline.core.series.load import load_file
-from pipeline.folder.inputs import open_input
 from pipeline.options import spec_from
 from pipeline.terminal import complain, say
 

@@ -21,6 +21,7 @@ from pipeline.core.elements import DeadLetter, Receipt, Request
 from pipeline.core.errors import RecordError
 from pipeline.core.io_faults import place
 from pipeline.core.limits import Limits
+from pipeline.core.local_inputs.open_input import open_input
 from pipeline.core.outputs.forecast_csv import csv_header, csv_rows, forecast_header
 from pipeline.core.outputs.outcomes import (
     BlockSummary,
@@ -36,7 +37,6 @@ from pipeline.core.outputs.tables import ROWS_OF_BLOCKS, rows_of_block
 from pipeline.core.requests.names import INTERNAL, real_path, receipts_place
 from pipeline.core.sources import Source
 from pipeline.folder.dead_letters import STRAY, FolderDeadLetters, stray_name
-from pipeline.folder.inputs import open_input
 from pipeline.folder.lock import lock
 from pipeline.folder.problem_notes import write_note
 from pipeline.folder.receipts import FolderReceipts

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pipeline.core.elements import DeadLetter, Receipt
 from pipeline.core.errors import RecordError
+from pipeline.core.local_inputs.open_input import version_of
 from pipeline.core.outputs.results import FileResult, LiveAccuracy
-from pipeline.core.sources import content_version
 from pipeline.folder.output import FolderOutput
 from pipeline.folder.receipts import receipt_of_row
 
@@ -45,7 +45,7 @@ class FolderResults:
         """Return the CSV that was forecast; None if it is gone or another by now."""
         path = Path(receipt.source)
         try:
-            return path if content_version(path) == receipt.version else None
+            return path if version_of(path) == receipt.version else None
         except RecordError:
             return None
 

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.local_inputs.open_input import open_input
 from pipeline.core.outputs.forecast_csv import level_text, read_forecast_csv
 from pipeline.core.series.arrow_lists import lists_of
 from pipeline.core.series.batch import series_id
 from pipeline.core.series.load import load_file
-from pipeline.core.sources import open_source
 
 MOST = 6
 HISTORY, FORECAST = "#222222", "#0b6fb8"
@@ -49,7 +49,7 @@ def draw(
         RecordError: if a file cannot be read.
         LookupError: if a series is not in it.
     """
-    with open_source(history) as file:
+    with open_input(history, limits) as file:
         loaded = load_file(file, spec, limits, work)
     layout = loaded.layout
     known = [series_id(ids, layout.value_name) for ids in loaded.ids]

@@ -19,6 +19,7 @@ from pipeline.core.engines.forecast_batch import forecast_block
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.local_inputs.open_input import open_input
 from pipeline.core.measures import mean_known
 from pipeline.core.members.held_out import HeldOut
 from pipeline.core.outputs.forecast_csv import forecast_header, level_text, read_forecast_csv
@@ -27,7 +28,6 @@ from pipeline.core.requests.local_files import OPERATORS_FIELDS
 from pipeline.core.series.arrow_lists import lists_of
 from pipeline.core.series.layout import Layout
 from pipeline.core.series.load import load_file
-from pipeline.core.sources import open_source
 
 AGAIN = "Forecast it again."
 Dates = npt.NDArray[np.int64]
@@ -106,7 +106,7 @@ def _told(
         if forecast is not None:
             yield from _from_forecast_alone(number, forecast, spec)
         return
-    with open_source(source) as raw:
+    with open_input(source, Limits()) as raw:
         try:
             loaded = load_file(raw, spec, Limits(), scratch)
         except RecordError:  # as its dead letter says

@@ -25,6 +25,7 @@ ALLOWED = {
     "core.csv_reading": {"core", "core.options", "core.dates", "core.faults"},
     "core.parquet_reading": {"core", "core.options", "core.dates", "core.faults", "core.csv_reading"},
     "core.series": {"core", "core.options", "core.dates", "core.faults", "core.csv_reading", "core.parquet_reading"},
+    "core.local_inputs": {"core", "core.options", "core.requests", "core.parquet_reading"},
     "core.blocks": {"core", "core.options", "core.series"},
     "core.model.data": {"core", "core.dates"},
     "core.model.solve": {"core"},

@@ -57,7 +57,7 @@ def _rows(query: LocalQuery, scratch: Path) -> Iterator[pa.RecordBatch]:
             clock = threading.Timer(SECONDS, connection.interrupt)
             clock.start()
             try:
-                yield from connection.execute(query.sql).to_arrow_reader(ROWS)
+                yield from connection.sql(query.sql).to_arrow_reader(ROWS)
             finally:
                 clock.cancel()
         except duckdb.InterruptException:

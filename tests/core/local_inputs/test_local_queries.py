@@ -13,10 +13,10 @@ from pipeline import cli, main
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.local_inputs import query_rows
+from pipeline.core.local_inputs.open_input import open_input
 from pipeline.core.requests.local_files import UNREAD, request_of_csv
 from pipeline.core.requests.local_queries import read_query
-from pipeline.folder import local_query
-from pipeline.folder.inputs import open_input
 from tests.conftest import daily_series
 
 SQL = "SELECT store, date, sum(amount) AS sales FROM 'data/receipts.parquet' GROUP BY ALL"
@@ -63,6 +63,15 @@ def test_a_query_is_an_input_itself(folder: Path, capsys: pytest.CaptureFixture[
     capsys.readouterr()
     assert cli.main(["check", f"{folder}/in/week.sql", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["series"] == 2
+
+
+def test_it_can_be_drawn_and_reported(folder: Path) -> None:
+    path, output = f"{folder}/in/week.sql", f"{folder}/out"
+    assert cli.main(["forecast", path, f"--output={output}"]) == 0
+    assert cli.main(["plot", path, f"{output}/week.sql.csv", f"--save={folder}/week.svg"]) == 0
+    assert "north" in (folder / "week.svg").read_text()
+    assert cli.main(["report", output, f"--save={folder}/report.html"]) == 0
+    assert "&quot;past&quot;" in (page := (folder / "report.html").read_text()) or '"past"' in page
 
 
 def test_its_version_is_that_of_the_query_and_its_files(folder: Path) -> None:
@@ -141,7 +150,7 @@ def test_names_with_quotes_are_names(folder: Path) -> None:
 
 
 def test_a_query_takes_no_more_time_than_it_may(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_query, "SECONDS", 0.2)
+    monkeypatch.setattr(query_rows, "SECONDS", 0.2)
     path = folder / "in/week.sql"
     path.write_text("SELECT count(*) FROM " + ", ".join(f"'data/receipts.parquet' t{i}" for i in range(6)))
     with pytest.raises(RecordError, match="longer than") as refused, open_input(path, Limits()):

@@ -1,0 +1,1 @@
+"""What local requests read: files, and the rows of queries."""
