@@ -221,6 +221,12 @@ class Project:
         blob.upload_from_string(content)
         return str(blob.generation)
 
+    def created(self, uri: str) -> str:
+        """Return when an object was created, as its notification says."""
+        bucket, name = split_uri(uri)
+        blob = clients.storage_client().bucket(bucket).get_blob(name)
+        return "" if blob is None else str(blob.time_created.isoformat())
+
     def read(self, uri: str) -> bytes | None:
         """Return the bytes of an object as they are stored, or None."""
         bucket, name = split_uri(uri)

@@ -147,4 +147,4 @@ def _cell(text: str, most: int = MAX_CELL) -> str:
     """Return a text from elsewhere as one line that cannot become Markdown of its own."""
     line = " ".join(text.split())
     line = line if len(line) <= most else f"{line[:most]} ..."
-    return re.sub(r"([|<>`\[\]])", r"\\\1", line)
+    return re.sub(r"([|<>`]|\](?=[(\[]))", r"\\\1", line)

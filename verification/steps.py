@@ -64,16 +64,16 @@ def setup(run: Run) -> Found:
         advice = "--existing verifies it" if not options.existing else "leave out --existing"
         seen = f"{there} of the name {options.name} in {options.project} ({advice}, another --name is left alone)"
         raise Failed("an installation" if options.existing else "no installation", seen, "docs/first-run.md")
-    run.begun = True
+    run.begun = not options.existing
     if not options.existing:
         run.project.make("gcp-setup", APPLY_SECONDS, SETUP)
     else:
         run.project.terraform("init", "-input=false", f"-backend-config=bucket={run.project.state_bucket}")
     names = run.names
     foreign = foreign_uploads(run)
-    if foreign:
-        run.begun = False  # these are somebody's data
+    if foreign:  # such as in a bucket that terraform.tfvars names: the batch step would forecast them
         raise Failed("an uploads' bucket without files of others", f"{len(foreign)}, such as {foreign[0]}", DESTROY)
+    run.begun = True
     run.addresses = run.project.addresses()
     return {"compared": "Terraform's outputs name every place", "resources": len(run.addresses),
             "buckets": names.buckets}  # fmt: skip
@@ -223,11 +223,12 @@ def duplicates(run: Run) -> Found:
     older = Uploaded(upload.source, str(int(upload.version) - 1), upload.output)
     before, objects_before = counts(run, "shapes/"), _generations(run, "shapes/")
     counted_before = _counted_duplicates(run)
+    created = run.project.created(upload.source)
     for version in (*[upload.version] * DUPLICATES, older.version):
         bucket, name = split_uri(upload.source)
         run.project.publish(
             run.names.topic, eventType="OBJECT_FINALIZE", bucketId=bucket, objectId=name, objectGeneration=version,
-            payloadFormat="NONE", eventTime="2026-01-01T00:00:00Z",
+            payloadFormat="NONE", eventTime=created,
         )  # fmt: skip
     # what comes after them has a receipt, and so has the older generation, once they have been handled
     after = upload_small_files(run, "after_duplicates", 1)
@@ -419,6 +420,8 @@ def destroy(run: Run) -> Found:
             left.append(f"dataset {names.dataset}")
         except exceptions.NotFound:
             pass
+    if run.project.is_installed():
+        left.append("resources in Terraform's state")
     if left:
         raise Failed("nothing to be left", ", ".join(left), DESTROY)
     return {

@@ -1,4 +1,4 @@
-"""The local cloud, started once, with fresh buckets, topics and a dataset for each test."""
+"""Fresh buckets, topics and a dataset of the local cloud for each test."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.downloads import required
-from tests.local_cloud.cloud import LocalCloud, Unavailable
+from tests.local_cloud.cloud import LocalCloud
+from tests.local_cloud.fixtures import cloud, forget_clients, fresh_clients
+
+__all__ = ["DAYS", "PIPELINE_PYTHON", "Stage", "cloud", "daily", "forget_clients", "fresh_clients", "stage"]
 
 # The interpreter that runs pipelines: make check-gcp-extra names one with what pip installs for a user.
 PIPELINE_PYTHON = os.environ.get("DROPCAST_PIPELINE_PYTHON") or sys.executable
@@ -28,37 +30,6 @@ def daily(seed: int = 0, rows: int = DAYS) -> str:
     """Return a CSV of one daily series."""
     lines = (f"2024-{1 + day // 28:02d}-{1 + day % 28:02d},{10 + (day * (7 + seed)) % 13}" for day in range(rows))
     return "ds,y\n" + "\n".join(lines) + "\n"
-
-
-@pytest.fixture(scope="session")
-def cloud() -> Iterator[LocalCloud]:
-    try:
-        servers = LocalCloud().start()
-    except Unavailable as error:
-        if required("DROPCAST_REQUIRE_CLOUD"):
-            raise
-        pytest.skip(str(error))
-    before = dict(os.environ)
-    os.environ.update(servers.environment)
-    yield servers
-    os.environ.clear()
-    os.environ.update(before)
-    servers.stop()
-
-
-def forget_clients() -> None:
-    """Have the next call make its clients anew, as another process would."""
-    from pipeline.cloud import clients
-
-    for cached in (clients.storage_client, clients.bigquery_client, clients.bigquery_read_client, clients.publisher):
-        cached.cache_clear()
-
-
-@pytest.fixture(autouse=True)
-def fresh_clients() -> Iterator[None]:
-    forget_clients()
-    yield
-    forget_clients()
 
 
 @dataclass

@@ -1,0 +1,44 @@
+"""The local cloud as fixtures: a folder's conftest.py imports them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.downloads import required
+from tests.local_cloud.cloud import LocalCloud, Unavailable
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[LocalCloud]:
+    """The servers, started once."""
+    try:
+        servers = LocalCloud().start()
+    except Unavailable as error:
+        if required("DROPCAST_REQUIRE_CLOUD"):
+            raise
+        pytest.skip(str(error))
+    before = dict(os.environ)
+    os.environ.update(servers.environment)
+    yield servers
+    os.environ.clear()
+    os.environ.update(before)
+    servers.stop()
+
+
+def forget_clients() -> None:
+    """Have the next call make its clients anew, as another process would."""
+    from pipeline.cloud import clients
+
+    for cached in (clients.storage_client, clients.bigquery_client, clients.bigquery_read_client, clients.publisher):
+        cached.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def fresh_clients() -> Iterator[None]:
+    """No test has the clients of another."""
+    forget_clients()
+    yield
+    forget_clients()
