@@ -16,6 +16,7 @@ from verification.local_forecasts import what_is_compared
 from verification.order import NAMES, STEPS, chosen, run_steps
 from verification.project import Project
 from verification.report import Report
+from verification.units import estimate
 
 PASSED, FAILED, REFUSED = 0, 1, 2
 DEFAULT_NAME = "dropcast-verify"  # not that of gcp.mk: what is verified is destroyed at the end
@@ -93,6 +94,8 @@ def _plan(options: Options) -> list[str]:
         f"  jobs      {options.name} and {options.name}-backfill; {options.batch_files:,} files for the latter",
         f"  images    repository {options.name}; one build, unless --released",
         f"  accounts  {options.name}-worker, -launcher and -builder; a network and alerts",
+        f"By the formulas of docs/cost.md about {estimate(options.batch_files):.2f} dollars, "
+        "without the build and Streaming Engine's units.",
         "Steps:",
     ]
     wanted = chosen(options.steps)

@@ -24,7 +24,7 @@ SETTLE_SECONDS = 120.0  # until a row that BigQuery has taken shows in a query
 MAX_NAMED = 5  # missing files that a failure names
 DELIVERY = "docs/delivery.md, After something went wrong"
 ACCOUNTING = "docs/delivery.md, Accounting"
-TABLES_CHAPTER = "docs/tables.md"
+TABLES_CHAPTER = "docs/tables.md, In BigQuery"
 
 
 @dataclass(frozen=True)

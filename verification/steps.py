@@ -43,6 +43,7 @@ DUPLICATES = 3
 KILLED_FILES, DRAINED_FILES, UPDATED_FILES = 40, 10, 5
 MAX_PARTS = 16  # of the file that is loaded
 NIGHTLY_NAME = "backfill"  # what `make gcp-backfill` adds to the job's name
+THIS = "docs/first-run.md, Verify a project with one command"
 SETUP = "docs/google-cloud.md, From zero to the first forecast"
 NO_JOB = "docs/run-book.md, No job"
 UPDATES = "docs/run-book.md, Update, drain, roll back"
@@ -63,7 +64,7 @@ def setup(run: Run) -> Found:
         there = "an installation" if not options.existing else "no installation"
         advice = "--existing verifies it" if not options.existing else "leave out --existing"
         seen = f"{there} of the name {options.name} in {options.project} ({advice}, another --name is left alone)"
-        raise Failed("an installation" if options.existing else "no installation", seen, "docs/first-run.md")
+        raise Failed("an installation" if options.existing else "no installation", seen, THIS)
     run.begun = not options.existing
     if not options.existing:
         run.project.make("gcp-setup", APPLY_SECONDS, SETUP)
@@ -81,16 +82,18 @@ def setup(run: Run) -> Found:
 
 def release(run: Run) -> Found:
     """Build the release, or find the one that was built."""
-    if not run.options.released:
-        run.project.make("gcp-release", BUILD_SECONDS, SETUP, VERSION=run.options.version)
     sizes = {}
     for version in filter(None, (run.options.version, run.options.update_to)):
-        for kind in ("streaming", "batch"):
-            place = f"{run.names.templates}/{version}/{kind}.json"
-            spec = run.project.read(place)
-            if spec is None:
-                raise Failed(f"{place} to exist", "no such object", "docs/google-cloud.md, Image and templates")
-            sizes[f"{version} {kind}.json"] = len(spec)
+        specs = [f"{run.names.templates}/{version}/{kind}.json" for kind in ("streaming", "batch")]
+        is_there = all(run.project.read(spec) is not None for spec in specs)
+        # a version to update to may have been released before from other source
+        if not run.options.released and not (is_there and version == run.options.update_to):
+            run.project.make("gcp-release", BUILD_SECONDS, SETUP, VERSION=version)
+        for spec in specs:
+            content = run.project.read(spec)
+            if content is None:
+                raise Failed(f"{spec} to exist", "no such object", "docs/google-cloud.md, Image and templates")
+            sizes[spec] = len(content)
     return {"compared": "the template specs exist", "bytes": sizes}
 
 
@@ -163,7 +166,7 @@ def same_bytes(run: Run) -> Found:
             raise Failed(f"a forecast of {output}", "none", UPLOADS_WITHOUT)
         if unpacked(output, here) != unpacked(output, there):
             raise Failed(f"{output} to have the same bytes as on this machine", difference(output, here, there),
-                         "docs/engine.md")  # fmt: skip
+                         "docs/engine.md, Reproducibility")  # fmt: skip
         compared, total = compared + 1, total + len(there)
     return {"compared": f"{compared} forecasts, byte for byte (compressed ones unpacked)", "bytes": total}
 
@@ -222,7 +225,9 @@ def duplicates(run: Run) -> Found:
     (upload,) = (one for one in run.shapes if one.source.endswith(f"/{REPEATED}"))
     older = Uploaded(upload.source, str(int(upload.version) - 1), upload.output)
     before, objects_before = counts(run, "shapes/"), _generations(run, "shapes/")
-    counted_before = _counted_duplicates(run)
+    if not run.wait(lambda: _counted_duplicates(run) is not None):
+        raise Failed("the counter messages among the job's metrics", "none", "docs/how-it-works.md, Metrics")
+    counted_before = _counted_duplicates(run) or 0
     created = run.project.created(upload.source)
     for version in (*[upload.version] * DUPLICATES, older.version):
         bucket, name = split_uri(upload.source)
@@ -237,9 +242,7 @@ def duplicates(run: Run) -> Found:
     (receipt,) = read_receipts(run, [there[older]])
     if receipt["status"] != "superseded":
         raise Failed("the older generation to be superseded", receipt["status"], DELIVERY)
-    if counted_before is not None and not run.wait(
-        lambda: (_counted_duplicates(run) or 0) >= counted_before + DUPLICATES
-    ):
+    if not run.wait(lambda: (_counted_duplicates(run) or 0) >= counted_before + DUPLICATES):
         seen = f"{_counted_duplicates(run)} after {counted_before}"
         raise Failed(f"{DUPLICATES} more among the counters duplicates and done_before", seen, DELIVERY)
     objects_after = _generations(run, "shapes/")
@@ -254,7 +257,7 @@ def duplicates(run: Run) -> Found:
     return {
         "compared": "counts of rows, and generations of forecasts and receipts, before and after",
         "duplicates": DUPLICATES, "older_generations": 1, "objects": len(objects_after),
-        "duplicates_counted_by_the_job": "no counters" if counted_before is None else _counted_duplicates(run),
+        "duplicates_counted_by_the_job": (_counted_duplicates(run) or 0) - counted_before,
     }  # fmt: skip
 
 
@@ -291,7 +294,7 @@ def kill_worker(run: Run) -> Found:
     if not workers:
         raise Failed(f"a worker with the label dataflow_job_id={job.id}", "none", NO_JOB)
     if done >= len(sent):
-        raise Failed("work in progress when the worker is deleted", f"all {done} files were done", "docs/first-run.md")
+        raise Failed("work in progress when the worker is deleted", f"all {done} files were done", THIS)
     for worker in workers:
         zone = str(worker["zone"]).rpartition("/")[2]
         run.project.gcloud("compute", "instances", "delete", worker["name"], f"--zone={zone}", look_at=NO_JOB)

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from benchmarks.cost_model import FILE_SECONDS, MEMORY_GB, PRICES, SERIES_SECONDS, START_HOURS, VCPUS
+from benchmarks.cost_model import (
+    DISK_GB,
+    FILE_READS,
+    FILE_SECONDS,
+    FILE_WRITES,
+    MEMORY_GB,
+    PRICES,
+    SERIES_SECONDS,
+    START_HOURS,
+    VCPUS,
+)
+
+STREAMING_HOURS = 2.0  # of one worker, with its starts, updates and drains: assumed
 
 # Dataflow's own metrics of a job. Their units are not in the answer; these are those of its documentation and of its
 # benchmarks, and the data processed is in what the metric's original name calls gb.
@@ -41,3 +53,15 @@ def formula_vcpu_seconds(files: int, series: int) -> float:
 def streaming_dollars(hours: float) -> float:
     """Return what the one worker of a streaming job costs for some hours, without its disk."""
     return hours * (VCPUS * PRICES["streaming_vcpu_hour"] + MEMORY_GB * PRICES["memory_gb_hour"])
+
+
+def estimate(batch_files: int) -> float:
+    """Return the dollars that a verification costs by the formulas of docs/cost.md.
+
+    The build and the Streaming Engine Compute Units are not in it: how many of them there are only a run can show.
+    """
+    disk = DISK_GB * PRICES["disk_gb_hour"]
+    worker = VCPUS * PRICES["batch_vcpu_hour"] + MEMORY_GB * PRICES["memory_gb_hour"] + disk
+    batch = formula_vcpu_seconds(batch_files, batch_files) / VCPUS / 3600 * worker
+    calls = FILE_WRITES * PRICES["write_calls_1000"] + FILE_READS * PRICES["read_calls_1000"]
+    return streaming_dollars(STREAMING_HOURS) + STREAMING_HOURS * disk + batch + batch_files / 1000 * calls

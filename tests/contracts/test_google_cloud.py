@@ -92,6 +92,7 @@ TARGETS = {
     "gcp-drain": ["terraform -chdir=terraform/example apply"],
     "gcp-load-test": ["demo/load_test.py", "--uploads=100"],
     "gcp-destroy": ["terraform -chdir=terraform/example destroy"],
+    "gcp-verify": ["-m verification --project=acme-data --version=0.1.0"],
 }
 
 
@@ -111,6 +112,23 @@ def test_each_make_target_tells_what_it_would_do(target: str) -> None:
     without = subprocess.run(["make", target, "DRY_RUN=1", "PROJECT="], cwd=ROOT, capture_output=True, text=True)
     assert without.returncode == 2
     assert "PROJECT is missing" in without.stdout
+
+
+@pytest.mark.parametrize("target", ["gcp-setup", "gcp-run", "gcp-drain", "gcp-destroy"])
+def test_terraform_asks_first_unless_it_is_told_not_to(target: str) -> None:
+    assert "-auto-approve" not in dry_run(target)
+    command = ["make", "--no-print-directory", target, "DRY_RUN=1", "PROJECT=acme-data", "VERSION=0.1.0", "AUTO=1"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for line in said.splitlines():
+        assert ("-input=false -auto-approve" in line) == (" apply " in line or " destroy " in line), line
+
+
+def test_a_verification_has_a_name_of_its_own_unless_it_is_given_one() -> None:
+    assert "--name" not in dry_run("gcp-verify")
+    command = ["make", "--no-print-directory", "gcp-verify", "DRY_RUN=1", "PROJECT=acme-data", "VERSION=0.1.0"]
+    more = ["NAME=other", "RELEASED=1", "VERIFY=--keep --yes"]
+    said = subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "--name=other --released --keep --yes" in said
 
 
 def test_a_backfill_has_the_streams_options(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from tests.verification.stand_ins.counters import write_counters
+
 
 def changed_byte() -> None:
     from pipeline.cloud import output
@@ -51,6 +53,7 @@ FAULTS: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
+    write_counters()
     FAULTS.get(os.environ.get("STAND_IN_FAULT", ""), lambda: None)()
     from pipeline.main import main
 

@@ -29,6 +29,8 @@ from pipeline.cloud.tables import Tables
 from pipeline.core.outputs.tables import VIEWS
 from tests.cloud.conftest import PIPELINE_PYTHON
 from tests.local_cloud.cloud import LocalCloud
+from tests.verification.stand_ins.counters import FILE as COUNTERS
+from tests.verification.stand_ins.counters import read_counters
 from tests.verification.stand_ins.job import FAULTS as FAULTS_OF_JOBS
 
 BESIDE = Path(__file__).parent
@@ -69,13 +71,11 @@ class StandInProject:
         cloud: where the data is.
         name: of the installation.
         fault: what is broken: one of FAULTS, or "".
-        also_released: another version, which a build brings along.
     """
 
     cloud: LocalCloud
     name: str
     fault: str = ""
-    also_released: str = ""
     jobs: list[Job] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="stand-in-")))
@@ -251,7 +251,7 @@ class StandInProject:
             return job
         given = [f"--{name}={value}" for name, value in self.parameters.items()]
         command = [PIPELINE_PYTHON, "-m", "tests.verification.stand_ins.job", "--runner=DirectRunner", *given, *options]
-        environment = {**os.environ, "STAND_IN_FAULT": self.fault}
+        environment = {**os.environ, "STAND_IN_FAULT": self.fault, COUNTERS: str(self._counters(job.id))}
         with (self.folder / f"job-{number}.log").open("wb") as log:
             job.process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -323,8 +323,8 @@ class StandInProject:
                 (job,) = (job for job in self.jobs if job.id == wanted)
                 told = {"id": job.id, "name": job.name, "currentState": job.state, "createTime": job.created}
                 return 0, json.dumps(told)
-            case ["beta", "dataflow", "metrics", "list", _]:
-                return 0, json.dumps(self._metrics(flags["source"]))
+            case ["beta", "dataflow", "metrics", "list", wanted]:
+                return 0, json.dumps(self._metrics(wanted, flags["source"]))
             case ["dataflow", "flex-template", "run", name]:
                 return self._backfill(name, flags)
             case ["compute", "instances", "list"]:
@@ -340,14 +340,19 @@ class StandInProject:
     def _build(self, given: dict[str, str]) -> RESULT:
         if self.fault == "release":
             return 1, "ERROR: (gcloud.builds.submit) build 1 completed with status FAILURE"
-        for version in filter(None, (given["VERSION"], self.also_released)):
-            for kind in ("streaming", "batch"):
-                blob = self.cloud.storage_client().bucket(self.bucket("temp")).blob(f"templates/{version}/{kind}.json")
-                blob.upload_from_string("{}")
+        for kind in ("streaming", "batch"):
+            name = f"templates/{given['VERSION']}/{kind}.json"
+            self.cloud.storage_client().bucket(self.bucket("temp")).blob(name).upload_from_string("{}")
         return 0, ""
 
-    def _metrics(self, source: str) -> list[Any]:
-        if source != "service" or self.fault == "metrics":
+    def _counters(self, job: str) -> Path:
+        return self.folder / f"counters-{job}"
+
+    def _metrics(self, job: str, source: str) -> list[Any]:
+        if source == "user":
+            counted = read_counters(self._counters(job))
+            return [{"name": {"name": name, "origin": "user"}, "scalar": value} for name, value in counted.items()]
+        if self.fault == "metrics":
             return []
         values = {"TotalVcpuTime": 720.0, "TotalMemoryUsage": 2949120.0, "TotalPdUsage": 21600.0,
                   "TotalStreamingDataProcessed": 0.25, "CurrentVcpuCount": 2.0}  # fmt: skip
