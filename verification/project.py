@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 STATE = "dropcast/default.tfstate"  # of the backend in terraform/example/backend.tf
 MAX_SEEN = 1500  # characters of a failed command's output that the report quotes
 INTERRUPTED_SECONDS = 60  # that Terraform has to save its state after an interrupt
-CALL_SECONDS = 120  # of gcloud and `terraform output`, which only ask
+CALL_SECONDS = 300  # of gcloud and `terraform output`; deleting a VM takes minutes
 ACTIVE = {"JOB_STATE_QUEUED", "JOB_STATE_PENDING", "JOB_STATE_RUNNING", "JOB_STATE_DRAINING", "JOB_STATE_CANCELLING"}
 ENDED_BADLY = {"JOB_STATE_FAILED", "JOB_STATE_CANCELLED"}
 

@@ -93,7 +93,7 @@ class Report:
     def to_json(self) -> str:
         """Return the report as JSON, without anything that looks like a credential."""
         content = {"passed": self.passed, **dataclasses.asdict(self)}
-        return without_secrets(json.dumps(content, indent=2, default=str)) + "\n"
+        return json.dumps(_without_secrets_inside(content), indent=2, default=str) + "\n"
 
     def to_markdown(self) -> str:
         """Return the report for a person, without anything that looks like a credential."""
@@ -122,10 +122,8 @@ class Report:
                 lines += [f"- {name.replace('_', ' ')}: {_cell(_told(value), 4 * MAX_CELL)}"
                           for name, value in numbers.items()]  # fmt: skip
         lines += ["", "## Created resources", ""]
-        lines += [
-            f"- {kind}: {', '.join(f'`{_cell(name)}`' for name in names)}" for kind, names in self.resources.items()
-        ]
-        return without_secrets("\n".join(lines)) + "\n"
+        lines += [f"- {kind}: {', '.join(map(_cell, names))}" for kind, names in self.resources.items()]
+        return "\n".join(lines) + "\n"
 
     def write(self, folder: Path) -> None:
         """Write verification.json and verification.md into a folder."""
@@ -139,12 +137,21 @@ def without_secrets(text: str) -> str:
     return _SECRETS.sub("[removed]", text)
 
 
+def _without_secrets_inside(value: Any) -> Any:
+    """Return a value without secrets in any of its texts: before it is encoded, which would hide some of them."""
+    if isinstance(value, dict):
+        return {name: _without_secrets_inside(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets_inside(inner) for inner in value]
+    return without_secrets(value) if isinstance(value, str) else value
+
+
 def _told(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _cell(text: str, most: int = MAX_CELL) -> str:
     """Return a text from elsewhere as one line that cannot become Markdown of its own."""
-    line = " ".join(text.split())
+    line = " ".join(without_secrets(text).split())
     line = line if len(line) <= most else f"{line[:most]} ..."
     return re.sub(r"([|<>`]|\](?=[(\[]))", r"\\\1", line)

@@ -8,6 +8,7 @@ from typing import Any
 
 from google.api_core import exceptions
 
+from benchmarks.cost_model import ROWS_GB
 from pipeline.cloud import clients
 from pipeline.cloud.tables import job_name, location_of
 from pipeline.core.outputs.tables import TABLES, VIEWS
@@ -346,7 +347,7 @@ def batch(run: Run) -> Found:
     name = f"{run.options.name}-{NIGHTLY_NAME}"
     known = {job.id for job in run.project.jobs(name)}
     run.project.make("gcp-backfill", APPLY_SECONDS, NO_JOB, VERSION=run.running or run.options.version,
-                     INPUT=folder_prefix(run.names.uploads))  # fmt: skip
+                     INPUT=run.names.parameters["allow"])  # fmt: skip
     ended: list[Job] = []
 
     def has_ended() -> bool:
@@ -396,6 +397,10 @@ def units(run: Run) -> Found:
     client = clients.bigquery_client(run.project.project)
     made = {table: client.get_table(f"{run.names.dataset}.{table}") for table in TABLES}
     found["rows and bytes of tables"] = {name: [table.num_rows, table.num_bytes] for name, table in made.items()}
+    found["bytes per row, and by the formula"] = {
+        name: [round((made[name].num_bytes or 0) / max(1, made[name].num_rows or 0)), round(assumed * 1e9)]
+        for name, assumed in zip(("forecasts", "actuals"), ROWS_GB, strict=True)
+    }
     found["objects and bytes of buckets"] = {bucket: _size(run, bucket) for bucket in run.names.buckets}
     return found
 
