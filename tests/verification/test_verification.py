@@ -58,9 +58,7 @@ def verify(cloud: LocalCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         *options: str, fault: str = "", deadline: float = 60, update_to: str = "", project: StandInProject | None = None
     ) -> Verified:
         if project is None:
-            project = StandInProject(
-                cloud, f"v{os.getpid()}-{next(_numbers)}", fault, also_released=update_to
-            ).__enter__()
+            project = StandInProject(cloud, f"v{os.getpid()}-{next(_numbers)}", fault).__enter__()
             projects.append(project)
         for name, value in project.environment.items():
             monkeypatch.setenv(name, value)
