@@ -14,6 +14,7 @@ from google.cloud.bigquery_storage_v1 import types
 
 from pipeline.cloud.clients import bigquery_client, bigquery_read_client
 from pipeline.cloud.retry import CALL, again, is_transient, retrying
+from pipeline.cloud.tables import location_of
 from pipeline.core.errors import RecordError, shorten
 from pipeline.core.io_faults import does_io, io
 from pipeline.core.limits import Limits
@@ -130,16 +131,18 @@ def _query_rows(query: Query, job_id: str, version: str, project: str, limits: L
     client = bigquery_client(project)
     with io():
         pinned = frozenset(table for table in query.tables if _can_be_pinned(table, project))
+        first = min(query.tables)
+        where = location_of(f"{first.project}.{first.dataset}")  # without which a job is not found again
         config = bigquery.QueryJobConfig(
             maximum_bytes_billed=limits.max_query_bytes, use_legacy_sql=False, use_query_cache=False
         )
         try:
             job = client.query(
-                query.as_of(version, pinned), job_config=config, job_id=job_id, job_retry=None, retry=retrying(),
-                timeout=CALL,
+                query.as_of(version, pinned), job_config=config, job_id=job_id, location=where, job_retry=None,
+                retry=retrying(), timeout=CALL,
             )  # fmt: skip
         except exceptions.Conflict:
-            job = client.get_job(job_id, retry=retrying(), timeout=CALL)
+            job = client.get_job(job_id, location=where, retry=retrying(), timeout=CALL)
         result = job.result(retry=retrying(), job_retry=None)
         if job.statement_type not in (None, "SELECT"):
             raise RecordError("BAD_QUERY", "The query is not one SELECT.", "Write one SELECT.")

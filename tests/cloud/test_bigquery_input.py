@@ -135,6 +135,11 @@ def test_a_view_is_read_by_a_query_only(warehouse: Warehouse) -> None:
     assert (refused.value.code, ".sql" in refused.value.hint) == ("SOURCE_UNREADABLE", True)
 
 
+def test_a_query_of_arrays_only_is_refused(warehouse: Warehouse) -> None:
+    receipt = warehouse.process(asked(warehouse, f"SELECT tags FROM `{warehouse.table}`"))
+    assert (receipt.status, receipt.code) == ("failed", "NO_DATE_COLUMN")
+
+
 def test_limits_hold_for_tables(warehouse: Warehouse) -> None:
     assert warehouse.process(warehouse.request(), Limits(max_bytes=1000)).code == "TOO_MANY_BYTES"
     assert warehouse.process(dataclasses.replace(warehouse.request(), attempt=1), Limits(max_work_bytes=500)).code == (

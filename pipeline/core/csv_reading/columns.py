@@ -145,6 +145,11 @@ class Columns:
         return len(self.values) > 1
 
 
+def is_named_like_an_id(name: str) -> bool:
+    """Return whether a column's name is that of an id: store, item_code, customer_id."""
+    return bool(_ID_NAME.fullmatch(name))
+
+
 def is_missing(cell: str) -> bool:
     """Return whether a cell of a numeric column is a missing value, or may be one."""
     bare = cell.strip()
@@ -323,7 +328,7 @@ class _Chooser:
     def ids(self, date: str, taken_values: bool) -> tuple[str, ...]:
         names = [
             name for name in self.left
-            if _ID_NAME.fullmatch(name) and (taken_values or name.lower() not in VALUE_NAMES)
+            if is_named_like_an_id(name) and (taken_values or name.lower() not in VALUE_NAMES)
         ]  # fmt: skip
         for name in names:
             counts = _counts_up(self._sample[name]) and len(set(self._sample[date])) > 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +15,18 @@ from pipeline.core.dates.timezones import zone_names
 _FIRST_DATE, _LAST_DATE = -62_135_596_800 * SECOND, 253_402_300_799 * SECOND  # of the years 1 and 9999
 _TICKS = {"s": 1_000_000, "ms": 1000}  # microseconds in units that reach further
 _FIXED_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
-_UTC = frozenset({"UTC", "Etc/UTC", "GMT", "Z", "Zulu"})
+_MOST_OFFSET, _LEAST_OFFSET, _OFFSET_STEP = 14 * 60, -12 * 60, 15  # minutes, as for dates in a CSV
+_UTC = frozenset({"utc", "etc/utc", "gmt", "z", "zulu"})
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Return whether cells of a type are texts."""
+    """Return whether cells of a type are texts; bytes may be, from writers that do not say so."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    kind = kind.storage_type if isinstance(kind, pa.JsonType) else kind
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+        or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    )  # fmt: skip
 
 
 def is_number(kind: pa.DataType) -> bool:
@@ -34,8 +40,9 @@ def is_date(kind: pa.DataType) -> bool:
 
 
 def has_a_role(kind: pa.DataType) -> bool:
-    """Return whether a column of a type can be a date, a value or an id: not lists, maps, structs and bytes."""
-    return is_text(kind) or is_number(kind) or is_date(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind)
+    """Return whether a column of a type can be a date, a value or an id: not lists, maps, structs and times of day."""
+    plain = pa.types.is_boolean(kind) or pa.types.is_null(kind) or isinstance(kind, pa.UuidType)
+    return is_text(kind) or is_number(kind) or is_date(kind) or plain
 
 
 def as_text(column: pa.Array) -> pa.StringArray:
@@ -43,7 +50,14 @@ def as_text(column: pa.Array) -> pa.StringArray:
     kind = column.type
     if is_date(kind):
         return _dates_as_text(column)
-    if pa.types.is_floating(kind):
+    if isinstance(kind, pa.UuidType):
+        column = pa.array([value and str(uuid.UUID(bytes=value)) for value in column.storage.to_pylist()], pa.string())
+    elif isinstance(kind, pa.JsonType):
+        column = column.storage
+    elif pa.types.is_float16(kind):
+        column = pa.array([None if value is None else str(np.float16(value)) for value in column.to_pylist()])
+        column = pc.if_else(pc.equal(column, "nan"), None, column)
+    elif pa.types.is_floating(kind):
         column = pc.if_else(pc.is_nan(column), None, column)
     return pc.fill_null(pc.cast(column, pa.string()), "")
 
@@ -61,7 +75,14 @@ def _dates_as_text(column: pa.Array) -> pa.StringArray:
 
 
 def as_numbers(column: pa.Array) -> pa.DoubleArray:
-    """Return numbers as float64, shape (n,); null where a cell is null or NaN."""
+    """Return numbers as float64, shape (n,); null where a cell is null or NaN.
+
+    Decimals and shorter floats are read as they would be written: 108.19, not the nearest binary fraction's digits.
+    """
+    kind = column.type
+    if pa.types.is_decimal(kind) or pa.types.is_float32(kind) or pa.types.is_float16(kind):
+        text = as_text(column)
+        column = pc.if_else(pc.equal(text, ""), None, text)
     numbers = pc.cast(column, pa.float64(), safe=False)
     return pc.if_else(pc.is_nan(numbers), None, numbers)
 
@@ -88,13 +109,30 @@ def as_dates(column: pa.Array) -> pa.TimestampArray:
 
 
 def zone_of(kind: pa.DataType) -> tuple[str, int]:
-    """Return the time zone of a type of timestamps, "" if it is UTC or not known, and its fixed offset in minutes."""
-    name = kind.tz or ""
+    """Return the time zone of a type of timestamps, "" if it is UTC or a fixed offset, and that offset in minutes.
+
+    Raises:
+        ValueError: if it is neither a known zone nor an offset that a clock can have.
+    """
+    name = (kind.tz or "").strip()
     fixed = _FIXED_OFFSET.fullmatch(name)
     if fixed is not None:
-        minutes = 60 * int(fixed[2]) + int(fixed[3])
-        return "", -minutes if fixed[1] == "-" else minutes
-    return (name if name in zone_names() and name not in _UTC else ""), 0
+        minutes = (60 * int(fixed[2]) + int(fixed[3])) * (-1 if fixed[1] == "-" else 1)
+        if not _LEAST_OFFSET <= minutes <= _MOST_OFFSET or minutes % _OFFSET_STEP:
+            raise ValueError(name)
+        return "", minutes
+    if name.lower() in _UTC:
+        return "", 0
+    known = {zone.lower(): zone for zone in zone_names()}
+    return known[_bare(name, known)], 0
+
+
+def _bare(name: str, known: dict[str, str]) -> str:
+    """Return the name of a zone as it is in `known`, without the prefix of the library that wrote it."""
+    for bare in (name.lower(), name.lower().removeprefix("dateutil/"), name.lower().removeprefix("pytz/")):
+        if bare in known:
+            return bare
+    raise ValueError(name)
 
 
 def bytes_of_rows(batch: pa.RecordBatch) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -102,9 +140,32 @@ def bytes_of_rows(batch: pa.RecordBatch) -> np.ndarray[tuple[int], np.dtype[np.i
     total = np.zeros(batch.num_rows, np.int64)
     for column in batch.columns:
         if pa.types.is_dictionary(column.type):
-            lengths = pc.binary_length(column.dictionary.cast(pa.large_string())).take(column.indices)
+            lengths = pc.binary_length(_bytes(column.dictionary)).take(column.indices)
             total += np.asarray(pc.fill_null(lengths, 0)).astype(np.int64)
         elif is_text(column.type):
-            total += np.asarray(pc.fill_null(pc.binary_length(column), 0)).astype(np.int64)
+            total += np.asarray(pc.fill_null(pc.binary_length(_bytes(column)), 0)).astype(np.int64)
         total += 8
     return total
+
+
+def has_nul(batch: pa.RecordBatch, and_bytes: bool) -> bool:
+    """Return whether a text has a NUL character, which a CSV cannot have.
+
+    Args:
+        batch: some rows.
+        and_bytes: whether bytes are texts too.
+    """
+    for column in batch.columns:
+        if is_text(column.type):
+            values = column.dictionary if pa.types.is_dictionary(column.type) else column
+            is_bytes = pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type)
+            if is_bytes and not and_bytes:
+                continue
+            if pc.any(pc.match_substring(_bytes(values), "\0")).as_py():
+                return True
+    return False
+
+
+def _bytes(column: pa.Array) -> pa.Array:
+    column = column.storage if isinstance(column.type, pa.JsonType) else column
+    return column.cast(pa.large_binary()) if pa.types.is_string_view(column.type) else column

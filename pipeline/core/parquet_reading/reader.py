@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import IO
 
 import numpy as np
@@ -15,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.core.arrays import Floats, Ints
-from pipeline.core.csv_reading.columns import choose_columns
+from pipeline.core.csv_reading.columns import choose_columns, is_named_like_an_id
 from pipeline.core.csv_reading.header import SAMPLE_ROWS, column_names
 from pipeline.core.csv_reading.number_dialect import DialectEvidence
 from pipeline.core.csv_reading.numbers import numbers_among
@@ -33,6 +32,7 @@ from pipeline.core.parquet_reading.cells import (
     as_text,
     bytes_of_rows,
     has_a_role,
+    has_nul,
     is_date,
     is_number,
     is_text,
@@ -41,6 +41,9 @@ from pipeline.core.parquet_reading.cells import (
 
 BATCH_ROWS = 1 << 16
 BATCH_BYTES = 64 << 20  # of decoded cells at a time
+SMALL_ROWS = 1024  # that are decoded before it is known how long their cells are
+MILLISECOND = 1000  # microseconds
+BEYOND = "a date beyond the years 1 to 9999"
 FIRST_LINE = 2  # rows have the lines that they would have in a CSV, below its header
 HEADER_LINE = 1
 
@@ -56,8 +59,8 @@ class ParquetReader(RowReader):
 
     zone: str = ""
     offset: int | None = None
-    _file: pq.ParquetFile | None = None
-    _names: dict[str, str] = field(default_factory=dict)  # in the file, by name without blanks
+    _table: _Table | None = None
+    _dates: pa.Array | None = None  # of the table that is read, as they are in the file
 
     @classmethod
     def open(cls, file: IO[bytes], spec: ForecastSpec, limits: Limits, undecided: bool = False) -> ParquetReader:
@@ -77,17 +80,28 @@ class ParquetReader(RowReader):
             file.seek(0)
             schema = pq.ParquetFile(file).schema_arrow
             texts = [name for name, kind in zip(schema.names, schema.types, strict=True) if is_text(kind)]
-            source = pq.ParquetFile(file, read_dictionary=texts)  # one long text in many rows stays one
-        fields = [one for one in source.schema_arrow if has_a_role(one.type)]
-        header = column_names([one.name for one in fields], HEADER_LINE, spec.model_copy(update={"header": True}))
-        reader_names = dict(zip(header, (one.name for one in fields), strict=True))
-        first = next(_batches(source, reader_names, SAMPLE_ROWS, limits), None)
+            source = pq.ParquetFile(
+                file,
+                read_dictionary=texts,  # one long text in many rows stays one
+                coerce_int96_timestamp_unit="us",  # nanoseconds end in 2262, and begin again
+            )
+        table = _Table(source, spec)
+        first = next(table.batches([*table.positions], SAMPLE_ROWS, limits, sample=True), None)
         if first is None:
             raise RecordError("NO_ROWS", "The file has no rows.", "Check the export.")
-        sample = {name: as_text(first.column(name)).to_pylist() for name in header}
-        columns = choose_columns(header, sample, spec, HEADER_LINE, frozenset())
-        others = tuple(one.name for one in source.schema_arrow if not has_a_role(one.type))
-        columns = replace(columns, unused=(*columns.unused, *others))
+        sample = {}
+        for name in table.positions:
+            try:
+                cells = as_text(first.column(name)).to_pylist()
+            except pa.ArrowInvalid:  # bytes that are no text
+                cells = ["\0"]
+            if any("\0" in cell for cell in cells):
+                table.unreadable.append(name)
+            else:
+                sample[name] = cells
+        table.refuse_if_needed(spec)
+        columns = choose_columns([*sample], sample, spec, HEADER_LINE, frozenset())
+        columns = replace(columns, unused=(*columns.unused, *table.unreadable))
         if undecided:
             columns = columns.with_undecided_ids
         elif columns.undecided or columns.numbering:
@@ -101,7 +115,7 @@ class ParquetReader(RowReader):
             spec, limits, columns, DateStyle("date") if typed else recognise_dates(
                 written, columns.date, FIRST_LINE, spec.date_format)
         )  # fmt: skip
-        reader._file, reader._names, reader.unseen_missing = source, reader_names, set(spec.missing_values)
+        reader._table, reader.unseen_missing = table, set(spec.missing_values)
         reader.dialect = DialectEvidence() if spec.decimal is None and spec.thousands is None else None
         if typed:
             reader._take_type(kind)
@@ -110,22 +124,31 @@ class ParquetReader(RowReader):
     def _take_type(self, kind: pa.DataType) -> None:
         """Set the style and the offset of dates that have a type of their own, of which all are looked at."""
         if getattr(kind, "tz", None):
-            self.zone, self.offset = zone_of(kind)
-        days = seconds = True
-        date = {self.columns.date: self._names[self.columns.date]}
-        for batch in _batches(self._source, date, BATCH_ROWS, self.limits):
+            try:
+                self.zone, self.offset = zone_of(kind)
+            except ValueError as error:
+                if self.spec.timezone is None:
+                    raise RecordError(
+                        "BAD_DATE_FORMAT", f"The type of the dates names the time zone {error}, which is not known.",
+                        "Use --timezone to say which one it is, such as --timezone=Europe/Berlin.",
+                        column=self.columns.date,
+                    ) from None  # fmt: skip
+                self.offset = 0
+        days = seconds = milliseconds = True
+        for batch in self._source.batches([self.columns.date], BATCH_ROWS, self.limits):
             ticks = np.asarray(pc.fill_null(as_dates(batch.column(0)).view(pa.int64()), 0))
             days, seconds = days and not (ticks % DAY).any(), seconds and not (ticks % SECOND).any()
-        fraction = 0 if seconds else 6
+            milliseconds = milliseconds and not (ticks % MILLISECOND).any()
+        fraction = 0 if seconds else 3 if milliseconds else 6
         if self.offset is not None:
             self.style = DateStyle("offset", " ", offset_minutes=0, fraction=fraction)
         elif not days:
             self.style = DateStyle("datetime", " ", fraction=fraction)
 
     @property
-    def _source(self) -> pq.ParquetFile:
-        assert self._file is not None  # for the type checker: open sets it
-        return self._file
+    def _source(self) -> _Table:
+        assert self._table is not None  # for the type checker: open sets it
+        return self._table
 
     def _tables(self) -> Iterator[tuple[pa.Table, Ints]]:
         columns = self.columns
@@ -136,8 +159,8 @@ class ParquetReader(RowReader):
             (columns.date, *times, *columns.ids, *columns.values, *columns.extras, *constants))  # fmt: skip
         numbers = {*columns.values, *columns.extras}
         line = FIRST_LINE
-        for batch in _batches(self._source, {name: self._names[name] for name in needed}, BATCH_ROWS, self.limits):
-            cells = {}
+        for batch in self._source.batches([*needed], BATCH_ROWS, self.limits):
+            cells, self._dates = {}, batch.column(columns.date)
             for name in needed:
                 column = batch.column(name)
                 if name == columns.date and typed and is_date(column.type):
@@ -151,6 +174,8 @@ class ParquetReader(RowReader):
 
     def _read_dates(self, table: pa.Table) -> tuple[npt.NDArray[np.str_], Ints, npt.NDArray[np.bool_]]:
         text, dates, bad = super()._read_dates(table)
+        if self._dates is not None and is_date(self._dates.type) and bad.any():
+            text = np.where(bad & np.asarray(pc.is_valid(self._dates)), BEYOND, "")
         if self.offset is not None:
             self.offsets.add(dates[~bad], np.full(int((~bad).sum()), self.offset, np.int64))
         return text, dates, bad
@@ -165,9 +190,11 @@ class ParquetReader(RowReader):
         if (numbers == 0).any():
             self.zeros.add(name)
         for text, number in numbers_among(self.spec.missing_values).items():
-            if (numbers == number).any():
+            found = int((numbers == number).sum())
+            if found:
                 numbers = np.where(numbers == number, np.nan, numbers)
                 self.unseen_missing.discard(text)
+                self.missing += found
         infinite = np.isinf(numbers)
         if not infinite.any():
             return numbers, np.broadcast_to(np.str_(""), len(numbers))
@@ -177,44 +204,102 @@ class ParquetReader(RowReader):
         """Do nothing: below the rows of a Parquet file there are no lines to skip."""
 
 
-def _batches(source: pq.ParquetFile, names: dict[str, str], rows: int, limits: Limits) -> Iterator[pa.RecordBatch]:
-    """Yield some columns, some rows at a time and fewer where cells are long.
+class _Table:
+    """The columns of a Parquet file, by names without blanks around them, some rows at a time.
+
+    Attributes:
+        positions: of the columns that may have a role, in the file.
+        unreadable: names of the others.
 
     Args:
         source: the file.
-        names: of the columns, in the file by name in the batches.
-        rows: most rows of a batch.
-        limits: max_bytes applies to the decoded cells.
+        spec: how to read it.
 
     Raises:
-        RecordError: BAD_PARQUET, TOO_MANY_BYTES or LINE_TOO_LONG.
+        RecordError: DUPLICATE_COLUMN and others of a header; NOT_TEXT.
     """
-    total = row = 0
-    batches = source.iter_batches(batch_size=rows, columns=[*names.values()], use_threads=False)
-    while True:
-        with _damage_refused():
-            read = next(batches, None)
-            if read is None:
-                return
-            batch = pa.RecordBatch.from_arrays([read.column(name) for name in names.values()], [*names])
-            batch.validate(full=True)
-        sizes = bytes_of_rows(batch)
-        if sizes.max(initial=0) > LONGEST_ROW:
-            at = int(sizes.argmax())
-            raise RecordError(
-                "LINE_TOO_LONG", f"A row has more than {LONGEST_ROW:,} bytes.",
-                "Check that this is a table of series.", line=FIRST_LINE + row + at,
-            )  # fmt: skip
-        ends = np.cumsum(sizes)
-        total += int(sizes.sum())
-        if total > limits.max_bytes:
-            raise too_many_bytes(limits)
-        cuts = np.searchsorted(ends, np.arange(BATCH_BYTES, int(ends[-1]) if len(ends) else 0, BATCH_BYTES))
-        bounds = np.unique([0, *cuts.tolist(), batch.num_rows]).tolist()
-        for first, last in pairwise(bounds):
-            part = batch.slice(first, last - first)
-            yield pa.RecordBatch.from_arrays([_decoded(column) for column in part.columns], [*names])
-        row += batch.num_rows
+
+    def __init__(self, source: pq.ParquetFile, spec: ForecastSpec) -> None:
+        self._source = source
+        schema = source.schema_arrow
+        self._unique = len(set(schema.names)) == len(schema.names)
+        if any("\0" in name for name in schema.names):
+            raise _nul()
+        names = column_names(schema.names, HEADER_LINE, spec.model_copy(update={"header": True}))
+        readable = [has_a_role(kind) for kind in schema.types]
+        self.positions = {name: at for at, name in enumerate(names) if readable[at]}
+        self.unreadable = [name for at, name in enumerate(names) if not readable[at]]
+
+    def refuse_if_needed(self, spec: ForecastSpec) -> None:
+        """Raise if a column that cannot be read is named by an option, or is named like an id."""
+        named = {*(spec.id_columns or ()), *(spec.value_column or ()), *spec.extra_columns(), spec.date_column or ""}
+        wanted = {name.lower() for name in named}
+        for name in self.unreadable:
+            if name.lower() in wanted or (spec.id_columns is None and is_named_like_an_id(name)):
+                raise RecordError(
+                    "UNKNOWN_COLUMN",
+                    f"The column {shorten(name)!r} has a type that cannot be read, such as lists or bytes.",
+                    "Write it as text, or leave it out"
+                    + (" and name the ids with --id_columns." if name.lower() not in wanted else "."),
+                    column=name,
+                )
+
+    def batches(self, names: list[str], rows: int, limits: Limits, sample: bool = False) -> Iterator[pa.RecordBatch]:
+        """Yield some columns, some rows at a time and fewer where cells are long.
+
+        Args:
+            names: of the columns.
+            rows: most rows of a batch.
+            limits: max_bytes applies to the decoded cells.
+            sample: whether columns of bytes may turn out to be no texts.
+
+        Raises:
+            RecordError: BAD_PARQUET, NOT_TEXT, TOO_MANY_BYTES or LINE_TOO_LONG.
+        """
+        collected: list[pa.RecordBatch] = []
+        total = gathered = row = 0
+        for batch in self._small_batches(names, sample):
+            sizes = bytes_of_rows(batch)
+            if sizes.max(initial=0) > LONGEST_ROW:
+                raise RecordError(
+                    "LINE_TOO_LONG", f"A row has more than {LONGEST_ROW:,} bytes.",
+                    "Check that this is a table of series.", line=FIRST_LINE + row + int(sizes.argmax()),
+                )  # fmt: skip
+            total += int(sizes.sum())
+            if total > limits.max_bytes:
+                raise too_many_bytes(limits)
+            row += batch.num_rows
+            with _damage_refused():
+                collected.append(pa.RecordBatch.from_arrays([_decoded(one) for one in batch.columns], names))
+            gathered += int(sizes.sum())
+            if gathered >= BATCH_BYTES or sum(one.num_rows for one in collected) >= rows:
+                yield pa.concat_batches(collected)
+                collected, gathered = [], 0
+        if collected:
+            yield pa.concat_batches(collected)
+
+    def _small_batches(self, names: list[str], sample: bool) -> Iterator[pa.RecordBatch]:
+        """Yield rows so few that none of them can take much memory before they are looked at."""
+        schema = self._source.schema_arrow
+        own = [schema.names[self.positions[name]] for name in names] if self._unique else None
+        batches = self._source.iter_batches(batch_size=SMALL_ROWS, columns=own, use_threads=False)
+        while True:
+            with _damage_refused():
+                read = next(batches, None)
+                if read is None:
+                    return
+                columns = [read.column(self.positions[name]) for name in names] if own is None else [
+                    read.column(name) for name in own]  # fmt: skip
+                batch = pa.RecordBatch.from_arrays(columns, names)
+                batch.validate(full=True)
+            if has_nul(batch, and_bytes=not sample):
+                raise _nul()
+            if batch.num_rows:
+                yield batch
+
+
+def _nul() -> RecordError:
+    return RecordError("NOT_TEXT", "The file has NUL characters in its texts.", "Write it again, without them.")
 
 
 def _decoded(column: pa.Array) -> pa.Array:
@@ -231,8 +316,8 @@ def _damage_refused() -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's, not the file's
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
+            raise  # this machine's fault, not the file's
         raise RecordError(
             "BAD_PARQUET",
             f"The Parquet file is damaged, cut short, or of a kind that cannot be read: {shorten(str(error), 200)}.",

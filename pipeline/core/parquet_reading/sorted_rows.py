@@ -80,18 +80,25 @@ def sorted_rows(
         source.close()
 
 
+def _sortable(column: pa.Array) -> pa.Array:
+    """Return a column as DuckDB can sort it without loss: it has no decimals of more than 38 digits."""
+    return column.cast(pa.string()) if pa.types.is_decimal256(column.type) else column
+
+
 def _write(batches: Iterator[pa.RecordBatch], path: Path, limits: Limits) -> None:
     total, writer = 0, None
     try:
         for batch in batches:
-            fields = [one for one in batch.schema if has_a_role(one.type)]
-            plain = pa.schema([pa.field(one.name, one.type) for one in fields])
-            part = pa.RecordBatch.from_arrays([batch.column(one.name) for one in fields], schema=plain)
+            kept = [at for at, one in enumerate(batch.schema) if has_a_role(one.type)]
+            if not kept:
+                raise RecordError("NO_DATE_COLUMN", "No column can be a date, a value or an id.", "Select others.")
+            columns = [_sortable(batch.column(at)) for at in kept]
+            part = pa.RecordBatch.from_arrays(columns, [batch.schema.names[at] for at in kept])
             total += part.nbytes
             if total > limits.max_bytes:
                 raise too_many_bytes(limits)
             with io(OSError):
-                writer = writer or pq.ParquetWriter(path, plain)
+                writer = writer or pq.ParquetWriter(path, part.schema)
                 writer.write_batch(part)
                 if path.stat().st_size > limits.max_work_bytes:
                     raise too_much_work(limits)

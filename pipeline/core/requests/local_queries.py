@@ -6,11 +6,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import sqlglot
 from sqlglot import exp
 
 from pipeline.core.errors import RecordError, shorten
-from pipeline.core.requests.bigquery_queries import MAX_QUERY_BYTES, bad_query, names_a_cte
+from pipeline.core.requests.bigquery_queries import MAX_QUERY_BYTES, bad_query, names_a_cte, names_of_ctes, one_select
 from pipeline.core.requests.names import PARQUET_SUFFIX, real_path
 from pipeline.core.sources import content_version, open_source
 
@@ -46,18 +45,10 @@ def read_query(path: Path) -> LocalQuery:
     """
     with open_source(path) as file:
         text = file.read(MAX_QUERY_BYTES + 1)
-    if len(text) > MAX_QUERY_BYTES:
-        raise bad_query(f"The query has more than {MAX_QUERY_BYTES:,} bytes.")
-    try:
-        sql = text.decode()
-        statements = [one for one in sqlglot.parse(sql, read="duckdb") if one is not None]
-    except (UnicodeDecodeError, sqlglot.errors.SqlglotError, RecursionError) as error:
-        raise bad_query(f"The query cannot be parsed: {shorten(str(error), 300)}.") from None
-    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
-        raise bad_query("The query is not one SELECT.")
-    files = {}
-    for node in statements[0].find_all(exp.Table):
-        if not names_a_cte(node):
+    sql, tree = one_select(text, "duckdb")
+    files, ctes = {}, names_of_ctes(tree)
+    for node in tree.find_all(exp.Table):
+        if not names_a_cte(node, ctes):
             files[node.name] = _file_named(node, path.parent)
     if not files:
         raise bad_query("The query reads no file.")

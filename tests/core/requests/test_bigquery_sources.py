@@ -73,9 +73,58 @@ def test_a_query_is_read_as_the_tables_were(before: str, after: str) -> None:
     sqlglot.parse_one(after.rstrip(";\n"), read="bigquery")
 
 
+PATHS_LIKE_ARRAYS = [
+    f"SELECT p.* FROM {T} AS `acme-data`, `acme-data.hr.pay` AS p",
+    f"SELECT p.* FROM {T} AS `acme-data` CROSS JOIN `acme-data.hr.pay` AS p",
+    f"SELECT p.* FROM {T} AS `region-us`, `region-us.INFORMATION_SCHEMA.JOBS` AS p",
+    f"SELECT p.* FROM {T} AS `acme-data`, `acme-data.hr.*` AS p",
+    rf"SELECT * FROM {T} AS x, `x\x2ehr\x2epay`",
+    f"SELECT * FROM (SELECT 1 FROM {T} AS hr), hr.pay",
+]
+
+
+@pytest.mark.parametrize("sql", PATHS_LIKE_ARRAYS)
+def test_a_table_cannot_be_passed_off_as_an_array(sql: str) -> None:
+    """BigQuery takes a path in backticks for one name, even if a table before it has the name of its first part."""
+    with pytest.raises(RecordError) as refused:
+        checked_query(sql.encode(), ALLOWED)
+    assert refused.value.code == "BAD_QUERY"
+
+
+def test_arrays_are_read() -> None:
+    for sql in (f"SELECT t FROM {T} d, d.tags t", f"SELECT t FROM {T} d CROSS JOIN UNNEST(d.`tags`) t",
+                f"SELECT t FROM {T} d LEFT JOIN UNNEST( `d`.tags) AS t"):  # fmt: skip
+        assert checked_query(sql.encode(), ALLOWED).tables == {DAILY}
+
+
 @pytest.mark.parametrize(
     "sql",
     [
+        f"FROM {T}" + " |> SELECT a" * 60,
+        f"SELECT 1 FROM {T} WHERE x IN ({', '.join(map(str, range(11_000)))})",
+        f"WITH {', '.join(f'c{i} AS (SELECT 1)' for i in range(5000))} SELECT 1 FROM {T}",
+    ],
+)
+def test_what_takes_long_to_parse_is_refused_before(sql: str) -> None:
+    with pytest.raises(RecordError) as refused:
+        checked_query(sql.encode(), ALLOWED)
+    assert refused.value.code == "BAD_QUERY"
+
+
+def test_a_byte_order_mark_does_not_matter() -> None:
+    query = checked_query(f"SELECT 1 FROM {T}".encode("utf-8-sig"), ALLOWED)
+    assert query.sql == f"SELECT 1 FROM {T}"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"SELECT DLP_DETERMINISTIC_DECRYPT(DLP_KEY_CHAIN('gcp-kms://k', b'x'), a, '') FROM {T}",
+        f"SELECT @@project_id FROM {T}",
+        "SELECT * FROM acme-data.sales.daily-secret",
+        f"SELECT x FROM {T} WHERE x = (TABLE `acme-data.hr.pay`)",
+        f"SELECT TABLE `acme-data.hr.pay` FROM {T}",
+        f"SELECT * FROM {T} |> LIMIT 10 |> JOIN {T} USING (a)",
         "",
         "SELECT",
         "SELEKT 1",
