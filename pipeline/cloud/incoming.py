@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.cloud.objects import read_version
+import dataclasses
+
+from pipeline.cloud.objects import created, read_version
 from pipeline.cloud.sources import live_version, query_of
 from pipeline.core.elements import DeadLetter, Request
 from pipeline.core.errors import RecordError
@@ -17,6 +19,7 @@ from pipeline.core.requests.messages import (
     notified_object,
     read_manifest_message,
     request_of_object,
+    states_creation,
 )
 
 
@@ -48,6 +51,9 @@ def request_of(message: Message, rules: Rules) -> Request:
 
 def _request_of(message: Message, rules: Rules) -> Request:
     version = notified_object(message, rules)
+    if version is not None and not states_creation(message):
+        # rows and receipts of one generation must have one time, whichever message came first
+        version = dataclasses.replace(version, time=created(version) or version.time)
     if version is not None and not version.is_manifest:
         return request_of_object(version, message, rules)
     if version is None:

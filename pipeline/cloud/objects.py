@@ -158,6 +158,18 @@ def live_version(uri: str) -> ObjectVersion | None:
     return None if blob is None else _version(blob)
 
 
+@does_io()
+def created(version: ObjectVersion) -> str:
+    """Return when a generation of an object was created, RFC 3339 in UTC; "" if it is gone or may not be seen."""
+    bucket, name = split_uri(version.uri)
+    try:
+        blob = storage_client().bucket(bucket).get_blob(name, generation=int(version.generation), **OPTIONS)
+    except exceptions.ClientError as error:
+        refusal(error)  # raised if it is the server's own
+        return ""
+    return "" if blob is None else _version(blob).time
+
+
 def matching(pattern: str) -> Iterator[ObjectVersion]:
     """Yield the objects that match a pattern: * matches part of a name, ** any number of folders.
 

@@ -8,6 +8,9 @@ import json
 import pandas as pd
 import pytest
 
+from pipeline.cloud.incoming import request_of
+from pipeline.cloud.objects import matching
+from pipeline.core.requests.messages import Message, Rules, message_of, resent
 from tests.cloud.conftest import Stage, daily
 
 pytestmark = pytest.mark.cloud
@@ -85,3 +88,24 @@ def test_a_parquet_object_has_the_forecast_of_the_csv_of_its_table(stage: Stage)
     ]
     assert stage.object("f/a.parquet.csv").download_as_bytes() == stage.object("f/a.csv").download_as_bytes()
     assert stage.count("latest_forecasts") == 2 * 28
+
+
+def test_one_generation_has_one_time_whatever_told_of_it(stage: Stage) -> None:
+    """Rows and receipts are joined on it; a notification without a payload says only when the event was."""
+    generation = stage.upload("a.csv", daily())
+    rules = Rules("{}", (), stage.output)
+    (listed,) = matching(stage.uri("a.csv"))
+    told = {
+        "eventType": "OBJECT_FINALIZE", "bucketId": stage.uploads, "objectId": "a.csv",
+        "objectGeneration": str(generation), "payloadFormat": "NONE", "eventTime": "2026-01-01T00:00:00Z",
+    }  # fmt: skip
+    with_payload = Message(
+        json.dumps({"timeCreated": listed.time}).encode(), {**told, "payloadFormat": "JSON_API_V1"}, "7", "2026-01-02"
+    )
+    requests = [request_of(message, rules) for message in (
+        Message(b"", told, "8", "2026-01-02T00:00:00Z"), with_payload, message_of(listed))]  # fmt: skip
+    requests.append(request_of(Message(*resent(requests[0]), "9", "2026-01-03T00:00:00Z"), rules))
+    assert {request.source_time for request in requests} == {listed.time}
+    assert len({request.key for request in requests}) == 1
+    gone = request_of(Message(b"", {**told, "objectGeneration": "17"}, "8", "2026-01-02T00:00:00Z"), rules)
+    assert gone.source_time == "2026-01-01T00:00:00Z"

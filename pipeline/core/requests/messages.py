@@ -36,6 +36,7 @@ from pipeline.core.requests.uris import folder_prefix, is_uri, joined, lies_belo
 
 FINALIZE = "OBJECT_FINALIZE"
 TABLE = "dropcastTable"  # the attribute of a message about a table of BigQuery
+CREATED = "dropcastTimeCreated"  # the attribute of our own messages for what a bucket has in the payload
 RESENT = "DROPCAST_REQUEST"  # the payload format of a request that a replay sends
 _MARKERS = ("/", "_$folder$")  # names of objects that stand for folders
 _GENERATION = re.compile("[1-9][0-9]{0,17}")
@@ -141,8 +142,17 @@ def notified_object(message: Message, rules: Rules) -> ObjectVersion | None:
         raise IgnoredError("elsewhere")
     if is_query(uri) and attributes.get("payloadFormat") != RESENT:
         raise IgnoredError("query")  # only a manifest says when it is to be run
-    time = payload.get("timeCreated") or attributes.get("eventTime") or message.publish_time
+    time = _stated_creation(message) or attributes.get("eventTime") or message.publish_time
     return ObjectVersion(uri, generation, _utc(str(time), message.publish_time))
+
+
+def states_creation(message: Message) -> bool:
+    """Return whether a notification says when its object was created, not only when the event was."""
+    return TABLE in message.attributes or bool(_stated_creation(message))
+
+
+def _stated_creation(message: Message) -> str:
+    return str(_payload(message).get("timeCreated") or message.attributes.get(CREATED, ""))
 
 
 def _notified_table(message: Message, rules: Rules) -> ObjectVersion:
@@ -378,7 +388,7 @@ def notification_of(version: ObjectVersion) -> dict[str, str]:
     bucket, name = split_uri(version.uri)
     return {
         "eventType": FINALIZE, "bucketId": bucket, "objectId": name, "objectGeneration": version.generation,
-        "eventTime": version.time, "payloadFormat": "NONE",
+        "eventTime": version.time, CREATED: version.time, "payloadFormat": "NONE",
     }  # fmt: skip
 
 
