@@ -17,6 +17,7 @@ COMMANDS = {
     "report": "write a run's results as one HTML page",
     "compare": "compare both engines and a seasonal naive forecast",
     "evaluate": "compare the models on the past of each series",
+    "serve": "serve HTTP: forecast what Pub/Sub pushes",
     "query": "query the tables in SQL",
     "run": "run the Beam pipeline",
     "reconcile": "forecast files in a folder or bucket that have no receipt",

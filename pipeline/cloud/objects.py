@@ -158,16 +158,26 @@ def live_version(uri: str) -> ObjectVersion | None:
     return None if blob is None else _version(blob)
 
 
-@does_io()
 def created(version: ObjectVersion) -> str:
     """Return when a generation of an object was created, RFC 3339 in UTC; "" if it is gone or may not be seen."""
-    bucket, name = split_uri(version.uri)
+    blob = _generation(version.uri, version.generation)
+    return "" if blob is None else _version(blob).time
+
+
+def size_of(uri: str, generation: str) -> int | None:
+    """Return the bytes of a generation of an object; None if it is gone or may not be seen."""
+    blob = _generation(uri, generation) if generation.isdigit() else None
+    return None if blob is None else int(blob.size)
+
+
+@does_io()
+def _generation(uri: str, generation: str) -> storage.Blob | None:
+    bucket, name = split_uri(uri)
     try:
-        blob = storage_client().bucket(bucket).get_blob(name, generation=int(version.generation), **OPTIONS)
+        return storage_client().bucket(bucket).get_blob(name, generation=int(generation), **OPTIONS)
     except exceptions.ClientError as error:
         refusal(error)  # raised if it is the server's own
-        return ""
-    return "" if blob is None else _version(blob).time
+        return None
 
 
 def matching(pattern: str) -> Iterator[ObjectVersion]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.cloud.incoming import request_or_letter
+from pipeline.cloud.in_process import InProcess
 from pipeline.cloud.objects import matching
 from pipeline.cloud.output import BucketOutput
-from pipeline.core.elements import DeadLetter, Request
-from pipeline.core.errors import DoneError, IgnoredError
+from pipeline.core.elements import DeadLetter
 from pipeline.core.limits import Limits
-from pipeline.core.outputs.problem_note import write_notes
 from pipeline.core.outputs.summary import RunOutcome
-from pipeline.core.process_request import process
 from pipeline.core.requests.messages import ObjectVersion, Rules, message_of
 from pipeline.core.watching import Pass
 
@@ -31,7 +28,7 @@ class WatchedBucket:
     def __init__(
         self, inbox: str, output: BucketOutput, rules: Rules, limits: Limits, tell: Callable[[RunOutcome], None]
     ) -> None:
-        self._inbox, self._output, self._rules, self._limits, self._tell = inbox, output, rules, limits, tell
+        self._inbox, self._work, self._tell = inbox, InProcess(output, rules, limits), tell
         self._seen: set[ObjectVersion] = set()
 
     def step(self, now: float) -> Pass:
@@ -47,25 +44,10 @@ class WatchedBucket:
 
     def _deal_with(self, version: ObjectVersion) -> bool:
         """Forecast or refuse an object; return whether there was anything to do."""
-        try:
-            request = request_or_letter(message_of(version), self._rules)
-            outcome = self._refused(request) if isinstance(request, DeadLetter) else self._forecast(request)
-        except (IgnoredError, DoneError):
+        asked = self._work.asked(message_of(version))
+        if asked is None:
             return False
+        outcome = self._work.refuse(asked) if isinstance(asked, DeadLetter) else self._work.forecast(asked)
         if outcome is not None:
             self._tell(outcome)
         return outcome is not None and bool(outcome.receipts)
-
-    def _refused(self, letter: DeadLetter) -> RunOutcome | None:
-        if self._output.has_stray_dead_letter(letter):
-            return None
-        self._output.write_stray_dead_letter(letter)
-        return RunOutcome((), (letter,))
-
-    def _forecast(self, request: Request) -> RunOutcome | None:
-        if self._output.standing_receipt(request) is not None:
-            return None
-        receipt, letters = process(request, self._limits, self._output)
-        outcome = RunOutcome((receipt,), tuple(letters))
-        write_notes(outcome, self._output, lambda _: request.output)
-        return outcome

@@ -95,6 +95,12 @@ CODES: dict[str, Code] = {
     "INTERNAL_ERROR": Code(
         "Dropcast failed with an internal error; the error id leads to the traceback in the log.", replayable=True
     ),
+    "TOO_SLOW": Code(
+        "The file takes longer than the service has for one push; the pipeline has no such limit.", replayable=True
+    ),
+    "TOO_LARGE": Code(
+        "The file is larger than the service takes in one push; the pipeline has no such limit.", replayable=True
+    ),
     "CRASHED": Code(
         "The process that did the work died on all three attempts: a crash, or too little memory.", replayable=True
     ),

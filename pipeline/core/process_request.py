@@ -342,13 +342,32 @@ def finish(outcome: Outcome, output: Output) -> tuple[Receipt, list[DeadLetter]]
     return write_receipt(outcome, output), letters
 
 
-def process(request: Request, limits: Limits, output: Output) -> tuple[Receipt, list[DeadLetter]]:
+def _too_slow(step: SeriesBlock | Outcome) -> RecordError:
+    done = f" {step.part:,} of {step.parts:,} blocks were forecast." if isinstance(step, SeriesBlock) else ""
+    return RecordError(
+        "TOO_SLOW",
+        f"The file takes longer than the answer to one push may.{done}",
+        "Send it to the pipeline, which has no such limit (docs/service.md), or split it.",
+    )
+
+
+def process(
+    request: Request, limits: Limits, output: Output, until: float | None = None
+) -> tuple[Receipt, list[DeadLetter]]:
     """Do all steps of a request in this process; return its receipt and dead letters.
+
+    Args:
+        request: the request.
+        limits: of a file.
+        output: the place.
+        until: when, by the monotonic clock, it is given up between two blocks; None for never.
 
     Raises:
         DoneError: if it is done already.
     """
     for step in load(request, limits, output):
+        if until is not None and time.monotonic() > until:
+            return finish(unreadable(request, _too_slow(step)), output)
         reached = step if isinstance(step, Outcome) else write_block(forecast(step, limits, output), output)
     outcome = reached if isinstance(reached, Outcome) else publish(reached.whole(), output)
     return finish(outcome, output)

@@ -54,10 +54,11 @@ ALLOWED = {
     "folder": {"core", "base"},
     "cloud": {"core", "base"},
     "places": {"core", "base", "folder", "cloud"},
+    "service": {"core", "base", "folder", "cloud", "places"},
     "templates": set(),
     "transforms": {"core", "base", "folder", "cloud", "places"},
     "front": {"core", "base", "folder", "cloud", "places", "transforms"},
-    "commands": {"core", "base", "folder", "cloud", "places", "transforms", "front", "report"},
+    "commands": {"core", "base", "folder", "cloud", "places", "transforms", "front", "report", "service"},
 }  # fmt: skip
 
 

@@ -1,0 +1,72 @@
+"""Requests between buckets that are done in this process, one message at a time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from pipeline.cloud.incoming import request_or_letter
+from pipeline.cloud.output import BucketOutput
+from pipeline.core.elements import DeadLetter, Request
+from pipeline.core.errors import DoneError, IgnoredError, RecordError
+from pipeline.core.limits import Limits
+from pipeline.core.outputs.problem_note import write_notes
+from pipeline.core.outputs.summary import RunOutcome
+from pipeline.core.process_request import finish, process, unreadable
+from pipeline.core.requests.messages import Message, Rules
+
+
+@dataclass(frozen=True)
+class InProcess:
+    """Does what the pipeline does with a message, with the same outputs and the same ledger.
+
+    Attributes:
+        output: where the forecasts go.
+        rules: what may be read, and how it is forecast.
+        limits: the operator's limits.
+    """
+
+    output: BucketOutput
+    rules: Rules
+    limits: Limits
+
+    def asked(self, message: Message) -> Request | DeadLetter | None:
+        """Return the request for a message, or its dead letter; None if it is of no concern."""
+        try:
+            return request_or_letter(message, self.rules)
+        except IgnoredError:
+            return None
+
+    def refuse(self, letter: DeadLetter) -> RunOutcome | None:
+        """Keep the dead letter of a message; return None if it is kept already."""
+        if self.output.has_stray_dead_letter(letter):
+            return None
+        self.output.write_stray_dead_letter(letter)
+        return RunOutcome((), (letter,))
+
+    def forecast(self, request: Request, seconds: float | None = None) -> RunOutcome | None:
+        """Do a request; return None if it is done already.
+
+        Args:
+            request: the request.
+            seconds: after which it is given up as TOO_SLOW, between two of its blocks.
+        """
+        if self.output.standing_receipt(request) is not None:
+            return None
+        until = None if seconds is None else time.monotonic() + seconds
+        try:
+            receipt, letters = process(request, self.limits, self.output, until)
+        except DoneError:
+            return None
+        return self._told(request, RunOutcome((receipt,), tuple(letters)))
+
+    def give_up(self, request: Request, error: RecordError) -> RunOutcome | None:
+        """Refuse a request without reading its file; return None if it is done already."""
+        if self.output.standing_receipt(request) is not None:
+            return None
+        receipt, letters = finish(unreadable(request, error), self.output)
+        return self._told(request, RunOutcome((receipt,), tuple(letters)))
+
+    def _told(self, request: Request, outcome: RunOutcome) -> RunOutcome:
+        write_notes(outcome, self.output, lambda _: request.output)
+        return outcome

@@ -1,0 +1,1 @@
+"""The HTTP service: Pub/Sub pushes notifications and manifests to it."""
