@@ -1,26 +1,30 @@
-"""A hundred uploads at once, on the servers of tests/local_cloud: the streaming pipeline compared with a plain handler.
+"""A hundred uploads at once, on the servers of tests/local_cloud: pipeline and service compared with a plain handler.
 
     python benchmarks/hundred_uploads.py [--csv=FILE] [--uploads=100] [--engine=native]
 
 pipeline  DirectRunner, one process, reading the bucket's notifications; rows go to BigQuery too
+service   dropcast serve, one process, to which each upload is pushed, --at_once of them at a time; with rows too
 handler   an HTTP server around plain Prophet, one worker, one request at a time: reads the object, fits, writes the CSV
 
-Both are warm: each has forecast one file before. The clock runs from the first upload to the last forecast.
+All are warm: each has forecast one file before. The clock runs from the first upload to the last forecast.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -30,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.local_cloud.cloud import LocalCloud
 
 ROWS = 365
+AT_ONCE = 4
 
 
 def main() -> None:
@@ -43,8 +48,10 @@ def main() -> None:
     with LocalCloud() as cloud:
         os.environ.update(cloud.environment)
         pipeline = time_pipeline(cloud, content, arguments.uploads, arguments.engine)
+        service = time_service(cloud, content, arguments.uploads, arguments.engine)
         handler = time_handler(cloud, content, arguments.uploads)
-    print(f"pipeline {pipeline:6.2f} s   handler {handler:6.2f} s   ratio {handler / pipeline:.1f}")
+    for name, seconds in (("pipeline", pipeline), ("service", service)):
+        print(f"{name:<8} {seconds:6.2f} s   handler {handler:6.2f} s   ratio {handler / seconds:.1f}")
 
 
 def made_up() -> str:
@@ -95,6 +102,43 @@ def time_pipeline(cloud: LocalCloud, content: str, uploads: int, engine: str) ->
             rows = next(iter(cloud.bigquery_client().query(sql).result()))["n"]
         print(f"{uploads} forecasts, {rows} rows, the last {time.perf_counter() - start:.2f} s after the first upload")
         assert rows == 28 * uploads, "a row appears twice"
+        process.kill()
+        process.wait()
+    return seconds
+
+
+def time_service(cloud: LocalCloud, content: str, uploads: int, engine: str) -> float:
+    """Return the seconds from the first upload to the last answer, after which all rows are there."""
+    cloud.create_dataset("served")
+    dataset = f"{cloud.project}.served"
+    client: Any = cloud.storage_client()
+    bucket = client.bucket("uploads")
+    with tempfile.NamedTemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.cli", "serve", "--port=0", f"--engine={engine}", f"--at_once={AT_ONCE}",
+             "--output=gs://forecasts/served", f"--dataset={dataset}"], stderr=log, stdout=log,
+        )  # fmt: skip
+        while not (found := re.search(r"http://[\d.:]+", Path(log.name).read_text())):
+            assert process.poll() is None, "the service ended"
+            time.sleep(0.05)
+
+        def push(name: str) -> None:
+            blob = bucket.blob(name)
+            blob.upload_from_string(content)
+            attributes = {"eventType": "OBJECT_FINALIZE", "bucketId": "uploads", "objectId": name,
+                          "objectGeneration": str(blob.generation), "payloadFormat": "JSON_API_V1"}  # fmt: skip
+            payload = {"size": str(len(content)), "timeCreated": blob.time_created.isoformat()}
+            data = base64.b64encode(json.dumps(payload).encode()).decode()
+            body = json.dumps({"message": {"attributes": attributes, "data": data, "messageId": name}}).encode()
+            urllib.request.urlopen(found[0], body).close()
+
+        push("served/warm.csv")
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            start = time.perf_counter()
+            list(pool.map(push, [f"served/{number}.csv" for number in range(uploads)]))
+            seconds = time.perf_counter() - start
+        sql = f"SELECT COUNT(*) AS n FROM `{dataset}.latest_forecasts`"
+        assert next(iter(cloud.bigquery_client().query(sql).result()))["n"] == 28 * (uploads + 1)
         process.kill()
         process.wait()
     return seconds

@@ -46,6 +46,9 @@ class Case:
 AT_ONCE = {
     "release": Case("start", "release", ("setup", "destroy"), "make .*gcp-release", "FAILURE", ("start",)),
     "apply": Case("release", "setup", ("destroy",), "make .*gcp-setup", "permission denied", ("release",)),
+    "start": Case(
+        "job-runs,units", "start", ("release", "destroy"), "make .*gcp-run", "quota of CPUs", ("job-runs", "units")
+    ),
     "job never runs": Case(
         "uploads,units", "job-runs", ("start", "units", "destroy"), "within 1 s", "JOB_STATE_PENDING", ("uploads",),
         deadline=1,
@@ -54,6 +57,9 @@ AT_ONCE = {
     "destroy": Case("release", "destroy", ("setup", "release"), "nothing to be left", "bucket .*-uploads"),
 }  # fmt: skip
 LATER = {
+    "other options": Case(
+        "uploads,drain", "uploads", ("job-runs", "drain", "destroy"), "'rows': .*as on this machine", "'rows': "
+    ),
     "changed byte": Case(
         "bytes,tables", "bytes", ("tables", "destroy"), "same bytes", r"line \d+: .* on this machine"
     ),
@@ -72,6 +78,10 @@ LATER = {
     ),
     "update": Case(
         "update,rollback,drain", "update", ("drain", "destroy"), "make .*gcp-run", "not compatible", ("rollback",),
+        update_to="0.1.1",
+    ),
+    "rollback": Case(
+        "rollback,drain", "rollback", ("update", "drain", "destroy"), "make .*gcp-rollback", "not compatible",
         update_to="0.1.1",
     ),
     "drain": Case("drain,batch", "drain", ("batch", "destroy"), "make .*gcp-drain.*within 40 s", "still running"),

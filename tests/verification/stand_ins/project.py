@@ -36,8 +36,8 @@ from tests.verification.stand_ins.job import FAULTS as FAULTS_OF_JOBS
 BESIDE = Path(__file__).parent
 ROOT = BESIDE.parents[2]
 FAULTS = (
-    "release", "apply", "job never runs", *FAULTS_OF_JOBS, "lost after a kill", "update", "drain", "batch", "metrics",
-    "destroy",
+    "release", "apply", "start", "job never runs", "other options", *FAULTS_OF_JOBS, "lost after a kill", "update",
+    "rollback", "drain", "batch", "metrics", "destroy",
 )  # fmt: skip
 MOST_OF_A_DRAIN = 20  # seconds
 RESULT = tuple[int, str]
@@ -183,6 +183,10 @@ class StandInProject:
             return 0, ""
         if self.fault == "update" and running and version:
             return 1, "Error: the new job is not compatible with the running one"
+        if self.fault == "rollback" and running and version and version < running.version:
+            return 1, "Error: the new job is not compatible with the running one"
+        if self.fault == "start" and version:
+            return 1, "Error: Error launching the template: quota of CPUs exceeded"
         if running:
             self._finish_work()
             running.end("JOB_STATE_UPDATED" if version else "JOB_STATE_DRAINED")
@@ -250,6 +254,7 @@ class StandInProject:
             job.state = "JOB_STATE_PENDING"
             return job
         given = [f"--{name}={value}" for name, value in self.parameters.items()]
+        given += ["--horizon=3"] if self.fault == "other options" else []  # of two, the last one counts
         command = [PIPELINE_PYTHON, "-m", "tests.verification.stand_ins.job", "--runner=DirectRunner", *given, *options]
         environment = {**os.environ, "STAND_IN_FAULT": self.fault, COUNTERS: str(self._counters(job.id))}
         with (self.folder / f"job-{number}.log").open("wb") as log:
