@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 include gcp.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-cloud cloud test test-cloud test-browser test-airflow test-members test-terraform image-check check check-long \
+.PHONY: help install demo serve demo-cloud cloud test test-cloud test-browser test-airflow test-members test-terraform image-check check check-long \
   check-fresh check-gcp-extra mutation docs pictures \
   lint types coverage bench lock generated clean
 
@@ -44,6 +44,10 @@ install: $(VENV)/.installed  ## set up the virtual environment
 
 demo: $(VENV)/.installed  ## make sample files, forecast them, query and draw the forecasts
 	@$(BIN)/python demo/run.py
+
+PORT ?= 8080
+serve: $(VENV)/.installed  ## serve forecasts over HTTP on this machine (PORT=8080)
+	$(BIN)/dropcast serve --port=$(PORT)
 
 test: $(VENV)/.installed-dev  ## the tests, in a few minutes
 	$(BIN)/python -m pytest -m "not long and not cloud and not browser and not terraform" -n 2

@@ -42,7 +42,7 @@ CONTENTS = {
         "migrating/from-bigquery": "From BigQuery's forecasting",
     },
     "In the cloud": {
-        "service": "The service: pushes over HTTP",
+        "service": "The service: forecasts over HTTP",
         "buckets": "Buckets, Pub/Sub and BigQuery",
         "delivery": "Delivery guarantees",
         "google-cloud": "On Google Cloud",

@@ -10,7 +10,7 @@ import math
 import os
 import signal
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import logs
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
@@ -18,10 +18,15 @@ from pipeline.commands.sending import needs_clients
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.requests.uris import is_uri
-from pipeline.options import RunOptions
+from pipeline.options import RunOptions, spec_from
 from pipeline.places import open_output
 from pipeline.runs import BucketRun, run_from
+from pipeline.service.app import OnRequest, WithTrace, make_app
 
+if TYPE_CHECKING:
+    from pipeline.service.pushes import Pushes
+
+FOR_PUSHES = ("dataset", "history", "partition_expiration_days", "leave_large", "allow")
 NO_SUBSCRIPTION = "pushed"  # what is read comes with each request
 _log = logging.getLogger(__name__)
 GRACE_SECONDS = 5.0  # for answers to be sent after the last request is done
@@ -31,11 +36,12 @@ def parser() -> argparse.ArgumentParser:
     """Return the command's parser."""
     found = parser_for(
         "serve",
-        "Serve HTTP: Pub/Sub or Eventarc pushes a bucket's notifications and manifests to POST /, and each file is "
-        "forecast before the answer. The same output, tables and ledger as the pipeline's, which may serve the same "
-        "bucket at the same time.",
+        "Serve HTTP: POST /forecast answers with the forecast of the file that it is sent. With --output, Pub/Sub or "
+        "Eventarc pushes a bucket's notifications and manifests to POST /, and each file is forecast before the "
+        "answer, with the same output, tables and ledger as the pipeline's, which may serve the same bucket at the "
+        "same time.",
         "dropcast serve --output=gs://acme-forecasts/daily --dataset=acme.forecasts --allow=gs://acme-uploads/",
-        "--output=gs://BUCKET/PREFIX [OPTION ...]",
+        "[OPTION ...]",
     )
     found.add_argument("--host", default="127.0.0.1", help="address to listen on [%(default)s]")
     found.add_argument("--port", default="8080", help="port; 0 for any that is free [%(default)s]")
@@ -44,7 +50,21 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="something in front checks who calls, such as Cloud Run; needed for other hosts than this",
     )
-    found.add_argument("--at_once", default="4", metavar="N", help="files that are worked on at a time [%(default)s]")
+    found.add_argument(
+        "--at_once",
+        default="4",
+        metavar="N",
+        help="pushes, and forecasts on request, that are worked on at a time [%(default)s]",
+    )
+    found.add_argument(
+        "--max_body_bytes", default="100000000", metavar="BYTES", help="largest body of POST /forecast [%(default)s]"
+    )
+    found.add_argument(
+        "--max_request_seconds",
+        default="60",
+        metavar="SECONDS",
+        help="longest time for a forecast on request (TOO_SLOW) [%(default)s]",
+    )
     found.add_argument(
         "--max_push_bytes",
         default="100000000",
@@ -80,14 +100,25 @@ def main(argv: list[str]) -> int:
                 f"--host: {arguments['host']} can be reached from elsewhere, and whoever reaches it may ask for "
                 "forecasts; add --behind_iam if something in front checks who calls"
             )
-        if not is_uri(arguments["output"] or ""):
+        body = int(_number(arguments["max_body_bytes"], "max_body_bytes", 1, 10**12, problems))
+        asked_seconds = _number(arguments["max_request_seconds"], "max_request_seconds", 1, 3600, problems)
+        spec, limits, wrong = spec_from(arguments)
+        output = arguments["output"]
+        if output and not is_uri(output):
             problems.append("--output: must be gs://bucket/prefix")
-        if problems:
-            raise OptionsError(problems)
-        needs_clients()
-        run = run_from({**arguments, "input_subscription": f"projects/none/subscriptions/{NO_SUBSCRIPTION}"}, [])
-        assert isinstance(run, BucketRun)
-        return _serve(dataclasses.replace(run, subscription=""), arguments, port, (at_once, most, seconds))
+        if not output:
+            problems += [f"--{name}: works only with --output" for name in FOR_PUSHES if arguments[name]]
+        if problems + wrong:
+            raise OptionsError([*problems, *wrong])
+        own = limits.model_copy(update={"max_bytes": min(limits.max_bytes, 10 * body)})
+        on_request = OnRequest(spec, own, at_once, body, asked_seconds)
+        pushes = None
+        if output:
+            needs_clients()
+            run = run_from({**arguments, "input_subscription": f"projects/none/subscriptions/{NO_SUBSCRIPTION}"}, [])
+            assert isinstance(run, BucketRun)
+            pushes = _pushes(dataclasses.replace(run, subscription=""), arguments, (at_once, most, seconds))
+        return _serve(on_request, pushes, arguments["host"], port, max(seconds, asked_seconds))
     except OptionsError as error:
         return refuse(error)
 
@@ -110,13 +141,11 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _serve(run: BucketRun, arguments: dict[str, Any], port: int, limits: tuple[int, int, float]) -> int:
-    import uvicorn
-
+def _pushes(run: BucketRun, arguments: dict[str, Any], limits: tuple[int, int, float]) -> Pushes:
+    """Return what answers pushes, with the place of its forecasts looked at."""
     from pipeline.cloud.in_process import InProcess
     from pipeline.cloud.output import BucketOutput
     from pipeline.cloud.prepare import prepare
-    from pipeline.service.app import WithTrace, make_app
     from pipeline.service.pushes import Pushes, PushLimits
 
     prepare(run)
@@ -124,22 +153,31 @@ def _serve(run: BucketRun, arguments: dict[str, Any], port: int, limits: tuple[i
     assert isinstance(output, BucketOutput)
     at_once, most, seconds = limits
     own = run.limits.model_copy(update={"max_bytes": min(run.limits.max_bytes, most)})
-    pushes = Pushes(
-        InProcess(output, run.rules, own), PushLimits(at_once, most, seconds, bool(arguments["leave_large"]))
-    )
+    work = InProcess(output, run.rules, own)
+    return Pushes(work, PushLimits(at_once, most, seconds, bool(arguments["leave_large"])))
+
+
+def _serve(on_request: OnRequest, pushes: Pushes | None, host: str, port: int, grace: float) -> int:
+    """Serve until a signal comes, and then until what was begun is done, for at most `grace` seconds.
+
+    Raises:
+        OptionsError: if the port is taken.
+    """
+    import uvicorn
+
     logs.set_up()
     logging.getLogger("pipeline").setLevel(logging.INFO)
     for handler in logging.getLogger().handlers:
         handler.addFilter(WithTrace(os.environ.get("GOOGLE_CLOUD_PROJECT", "")))
     config = uvicorn.Config(
-        make_app(pushes), host=arguments["host"], port=port, log_config=None, access_log=False, server_header=False,
-        limit_concurrency=1000, timeout_graceful_shutdown=math.ceil(seconds + GRACE_SECONDS),
+        make_app(on_request, pushes), log_config=None, access_log=False, server_header=False, limit_concurrency=1000,
+        timeout_graceful_shutdown=math.ceil(grace + GRACE_SECONDS),
     )  # fmt: skip
     try:
-        listening = socket.create_server((arguments["host"], port), backlog=2048, family=_family(arguments["host"]))
+        listening = socket.create_server((host, port), backlog=2048, family=_family(host))
     except OSError as error:
         raise OptionsError([f"--host, --port: {error.strerror or error}"]) from None
-    shown = arguments["host"] if ":" not in arguments["host"] else f"[{arguments['host']}]"
+    shown = host if ":" not in host else f"[{host}]"
     _log.info("serving at http://%s:%d", shown, listening.getsockname()[1])
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn's own come before, and raise the signal again once all is done

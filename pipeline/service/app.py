@@ -4,22 +4,47 @@ from __future__ import annotations
 
 import logging
 import re
+import tempfile
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse, PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
 
 from pipeline import __version__
+from pipeline.core.errors import RecordError
+from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.limits import Limits
+from pipeline.service.forecasts import ARROW, CSV, JSON, forecast_file, media_type_of, spec_asked
 from pipeline.service.push import NoPushError, message_of_push
-from pipeline.service.pushes import BUSY, Pushes
 
+if TYPE_CHECKING:
+    from pipeline.service.pushes import Pushes  # needs the extra `gcp`
+
+FORECAST = {
+    "parameters": [
+        {"name": "horizon", "in": "query", "schema": {"type": "integer"}, "example": 14,
+         "description": "As any option of a forecast (docs/options.md), without its dashes."},
+        {"name": "level", "in": "query", "schema": {"type": "string"}, "example": "80,95"},
+        {"name": "model", "in": "query", "schema": {"type": "string", "enum": ["prophet", "auto"]}},
+    ],
+    "requestBody": {"required": True, "content": {
+        CSV: {"example": "store,date,sales\nnorth,2026-01-01,12.5\nnorth,2026-01-02,13\n"},
+        "application/vnd.apache.parquet": {},
+    }},
+}  # fmt: skip
 MAX_BODY = 16 << 20  # bytes of a push: Pub/Sub's messages have 10 MB at most, and base64 adds a third
 PROBLEM = "application/problem+json"  # RFC 9457
 TRACE: ContextVar[str] = ContextVar("trace", default="")
+BUSY = HTTPStatus.TOO_MANY_REQUESTS
+IN_MEMORY = 1 << 20  # bytes of a body; more is on disk
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -41,12 +66,35 @@ class WithTrace(logging.Filter):
         return True
 
 
-def make_app(pushes: Pushes) -> FastAPI:
+@dataclass(frozen=True)
+class OnRequest:
+    """How forecasts are made on request.
+
+    Attributes:
+        spec: the operator's options.
+        limits: of a file.
+        at_once: how many are made at a time.
+        most_bytes: of a body.
+        seconds: that one may take.
+    """
+
+    spec: ForecastSpec
+    limits: Limits
+    at_once: int = 4
+    most_bytes: int = 100_000_000
+    seconds: float = 60.0
+
+
+def make_app(on_request: OnRequest, pushes: Pushes | None) -> FastAPI:
     """Return the service.
 
     Args:
-        pushes: answers what is pushed to it.
+        on_request: how forecasts are made on request.
+        pushes: answers what is pushed to it; None if there is no output for that.
     """
+    registry = pushes.registry if pushes is not None else CollectorRegistry()
+    asked = Counter("dropcast_forecasts", "Forecasts on request by status", ["status"], registry=registry)
+    places = threading.BoundedSemaphore(on_request.at_once)
     ready = {"ready": False}
 
     @asynccontextmanager
@@ -79,6 +127,8 @@ def make_app(pushes: Pushes) -> FastAPI:
             body += part
             if len(body) > MAX_BODY:
                 return problem(413, "TOO_LARGE", f"The body has more than {MAX_BODY:,} bytes.")
+        if pushes is None:
+            return problem(404, "BAD_MESSAGE", "The service was started without --output, so nothing is pushed to it.")
         try:
             message = message_of_push(request.headers, bytes(body))
         except NoPushError as error:
@@ -96,12 +146,54 @@ def make_app(pushes: Pushes) -> FastAPI:
 
     @app.get("/metrics", summary="Metrics for Prometheus")
     def metrics() -> Response:
-        return Response(generate_latest(pushes.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    @app.post("/forecast", summary="Forecast the series of a file", openapi_extra=FORECAST, responses={
+        200: {"description": "The forecast; dropcast-series-failed says how many series have none.",
+              "content": {CSV: {}, JSON: {}, ARROW: {}}},
+        406: {"description": "None of the accepted media types can be had."},
+        413: {"description": "The body is too large."},
+        422: {"description": "The options or the file are refused, with a code and what to do next."},
+        429: {"description": "As many forecasts as may be are made: send it again later."},
+    })  # fmt: skip
+    async def forecast(request: Request) -> Response:
+        answer = await _forecast(request, on_request, places)
+        asked.labels(str(answer.status_code)).inc()
+        return answer
 
     return app
 
 
-def problem(status: int, code: str, detail: str) -> JSONResponse:
-    """Return a refusal as problem details."""
+async def _forecast(request: Request, on_request: OnRequest, places: threading.BoundedSemaphore) -> Response:
+    media_type = media_type_of(request.headers.get("accept", ""))
+    if media_type is None:
+        return problem(406, "BAD_MESSAGE", f"An answer is {CSV}, {JSON} or {ARROW}.")
+    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as body:
+        size = 0
+        async for part in request.stream():
+            size += len(part)
+            if size > on_request.most_bytes:
+                return problem(413, "TOO_MANY_BYTES", f"The body has more than {on_request.most_bytes:,} bytes.")
+            body.write(part)
+        body.seek(0)
+        if not places.acquire(blocking=False):  # only now, so that slow senders take no place
+            answer = problem(BUSY, "BUSY", "As many forecasts as may be are made.")
+            answer.headers["Retry-After"] = "1"
+            return answer
+        try:
+            spec = spec_asked(dict(request.query_params), on_request.spec)
+            limits, seconds = on_request.limits, on_request.seconds
+            found = await run_in_threadpool(forecast_file, body, spec, limits, media_type, seconds)
+        except RecordError as error:
+            return problem(422, error.code, error.message, hint=error.hint, line=error.line, column=error.column)
+        finally:
+            places.release()
+    headers = {"dropcast-series": str(found.series), "dropcast-series-failed": str(len(found.faults))}
+    return StreamingResponse(iter(found.parts), media_type=media_type, headers=headers)
+
+
+def problem(status: int, code: str, detail: str, **more: Any) -> JSONResponse:
+    """Return a refusal as problem details, with what else is known."""
     content = {"type": "about:blank", "title": code, "status": status, "code": code, "detail": detail}
+    content |= {name: value for name, value in more.items() if value is not None}
     return JSONResponse(content, status, media_type=PROBLEM)

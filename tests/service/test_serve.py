@@ -127,7 +127,7 @@ def test_what_is_no_push_is_refused(serve: Callable[..., Service]) -> None:
     assert (status, json.loads(body)["code"]) == (400, "BAD_MESSAGE")
     assert service.post(b"[" * (17 << 20))[0] == 413
     schema = json.loads(service.get("/openapi.json"))
-    assert {"/", "/healthz", "/readyz", "/metrics"} == set(schema["paths"])
+    assert {"/", "/forecast", "/healthz", "/readyz", "/metrics"} == set(schema["paths"])
     assert set(schema["paths"]["/"]["post"]["responses"]) >= {"204", "400", "413", "429", "503"}
 
 
@@ -189,7 +189,7 @@ def test_killed_in_mid_work_and_pushed_again(stage: Stage, serve: Callable[..., 
 
     thread = threading.Thread(target=push)
     thread.start()
-    stage.wait("work files", lambda: any("/work/" in name for name in stage.names("f/_dropcast/")))
+    stage.wait("work files", lambda: any("_dropcast/work" in name for name in stage.names("f/_dropcast/")))
     first.process.send_signal(signal.SIGKILL)
     thread.join()
     assert isinstance(answer[0], OSError)
@@ -208,7 +208,7 @@ def test_it_ends_when_what_it_works_on_is_done(stage: Stage, serve: Callable[...
     answer: list[int] = []
     thread = threading.Thread(target=lambda: answer.append(service.push(message)))
     thread.start()
-    stage.wait("work files", lambda: any("/work/" in name for name in stage.names("f/_dropcast/")))
+    stage.wait("work files", lambda: any("_dropcast/work" in name for name in stage.names("f/_dropcast/")))
     service.process.send_signal(signal.SIGTERM)
     thread.join()
     assert answer == [204]
@@ -231,7 +231,7 @@ def test_logs_have_the_trace(stage: Stage, serve: Callable[..., Service]) -> Non
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (["--output=out"], "--output: must be gs://"), ([], "--output: must be gs://"),
+        (["--output=out"], "--output: must be gs://"), (["--dataset=a.b"], "--dataset: works only with --output"),
         (["--output=gs://o/f", "--host=0.0.0.0"], "--behind_iam"),
         (["--output=gs://o/f", "--port=x"], "--port"),
         (["--output=gs://o/f", "--at_once=0"], "--at_once"),
