@@ -10,7 +10,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from pipeline.runs import FolderRun, run_from
+from tests.local_cloud.fixtures import cloud
 from tests.naive_engine import NaiveEngine
+
+__all__ = ["cloud"]
 
 # A busy machine, or the first use of a clone, is no failure: how long an example takes says nothing of the code.
 settings.register_profile("dropcast", deadline=None, suppress_health_check=[HealthCheck.too_slow])

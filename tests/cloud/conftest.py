@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import subprocess
@@ -16,14 +15,13 @@ from typing import Any
 import pytest
 
 from tests.local_cloud.cloud import LocalCloud
-from tests.local_cloud.fixtures import cloud, forget_clients, fresh_clients
+from tests.local_cloud.fixtures import NUMBERS, forget_clients, fresh_clients
 
-__all__ = ["DAYS", "PIPELINE_PYTHON", "Stage", "cloud", "daily", "forget_clients", "fresh_clients", "stage"]
+__all__ = ["DAYS", "PIPELINE_PYTHON", "Stage", "daily", "forget_clients", "fresh_clients", "stage"]
 
 # The interpreter that runs pipelines: make check-gcp-extra names one with what pip installs for a user.
 PIPELINE_PYTHON = os.environ.get("DROPCAST_PIPELINE_PYTHON") or sys.executable
 DAYS = 40
-_numbers = itertools.count()
 
 
 def daily(seed: int = 0, rows: int = DAYS) -> str:
@@ -92,7 +90,7 @@ class Stage:
             PIPELINE_PYTHON, "-m", "pipeline.main", f"--input_subscription={self.subscription}",
             f"--output={self.output}", f"--dataset={self.dataset}", "--runner=DirectRunner", *options,
         ]  # fmt: skip
-        log = Path(self.cloud.root) / f"pipeline-{next(_numbers)}.log"
+        log = Path(self.cloud.root) / f"pipeline-{next(NUMBERS)}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(command, env={**os.environ, **(environment or {})}, stderr=file)
         process.log = log  # type: ignore[attr-defined]
@@ -120,7 +118,7 @@ class Stage:
 
 @pytest.fixture
 def stage(cloud: LocalCloud) -> Iterator[Stage]:
-    name = f"t{os.getpid()}-{next(_numbers)}"
+    name = f"t{os.getpid()}-{next(NUMBERS)}"
     uploads, out = f"{name}-uploads", f"{name}-out"
     cloud.create_bucket(uploads)
     cloud.create_bucket(out)

@@ -1,7 +1,12 @@
-"""The local cloud as fixtures: a folder's conftest.py imports them."""
+"""The local cloud as fixtures.
+
+tests/conftest.py imports `cloud`, and nobody else: imported twice, it would be started twice in one process, and its
+clients would ask the wrong one. The conftest.py of a folder of tests that need it imports `fresh_clients`.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -9,6 +14,9 @@ import pytest
 
 from tests.downloads import required
 from tests.local_cloud.cloud import LocalCloud, Unavailable
+
+NUMBERS = itertools.count()
+"""Of what is created in the cloud: the same for whoever imports this, however often a conftest.py is imported."""
 
 
 @pytest.fixture(scope="session")

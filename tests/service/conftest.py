@@ -1,3 +1,5 @@
-from tests.cloud.conftest import cloud, fresh_clients, stage
+"""What the service's tests have of the local cloud."""
 
-__all__ = ["cloud", "fresh_clients", "stage"]
+from tests.cloud.conftest import fresh_clients, stage
+
+__all__ = ["fresh_clients", "stage"]

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from tests.local_cloud.cloud import LocalCloud
-from tests.local_cloud.fixtures import cloud, fresh_clients
+from tests.local_cloud.fixtures import fresh_clients
 from tests.verification.stand_ins.project import StandInProject
 from verification import __main__ as program
 from verification import books, steps
 
-__all__ = ["FILES", "KILLED", "Verified", "Verify", "cloud", "fresh_clients", "verify"]
+__all__ = ["FILES", "KILLED", "Verified", "Verify", "fresh_clients", "verify"]
 
 FILES, KILLED = 20, 12
 _numbers = itertools.count()
