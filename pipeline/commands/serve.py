@@ -174,7 +174,7 @@ def _serve(on_request: OnRequest, pushes: Pushes | None, host: str, port: int, g
         timeout_graceful_shutdown=math.ceil(grace + GRACE_SECONDS),
     )  # fmt: skip
     try:
-        listening = socket.create_server((host, port), backlog=2048, family=_family(host))
+        listening = _listening(host, port)
     except OSError as error:
         raise OptionsError([f"--host, --port: {error.strerror or error}"]) from None
     shown = host if ":" not in host else f"[{host}]"
@@ -185,5 +185,15 @@ def _serve(on_request: OnRequest, pushes: Pushes | None, host: str, port: int, g
     return 0
 
 
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; of the protocol by name, since only then asyncio lets small packets go at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(2048)
+    except OSError:
+        listening.close()
+        raise
+    return listening
