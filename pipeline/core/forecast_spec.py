@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
@@ -503,6 +504,13 @@ class ForecastSpec(BaseModel):
         if self.quantiles is not None:
             fields.pop("level", None)
         return fields
+
+    def under(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return fields that were given, over those that this spec states; level or quantiles replace both."""
+        base = self.stated()
+        if {"level", "quantiles"} & {*fields}:
+            base = {name: value for name, value in base.items() if name not in ("level", "quantiles")}
+        return {**base, **fields}
 
     @classmethod
     def from_json(cls, text: str) -> ForecastSpec:

@@ -59,11 +59,8 @@ def spec_asked(given: Mapping[str, str], operators: ForecastSpec) -> ForecastSpe
     """
     problems = [f"{name}: is not an option of a forecast" for name in given
                 if name not in ForecastSpec.model_fields or name in OPERATORS_FIELDS]  # fmt: skip
-    base = operators.stated()
-    if {"level", "quantiles"} & {*given}:
-        base = {name: value for name, value in base.items() if name not in ("level", "quantiles")}
     known = {name: value for name, value in given.items() if name in ForecastSpec.model_fields}
-    spec, _, more = spec_from({**base, **known})
+    spec, _, more = spec_from(operators.under(known))
     problems += [line.removeprefix("--") for line in more]
     if problems:
         raise RecordError("BAD_MANIFEST", "; ".join(problems) + ".", "See docs/options.md.")

@@ -270,10 +270,7 @@ def manifest_fields(content: bytes, spec: ForecastSpec) -> Manifest:
     try:
         # validated alone first, so that errors refer to the manifest's own fields
         Manifest(**stated)
-        base = spec.stated()
-        if {"level", "quantiles"} & {*stated}:  # either replaces both
-            base = {name: value for name, value in base.items() if name not in ("level", "quantiles")}
-        return Manifest(**{**base, **stated})
+        return Manifest(**spec.under(stated))
     except (ValidationError, TypeError) as error:
         lines = option_errors(list(error.errors()), mark="") if isinstance(error, ValidationError) else [str(error)]
         raise RecordError("BAD_MANIFEST", f"The manifest is not valid: {'; '.join(lines)}.", hint) from None
