@@ -224,6 +224,8 @@ class _Chooser:
         self._sample = sample
         self._line = line
         self._unnamed = unnamed
+        self._known_cells: dict[str, list[str]] = {}  # what several questions need, by column
+        self._shares: dict[str, float] = {}
 
     def named(self, name: str, option: str) -> str:
         exact = [column for column in self.left if column == name]
@@ -429,12 +431,20 @@ class _Chooser:
 
     def _known(self, name: str) -> list[str]:
         """Return the cells of a column that are not missing."""
-        return [
-            cell.strip() for cell in self._sample[name] if not is_missing(cell) and cell.strip() not in self._missing
-        ]
+        if name not in self._known_cells:
+            self._known_cells[name] = [
+                cell.strip() for cell in self._sample[name]
+                if not is_missing(cell) and cell.strip() not in self._missing
+            ]  # fmt: skip
+        return self._known_cells[name]
 
     def _share_of_numbers(self, name: str) -> float:
         """Return the share of a column's cells that are numbers, however they are written; 1 if it has none."""
+        if name not in self._shares:
+            self._shares[name] = self._share_of_known(name)
+        return self._shares[name]
+
+    def _share_of_known(self, name: str) -> float:
         cells = self._known(name)
         if not cells or looks_like_dates(cells):
             return float(not cells)

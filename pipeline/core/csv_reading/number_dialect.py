@@ -43,13 +43,17 @@ class DialectEvidence:
     def add_text(self, text: pa.StringArray, column: str, lines: npt.NDArray[np.int64]) -> None:
         """Add the cells of a numeric column as written, shape (n,)."""
         cells = pc.utf8_trim_whitespace(text)
+        present = [mark for mark in MARKS if pc.any(pc.match_substring(cells, mark)).as_py()]
         for mark, other in (MARKS, MARKS[::-1]):
+            if mark not in present:  # each pattern has it
+                continue
             m, o = rf"\{mark}", rf"\{other}"
             both = rf"{_SIGN}\d{{1,3}}({o}\d{{2,3}})*{o}\d{{3}}{m}\d*{_EXPONENT}"
             fraction = rf"{_SIGN}(0*{m}\d+|\d{{4,}}{m}\d*|\d+{m}(\d{{0,2}}|\d{{4,}}))" + _EXPONENT
             groups = rf"{_SIGN}\d{{1,3}}({m}\d{{2,3}})+{m}\d{{3}}$"
-            self._note(self.decimal, mark, cells, both, column, lines)
-            self._note(self.thousands, other, cells, both, column, lines)
+            if other in present:
+                self._note(self.decimal, mark, cells, both, column, lines)
+                self._note(self.thousands, other, cells, both, column, lines)
             self._note(self.decimal, mark, cells, fraction, column, lines)
             self._note(self.thousands, mark, cells, groups, column, lines)
             self._note(self.unsettled, mark, cells, rf"{_SIGN}[1-9]\d{{0,2}}{m}\d{{3}}$", column, lines)

@@ -71,7 +71,7 @@ def lines_below_header(chunk: Chunk, delimiter: str | None) -> int:
     data = chunk.data[:_BYTES_LOOKED_AT]
     text = data[: data.rfind(b"\n") + 1].decode(errors="replace")
     tables: list[tuple[float, int, Lines]] = []  # by each delimiter: share of usual lines, first of them, all
-    for mark in (delimiter,) if delimiter else ",;\t|":
+    for mark in (delimiter,) if delimiter else [mark for mark in ",;\t|" if mark in text]:
         rows = parsed_rows(text, mark, chunk.line, skip_blanks=True)
         lines = list(islice(((line, row) for line, row in rows if any(cell.strip() for cell in row)), LINES_LOOKED_AT))
         widths = Counter(len(row) for _, row in lines if len(row) > 1)

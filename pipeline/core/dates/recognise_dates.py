@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +19,7 @@ _SLASHED = r"\d{1,2}[/.-]\d{1,2}[/.-](\d{4}|\d{2})"
 _FORMS_BY_CONTENT = ("date", "datetime", "offset", "slashes", "month", "month_number", "quarter", "week")
 _YEAR_NAMES = re.compile(r"year|jahr|\byrs?\b|ann[eé]e|a[nñ]o\b|anno|\bjaar", re.IGNORECASE)
 _RANGE_OF_TIME = re.compile(r"[T ](\d{1,2})(?::(\d{2}))?(?::\d{2})? ?[-–] ?(\d{1,2})(?::(\d{2}))?(?::\d{2})?$")
+_YEAR_AND_NUMBER = re.compile(r"[12]\d{3}[-/]?\d{2}")
 FIRST_YEAR, LAST_YEAR = 1600, 2200  # of dates that are recognised by their digits alone
 _WEEK_NAMES = re.compile(r"week|woche|semaine|semana|(\b|_)[ck]w(\b|_)", re.IGNORECASE)
 SHARE_OF_DATES = 0.9  # of the cells of a date column; a few may be totals and the like
@@ -29,6 +32,8 @@ _FOREIGN = re.compile(
     r"|([a-z]{3,9},? )?(\d{1,2}(st|nd|rd|th)?[ ./-]+)?" + _MONTH + r"[ ,./-]+\d{1,4}((,? |[./-])\d{2,4})?([T ,].*)?",
     re.IGNORECASE,
 )
+
+_PATTERNS_BY_CONTENT = [*(re.compile(FORMS[form]) for form in _FORMS_BY_CONTENT), _FOREIGN]
 
 
 def _offset_form(cells: list[str]) -> str:
@@ -62,10 +67,14 @@ def cells_of_rows(cells: list[str]) -> list[str]:
 def looks_like_dates(sample: list[str], share: float = 1.0) -> bool:
     """Return whether a share of the non-empty cells are dates of one form that is more than a plain number."""
     cells = [cell.strip() for cell in sample if cell.strip()]
-    patterns = [*(re.compile(FORMS[form]) for form in _FORMS_BY_CONTENT), _FOREIGN]
-    return bool(cells) and any(
-        sum(bool(pattern.fullmatch(cell)) for cell in cells) >= share * len(cells) for pattern in patterns
-    )
+    return bool(cells) and any(_are_mostly(cells, pattern, share) for pattern in _PATTERNS_BY_CONTENT)
+
+
+def _are_mostly(cells: list[str], pattern: re.Pattern[str], share: float) -> bool:
+    """Return whether a share of the cells match a pattern, looking at no more of them than that takes."""
+    allowed = len(cells) - math.ceil(share * len(cells))
+    others = (cell for cell in cells if not pattern.fullmatch(cell))
+    return next(islice(others, allowed, None), None) is None
 
 
 def recognise_dates(sample: list[str], column: str, line: int, stated: str | None) -> DateStyle:
@@ -145,10 +154,9 @@ def _names_in_english(cell: str) -> str:
 
 def _refuse_ranges_of_time(cells: list[str], column: str, line: int) -> None:
     """Raise if what looks like an offset from UTC is the end of a range of time: 06:00-06:15."""
-    found = [
-        re.search(r"[T ](\d{1,2})(?::(\d{2}))?(?::\d{2})? ?[-–] ?(\d{1,2})(?::(\d{2}))?(?::\d{2})?$", cell)
-        for cell in cells
-    ]
+    if _RANGE_OF_TIME.search(cells[0]) is None:
+        return
+    found = [_RANGE_OF_TIME.search(cell) for cell in cells]
     if not all(found):
         return
     pairs = {tuple(int(part or 0) for part in match.groups()) for match in found if match}
@@ -166,9 +174,9 @@ def _refuse_ranges_of_time(cells: list[str], column: str, line: int) -> None:
 
 def _refuse_months_that_are_none(cells: list[str], column: str, line: int) -> None:
     """Raise if what looks like a year and a month may be a year and a week, or a season of two years."""
-    pairs = [(int(cell[:4]), int(cell[-2:])) for cell in cells if re.fullmatch(r"[12]\d{3}[-/]?\d{2}", cell)]
-    if len(pairs) < SHARE_OF_DATES * len(cells):
+    if not _are_mostly(cells, _YEAR_AND_NUMBER, SHARE_OF_DATES):
         return
+    pairs = [(int(cell[:4]), int(cell[-2:])) for cell in cells if _YEAR_AND_NUMBER.fullmatch(cell)]
     first, mark = cells[0], cells[0][4:-2]
     year, second = first[:4], first[-2:]
     if _WEEK_NAMES.search(column) and all(1 <= number <= 53 for _, number in pairs):
