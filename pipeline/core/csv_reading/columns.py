@@ -153,7 +153,7 @@ def is_named_like_an_id(name: str) -> bool:
 def is_missing(cell: str) -> bool:
     """Return whether a cell of a numeric column is a missing value, or may be one."""
     bare = cell.strip()
-    return bare.lower() in MISSING or bare in DASHES
+    return bare in DASHES or bare.lower() in MISSING
 
 
 def choose_columns(
@@ -432,10 +432,8 @@ class _Chooser:
     def _known(self, name: str) -> list[str]:
         """Return the cells of a column that are not missing."""
         if name not in self._known_cells:
-            self._known_cells[name] = [
-                cell.strip() for cell in self._sample[name]
-                if not is_missing(cell) and cell.strip() not in self._missing
-            ]  # fmt: skip
+            bare = map(str.strip, self._sample[name])
+            self._known_cells[name] = [cell for cell in bare if cell not in self._missing and not is_missing(cell)]
         return self._known_cells[name]
 
     def _share_of_numbers(self, name: str) -> float:
@@ -448,7 +446,7 @@ class _Chooser:
         cells = self._known(name)
         if not cells or looks_like_dates(cells):
             return float(not cells)
-        share = sum(bool(_NUMBER.fullmatch(cell)) for cell in cells) / len(cells)
+        share = sum(bool(_PLAIN_NUMBER.fullmatch(cell) or _NUMBER.fullmatch(cell)) for cell in cells) / len(cells)
         return 1.0 if share < 1 and _have_a_unit(cells) else share
 
     def _numbers(self, name: str) -> bool:
@@ -516,6 +514,7 @@ _DIGITS = r"(?:\d{1,3}(?:[.,'’_ \u00a0\u2009\u202f]\d{2,3})+(?:[.,]\d*)?|\d+(?
 _NUMBER = re.compile(
     rf"\(?[+\-−]?\s?(?:{_CURRENCY}\s?[+\-−]?)?{_DIGITS}\s?(?:%|{_CURRENCY})?-?\)?|[+-]?inf(?:inity)?", re.IGNORECASE
 )
+_PLAIN_NUMBER = re.compile(r"-?\d+(\.\d+)?")  # what most are, and quickly told
 # 12 kWh, A$12, ~12; but only letters before a number make a code: SKU12
 _WITH_UNIT = re.compile(
     rf"([^\w\s(]?|[A-Z]{{0,2}}[€$£¥₹₺]\s?)([+\-−]?{_DIGITS})(\s?[^\d\s][^\d]{{0,7}}|)", re.IGNORECASE

@@ -149,17 +149,16 @@ def column_names(names: list[str], line: int, spec: ForecastSpec) -> list[str]:
     return header
 
 
-def sample_rows(body: Chunk, delimiter: str) -> tuple[list[list[str]], int]:
-    """Return the first rows and the line of the first one."""
+def sample_rows(body: Chunk, delimiter: str) -> tuple[list[list[str]], list[int]]:
+    """Return the first rows, and the line of each."""
     rows: list[list[str]] = []
-    first_line = body.line
+    lines: list[int] = []
     # a truncated cell could look like another kind of cell, so the last row of a partial read is dropped
     part = body.data[:_SAMPLE_BYTES]
     for line, row in parsed_rows(part.decode(errors="ignore"), delimiter, body.line):
         if any(cell.strip() for cell in row):
-            if not rows:
-                first_line = line
             rows.append(row)
+            lines.append(line)
         if len(rows) == SAMPLE_ROWS:
-            return rows, first_line
-    return rows[:-1] if len(part) < len(body.data) else rows, first_line
+            return rows, lines
+    return (rows[:-1], lines[:-1]) if len(part) < len(body.data) else (rows, lines)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +17,14 @@ from pipeline.core.errors import RecordError, shorten
 MARKS = (".", ",")
 _SIGN = r"^[+\-−]?"
 _EXPONENT = r"([eE][+-]?\d+)?$"
+
+
+def _fraction(mark: str) -> str:
+    """Return the pattern of numbers that can only be fractions, given the pattern of their mark."""
+    return rf"{_SIGN}(0*{mark}\d+|\d{{4,}}{mark}\d*|\d+{mark}(\d{{0,2}}|\d{{4,}}))" + _EXPONENT
+
+
+_FRACTION = re.compile(_fraction(r"\."))
 
 
 @dataclass
@@ -49,7 +59,7 @@ class DialectEvidence:
                 continue
             m, o = rf"\{mark}", rf"\{other}"
             both = rf"{_SIGN}\d{{1,3}}({o}\d{{2,3}})*{o}\d{{3}}{m}\d*{_EXPONENT}"
-            fraction = rf"{_SIGN}(0*{m}\d+|\d{{4,}}{m}\d*|\d+{m}(\d{{0,2}}|\d{{4,}}))" + _EXPONENT
+            fraction = _fraction(m)
             groups = rf"{_SIGN}\d{{1,3}}({m}\d{{2,3}})+{m}\d{{3}}$"
             if other in present:
                 self._note(self.decimal, mark, cells, both, column, lines)
@@ -57,6 +67,13 @@ class DialectEvidence:
             self._note(self.decimal, mark, cells, fraction, column, lines)
             self._note(self.thousands, mark, cells, groups, column, lines)
             self._note(self.unsettled, mark, cells, rf"{_SIGN}[1-9]\d{{0,2}}{m}\d{{3}}$", column, lines)
+
+    def add_sample(self, cells: Sequence[str], column: str, lines: Sequence[int]) -> None:
+        """Add what the first cells of a column say about points, so that the others need not be looked at as text."""
+        if "." not in self.decimal:
+            first = next((i for i, cell in enumerate(cells) if _FRACTION.fullmatch(cell.strip())), None)
+            if first is not None:
+                self.decimal["."] = (cells[first].strip(), column, lines[first])
 
     def _note(
         self,

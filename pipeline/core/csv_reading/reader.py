@@ -81,10 +81,10 @@ class CsvReader(RowReader):
         body = rest if spec.header else Chunk(record.line, record.data + rest.data)
         if below:
             (body,) = without_lines(iter((rest,)), below, 0)
-        first_rows, sample_line = sample_rows(body, delimiter)
+        first_rows, sample_lines = sample_rows(body, delimiter)
         while not first_rows and (following := next(chunks, None)):  # blank lines, or a first row of megabytes
             body = following
-            first_rows, sample_line = sample_rows(body, delimiter)
+            first_rows, sample_lines = sample_rows(body, delimiter)
         if not first_rows:
             raise RecordError(
                 "NO_ROWS",
@@ -96,7 +96,7 @@ class CsvReader(RowReader):
         if width == len(header) + 1 and all(len(row) == width and not row[-1].strip() for row in first_rows):
             header, names = [*header, f"column_{width}"], [*names, ""]  # a delimiter at the end of each row
         if width != len(header) and len(first_rows[0]) == width:
-            raise ragged_row(width, len(header), delimiter.join(first_rows[0]), sample_line)
+            raise ragged_row(width, len(header), delimiter.join(first_rows[0]), sample_lines[0])
         sample = {name: [row[i] if i < len(row) else "" for row in first_rows] for i, name in enumerate(header)}
         unnamed = frozenset(name for name, given in zip(header, names, strict=True) if not given.strip())
         columns = choose_columns(header, sample, spec, record.line, unnamed)
@@ -110,11 +110,14 @@ class CsvReader(RowReader):
                 f"{date.strip()} {time.strip()}".strip()
                 for date, time in zip(written, sample[columns.time], strict=True)
             ]
-        style = recognise_dates(written, columns.date, sample_line, spec.date_format)
+        style = recognise_dates(written, columns.date, sample_lines[0], spec.date_format)
         reader = cls(spec, limits, columns, replace(style, on_wall=on_wall))
         reader.unseen_missing = set(spec.missing_values)
         reader._header, reader._delimiter, reader.header_line = header, delimiter, record.line
         reader.dialect = DialectEvidence() if spec.decimal is None and spec.thousands is None else None
+        if reader.dialect is not None:
+            for name in (*columns.values, *columns.extras):
+                reader.dialect.add_sample(sample[name], name, sample_lines)
         reader._chunks = itertools.chain((body,), chunks)
         reader.lines_below_header = below
         with_mark = {"utf-8": "utf-8-sig", "utf-16-le": "utf-16"}

@@ -70,7 +70,7 @@ def lines_below_header(chunk: Chunk, delimiter: str | None) -> int:
     """
     data = chunk.data[:_BYTES_LOOKED_AT]
     text = data[: data.rfind(b"\n") + 1].decode(errors="replace")
-    tables: list[tuple[float, int, Lines]] = []  # by each delimiter: share of usual lines, first of them, all
+    tables: list[tuple[float, int, Lines]] = []  # by each delimiter: share of usual lines, their cells, all lines
     for mark in (delimiter,) if delimiter else [mark for mark in ",;\t|" if mark in text]:
         rows = parsed_rows(text, mark, chunk.line, skip_blanks=True)
         lines = list(islice(((line, row) for line, row in rows if any(cell.strip() for cell in row)), LINES_LOOKED_AT))
@@ -79,16 +79,17 @@ def lines_below_header(chunk: Chunk, delimiter: str | None) -> int:
             continue
         usual, count = widths.most_common(1)[0]
         if count >= USUAL_SHARE * len(lines):
-            tables.append((count / len(lines), _header_at(lines, usual), lines))
+            tables.append((count / len(lines), usual, lines))
     whole = [lines for _, _, lines in tables if len(lines[0][1]) == len(lines[-1][1])]
     if whole:
         lines = max(whole, key=lambda lines: len(lines[0][1]))
         _refuse_sparse_header(lines)
         return _lines_below_header(lines)
     if tables:
-        _, first, lines = max(tables, key=lambda table: table[0])
+        _, usual, lines = max(tables, key=lambda table: table[0])
+        first = _header_at(lines, usual)
         if first:
-            cells, usual = len(lines[0][1]), len(lines[first][1])
+            cells = len(lines[0][1])
             raise _lines_above(
                 f"The first line, {_shown(lines[0][1])}, has {cells} cell{'s' if cells > 1 else ''}, most others have "
                 f"{usual}: the table begins on line {lines[first][0]}.",
