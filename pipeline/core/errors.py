@@ -46,6 +46,8 @@ CODES: dict[str, Code] = {
     "NO_HEADER": Code("The first line looks like data, not like column names."),
     "NOT_TEXT": Code("The file is not a CSV: it has NUL bytes or is another kind of file (Excel, PDF, ...)."),
     "BAD_PARQUET": Code("The Parquet file is damaged, cut short or encrypted."),
+    "BAD_ARROW": Code("The Arrow stream of a request is damaged, cut short or compressed."),
+    "BAD_JSON": Code("The JSON of a request is neither records nor columns, or has values that are no cells."),
     "BAD_ENCODING": Code("The bytes are not text in the stated encoding."),
     "BAD_GZIP": Code("The gzip stream is damaged or cut short."),
     "LINE_TOO_LONG": Code("A line is longer than any row of a table should be."),
@@ -113,6 +115,10 @@ class SupersededError(Exception):
 
 class IgnoredError(Exception):
     """The message is irrelevant here, though nothing is wrong with it; the text says why, in one word."""
+
+
+class NobodyWaitsError(Exception):
+    """Whoever asked for the work has gone: there is no point in going on with it."""
 
 
 class DoneError(Exception):

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
-from pipeline.core.errors import DoneError, IgnoredError, RecordError, SupersededError
+from pipeline.core.errors import DoneError, IgnoredError, NobodyWaitsError, RecordError, SupersededError
 
 _MARK = "from_a_place"
-NO_FAULT = (RecordError, SupersededError, DoneError, IgnoredError)
+NO_FAULT = (RecordError, SupersededError, DoneError, IgnoredError, NobodyWaitsError)
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 # Modules at the root of core/ that stand on wings of it; all others there stand on nothing but each other.
 OPTIONS = {"forecast_spec", "spec_limits", "elements", "ndjson"}
 BLOCKS = {"blocks", "block_bytes"}
-TOP_OF_CORE = {"process_request", "compile_kernels"}
+TOP_OF_CORE = {"process_request", "compile_kernels", "findings"}
 # Modules at the root of pipeline/ on which its wings stand; the others there stand on the wings.
 BASE = {"coders", "options", "runs", "destination", "metrics", "terminal", "logs"}
 MODEL = {f"core.model{part}" for part in ("", ".data", ".design", ".solve", ".intervals", ".exchange")}
@@ -25,6 +25,7 @@ ALLOWED = {
     "core.csv_reading": {"core", "core.options", "core.dates", "core.faults"},
     "core.parquet_reading": {"core", "core.options", "core.dates", "core.faults", "core.csv_reading"},
     "core.series": {"core", "core.options", "core.dates", "core.faults", "core.csv_reading", "core.parquet_reading"},
+    "core.table_reading": {"core"},
     "core.local_inputs": {"core", "core.options", "core.requests", "core.parquet_reading"},
     "core.blocks": {"core", "core.options", "core.series"},
     "core.model.data": {"core", "core.dates"},
@@ -54,7 +55,7 @@ ALLOWED = {
     "folder": {"core", "base"},
     "cloud": {"core", "base"},
     "places": {"core", "base", "folder", "cloud"},
-    "service": {"core", "base", "folder", "cloud", "places"},
+    "service": {"core", "base", "folder", "cloud", "places", "report"},
     "templates": set(),
     "transforms": {"core", "base", "folder", "cloud", "places"},
     "front": {"core", "base", "folder", "cloud", "places", "transforms"},

@@ -26,6 +26,7 @@ from pipeline.core.dates.recognise_dates import recognise_dates
 from pipeline.core.errors import RecordError, shorten
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
+from pipeline.core.parquet_reading.arrow_table import ArrowTable
 from pipeline.core.parquet_reading.cells import (
     as_dates,
     as_numbers,
@@ -63,11 +64,13 @@ class ParquetReader(RowReader):
     _dates: pa.Array | None = None  # of the table that is read, as they are in the file
 
     @classmethod
-    def open(cls, file: IO[bytes], spec: ForecastSpec, limits: Limits, undecided: bool = False) -> ParquetReader:
+    def open(
+        cls, file: IO[bytes] | pa.Table, spec: ForecastSpec, limits: Limits, undecided: bool = False
+    ) -> ParquetReader:
         """Read the schema and a sample, and decide the roles of the columns.
 
         Args:
-            file: the Parquet file.
+            file: the Parquet file, or a table like one.
             spec: how to read it; options for text, such as delimiter, do not count.
             limits: the operator's limits.
             undecided: treat columns that may be ids as ids.
@@ -76,15 +79,7 @@ class ParquetReader(RowReader):
             RecordError: if the file is not such a table.
             UndecidedIdsError: if there are columns that may be ids, and `undecided` is false.
         """
-        with _damage_refused():
-            file.seek(0)
-            schema = pq.ParquetFile(file).schema_arrow
-            texts = [name for name, kind in zip(schema.names, schema.types, strict=True) if is_text(kind)]
-            source = pq.ParquetFile(
-                file,
-                read_dictionary=texts,  # one long text in many rows stays one
-                coerce_int96_timestamp_unit="us",  # nanoseconds end in 2262, and begin again
-            )
+        source = ArrowTable(file) if isinstance(file, pa.Table) else _opened(file)
         table = _Table(source, spec)
         first = next(table.batches([*table.positions], SAMPLE_ROWS, limits, sample=True), None)
         if first is None:
@@ -204,6 +199,23 @@ class ParquetReader(RowReader):
         """Do nothing: below the rows of a Parquet file there are no lines to skip."""
 
 
+def _opened(file: IO[bytes]) -> pq.ParquetFile:
+    """Return an open Parquet file.
+
+    Raises:
+        RecordError: BAD_PARQUET.
+    """
+    with _damage_refused():
+        file.seek(0)
+        schema = pq.ParquetFile(file).schema_arrow
+        texts = [name for name, kind in zip(schema.names, schema.types, strict=True) if is_text(kind)]
+        return pq.ParquetFile(
+            file,
+            read_dictionary=texts,  # one long text in many rows stays one
+            coerce_int96_timestamp_unit="us",  # nanoseconds end in 2262, and begin again
+        )
+
+
 class _Table:
     """The columns of a Parquet file, by names without blanks around them, some rows at a time.
 
@@ -219,7 +231,7 @@ class _Table:
         RecordError: DUPLICATE_COLUMN and others of a header; NOT_TEXT.
     """
 
-    def __init__(self, source: pq.ParquetFile, spec: ForecastSpec) -> None:
+    def __init__(self, source: pq.ParquetFile | ArrowTable, spec: ForecastSpec) -> None:
         self._source = source
         schema = source.schema_arrow
         self._unique = len(set(schema.names)) == len(schema.names)

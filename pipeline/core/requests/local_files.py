@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +30,7 @@ from pipeline.core.requests.names import (
     real_path,
 )
 from pipeline.core.sources import open_source
+from pipeline.core.strict_json import read_json
 
 MAX_MANIFEST_BYTES = 1 << 20
 OPERATORS_FIELDS = ("models", "save_models")  # paths, which a manifest may not set
@@ -259,8 +259,8 @@ def manifest_fields(content: bytes, spec: ForecastSpec) -> Manifest:
     if len(content) > MAX_MANIFEST_BYTES:
         raise RecordError("BAD_MANIFEST", f"The manifest has more than {MAX_MANIFEST_BYTES:,} bytes.", hint)
     try:
-        stated: Any = json.loads(content, object_pairs_hook=_without_repeats)
-    except (ValueError, RecursionError) as error:
+        stated: Any = read_json(content)
+    except ValueError as error:
         raise RecordError("BAD_MANIFEST", f"The manifest is not JSON: {shorten(str(error), 200)}.", hint) from None
     if not isinstance(stated, dict):
         raise RecordError("BAD_MANIFEST", "The manifest is not a JSON object.", hint)
@@ -274,14 +274,6 @@ def manifest_fields(content: bytes, spec: ForecastSpec) -> Manifest:
     except (ValidationError, TypeError) as error:
         lines = option_errors(list(error.errors()), mark="") if isinstance(error, ValidationError) else [str(error)]
         raise RecordError("BAD_MANIFEST", f"The manifest is not valid: {'; '.join(lines)}.", hint) from None
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    stated = dict(pairs)
-    if len(stated) < len(pairs):
-        repeated = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
-        raise ValueError(f"the field {shorten(repeated)!r} appears twice")
-    return stated
 
 
 def request_of_csv(path: Path, output: str, spec: ForecastSpec, label: str) -> Request:

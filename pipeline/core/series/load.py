@@ -31,7 +31,7 @@ from pipeline.core.plain_text import printable
 from pipeline.core.series.batch import reference_batch, series_batch, too_many_rows
 from pipeline.core.series.layout import Layout
 from pipeline.core.series.row_store import BlockSizes, RowStore, read_work_file
-from pipeline.core.sources import ByteSource, restart
+from pipeline.core.sources import ByteSource
 from pipeline.core.spec_limits import refuse_large_forecast
 
 MAX_QUESTIONS = 8  # that one refusal asks
@@ -111,14 +111,33 @@ def load_file(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, 
                 return ParquetReader.open(copy, spec, limits, undecided)
             return CsvReader.open(source, spec, limits, undecided, on_wall)
 
-        return _load_asking(source, opened, spec, limits, work, source_time)
+        return _load_asking(source.restart, opened, spec, limits, work, source_time)
+
+
+def load_table(table: pa.Table, spec: ForecastSpec, limits: Limits, work: Path) -> LoadedFile:
+    """Read a table in memory as if it were a Parquet file.
+
+    Args:
+        table: the rows.
+        spec: how to read it.
+        limits: the operator's limits.
+        work: folder for the work files of a large table.
+
+    Raises:
+        RecordError: if it cannot be read.
+    """
+
+    def opened(spec: ForecastSpec, limits: Limits, undecided: bool = False, on_wall: bool = False) -> RowReader:
+        return ParquetReader.open(table, spec, limits, undecided)
+
+    return _load_asking(lambda: None, opened, spec, limits, work, "")
 
 
 Opened = Callable[..., RowReader]
 
 
 def _load_asking(
-    file: Remembering, opened: Opened, spec: ForecastSpec, limits: Limits, work: Path, source_time: str
+    restart: Callable[[], None], opened: Opened, spec: ForecastSpec, limits: Limits, work: Path, source_time: str
 ) -> LoadedFile:
     read_as, notes, on_wall = spec, [], False
     questions: list[RecordError] = []
@@ -135,7 +154,7 @@ def _load_asking(
             read_as = read_as.model_copy(update={"decimal": other.decimal, "thousands": other.thousands})
             notes.append(other.note)
         except UndecidedIdsError:
-            restart(file)
+            restart()
             try:
                 ids = _ids_of(opened, read_as, limits)
             except RecordError as error:
@@ -150,7 +169,7 @@ def _load_asking(
                 raise joined(_with_first_fault(questions, loaded))
             loaded.spec, loaded.layout = spec, replace(loaded.layout, notes=(*loaded.layout.notes, *notes))
             return loaded
-        restart(file)
+        restart()
 
 
 def _with_first_fault(questions: list[RecordError], loaded: LoadedFile) -> list[RecordError]:

@@ -1,0 +1,1 @@
+"""Tables from other formats than files: JSON and Arrow streams."""
