@@ -33,9 +33,10 @@ from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec, option_errors
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.forecast_csv import ends_of
+from pipeline.core.outputs.frame_names import Names
 from pipeline.core.requests.local_files import OPERATORS_FIELDS
 from pipeline.core.series.arrow_lists import flat_list, lists_of
-from pipeline.library.frames import Names, Series, forecast_table, series_of_table, used_columns, without_views
+from pipeline.library.frames import Series, forecast_table, series_of_table, used_columns, without_views
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

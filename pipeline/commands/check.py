@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline.commands import OptionsError, add_model_arguments, parsed, parser_for, refuse
 from pipeline.commands.forecast import copies_of_streams
 from pipeline.commands.local_files import local_path
-from pipeline.core.dates.calendars import format_date
-from pipeline.core.engines.hint import Trial
 from pipeline.core.errors import RecordError
 from pipeline.core.faults.internal_error import InternalErrors, contained
+from pipeline.core.findings import findings_of, problem_of
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.local_inputs.open_input import open_input
 from pipeline.core.plain_text import printable
 from pipeline.core.requests.local_files import InputFile, request_for
 from pipeline.core.scratch import scratch_folder
-from pipeline.core.series.arrow_lists import lists_of
-from pipeline.core.series.load import LoadedFile, load_file
+from pipeline.core.series.load import load_file
 from pipeline.core.spec_limits import refuse_costly
 from pipeline.options import spec_from
 from pipeline.terminal import say
-
-SHOWN = 10
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,7 +73,7 @@ def check_file(path: Path, spec: ForecastSpec, limits: Limits, work: Path) -> di
     try:
         request = request_for(manifest, spec, [path.absolute().parent])
     except RecordError as error:
-        return {"problems": 1, "first_problems": [_problem("", error)]}
+        return {"problems": 1, "first_problems": [problem_of("", error)]}
     return check_csv(Path(request.source), ForecastSpec.from_json(request.spec), limits, work)
 
 
@@ -102,65 +95,8 @@ def check_csv(path: Path, spec: ForecastSpec, limits: Limits, work: Path) -> dic
             changed = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
             loaded = load_file(file, spec, limits, work, changed)
     except RecordError as error:
-        return {"problems": 1, "first_problems": [_problem("", error)]}
-    return _findings(loaded, spec, limits, errors)
-
-
-def _findings(loaded: LoadedFile, spec: ForecastSpec, limits: Limits, errors: InternalErrors) -> dict[str, Any]:
-    frequencies: Counter[str] = Counter()
-    problems: list[dict[str, Any]] = []
-    codes: Counter[str] = Counter()
-    first, last, lengths, ahead = [], [], [], []
-    told: list[str] = []
-    trial = Trial(spec)
-    for batch in trial.passed(loaded.batches(errors)):
-        names_and_notes = zip(batch.column("series_id").to_pylist(), batch.column("note").to_pylist(), strict=True)
-        told += [f"series {name!r}: {note}" for name, note in names_and_notes if note is not None and len(told) < SHOWN]
-        frequencies.update(name for name in batch.column("frequency").to_pylist() if name is not None)
-        for dates, future in zip(lists_of(batch, "ds"), lists_of(batch, "future"), strict=True):
-            if len(dates):
-                first.append(int(dates[0]))
-                last.append(int(dates[-1]))
-                lengths.append(len(dates))
-                ahead.append((int(future[0]), int(future[-1])))
-        for name, fault in zip(batch.column("series_id").to_pylist(), batch.column("fault").to_pylist(), strict=True):
-            if fault is not None:
-                error = RecordError.from_json(fault)
-                codes[error.code] += 1
-                if len(problems) < SHOWN:
-                    problems.append(_problem(name, error))
-    layout = loaded.layout
-    findings: dict[str, Any] = {
-        "columns": {"date": loaded.date_column, "value": list(loaded.value_columns), "id": list(layout.id_columns),
-                    "extra": list(layout.extras), "unused": list(loaded.unused)},
-        "rows": loaded.rows,
-        "series": len(loaded.ids),
-        "frequencies": dict(frequencies.most_common()),
-        "notes": [*layout.notes, *told[:SHOWN]],
-        "hint": trial.hint(layout.extras, limits),
-        "problems": sum(codes.values()),
-        "problems_by_code": dict(codes.most_common()),
-        "first_problems": problems,
-    }  # fmt: skip
-    if first:
-        findings |= {
-            "first_date": format_date(min(first)), "last_date": format_date(max(last)),
-            "values_per_series": {"least": min(lengths), "median": float(np.median(lengths)), "most": max(lengths)},
-            "would_forecast": layout.style.write(np.array([min(ahead)[0], max(end for _, end in ahead)])).to_pylist(),
-        }  # fmt: skip
-    return findings
-
-
-def _problem(series: str, error: RecordError) -> dict[str, Any]:
-    return {
-        "series": series,
-        "code": error.code,
-        "message": str(error),
-        "hint": error.hint,
-        "line": error.line,
-        "column": error.column,
-        "found": error.found,
-    }
+        return {"problems": 1, "first_problems": [problem_of("", error)]}
+    return findings_of(loaded, spec, limits, errors)
 
 
 def _described(findings: dict[str, Any]) -> str:

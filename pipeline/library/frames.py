@@ -19,7 +19,8 @@ from pipeline.core.dates.timezones import without_marks, zone_named, zone_names
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.outputs.forecast_csv import ends_of, level_text
+from pipeline.core.outputs.forecast_csv import ends_of
+from pipeline.core.outputs.frame_names import Names
 from pipeline.core.series.arrow_lists import flat_list
 from pipeline.core.series.batch import series_batch
 from pipeline.core.series.layout import Layout
@@ -173,44 +174,6 @@ def forecast_table(series: Series, first: int, forecasts: pa.RecordBatch, names:
         numbers = forecasts.column(f"component_{name}").flatten()
         columns[name] = pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
     return series.with_keys(rows, columns)
-
-
-@dataclass(frozen=True)
-class Names:
-    """The names of a forecast's columns: Nixtla's if there is a unique_id, otherwise Prophet's.
-
-    Attributes:
-        many: whether there is more than one level.
-        with_ids: whether series have ids.
-    """
-
-    many: bool
-    with_ids: bool
-
-    @property
-    def forecast(self) -> str:
-        """The forecast itself."""
-        return "Dropcast" if self.with_ids else "yhat"
-
-    def ends(self, spec: ForecastSpec) -> list[str]:
-        """Return the names of the ends of each interval, lower and upper, or of each quantile."""
-        if spec.quantiles is None:
-            return [name(level) for level in spec.level for name in (self.lower, self.upper)]
-        prefix = "Dropcast-q-" if self.with_ids else "yhat_q"
-        return [f"{prefix}{level_text(100 * quantile)}" for quantile in spec.quantiles]
-
-    def lower(self, level: float) -> str:
-        """The lower end of an interval."""
-        return self._end("lo", "lower", level)
-
-    def upper(self, level: float) -> str:
-        """The upper end of an interval."""
-        return self._end("hi", "upper", level)
-
-    def _end(self, short: str, long: str, level: float) -> str:
-        if self.with_ids:
-            return f"Dropcast-{short}-{level_text(level)}"
-        return f"yhat_{long}{f'_{level_text(level)}' if self.many else ''}"
 
 
 def _id_columns(table: pa.Table, spec: ForecastSpec) -> tuple[str, ...]:
