@@ -42,11 +42,19 @@ class Page:
         strays: dead letters of what never became a request.
         most: how many series it shows, the worst first.
         live: how earlier forecasts did.
+        series_first: whether the series come before the summary, for a page about a single file.
     """
 
     def __init__(
-        self, title: str, results: list[FileResult], strays: list[DeadLetter], most: int, live: list[LiveAccuracy]
+        self,
+        title: str,
+        results: list[FileResult],
+        strays: list[DeadLetter],
+        most: int,
+        live: list[LiveAccuracy],
+        series_first: bool = False,
     ) -> None:
+        self._series_first = series_first
         self._title, self._results, self._strays, self._most, self._live = title, results, strays, most, live
         shown = min(sum(result.receipt.series for result in results) or 1, most)
         self._points = max(POINTS // shown, LEAST_POINTS)
@@ -85,7 +93,8 @@ class Page:
                 for one in heapq.nlargest(MOST_LIVE, self._live, key=lambda one: one.values)
             ],
             "letters": self._letters(), "series": columns, "shown": len(rows), "count": self._count,
-            "failed": self._failed, "perBlock": SERIES_A_BLOCK, "histogram": _histogram(self._scores),
+            "failed": self._failed, "seriesFirst": self._series_first,
+            "perBlock": SERIES_A_BLOCK, "histogram": _histogram(self._scores),
             "median": _rounded(float(np.median(self._scores))) if self._scores else None,
         }  # fmt: skip
         blocks = [

@@ -423,6 +423,7 @@
   $("detail").addEventListener("keydown", (event) => { if (event.key === "Escape") backToList(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.forEach((one) => one.redraw()));
 
+  if (data.seriesFirst) document.querySelector("main").prepend($("all-series"));
   glance(); problems(); live(); fileTable();
   $("software").textContent = [...new Set(data.files.map((f) => f.software))].join(", ");
   if (total) {
