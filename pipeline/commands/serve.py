@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import gc
 import ipaddress
 import logging
 import math
@@ -21,14 +22,20 @@ from pipeline.core.requests.uris import is_uri
 from pipeline.options import RunOptions, spec_from
 from pipeline.places import open_output
 from pipeline.runs import BucketRun, run_from
-from pipeline.service.app import OnRequest, WithTrace, make_app
+from pipeline.service.access import Keys, PushTokens, googles_certificates
+from pipeline.service.app import OnRequest, make_app
+from pipeline.service.tracing import WithTrace
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from pipeline.service.pushes import Pushes
 
 FOR_PUSHES = ("dataset", "history", "partition_expiration_days", "leave_large", "allow")
 NO_SUBSCRIPTION = "pushed"  # what is read comes with each request
 _log = logging.getLogger(__name__)
+MOST_CONNECTIONS = 1000
+BYTES_PER_ROW = 10  # of the largest body: rows of a forecast are bounded by it too
 GRACE_SECONDS = 5.0  # for answers to be sent after the last request is done
 
 
@@ -48,7 +55,21 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--behind_iam",
         action="store_true",
-        help="something in front checks who calls, such as Cloud Run; needed for other hosts than this",
+        help="something in front checks who calls, such as Cloud Run; another host than this needs that, or "
+        "--api_keys_file, and --push_audience if there is an --output",
+    )
+    found.add_argument(
+        "--api_keys_file",
+        metavar="FILE",
+        help="file with keys, one on each line: POST /forecast and POST /check need one of them",
+    )
+    found.add_argument(
+        "--push_audience",
+        metavar="TEXT",
+        help="audience of the push subscription's tokens: pushes need one that Google has signed",
+    )
+    found.add_argument(
+        "--push_account", metavar="EMAIL", help="service account that these tokens must be of; needs --push_audience"
     )
     found.add_argument(
         "--at_once",
@@ -95,11 +116,7 @@ def main(argv: list[str]) -> int:
         at_once = int(_number(arguments["at_once"], "at_once", 1, 1000, problems))
         most = int(_number(arguments["max_push_bytes"], "max_push_bytes", 1, 10**12, problems))
         seconds = _number(arguments["max_push_seconds"], "max_push_seconds", 1, 600, problems)
-        if not _is_loopback(arguments["host"]) and not arguments["behind_iam"]:
-            problems.append(
-                f"--host: {arguments['host']} can be reached from elsewhere, and whoever reaches it may ask for "
-                "forecasts; add --behind_iam if something in front checks who calls"
-            )
+        problems += _open_doors(arguments)
         body = int(_number(arguments["max_body_bytes"], "max_body_bytes", 1, 10**12, problems))
         asked_seconds = _number(arguments["max_request_seconds"], "max_request_seconds", 1, 3600, problems)
         spec, limits, wrong = spec_from(arguments)
@@ -110,15 +127,23 @@ def main(argv: list[str]) -> int:
             problems += [f"--{name}: works only with --output" for name in FOR_PUSHES if arguments[name]]
         if problems + wrong:
             raise OptionsError([*problems, *wrong])
-        own = limits.model_copy(update={"max_bytes": min(limits.max_bytes, 10 * body)})
-        on_request = OnRequest(spec, own, at_once, body, asked_seconds)
+        keys = Keys.of_file(arguments["api_keys_file"]) if arguments["api_keys_file"] else None
+        own = limits.model_copy(update={
+            "max_bytes": min(limits.max_bytes, 10 * body),
+            "max_forecast_rows": min(limits.max_forecast_rows, max(body // BYTES_PER_ROW, 1)),
+        })  # fmt: skip
+        on_request = OnRequest(spec, own, at_once, body, asked_seconds, keys)
         pushes = None
         if output:
             needs_clients()
             run = run_from({**arguments, "input_subscription": f"projects/none/subscriptions/{NO_SUBSCRIPTION}"}, [])
             assert isinstance(run, BucketRun)
             pushes = _pushes(dataclasses.replace(run, subscription=""), arguments, (at_once, most, seconds))
-        return _serve(on_request, pushes, arguments["host"], port, max(seconds, asked_seconds))
+        tokens = None
+        if arguments["push_audience"]:
+            tokens = PushTokens(arguments["push_audience"], arguments["push_account"], googles_certificates)
+        app = make_app(on_request, pushes, tokens)
+        return _serve(app, arguments["host"], port, max(seconds, asked_seconds))
     except OptionsError as error:
         return refuse(error)
 
@@ -132,6 +157,29 @@ def _number(text: str, name: str, least: float, most: float, problems: list[str]
         problems.append(f"--{name}: must be a number from {least:,} to {most:,} (given: {text!r})")
         return least
     return value
+
+
+def _open_doors(arguments: dict[str, Any]) -> list[str]:
+    """Return what is wrong with who may call: everybody may only on this machine."""
+    problems = []
+    host, account = arguments["host"], arguments["push_account"]
+    if bool(account) != bool(arguments["push_audience"]):
+        problems.append("--push_audience, --push_account: each needs the other")
+    if account and not arguments["output"]:
+        problems.append("--push_account: works only with --output")
+    if _is_loopback(host) or arguments["behind_iam"]:
+        return problems
+    if not arguments["api_keys_file"]:
+        problems.append(
+            f"--host: {host} can be reached from elsewhere, and whoever reaches it may ask for forecasts; name keys "
+            "with --api_keys_file, or add --behind_iam if something in front checks who calls"
+        )
+    if arguments["output"] and not account:
+        problems.append(
+            f"--host: {host} can be reached from elsewhere, and whoever reaches it may push; name whose tokens count "
+            "with --push_audience and --push_account, or add --behind_iam if something in front checks who calls"
+        )
+    return problems
 
 
 def _is_loopback(host: str) -> bool:
@@ -157,7 +205,7 @@ def _pushes(run: BucketRun, arguments: dict[str, Any], limits: tuple[int, int, f
     return Pushes(work, PushLimits(at_once, most, seconds, bool(arguments["leave_large"])))
 
 
-def _serve(on_request: OnRequest, pushes: Pushes | None, host: str, port: int, grace: float) -> int:
+def _serve(app: FastAPI, host: str, port: int, grace: float) -> int:
     """Serve until a signal comes, and then until what was begun is done, for at most `grace` seconds.
 
     Raises:
@@ -165,23 +213,33 @@ def _serve(on_request: OnRequest, pushes: Pushes | None, host: str, port: int, g
     """
     import uvicorn
 
+    from pipeline.service.connections import BoundedConnection
+
     logs.set_up()
     logging.getLogger("pipeline").setLevel(logging.INFO)
     for handler in logging.getLogger().handlers:
         handler.addFilter(WithTrace(os.environ.get("GOOGLE_CLOUD_PROJECT", "")))
     config = uvicorn.Config(
-        make_app(on_request, pushes), log_config=None, access_log=False, server_header=False, limit_concurrency=1000,
-        timeout_graceful_shutdown=math.ceil(grace + GRACE_SECONDS),
+        app, http=BoundedConnection, loop="uvloop", ws="none", log_config=None, access_log=False, server_header=False,
+        limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=math.ceil(grace + GRACE_SECONDS),
     )  # fmt: skip
     try:
         listening = _listening(host, port)
     except OSError as error:
         raise OptionsError([f"--host, --port: {error.strerror or error}"]) from None
+    server = uvicorn.Server(config)
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn's own handlers are set later than a signal may come, and raise it again once all is done
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays, and is not looked through again and again
     shown = host if ":" not in host else f"[{host}]"
     _log.info("serving at http://%s:%d", shown, listening.getsockname()[1])
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)  # uvicorn's own come before, and raise the signal again once all is done
-    uvicorn.Server(config).run(sockets=[listening])
+    server.run(sockets=[listening])
     return 0
 
 

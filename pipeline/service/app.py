@@ -2,68 +2,61 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import re
-import tempfile
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from importlib.resources import files
+from typing import IO, TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from pipeline import __version__
-from pipeline.core.errors import RecordError
+from pipeline.core.errors import NobodyWaitsError, RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.service.forecasts import ARROW, CSV, JSON, forecast_file, media_type_of, spec_asked
+from pipeline.service import reference
+from pipeline.service.access import Keys, PushTokens
+from pipeline.service.answers import OFFERED, Answer, media_type_of
+from pipeline.service.bodies import HTML, Content, content_of
+from pipeline.service.forecasts import (
+    FORMS,
+    check_content,
+    draw_content,
+    forecast_content,
+    form_asked,
+    spec_asked,
+)
 from pipeline.service.push import NoPushError, message_of_push
+from pipeline.service.received import BadBodyError, Body, TooManyBytesError, TooSlowError, receive
+from pipeline.service.tracing import Traced
+from pipeline.service.waiting import Waiting
 
 if TYPE_CHECKING:
     from pipeline.service.pushes import Pushes  # needs the extra `gcp`
 
-FORECAST = {
-    "parameters": [
-        {"name": "horizon", "in": "query", "schema": {"type": "integer"}, "example": 14,
-         "description": "As any option of a forecast (docs/options.md), without its dashes."},
-        {"name": "level", "in": "query", "schema": {"type": "string"}, "example": "80,95"},
-        {"name": "model", "in": "query", "schema": {"type": "string", "enum": ["prophet", "auto"]}},
-    ],
-    "requestBody": {"required": True, "content": {
-        CSV: {"example": "store,date,sales\nnorth,2026-01-01,12.5\nnorth,2026-01-02,13\n"},
-        "application/vnd.apache.parquet": {},
-    }},
-}  # fmt: skip
 MAX_BODY = 16 << 20  # bytes of a push: Pub/Sub's messages have 10 MB at most, and base64 adds a third
+PUSH_BODY_SECONDS = 30.0
 PROBLEM = "application/problem+json"  # RFC 9457
-TRACE: ContextVar[str] = ContextVar("trace", default="")
-BUSY = HTTPStatus.TOO_MANY_REQUESTS
-IN_MEMORY = 1 << 20  # bytes of a body; more is on disk
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-
-
-class WithTrace(logging.Filter):
-    """Adds the trace of the request that is worked on to a log record, where Cloud Logging looks for it.
-
-    Args:
-        project: that has the traces; "" if it is not known.
-    """
-
-    def __init__(self, project: str) -> None:
-        super().__init__()
-        self._place = f"projects/{project}/traces/" if project else ""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Add the trace; let every record pass."""
-        if TRACE.get():
-            setattr(record, "logging.googleapis.com/trace", self._place + TRACE.get())
-        return True
+BUSY, GONE = HTTPStatus.TOO_MANY_REQUESTS, 499  # the latter is what logs call a client that hung up
+SENT_AT_ONCE = 1 << 16  # bytes of a large answer
+NAME, LONGEST_NAME = "name", 200  # what a drawn forecast is called
+SMALL_BODY, LONGEST_TURN = 1 << 18, 0.05  # bytes; seconds that one waits for the one before
+SECONDS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'; "
+    "frame-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,7 +68,8 @@ class OnRequest:
         limits: of a file.
         at_once: how many are made at a time.
         most_bytes: of a body.
-        seconds: that one may take.
+        seconds: that one may take, and as many again for its body to arrive.
+        keys: that callers must have one of; None if anybody may ask.
     """
 
     spec: ForecastSpec
@@ -83,18 +77,18 @@ class OnRequest:
     at_once: int = 4
     most_bytes: int = 100_000_000
     seconds: float = 60.0
+    keys: Keys | None = None
 
 
-def make_app(on_request: OnRequest, pushes: Pushes | None) -> FastAPI:
+def make_app(on_request: OnRequest, pushes: Pushes | None, tokens: PushTokens | None = None) -> FastAPI:
     """Return the service.
 
     Args:
         on_request: how forecasts are made on request.
         pushes: answers what is pushed to it; None if there is no output for that.
+        tokens: verifies who pushes; None if anybody may.
     """
     registry = pushes.registry if pushes is not None else CollectorRegistry()
-    asked = Counter("dropcast_forecasts", "Forecasts on request by status", ["status"], registry=registry)
-    places = threading.BoundedSemaphore(on_request.at_once)
     ready = {"ready": False}
 
     @asynccontextmanager
@@ -105,33 +99,33 @@ def make_app(on_request: OnRequest, pushes: Pushes | None) -> FastAPI:
 
     app = FastAPI(
         title="Dropcast", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
-        description="Forecasts what a bucket's notifications and manifests ask for.",
+        description="Forecasts time series: those of a file that is sent, and of what a bucket's notifications and "
+        "manifests ask for.",
     )  # fmt: skip
-
-    @app.middleware("http")
-    async def trace(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        stated = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
-        TRACE.set(stated[1] if stated else "")
-        return await go_on(request)
+    app.add_middleware(Traced)
 
     @app.post("/", status_code=204, summary="Take a message that Pub/Sub or Eventarc pushes", responses={
         204: {"description": "Done, or recorded as a dead letter: the message is not to come again."},
         400: {"description": "Not a push request."},
+        401: {"description": "Its token is missing or wrong."},
+        408: {"description": "The body takes too long to arrive."},
         413: {"description": "A body that no message has."},
         429: {"description": "As many messages as may be are worked on: send it again later."},
         503: {"description": "A server failed: send it again."},
     })  # fmt: skip
     async def push(request: Request) -> Response:
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_BODY:
-                return problem(413, "TOO_LARGE", f"The body has more than {MAX_BODY:,} bytes.")
         if pushes is None:
             return problem(404, "BAD_MESSAGE", "The service was started without --output, so nothing is pushed to it.")
+        if tokens is not None and (wrong := await run_in_threadpool(_wrong_token, tokens, request.headers)):
+            return problem(401 if wrong != _NO_CERTIFICATES else 503, "UNAUTHORIZED", f"The push is refused: {wrong}.")
         try:
-            message = message_of_push(request.headers, bytes(body))
-        except NoPushError as error:
+            body = await receive(request, MAX_BODY, PUSH_BODY_SECONDS)
+            message = message_of_push(request.headers, body.data.read())
+        except TooManyBytesError:
+            return problem(413, "TOO_LARGE", f"The body has more than {MAX_BODY:,} bytes.")
+        except TooSlowError:
+            return problem(408, "TOO_SLOW", "The body takes too long to arrive.")
+        except (NoPushError, BadBodyError) as error:
             return problem(400, "BAD_MESSAGE", f"This is no push request: {error}.")
         status = await run_in_threadpool(pushes.answer, message)
         return Response(status_code=status, headers={"Retry-After": "10"} if status == BUSY else None)
@@ -148,48 +142,191 @@ def make_app(on_request: OnRequest, pushes: Pushes | None) -> FastAPI:
     def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    @app.post("/forecast", summary="Forecast the series of a file", openapi_extra=FORECAST, responses={
-        200: {"description": "The forecast; dropcast-series-failed says how many series have none.",
-              "content": {CSV: {}, JSON: {}, ARROW: {}}},
-        406: {"description": "None of the accepted media types can be had."},
-        413: {"description": "The body is too large."},
-        422: {"description": "The options or the file are refused, with a code and what to do next."},
-        429: {"description": "As many forecasts as may be are made: send it again later."},
-    })  # fmt: skip
+    @app.get("/", include_in_schema=False)
+    def page() -> Response:
+        return _page((files("pipeline.service") / "assets" / "page.html").read_text(encoding="utf-8"))
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> Response:
+        return _page(reference.page(app.openapi()))
+
+    desk = Desk(on_request, registry)
+
+    @app.post("/forecast", summary="Forecast each series of a file or table", openapi_extra=reference.FORECAST,
+              responses=reference.ANSWERS)  # fmt: skip
     async def forecast(request: Request) -> Response:
-        answer = await _forecast(request, on_request, places)
-        asked.labels(str(answer.status_code)).inc()
-        return answer
+        return await desk.answer(request, desk.forecast)
+
+    @app.post("/check", summary="Show what would be done with a file or table", openapi_extra=reference.CHECK,
+              responses=reference.FINDINGS)  # fmt: skip
+    async def check(request: Request) -> Response:
+        return await desk.answer(request, desk.check)
 
     return app
 
 
-async def _forecast(request: Request, on_request: OnRequest, places: threading.BoundedSemaphore) -> Response:
-    media_type = media_type_of(request.headers.get("accept", ""))
-    if media_type is None:
-        return problem(406, "BAD_MESSAGE", f"An answer is {CSV}, {JSON} or {ARROW}.")
-    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as body:
-        size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size > on_request.most_bytes:
-                return problem(413, "TOO_MANY_BYTES", f"The body has more than {on_request.most_bytes:,} bytes.")
-            body.write(part)
-        body.seek(0)
-        if not places.acquire(blocking=False):  # only now, so that slow senders take no place
-            answer = problem(BUSY, "BUSY", "As many forecasts as may be are made.")
-            answer.headers["Retry-After"] = "1"
+Work = Callable[[Request, Body, Waiting], Response]
+
+
+class Desk:
+    """Answers what is asked on request, a bounded number at a time, each for a bounded time.
+
+    Args:
+        on_request: the bounds.
+        registry: of the metrics.
+    """
+
+    def __init__(self, on_request: OnRequest, registry: CollectorRegistry) -> None:
+        self._own = on_request
+        self._places = threading.BoundedSemaphore(on_request.at_once)
+        self._running = Gauge("dropcast_requests_running", "Requests that are worked on", registry=registry)
+        self._one_by_one = threading.Lock()
+        self._threads = ThreadPoolExecutor(on_request.at_once, thread_name_prefix="forecast")
+        self._counted = Counter(
+            "dropcast_requests", "Requests by route and status", ["route", "status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "dropcast_request_seconds", "Seconds for a request, from its whole body on", ["route"], registry=registry,
+            buckets=SECONDS,
+        )  # fmt: skip
+
+    async def answer(self, request: Request, work: Work) -> Response:
+        """Return the answer to a request."""
+        answer = await self._answer(request, work)
+        self._counted.labels(request.url.path, str(answer.status_code)).inc()
+        return answer
+
+    async def _answer(self, request: Request, work: Work) -> Response:
+        if self._own.keys is not None and not self._own.keys.allow(request.headers):
+            answer = problem(401, "UNAUTHORIZED", "A key is needed.", hint="Send it as Authorization: Bearer KEY.")
+            answer.headers["WWW-Authenticate"] = "Bearer"
             return answer
         try:
-            spec = spec_asked(dict(request.query_params), on_request.spec)
-            limits, seconds = on_request.limits, on_request.seconds
-            found = await run_in_threadpool(forecast_file, body, spec, limits, media_type, seconds)
+            body = await receive(request, self._own.most_bytes, self._own.seconds)
+        except TooManyBytesError:
+            return problem(413, "TOO_MANY_BYTES", f"The body has more than {self._own.most_bytes:,} bytes.")
+        except TooSlowError:
+            return problem(408, "TOO_SLOW", "The body takes too long to arrive.")
+        except BadBodyError as error:
+            return problem(400, "BAD_MESSAGE", f"This cannot be read: {error}.")
         except RecordError as error:
-            return problem(422, error.code, error.message, hint=error.hint, line=error.line, column=error.column)
+            return refusal(error)
+        if not self._places.acquire(blocking=False):  # only now, so that slow senders take no place
+            body.data.close()
+            answer = problem(BUSY, "BUSY", "As many forecasts as may be are made.", hint="Send it again in a second.")
+            answer.headers["Retry-After"] = "1"
+            return answer
+        waiting = Waiting(self._own.seconds)
+        working = asyncio.get_running_loop().run_in_executor(
+            self._threads, copy_context().run, self._work, request, body, waiting, work
+        )
+        return await _unless_gone(request, working, waiting)
+
+    def _work(self, request: Request, body: Body, waiting: Waiting, work: Work) -> Response:
+        try:
+            seconds = self._seconds.labels(request.url.path)
+            with body.data, self._running.track_inprogress(), self._turn(body), seconds.time():
+                return work(request, body, waiting)
+        except RecordError as error:
+            return refusal(error)
+        except NobodyWaitsError:
+            return Response(status_code=GONE)
+        except Exception:  # noqa: BLE001 - our own fault: it costs this answer only
+            _log.exception("a request failed")
+            return problem(500, "INTERNAL_ERROR", "Dropcast failed with an internal error; its log has the traceback.")
         finally:
-            places.release()
-    headers = {"dropcast-series": str(found.series), "dropcast-series-failed": str(len(found.faults))}
-    return StreamingResponse(iter(found.parts), media_type=media_type, headers=headers)
+            self._places.release()
+
+    @contextmanager
+    def _turn(self, body: Body) -> Iterator[None]:
+        """Let small bodies be worked on one after the other: at the same time each takes twice the processor's time.
+
+        Most of their work holds Python's lock, which threads then keep passing on. What takes longer holds nobody up.
+        """
+        mine = body.size <= SMALL_BODY and self._one_by_one.acquire(timeout=LONGEST_TURN)
+        try:
+            yield
+        finally:
+            if mine:
+                self._one_by_one.release()
+
+    def forecast(self, request: Request, body: Body, waiting: Waiting) -> Response:
+        """Return the forecast of a body."""
+        own, asked = self._own, dict(request.query_params)
+        media_type = media_type_of(request.headers.get("accept", ""))
+        if media_type is None:
+            return problem(406, "BAD_MESSAGE", f"An answer is one of {', '.join(OFFERED)}.")
+        name = asked.pop(NAME, "your data")[:LONGEST_NAME]
+        form = {name: asked.pop(name) for name in FORMS if name in asked}
+        content, spec = self._content(body, asked)
+        if media_type == HTML:
+            return _sent(draw_content(content, name, spec, own.limits, waiting))
+        wanted = form_asked(form, media_type, content.as_columns)
+        return _sent(forecast_content(content, spec, own.limits, wanted, waiting))
+
+    def check(self, request: Request, body: Body, waiting: Waiting) -> Response:
+        """Return what would be done with a body."""
+        asked = {name: value for name, value in request.query_params.items() if name not in (*FORMS, NAME)}
+        content, spec = self._content(body, asked)
+        return JSONResponse(check_content(content, spec, self._own.limits, waiting), headers=_NO_STORE)
+
+    def _content(self, body: Body, asked: dict[str, str]) -> tuple[Content, ForecastSpec]:
+        content = content_of(body.media_type, body.data, body.size, self._own.most_bytes)
+        stated = {**body.options, **content.options, **asked}
+        return content, spec_asked(stated, self._own.spec, self._own.limits)
+
+
+async def _unless_gone(request: Request, working: asyncio.Future[Response], waiting: Waiting) -> Response:
+    """Return what is worked on; if the client hangs up before, say so to the work, which ends at its next look."""
+    gone: asyncio.Future[Any] = asyncio.ensure_future(
+        request.receive()
+    )  # after the whole body there comes only the end of the connection
+    try:
+        both: set[asyncio.Future[Any]] = {working, gone}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            waiting.gone.set()
+        return await working
+    finally:
+        gone.cancel()
+
+
+_NO_CERTIFICATES = "Google's certificates cannot be had"
+
+
+def _wrong_token(tokens: PushTokens, headers: Any) -> str:
+    try:
+        return tokens.problem(headers)
+    except Exception:  # noqa: BLE001 - whatever keeps the certificates from coming: the push comes again
+        _log.exception(_NO_CERTIFICATES)
+        return _NO_CERTIFICATES
+
+
+def _sent(answer: Answer) -> Response:
+    """Return an answer as a response, in pieces if it is large."""
+    headers = {"dropcast-series": str(answer.series), "dropcast-series-failed": str(len(answer.faults)),
+               "content-length": str(answer.size), **_NO_STORE}  # fmt: skip
+    if answer.size <= SENT_AT_ONCE:
+        with answer.body:
+            return Response(answer.body.read(), media_type=answer.media_type, headers=headers)
+    return StreamingResponse(_pieces(answer.body), media_type=answer.media_type, headers=headers)
+
+
+def _pieces(body: IO[bytes]) -> Any:
+    with body:
+        while piece := body.read(SENT_AT_ONCE):
+            yield piece
+
+
+def _page(html: str) -> Response:
+    return Response(html, media_type="text/html; charset=utf-8", headers={
+        "Content-Security-Policy": _PAGE_POLICY, "Referrer-Policy": "no-referrer", **_NO_STORE})  # fmt: skip
+
+
+def refusal(error: RecordError) -> JSONResponse:
+    """Return the problem details of a record's own fault."""
+    more = {"hint": error.hint, "line": error.line, "column": error.column}
+    return problem(422, error.code, error.message, **more)
 
 
 def problem(status: int, code: str, detail: str, **more: Any) -> JSONResponse:

@@ -1,147 +1,192 @@
-"""A forecast on request: a file in, its forecast out, and nothing kept."""
+"""A forecast on request: a file or a table in, its forecast or its check out, and nothing kept."""
 
 from __future__ import annotations
 
-import json
-import tempfile
-import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
 
-from pipeline.core.blocks import ForecastBlock
-from pipeline.core.elements import Request
 from pipeline.core.engines.by_name import engine_named
 from pipeline.core.engines.forecast_batch import forecast_block
 from pipeline.core.errors import RecordError
 from pipeline.core.faults.internal_error import InternalErrors, contained
-from pipeline.core.forecast_spec import ForecastSpec
+from pipeline.core.findings import findings_of, problem_of
+from pipeline.core.forecast_spec import ForecastSpec, option_errors
 from pipeline.core.limits import Limits
-from pipeline.core.outputs.forecast_csv import csv_header, csv_rows
-from pipeline.core.outputs.tables import forecast_rows
-from pipeline.core.requests.local_files import OPERATORS_FIELDS
-from pipeline.core.series.load import load_file
-from pipeline.options import spec_from
+from pipeline.core.outputs.forecast_frame import NAMES
+from pipeline.core.outputs.results import FileResult
+from pipeline.core.process_request import process
+from pipeline.core.requests.local_files import OPERATORS_FIELDS, request_of_csv
+from pipeline.core.scratch import scratch_folder
+from pipeline.core.series.load import LoadedFile, load_file, load_table
+from pipeline.core.spec_limits import refuse_costly
+from pipeline.service.answers import Answer, Wanted, writer_of
+from pipeline.service.bodies import HTML, Content
+from pipeline.service.waiting import Waiting, WatchedFile
 
-CSV, JSON, ARROW = "text/csv", "application/json", "application/vnd.apache.arrow.stream"
-COLUMNS = ("series_id", "step", "forecast_timestamp", "forecast_value", "confidence_level",
-           "prediction_interval_lower_bound", "prediction_interval_upper_bound", "model")  # fmt: skip
-"""Of answers as JSON and Arrow: those of the table forecasts that say something of a file alone."""
-
-
-@dataclass
-class Answer:
-    """The forecast of a file.
-
-    Attributes:
-        media_type: CSV, JSON or ARROW.
-        parts: of the body.
-        series: how many the file has.
-        faults: of those that could not be forecast.
-        notes: what the owner should know about how the file was read.
-    """
-
-    media_type: str
-    parts: list[bytes]
-    series: int = 0
-    faults: list[dict[str, Any]] = field(default_factory=list)
-    notes: tuple[str, ...] = ()
+ORIENTS = ("records", "columns")
+FORMS = {"names": NAMES, "orient": ORIENTS}  # parameters that are no options of a forecast, and their values
+MOST_DRAWN = 2000  # series of a page, the worst first
 
 
-def spec_asked(given: Mapping[str, str], operators: ForecastSpec) -> ForecastSpec:
+def spec_asked(given: Mapping[str, Any], operators: ForecastSpec, limits: Limits) -> ForecastSpec:
     """Return the options that a request states, over the operator's.
 
+    Args:
+        given: options by name, as texts or as JSON has them.
+        operators: the operator's.
+        limits: on what a forecast may cost.
+
     Raises:
-        RecordError: BAD_MANIFEST, with a line for each thing that is wrong.
+        RecordError: BAD_MANIFEST, with everything that is wrong.
     """
     problems = [f"{name}: is not an option of a forecast" for name in given
                 if name not in ForecastSpec.model_fields or name in OPERATORS_FIELDS]  # fmt: skip
     known = {name: value for name, value in given.items() if name in ForecastSpec.model_fields}
-    spec, _, more = spec_from(operators.under(known))
-    problems += [line.removeprefix("--") for line in more]
+    spec = operators
+    try:
+        spec = ForecastSpec(**operators.under(known))
+    except ValidationError as error:
+        problems += option_errors(list(error.errors()), mark="")
     if problems:
         raise RecordError("BAD_MANIFEST", "; ".join(problems) + ".", "See docs/options.md.")
+    refused = refuse_costly(spec, limits)
+    if refused is not None:
+        raise refused
     return spec
 
 
-def media_type_of(accepted: str) -> str | None:
-    """Return the first media type of an Accept header that an answer can have, CSV by default; None if it has none."""
-    for entry in accepted.split(",") if accepted.strip() else ["*/*"]:
-        kind = entry.partition(";")[0].strip().lower()
-        for offered in (CSV, JSON, ARROW):
-            if kind in (offered, "*/*") or (kind.endswith("/*") and offered.startswith(kind[:-1])):
-                return offered
-    return None
-
-
-def forecast_file(file: IO[bytes], spec: ForecastSpec, limits: Limits, media_type: str, seconds: float) -> Answer:
-    """Forecast each series of a file.
+def form_asked(given: Mapping[str, str], media_type: str, as_columns: bool) -> Wanted:
+    """Return the form of the answer that a request's parameters state.
 
     Args:
-        file: a CSV or Parquet file, at its beginning.
+        given: its parameters.
+        media_type: that it accepts.
+        as_columns: whether it came as columns in JSON.
+
+    Raises:
+        RecordError: BAD_MANIFEST.
+    """
+    for name, values in FORMS.items():
+        if given.get(name, values[0]) not in values:
+            raise RecordError(
+                "BAD_MANIFEST", f"{name}: must be {', '.join(values[:-1])} or {values[-1]}.", "See docs/service.md."
+            )
+    orient = given.get("orient", "columns" if as_columns else "records")
+    return Wanted(media_type, given.get("names", "csv"), orient)
+
+
+def forecast_content(content: Content, spec: ForecastSpec, limits: Limits, wanted: Wanted, waiting: Waiting) -> Answer:
+    """Forecast each series of a file or table.
+
+    Args:
+        content: what to forecast.
         spec: how to read and forecast it.
         limits: of a file.
-        media_type: of the answer.
-        seconds: after which it is given up, between two blocks.
+        wanted: the form of the answer.
+        waiting: looked at between two blocks, and while a file is read.
+
+    Raises:
+        RecordError: if it cannot be read, no series can be forecast, or it takes too long.
+        NobodyWaitsError: if nobody waits any more.
+    """
+    if spec.score is None:
+        spec = spec.model_copy(update={"score": False})  # no answer shows it, and it takes a second fit
+    errors, answer = InternalErrors("request"), Answer(wanted.media_type)
+    with scratch_folder() as scratch, contained(errors):
+        loaded = _loaded(content, spec, limits, scratch, waiting)
+        engine = engine_named(spec.solver)
+        answer.series, answer.notes = len(loaded.ids), list(loaded.layout.notes)
+        writer = writer_of(answer, wanted, loaded.layout, spec)
+        for series in loaded.batches(errors):
+            waiting.look()
+            found = forecast_block(series, loaded.layout.extras, spec, limits, engine, errors)
+            answer.note(found)
+            writer.add(found)
+    if len(answer.faults) == answer.series:
+        first = answer.faults[0]
+        raise RecordError(first["code"], first["message"], first["hint"], line=first["line"])
+    writer.end()
+    answer.size = answer.body.tell()
+    answer.body.seek(0)
+    return answer
+
+
+def check_content(content: Content, spec: ForecastSpec, limits: Limits, waiting: Waiting) -> dict[str, Any]:
+    """Return what would be done with a file or table, as `dropcast check --json` shows it.
+
+    Arguments as for forecast_content.
+
+    Raises:
+        NobodyWaitsError: if nobody waits any more.
+    """
+    errors = InternalErrors("request")
+    with scratch_folder() as scratch:
+        try:
+            with contained(errors):
+                loaded = _loaded(content, spec, limits, scratch, waiting)
+                waiting.look()
+        except RecordError as error:
+            return {"problems": 1, "first_problems": [problem_of("", error)]}
+        return findings_of(loaded, spec, limits, errors)
+
+
+def draw_content(content: Content, name: str, spec: ForecastSpec, limits: Limits, waiting: Waiting) -> Answer:
+    """Forecast a file or table, and return the page that `dropcast report` writes.
+
+    Args:
+        content: what to forecast.
+        name: that the page gives it.
+        spec: how to read and forecast it.
+        limits: of a file.
+        waiting: for how long it may take.
 
     Raises:
         RecordError: if it cannot be read, no series can be forecast, or it takes too long.
     """
-    until, errors = time.monotonic() + seconds, InternalErrors("request")
-    request = Request("request", "", "1970-01-01T00:00:00Z", "forecast.csv", spec.to_json())
-    with tempfile.TemporaryDirectory(prefix="dropcast-") as work, contained(errors):
-        loaded = load_file(file, spec, limits, Path(work) / "rows")
-        engine = engine_named(spec.solver)
-        answer = Answer(media_type, [], len(loaded.ids), notes=loaded.layout.notes)
-        tables: list[pa.Table] = []
-        if media_type == CSV:
-            answer.parts.append(csv_header(loaded.layout, spec))
-        for part, series in enumerate(loaded.batches(errors)):
-            if time.monotonic() > until:
-                raise RecordError("TOO_SLOW", f"The file takes longer than {seconds:g} seconds.", "Split it.")
-            found = forecast_block(series, loaded.layout.extras, spec, limits, engine, errors)
-            answer.faults += _faults(found)
-            if media_type == CSV:
-                answer.parts.append(csv_rows(found, loaded.layout, spec))
-            else:
-                block = ForecastBlock(request, part, loaded.parts, loaded.layout, found, 0.0, 0.0, engine.model)
-                tables.append(forecast_rows(block).select(COLUMNS))
-    if answer.series and len(answer.faults) == answer.series:
-        first = answer.faults[0]
-        raise RecordError(first["code"], first["message"], first["hint"], line=first["line"])
-    if media_type == JSON:
-        answer.parts = list(_json(tables, answer))
-    elif media_type == ARROW:
-        answer.parts = [_arrow(tables)]
+    from pipeline.folder.output import FolderOutput
+    from pipeline.folder.results import FolderResults  # imports DuckDB
+    from pipeline.report.page import Page
+    from pipeline.report.series import series_of_file
+
+    answer = Answer(HTML)
+    with scratch_folder() as scratch:
+        path = scratch / "data"  # not the given name, by whose end a file may be taken for something else
+        _keep(content, path)
+        receipt, letters = process(
+            request_of_csv(path, "forecast.csv", spec, ""), limits, FolderOutput(scratch / "out"), waiting.until
+        )
+        if receipt.status == "failed":
+            worst = letters[0]
+            raise RecordError(worst.code, worst.message.removeprefix(f"{path.name}: "), worst.hint)
+        results = FolderResults(scratch / "out")
+        told = [
+            replace(letter, source=name, message=letter.message.removeprefix(f"{path.name}: ")) for letter in letters
+        ]
+        shown = FileResult(replace(receipt, source=name, output=name), told)
+        page = Page(name, [shown], [], MOST_DRAWN, [], series_first=True)
+        page.add(series_of_file(results, 0, FileResult(receipt, letters), scratch / "work"))
+        answer.size = answer.body.write(page.html())
+    answer.series, answer.faults = receipt.series, [{}] * receipt.series_failed
+    answer.body.seek(0)
     return answer
 
 
-def _faults(found: pa.RecordBatch) -> list[dict[str, Any]]:
-    faults = []
-    for name, text in zip(found.column("series_id").to_pylist(), found.column("fault").to_pylist(), strict=True):
-        if text is not None:
-            error = RecordError.from_json(text)
-            faults.append({"series_id": name, "code": error.code, "message": error.message, "hint": error.hint,
-                           "line": error.line})  # fmt: skip
-    return faults
+def _loaded(content: Content, spec: ForecastSpec, limits: Limits, scratch: Path, waiting: Waiting) -> LoadedFile:
+    if isinstance(content.data, pa.Table):
+        return load_table(content.data, spec, limits, scratch)
+    return load_file(WatchedFile(content.data, waiting), spec, limits, scratch)
 
 
-def _json(tables: list[pa.Table], answer: Answer) -> Iterator[bytes]:
-    yield b'{"forecasts": ['
-    for number, table in enumerate(tables):
-        rows = [{**row, "forecast_timestamp": row["forecast_timestamp"].isoformat()} for row in table.to_pylist()]
-        text = json.dumps(rows)[1:-1]
-        yield (", " if number and text else "").encode() + text.encode()
-    rest = {"series": answer.series, "notes": list(answer.notes), "faults": answer.faults}
-    yield b"], " + json.dumps(rest)[1:].encode()
-
-
-def _arrow(tables: list[pa.Table]) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, tables[0].schema) as writer:
-        for table in tables:
-            writer.write_table(table)
-    return bytes(sink.getvalue().to_pybytes())
+def _keep(content: Content, path: Path) -> None:
+    if isinstance(content.data, pa.Table):
+        pq.write_table(content.data, path)
+        return
+    with path.open("wb") as file:
+        shutil.copyfileobj(content.data, file)

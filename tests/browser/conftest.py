@@ -50,7 +50,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
             executable_path=chromium.program,
             env=dict(chromium.environment(tmp_path_factory.mktemp("browser"))),
             # No name leads anywhere, and letters have the same widths whatever the machine's settings.
-            args=["--host-resolver-rules=MAP * ~NOTFOUND", "--font-render-hinting=none"],
+            args=["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--font-render-hinting=none"],
         )
         yield browser
         browser.close()
@@ -65,7 +65,13 @@ def troubles() -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def new_page(browser: Browser, troubles: list[str]) -> Iterator[NewPage]:
+def allowed() -> list[str]:
+    """Return the beginnings of URLs that pages may ask for, besides files; a test adds its own server's."""
+    return ["file:", "data:", "blob:"]
+
+
+@pytest.fixture
+def new_page(browser: Browser, troubles: list[str], allowed: list[str]) -> Iterator[NewPage]:
     """Return a function that opens a page, 1280 by 900 if the options don't say otherwise."""
     contexts: list[BrowserContext] = []
 
@@ -73,7 +79,7 @@ def new_page(browser: Browser, troubles: list[str]) -> Iterator[NewPage]:
         # a locale of its own: that of an environment without one is no language tag
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en-US", **options})
         contexts.append(context)
-        _watch(context, troubles)
+        _watch(context, troubles, allowed)
         return context.new_page()
 
     yield open_page
@@ -111,9 +117,9 @@ def _axe() -> str:
     return install.axe().read_text()
 
 
-def _watch(context: BrowserContext, troubles: list[str]) -> None:
+def _watch(context: BrowserContext, troubles: list[str], allowed: list[str]) -> None:
     def requested(url: str) -> None:
-        if not url.startswith(("file:", "data:", "blob:")):
+        if not url.startswith(tuple(allowed)):
             troubles.append(f"asks the network: {url}")
 
     context.on("request", lambda request: requested(request.url))

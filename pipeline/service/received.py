@@ -1,0 +1,122 @@
+"""Receives bodies: bounded in bytes and in time, in memory or on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from pipeline.service.answers import spooled
+from pipeline.service.bodies import options_of
+
+MULTIPART = "multipart/form-data"
+OPTIONS_PART = "options"
+MOST_OPTIONS = 1 << 20  # bytes of the part with options
+MOST_PARTS = 10
+PASSED_OVER_SECONDS = 5.0
+
+
+class TooManyBytesError(Exception):
+    """The body has more bytes than it may have."""
+
+
+class TooSlowError(Exception):
+    """The body takes longer than it may take."""
+
+
+class BadBodyError(Exception):
+    """The body is not what its media type says; the text says why."""
+
+
+@dataclass
+class Body:
+    """A body that has arrived.
+
+    Attributes:
+        media_type: of the data, without parameters.
+        data: it, at its beginning.
+        size: bytes of it.
+        options: that came along as JSON.
+    """
+
+    media_type: str
+    data: IO[bytes]
+    size: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def receive(request: Request, most_bytes: int, seconds: float) -> Body:
+    """Return the body of a request: of a form the file in it, and the part `options`.
+
+    Args:
+        request: whose body has not been read.
+        most_bytes: that it may have.
+        seconds: in which it has to arrive.
+
+    Raises:
+        TooManyBytesError, TooSlowError, BadBodyError: as they say.
+        RecordError: BAD_MANIFEST if its options are no JSON object.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        async with asyncio.timeout(seconds):
+            if media_type == MULTIPART:
+                return await _form(request, most_bytes)
+            return await _whole(request, media_type, most_bytes)
+    except TimeoutError:
+        raise TooSlowError from None
+
+
+async def _parts(request: Request, most_bytes: int) -> AsyncGenerator[bytes, None]:
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > most_bytes:
+            await _pass_over(request)
+            raise TooManyBytesError
+        yield part
+
+
+async def _pass_over(request: Request) -> None:
+    """Read on for a while: many clients look at an answer only once they have sent everything."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PASSED_OVER_SECONDS):
+            while (await request.receive()).get("more_body"):
+                pass
+
+
+async def _whole(request: Request, media_type: str, most_bytes: int) -> Body:
+    data, size = spooled(), 0
+    try:
+        async for part in _parts(request, most_bytes):
+            size += data.write(part)
+    except BaseException:
+        data.close()
+        raise
+    data.seek(0)
+    return Body(media_type, data, size)
+
+
+async def _form(request: Request, most_bytes: int) -> Body:
+    parser = MultiPartParser(
+        request.headers, _parts(request, most_bytes), max_files=2, max_fields=MOST_PARTS, max_part_size=MOST_OPTIONS
+    )
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise BadBodyError(f"the form cannot be read: {error.message}") from None
+    stated: Any = form.get(OPTIONS_PART, "{}")
+    if isinstance(stated, UploadFile):  # a part with a media type of its own may come with a file name
+        stated = await stated.read(MOST_OPTIONS)
+    files = [one for name, one in form.multi_items() if isinstance(one, UploadFile) and name != OPTIONS_PART]
+    if len(files) != 1:
+        raise BadBodyError(f"the form has {len(files)} files, not one")
+    (file,) = files
+    kind = (file.content_type or "").partition(";")[0].strip().lower()
+    return Body(kind, file.file, file.size or 0, options_of(stated))
