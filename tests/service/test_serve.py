@@ -127,7 +127,7 @@ def test_what_is_no_push_is_refused(serve: Callable[..., Service]) -> None:
     assert (status, json.loads(body)["code"]) == (400, "BAD_MESSAGE")
     assert service.post(b"[" * (17 << 20))[0] == 413
     schema = json.loads(service.get("/openapi.json"))
-    assert {"/", "/forecast", "/healthz", "/readyz", "/metrics"} == set(schema["paths"])
+    assert {"/", "/forecast", "/check", "/healthz", "/readyz", "/metrics"} == set(schema["paths"])
     assert set(schema["paths"]["/"]["post"]["responses"]) >= {"204", "400", "413", "429", "503"}
 
 
