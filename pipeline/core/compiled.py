@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numba.core.config
+from numba.core.caching import CacheImpl, UserProvidedCacheLocator
 
 _config: Any = numba.core.config
 F = TypeVar("F", bound=Callable[..., Any])
@@ -26,7 +28,26 @@ def _cache_folder() -> str:
     return str(root / f"kernels-{hashlib.sha256(source).hexdigest()[:16]}")
 
 
+class Kept(UserProvidedCacheLocator):
+    """Finds compiled code in the folder even if it cannot be written: an image's, used by somebody else than root."""
+
+    def ensure_cache_path(self) -> None:
+        """Make the folder.
+
+        Raises:
+            OSError: if it is not there and cannot be made.
+        """
+        try:
+            super().ensure_cache_path()  # type: ignore[no-untyped-call]
+        except OSError:
+            if not Path(self.get_cache_path()).is_dir():  # type: ignore[no-untyped-call]
+                raise
+
+
 _config.CACHE_DIR = _cache_folder()
+_config.CACHE_LOCATOR_CLASSES = f"{__name__}.{Kept.__name__}," + ",".join(
+    f"{locator.__module__}.{locator.__name__}" for locator in CacheImpl._locator_classes
+)
 
 
 def compiled(function: F) -> F:
@@ -46,6 +67,18 @@ def inlined(function: F) -> F:
 def _compiled(function: F, **more: bool) -> F:
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False, **more}
     try:
-        return cast(F, numba.njit(cache=True, **options)(function))
-    except RuntimeError:  # no writable folder: compile in each process
+        found: Any = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder at all: compile in each process
         return cast(F, numba.njit(**options)(function))
+    found._cache.save_overload = _if_possible(found._cache.save_overload)
+    return cast(F, found)
+
+
+def _if_possible(save: Callable[..., None]) -> Callable[..., None]:
+    """Return a function that keeps compiled code if the folder can be written, and otherwise does nothing."""
+
+    def kept(*arguments: Any) -> None:
+        with contextlib.suppress(OSError):
+            save(*arguments)
+
+    return kept
