@@ -32,8 +32,8 @@ FILE_SECONDS = 0.08  # of one vCPU for a small file between buckets
 SERIES_SECONDS = 0.0002  # of one vCPU for a series of 365 rows in a large file, including its score
 CSV_GB = 1.1e-5  # of a series of 365 rows
 # Counted by tests/cloud/test_calls.py. Six writes: a small file's own upload, two markers of the work in progress, the
-# first try of its part, its forecast and its receipt. Eight calls read. Deleting is free.
-FILE_WRITES, FILE_READS = 6, 8
+# first try of its part, its forecast and its receipt. Seven calls read, and four if all is done in one go. Deleting is free.
+FILE_WRITES, FILE_READS = 6, 7
 # Assumed: bytes of a row of forecasts and of actuals, and of a notification with its receipt; how often a block passes
 # through the service. A series has a row of either table for each step. insertAll bills at least 1 KB for each row.
 ROWS_GB, MESSAGE_GB, STEPS_AHEAD = (3e-7, 2e-7), 3e-6, 28

@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.local_cloud.cloud import LocalCloud
 
 ROWS = 365
-AT_ONCE = 4
+AT_ONCE = 8
 
 
 def main() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from typing import TypeVar
+from urllib.request import getproxies
 
 import grpc
 from google.auth.credentials import AnonymousCredentials
@@ -19,8 +21,8 @@ def storage_client() -> storage.Client:
     """
     os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     if os.environ.get("STORAGE_EMULATOR_HOST"):
-        return storage.Client(project=_project(), credentials=AnonymousCredentials())
-    return storage.Client()
+        return _quick(storage.Client(project=_project(), credentials=AnonymousCredentials()))
+    return _quick(storage.Client())
 
 
 @cache
@@ -28,10 +30,10 @@ def bigquery_client(project: str) -> bigquery.Client:
     """Return the client of BigQuery that bills a project."""
     emulator = os.environ.get("BIGQUERY_EMULATOR_HOST")
     if emulator:
-        return bigquery.Client(
+        return _quick(bigquery.Client(
             project=project, credentials=AnonymousCredentials(), client_options={"api_endpoint": emulator}
-        )
-    return bigquery.Client(project=project)
+        ))  # fmt: skip
+    return _quick(bigquery.Client(project=project))
 
 
 @cache
@@ -48,6 +50,20 @@ def bigquery_read_client() -> bigquery_storage_v1.BigQueryReadClient:
 def publisher() -> pubsub_v1.PublisherClient:
     """Return the publisher of Pub/Sub."""
     return pubsub_v1.PublisherClient()
+
+
+C = TypeVar("C", storage.Client, bigquery.Client)
+_READ_BY_REQUESTS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+def _quick(client: C) -> C:
+    """Return a client that does not look for proxies in the environment at each call, if there are none.
+
+    The library requests does, which takes a millisecond: a sixth of what a push costs.
+    """
+    if not getproxies() and not any(map(os.environ.get, _READ_BY_REQUESTS)):
+        client._http.trust_env = False
+    return client
 
 
 def _project() -> str:

@@ -268,7 +268,11 @@ def delete(bucket: str, names: Iterable[str]) -> None:
 
 @does_io()
 def compare_and_set(
-    bucket: str, name: str, decide: Callable[[storage.Blob | None], bool], write: Callable[[storage.Blob, int], None]
+    bucket: str,
+    name: str,
+    decide: Callable[[storage.Blob | None], bool],
+    write: Callable[[storage.Blob, int], None],
+    absent: bool = False,
 ) -> None:
     """Write an object if it may be written and nobody else has written it meanwhile.
 
@@ -277,12 +281,13 @@ def compare_and_set(
         name: of the object.
         decide: whether to write, given the existing object; may raise.
         write: writes to a blob on the condition that its generation is still the one given (0: absent).
+        absent: whether it did not exist a moment ago, so that it need not be looked at first.
 
     Raises:
         google.api_core.exceptions.PreconditionFailed: if others were faster each time.
     """
     for attempt in range(TRIES):
-        current = look(bucket, name)
+        current = None if absent and not attempt else look(bucket, name)
         if not decide(current):
             return
         try:

@@ -302,7 +302,7 @@ class BucketOutput:
             receipt = before  # the first result counts
         else:
             receipt = receipt_of(outcome, summaries, letters_of(outcome, summaries))
-            self._receipts.write(request, receipt)
+            self._receipts.write(request, receipt, absent=before is None)
         self._remove_work(outcome)
         return receipt
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
+import time
 
 from google.cloud import storage
 
@@ -14,6 +16,8 @@ from pipeline.cloud.work_files import JSON_TYPE, MAX_OBJECT_BYTES
 from pipeline.core.elements import Receipt, Request, Status
 from pipeline.core.requests.names import receipts_place
 
+RECENT_SECONDS = 0.25
+_last_read = threading.local()  # when, which receipt, and what it was
 _NOT_FINAL: tuple[Status, ...] = ("failed", "superseded")
 
 
@@ -30,8 +34,18 @@ class BucketReceipts:
         self._bucket, self._prefix, self._tables = bucket, prefix, tables
 
     def read(self, request: Request) -> Receipt | None:
-        """Return the receipt of a request; None if it has none."""
-        return self.read_object(self._name(request))
+        """Return the receipt of a request; None if it has none.
+
+        One step after another asks for it. What this thread has read a moment ago is not read again: it may as well
+        change while an answer is on its way.
+        """
+        name = self._name(request)
+        at, known, receipt = getattr(_last_read, "entry", (0.0, None, None))
+        if known == (self._bucket, name) and time.monotonic() - at < RECENT_SECONDS:
+            return receipt
+        found = self.read_object(name)
+        _last_read.entry = (time.monotonic(), (self._bucket, name), found)
+        return found
 
     def read_object(self, name: str) -> Receipt | None:
         """Return the receipt in an object; None if the object does not exist."""
@@ -43,8 +57,15 @@ class BucketReceipts:
         before = self.read(request)
         return before is not None and is_final(before)
 
-    def write(self, request: Request, receipt: Receipt) -> None:
-        """Write the receipt of a request, its object last, unless there is one that says it is done."""
+    def write(self, request: Request, receipt: Receipt, absent: bool = False) -> None:
+        """Write the receipt of a request, its object last, unless there is one that says it is done.
+
+        Args:
+            request: the request.
+            receipt: its receipt.
+            absent: whether it had none a moment ago.
+        """
+        _last_read.entry = (0.0, None, None)
         insert_own(self._tables, "receipts", [receipt], [row_id(receipt.request_key, receipt.status)])
         content = json.dumps(dataclasses.asdict(receipt), sort_keys=True).encode()
         metadata = ObjectMetadata.of_receipt(request, receipt).to_dict()
@@ -55,7 +76,7 @@ class BucketReceipts:
         def write(blob: storage.Blob, generation: int) -> None:
             objects.upload(blob, content, JSON_TYPE, metadata, generation)
 
-        objects.compare_and_set(self._bucket, self._name(request), decide, write)
+        objects.compare_and_set(self._bucket, self._name(request), decide, write, absent)
 
     def _name(self, request: Request) -> str:
         return f"{self._prefix}{receipts_place(request.source, request.output)}/{request.key}.json"

@@ -11,10 +11,10 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pyarrow as pa
@@ -22,13 +22,13 @@ from google.api_core import exceptions
 from google.cloud import bigquery
 
 from pipeline.cloud.clients import bigquery_client
+from pipeline.cloud.joined_inserts import REQUEST_BYTES, ROWS_A_REQUEST, inserts_into
 from pipeline.cloud.retry import CALL, retrying
 from pipeline.core.elements import DeadLetter, Receipt
 from pipeline.core.io_faults import place
 from pipeline.core.outputs.tables import TABLES, VIEWS, element_rows, table_fields, view_sql
 
-ROWS_A_REQUEST = 500  # of insertAll, as BigQuery's documentation advises
-ROW_BYTES, REQUEST_BYTES = 1 << 20, 4 << 20  # of a text in a row, and of all rows of a request, which may have 10 MB
+ROW_BYTES = 1 << 20  # of a text in a row
 PARTS_A_JOB = 10_000  # the most that one load job may name
 JOB_TRIES, JOB_WAIT = 3, 2.0  # of one call, and seconds before the second; the id of a failed job is burnt
 # Not by the dates forecast: BigQuery streams no rows into partitions some five years back or one year ahead. For the
@@ -155,24 +155,15 @@ class Tables:
         """
         refused: dict[int, str] = {}
         records = [{name: _json(value) for name, value in row.items()} for row in rows.to_pylist()]
-        together: list[int] = []
-        size = 0
-        for position, record in enumerate(records):
-            own = len(json.dumps(record))
-            if together and (len(together) == ROWS_A_REQUEST or size + own > REQUEST_BYTES):
-                refused |= self._insert(table, records, ids, together)
-                together, size = [], 0
-            together.append(position)
-            size += own
-        if together:
-            refused |= self._insert(table, records, ids, together)
+        joined = inserts_into(self._name(table))
+        for start, end, size in _requests(records):
+            found = joined.insert(records[start:end], ids[start:end], size, partial(self._insert, table))
+            refused |= {start + position: why for position, why in found.items()}
         return refused
 
-    def _insert(
-        self, table: str, records: list[dict[str, Any]], ids: Sequence[str], wanted: list[int]
-    ) -> dict[int, str]:
+    def _insert(self, table: str, records: Sequence[dict[str, Any]], ids: Sequence[str]) -> dict[int, str]:
         refused: dict[int, str] = {}
-        left = wanted
+        left = list(range(len(records)))
 
         def attempt() -> None:
             nonlocal left
@@ -264,6 +255,19 @@ class Tables:
             return self._client.get_job(job_id, location=self._location, retry=retrying(), timeout=CALL)
         except exceptions.NotFound:
             return None
+
+
+def _requests(records: Sequence[dict[str, Any]]) -> Iterator[tuple[int, int, int]]:
+    """Yield ranges of rows that go in one request each, and their bytes."""
+    start = size = 0
+    for position, record in enumerate(records):
+        own = len(json.dumps(record))
+        if position > start and (position - start == ROWS_A_REQUEST or size + own > REQUEST_BYTES):
+            yield start, position, size
+            start, size = position, 0
+        size += own
+    if records:
+        yield start, len(records), size
 
 
 def insert_own(tables: Tables | None, table: str, elements: Sequence[DeadLetter | Receipt], ids: Sequence[str]) -> None:

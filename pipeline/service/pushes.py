@@ -16,7 +16,7 @@ from pipeline.cloud.objects import size_of
 from pipeline.core.elements import DeadLetter, Request
 from pipeline.core.errors import RecordError
 from pipeline.core.outputs.summary import RunOutcome
-from pipeline.core.requests.messages import Message
+from pipeline.core.requests.messages import Message, stated_size
 from pipeline.core.requests.uris import is_uri
 
 DONE, BUSY, AGAIN = HTTPStatus.NO_CONTENT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE
@@ -90,10 +90,14 @@ class Pushes:
         with self._alone(asked) as alone:
             if not alone:  # it was delivered again in mid-work
                 return self._counted("running", AGAIN)
-            return self._forecast(asked)
+            return self._forecast(asked, message)
 
-    def _forecast(self, request: Request) -> HTTPStatus:
-        size = size_of(request.source, request.version) if is_uri(request.source) else None
+    def _forecast(self, request: Request, message: Message) -> HTTPStatus:
+        size = stated_size(
+            message, request.source, request.version
+        )  # whatever it says, no more than most_bytes is read
+        if size is None and is_uri(request.source):
+            size = size_of(request.source, request.version)
         if size is not None and size > self.limits.most_bytes:
             if self.limits.leave_large:
                 _log.info("left to the pipeline: %s has %d bytes", request.source, size)

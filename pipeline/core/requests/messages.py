@@ -151,6 +151,15 @@ def states_creation(message: Message) -> bool:
     return TABLE in message.attributes or bool(_stated_creation(message))
 
 
+def stated_size(message: Message, source: str, version: str) -> int | None:
+    """Return the bytes of a file, if the message is the notification about that very version of it and says so."""
+    attributes = message.attributes
+    size = str(_payload(message).get("size", ""))
+    notified = uri_of(attributes.get("bucketId", ""), attributes.get("objectId", ""))
+    own = (notified, attributes.get("objectGeneration")) == (source, version)
+    return int(size) if own and size.isascii() and size.isdigit() else None
+
+
 def _stated_creation(message: Message) -> str:
     return str(_payload(message).get("timeCreated") or message.attributes.get(CREATED, ""))
 

@@ -22,6 +22,7 @@ from pipeline.core.requests.messages import (
     read_manifest_message,
     request_of_object,
     resent,
+    stated_size,
 )
 from pipeline.core.requests.uris import generation_number
 
@@ -49,6 +50,16 @@ ATTRIBUTES = {
 def notification(data: bytes | None = None, **changes: str) -> Message:
     payload = json.dumps(PAYLOAD, indent=2).encode() if data is None else data
     return Message(payload, {**ATTRIBUTES, **changes}, "7", TIME)
+
+
+def test_the_size_of_a_file_is_known_from_its_own_notification_only() -> None:
+    uri, generation = "gs://uploads/sales/north.csv", "1714564800123456"
+    assert stated_size(notification(), uri, generation) == 1064
+    assert stated_size(notification(), uri, "1714564800123457") is None
+    assert stated_size(notification(), "gs://uploads/sales/south.csv", generation) is None, "a manifest names another"
+    assert stated_size(notification(payloadFormat="NONE"), uri, generation) is None
+    assert stated_size(notification(b'{"size": "many"}'), uri, generation) is None
+    assert stated_size(Message(b"{}", {}, "7", TIME), uri, generation) is None
 
 
 def test_a_notification_becomes_the_request_for_its_object() -> None:
