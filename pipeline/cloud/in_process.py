@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.cloud.incoming import request_or_letter
 from pipeline.cloud.output import BucketOutput
+from pipeline.cloud.topics import publish_receipt
 from pipeline.core.elements import DeadLetter, Request
 from pipeline.core.errors import DoneError, IgnoredError, RecordError
 from pipeline.core.limits import Limits
@@ -24,11 +25,13 @@ class InProcess:
         output: where the forecasts go.
         rules: what may be read, and how it is forecast.
         limits: the operator's limits.
+        topic: to which each receipt is published, at least once; "" for none.
     """
 
     output: BucketOutput
     rules: Rules
     limits: Limits
+    topic: str = ""
 
     def asked(self, message: Message) -> Request | DeadLetter | None:
         """Return the request for a message, or its dead letter; None if it is of no concern."""
@@ -51,7 +54,7 @@ class InProcess:
             request: the request.
             seconds: after which it is given up as TOO_SLOW, between two of its blocks.
         """
-        if self.output.standing_receipt(request) is not None:
+        if self._stands(request):
             return None
         until = None if seconds is None else time.monotonic() + seconds
         try:
@@ -62,11 +65,20 @@ class InProcess:
 
     def give_up(self, request: Request, error: RecordError) -> RunOutcome | None:
         """Refuse a request without reading its file; return None if it is done already."""
-        if self.output.standing_receipt(request) is not None:
+        if self._stands(request):
             return None
         receipt, letters = finish(unreadable(request, error), self.output)
         return self._told(request, RunOutcome((receipt,), tuple(letters)))
 
+    def _stands(self, request: Request) -> bool:
+        """Return whether a request is done already; the process that did it may have died before it said so."""
+        receipt = self.output.standing_receipt(request)
+        if receipt is not None and self.topic:
+            publish_receipt(self.topic, receipt)
+        return receipt is not None
+
     def _told(self, request: Request, outcome: RunOutcome) -> RunOutcome:
         write_notes(outcome, self.output, lambda _: request.output)
+        for receipt in outcome.receipts if self.topic else ():
+            publish_receipt(self.topic, receipt)
         return outcome

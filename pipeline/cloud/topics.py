@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import json
 from collections.abc import Iterable
 
 from google.pubsub_v1.types import PubsubMessage
 
 from pipeline.cloud.clients import publisher
 from pipeline.cloud.retry import CALL, retrying
+from pipeline.core.elements import Receipt
 from pipeline.core.io_faults import does_io
 
 TOGETHER = 100  # messages in one call
+LONGEST_ATTRIBUTE = 1024  # bytes, as Pub/Sub allows
+
+
+def publish_receipt(topic: str, receipt: Receipt) -> None:
+    """Send a receipt: its fields as JSON; request_key, source, output and status as attributes too."""
+    data = json.dumps(dataclasses.asdict(receipt), sort_keys=True).encode()
+    attributes = {name: getattr(receipt, name) for name in ("request_key", "source", "output", "status")}
+    fitting = {name: text for name, text in attributes.items() if len(text.encode()) <= LONGEST_ATTRIBUTE}
+    publish(topic, [(data, fitting)])
 
 
 @does_io()

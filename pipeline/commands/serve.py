@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from pipeline.service.pushes import Pushes
 
-FOR_PUSHES = ("dataset", "history", "partition_expiration_days", "leave_large", "allow")
+FOR_PUSHES = ("dataset", "history", "partition_expiration_days", "leave_large", "allow", "output_topic")
 NO_SUBSCRIPTION = "pushed"  # what is read comes with each request
 _log = logging.getLogger(__name__)
 MOST_CONNECTIONS = 1000
@@ -101,7 +101,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--leave_large", action="store_true", help="leave larger files to the pipeline, which serves the same bucket"
     )
-    add_model_arguments(found, RunOptions, ("output", "allow", "dataset", "history", "partition_expiration_days"))
+    add_model_arguments(
+        found, RunOptions, ("output", "allow", "dataset", "history", "partition_expiration_days", "output_topic")
+    )
     add_model_arguments(found, ForecastSpec)
     add_model_arguments(found, Limits)
     return found
@@ -201,7 +203,7 @@ def _pushes(run: BucketRun, arguments: dict[str, Any], limits: tuple[int, int, f
     assert isinstance(output, BucketOutput)
     at_once, most, seconds = limits
     own = run.limits.model_copy(update={"max_bytes": min(run.limits.max_bytes, most)})
-    work = InProcess(output, run.rules, own)
+    work = InProcess(output, run.rules, own, run.output_topic)
     return Pushes(work, PushLimits(at_once, most, seconds, bool(arguments["leave_large"])))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,12 +9,10 @@ import apache_beam as beam
 
 from pipeline.core.elements import Receipt
 
-LONGEST_ATTRIBUTE = 1024  # bytes, as Pub/Sub allows
-
 
 @dataclass
 class PublishReceipts(beam.PTransform):
-    """Publishes each receipt: its fields as JSON; request_key, source, output and status as attributes too.
+    """Publishes each receipt; see cloud/topics.publish_receipt.
 
     Input and output: Receipt.
 
@@ -38,11 +34,7 @@ class _Publish(beam.DoFn):
         self._topic = topic
 
     def process(self, receipt: Receipt) -> Iterator[Receipt]:
-        from pipeline.cloud.topics import publish  # needs the extra `gcp`
+        from pipeline.cloud.topics import publish_receipt  # needs the extra `gcp`
 
-        data = json.dumps(dataclasses.asdict(receipt), sort_keys=True).encode()
-        names = ("request_key", "source", "output", "status")
-        attributes = {name: getattr(receipt, name) for name in names}
-        fitting = {name: text for name, text in attributes.items() if len(text.encode()) <= LONGEST_ATTRIBUTE}
-        publish(self._topic, [(data, fitting)])
+        publish_receipt(self._topic, receipt)
         yield receipt

@@ -242,3 +242,26 @@ def test_logs_have_the_trace(stage: Stage, serve: Callable[..., Service]) -> Non
 def test_wrong_options_are_named(options: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["serve", *options]) == 2
     assert problem in capsys.readouterr().err
+
+
+def test_receipts_are_published(stage: Stage, serve: Callable[..., Service]) -> None:
+    topic = stage.cloud.create_topic(stage.out)
+    subscription = stage.cloud.create_subscription(f"{stage.out}-receipts", stage.out)
+    service = serve(f"--output_topic={topic}")
+    stage.upload("a.csv", daily())
+    stage.upload("bad.csv", "a,b\n1,2\n")
+    assert [service.push(service.uploaded(name)) for name in ("a.csv", "bad.csv", "a.csv")] == [204, 204, 204]
+    told = [json.loads(message.data) for message in received(stage, subscription, 3)]
+    assert sorted((one["output"], one["status"]) for one in told) == [
+        ("a.csv", "complete"), ("a.csv", "complete"), ("bad.csv", "failed")]  # fmt: skip
+    assert told[0]["request_key"]
+
+
+def received(stage: Stage, subscription: str, count: int) -> list[Any]:
+    found: list[Any] = []
+    with stage.cloud.subscriber() as client:
+        while len(found) < count:
+            answer = client.pull(subscription=subscription, max_messages=10, timeout=60)
+            found += [one.message for one in answer.received_messages]
+            client.acknowledge(subscription=subscription, ack_ids=[one.ack_id for one in answer.received_messages])
+    return found
