@@ -29,6 +29,18 @@ variable "template_version" {
   default     = null
 }
 
+variable "streaming" {
+  description = "Whether a streaming job forecasts uploads as they arrive."
+  type        = bool
+  default     = true
+}
+
+variable "service" {
+  description = "The service on Cloud Run, such as {} or { callers = [\"group:analysts@acme.example\"] }; null for none."
+  type        = any
+  default     = null
+}
+
 variable "batch_schedule" {
   description = "When a batch job looks for uploads without a forecast; null for never."
   type        = string
@@ -110,6 +122,8 @@ module "dropcast" {
   region           = var.region
   name             = var.name
   template_version = var.template_version
+  streaming        = var.streaming
+  service          = var.service
   batch_schedule   = var.batch_schedule
   batch_time_zone  = var.batch_time_zone
   alert_email      = var.alert_email

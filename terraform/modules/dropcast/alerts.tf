@@ -6,6 +6,7 @@ locals {
   jobs      = "resource.type = \"dataflow_job\" AND resource.labels.job_name = monitoring.regex.full_match(\"${var.name}(-nightly|-backfill(-.*)?)?\")"
   # the pipeline logs one line per receipt: "failed gs://...", "partial gs://..."
   receipts  = "resource.type=\"dataflow_step\" AND resource.labels.job_name"
+  revision  = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${var.name}\""
   requests  = "pubsub_googleapis_com:topic_send_request_count{monitored_resource=\"pubsub_topic\",response_class=\"success\",topic_id"
   published = { for topic in [google_pubsub_topic.uploads, google_pubsub_topic.receipts] : topic.name => "sum(increase(${local.requests}=\"${topic.name}\"}[1h]))" }
 }
@@ -28,6 +29,22 @@ resource "google_monitoring_alert_policy" "levels" {
       threshold = 900
       duration  = "300s"
       hint      = "Is the job running, and can it scale further? docs/run-book.md, Backlog."
+    }
+    push_backlog = {
+      made      = local.service
+      title     = "uploads wait for more than 15 minutes to be pushed"
+      filter    = "resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = \"${var.name}-push\" AND metric.type = \"pubsub.googleapis.com/subscription/oldest_unacked_message_age\""
+      threshold = 900
+      duration  = "300s"
+      hint      = "Does the service answer, and may it have more instances? docs/run-book.md, Backlog."
+    }
+    undelivered = {
+      made      = local.service
+      title     = "a message could not be delivered to the service"
+      filter    = "resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = \"${var.name}-undelivered\" AND metric.type = \"pubsub.googleapis.com/subscription/num_undelivered_messages\""
+      threshold = 0
+      duration  = "0s"
+      hint      = "The service's log says why; dropcast reconcile finds uploads without a forecast. docs/run-book.md, Backlog."
     }
     watermark = {
       made      = local.streaming
@@ -93,7 +110,7 @@ resource "google_monitoring_alert_policy" "no_job" {
 }
 
 resource "google_monitoring_alert_policy" "silence" {
-  count        = local.streaming ? 1 : 0
+  count        = local.streaming || local.service ? 1 : 0
   project      = var.project
   display_name = "${var.name}: uploads arrive but no receipt is published"
   combiner     = "OR"
@@ -115,6 +132,18 @@ resource "google_monitoring_alert_policy" "silence" {
 # These match log lines directly: a log-based metric could not be referred to here before the first line was written.
 resource "google_monitoring_alert_policy" "lines" {
   for_each = { for name, policy in {
+    service_dead_letters = {
+      made   = local.service
+      title  = "files or series that were pushed could not be forecast"
+      filter = "${local.revision} AND jsonPayload.message=~\"^((failed|partial) (gs://|bigquery:)|refused a message)\""
+      hint   = "SELECT * FROM open_dead_letters. docs/run-book.md, Dead letters."
+    }
+    service_own_faults = {
+      made   = local.service
+      title  = "an internal error of the service cost a file or series its forecast"
+      filter = "${local.revision} AND jsonPayload.message=~\"^(INTERNAL_ERROR|CRASHED) \""
+      hint   = "A defect, or too little memory. docs/run-book.md, Internal errors."
+    }
     dead_letters = {
       made   = true
       title  = "files or series could not be forecast"

@@ -28,6 +28,11 @@ output "subscription" {
   value       = google_pubsub_subscription.uploads.id
 }
 
+output "service_url" {
+  description = "Address of the service; null without one."
+  value       = local.service ? google_cloud_run_v2_service.service["on"].uri : null
+}
+
 output "receipts" {
   description = "Topic on which receipts are published."
   value       = google_pubsub_topic.receipts.id

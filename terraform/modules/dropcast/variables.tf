@@ -42,6 +42,41 @@ variable "streaming" {
   default     = true
 }
 
+variable "service" {
+  description = "A service on Cloud Run to which uploads are pushed, and which forecasts on request (docs/service.md): its bounds, and who may call it besides Pub/Sub, such as group:analysts@acme.example; null for none. Set streaming to false to have it instead of the streaming job."
+  type = object({
+    min_instances  = optional(number, 0)
+    max_instances  = optional(number, 5)
+    concurrency    = optional(number, 4)
+    cpu            = optional(string, "2")
+    memory         = optional(string, "4Gi")
+    max_push_bytes = optional(number, 100000000)
+    leave_large    = optional(bool, false)
+    callers        = optional(list(string), [])
+  })
+  default = null
+  validation {
+    condition     = var.service == null ? true : alltrue([for number in [var.service.min_instances, var.service.max_instances, var.service.concurrency, var.service.max_push_bytes] : number >= 0 && floor(number) == number])
+    error_message = "Instances, concurrency and bytes are whole numbers, not below 0."
+  }
+  validation {
+    condition     = var.service == null ? true : var.service.max_instances >= max(var.service.min_instances, 1) && var.service.max_instances <= 1000 && var.service.concurrency >= 1 && var.service.concurrency <= 100
+    error_message = "At least as many instances at most as at least, from 1 to 1000; a concurrency from 1 to 100."
+  }
+  validation {
+    condition     = var.service == null ? true : contains(["1", "2", "4", "6", "8"], var.service.cpu) && can(regex("^([1-9]|[12][0-9]|3[0-2])Gi$", var.service.memory))
+    error_message = "cpu is 1, 2, 4, 6 or 8; memory 1Gi to 32Gi."
+  }
+  validation {
+    condition     = var.service == null ? true : alltrue([for caller in var.service.callers : can(regex("^(user|group|serviceAccount|domain):[^\\s:]+$", caller))])
+    error_message = "Callers look like group:analysts@acme.example; allUsers and allAuthenticatedUsers are not among them."
+  }
+  validation {
+    condition     = var.service == null ? true : !var.service.leave_large || var.streaming || var.batch_schedule != null
+    error_message = "leave_large leaves files to a job: there must be one."
+  }
+}
+
 variable "uploads_bucket" {
   description = "Name of an existing bucket of this project, in this region, into which CSVs are dropped; null creates one. Its settings and its other notifications stay as they are."
   type        = string

@@ -38,6 +38,23 @@ run "words_where_there_should_be_names" {
   ]
 }
 
+run "services_that_are_none" {
+  command = plan
+  variables {
+    service = { callers = ["allUsers"], cpu = "3", max_instances = 0, concurrency = 0.5 }
+  }
+  expect_failures = [var.service]
+}
+
+run "nobody_is_left_for_large_files" {
+  command = plan
+  variables {
+    service   = { leave_large = true }
+    streaming = false
+  }
+  expect_failures = [var.service]
+}
+
 run "a_zone_is_no_region" {
   command = plan
   variables {

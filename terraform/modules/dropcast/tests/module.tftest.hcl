@@ -481,3 +481,99 @@ run "datasets_may_be_inputs" {
     error_message = "The worker could not read the dataset."
   }
 }
+
+run "without_a_service_there_is_nothing_of_it" {
+  command = plan
+
+  assert {
+    condition     = length(google_cloud_run_v2_service.service) + length(google_pubsub_subscription.push) + length(google_service_account.service) == 0
+    error_message = "A service nobody asked for."
+  }
+}
+
+run "the_service_instead_of_the_streaming_job" {
+  command = apply
+  variables {
+    streaming = false
+    service   = {}
+  }
+  override_resource {
+    target = google_service_account.service["service"]
+    values = { email = "dropcast-service@acme-data.iam.gserviceaccount.com" }
+  }
+  override_resource {
+    target = google_service_account.service["pusher"]
+    values = { email = "dropcast-pusher@acme-data.iam.gserviceaccount.com" }
+  }
+  override_resource {
+    target = google_cloud_run_v2_service.service["on"]
+    values = { uri = "https://dropcast-1.run.app" }
+  }
+
+  assert {
+    condition     = length(google_dataflow_flex_template_job.streaming) == 0
+    error_message = "Both serve the bucket."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.service["on"].ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY" && !google_cloud_run_v2_service.service["on"].invoker_iam_disabled
+    error_message = "Others than Pub/Sub can reach it."
+  }
+  assert {
+    condition     = toset(keys(google_cloud_run_v2_service_iam_member.callers)) == toset(["pusher"]) && google_cloud_run_v2_service_iam_member.callers["pusher"].member == "serviceAccount:dropcast-pusher@acme-data.iam.gserviceaccount.com"
+    error_message = "Others than the pusher may call it."
+  }
+  assert {
+    condition     = google_pubsub_subscription.push["on"].push_config[0].push_endpoint == "https://dropcast-1.run.app/" && google_pubsub_subscription.push["on"].push_config[0].oidc_token[0].audience == "dropcast-push"
+    error_message = "Pushes go elsewhere, or without a token."
+  }
+  assert {
+    condition     = alltrue([for argument in ["--behind_iam", "--push_audience=dropcast-push", "--push_account=dropcast-pusher@acme-data.iam.gserviceaccount.com", "--at_once=4", "--output=${output.output}", "--dataset=${output.dataset}", "--output_topic=${output.receipts}"] : contains(google_cloud_run_v2_service.service["on"].template[0].containers[0].args, argument)])
+    error_message = "It does not write where the jobs do, or verifies no tokens."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.service["on"].template[0].timeout == "600s" && google_pubsub_subscription.push["on"].ack_deadline_seconds == 600
+    error_message = "A push would be given up in mid-work."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.service["on"].template[0].scaling[0].min_instance_count == 0
+    error_message = "It costs money while nobody asks."
+  }
+  assert {
+    condition     = google_pubsub_subscription.push["on"].dead_letter_policy[0].max_delivery_attempts == 100 && google_pubsub_subscription.undelivered["on"].expiration_policy[0].ttl == "" && google_pubsub_topic_iam_member.pubsub_gives_up["on"].member == "serviceAccount:service-1@gcp-sa-pubsub.iam.gserviceaccount.com"
+    error_message = "What cannot be delivered is gone, or comes for ever."
+  }
+  assert {
+    condition     = sort(values(google_storage_bucket_iam_member.service)[*].role) == tolist(["roles/storage.legacyBucketReader", "roles/storage.objectUser", "roles/storage.objectViewer"]) && toset(values(google_project_iam_member.service)[*].role) == toset(["roles/bigquery.jobUser"])
+    error_message = "It may do more than it needs."
+  }
+  assert {
+    condition     = contains(keys(google_monitoring_alert_policy.levels), "push_backlog") && contains(keys(google_monitoring_alert_policy.lines), "service_dead_letters") && length(google_monitoring_alert_policy.silence) == 1
+    error_message = "Nobody hears when it fails."
+  }
+}
+
+run "a_service_that_others_may_call_beside_the_streaming_job" {
+  command = plan
+  variables {
+    service        = { callers = ["group:analysts@acme.example"], max_instances = 20, concurrency = 8, leave_large = true }
+    input_datasets = ["acme-data.sales"]
+    kms_key        = "projects/acme/locations/europe-west1/keyRings/r/cryptoKeys/k"
+  }
+
+  assert {
+    condition     = length(google_dataflow_flex_template_job.streaming) == 1 && google_cloud_run_v2_service.service["on"].ingress == "INGRESS_TRAFFIC_ALL"
+    error_message = "Those who may call it cannot reach it."
+  }
+  assert {
+    condition     = sort(keys(google_cloud_run_v2_service_iam_member.callers)) == tolist(["group:analysts@acme.example", "pusher"])
+    error_message = "The wrong ones may call it."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.service["on"].template[0].encryption_key != null && contains(keys(google_kms_crypto_key_iam_member.agents), "run")
+    error_message = "The key is not used, or Cloud Run may not use it."
+  }
+  assert {
+    condition     = contains(google_cloud_run_v2_service.service["on"].template[0].containers[0].args, "--leave_large") && google_cloud_run_v2_service.service["on"].template[0].max_instance_request_concurrency == 8
+    error_message = "Options do not arrive."
+  }
+}
