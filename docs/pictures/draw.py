@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
@@ -26,7 +30,8 @@ def main() -> None:
         dropcast(folder, "forecast", "energy.csv", "--horizon=72")
         dropcast(folder, "plot", "sales.csv", "--series=0007", "--periods=200", f"--save={HERE / 'forecast.png'}")
         dropcast(folder, "report", "--title=Sales by store")
-        take_pictures(folder / "forecasts/report.html", folder)
+        with served(folder) as url:
+            take_pictures(folder / "forecasts/report.html", url, folder)
 
 
 def dropcast(folder: Path, *arguments: str) -> None:
@@ -36,8 +41,23 @@ def dropcast(folder: Path, *arguments: str) -> None:
         sys.exit(done.returncode)
 
 
-def take_pictures(report: Path, folder: Path) -> None:
-    """Take pictures of a report: of the page as it opens, and of one series."""
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve forecasts, and give the address."""
+    log = folder / "serve.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen([sys.executable, "-m", "pipeline.cli", "serve", "--port=0"], stderr=file)
+    try:
+        while not (found := re.search(r"http://[\d.:]+", log.read_text())):
+            time.sleep(0.1)
+        yield found[0]
+    finally:
+        process.kill()
+        process.wait()
+
+
+def take_pictures(report: Path, url: str, folder: Path) -> None:
+    """Take pictures of a report, as it opens and of one series, and of the service's page."""
     chromium = install.chromium()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -52,6 +72,14 @@ def take_pictures(report: Path, folder: Path) -> None:
         page.locator("#detail canvas").first.wait_for()
         page.locator("#detail").scroll_into_view_if_needed()
         page.screenshot(path=HERE / "report-series.png")
+        page = browser.new_page(viewport={"width": 1280, "height": 1700}, locale="en-US", reduced_motion="reduce")
+        page.goto(url)
+        page.set_input_files("#file", folder / "sales.csv")
+        page.locator("#found tr").first.wait_for()
+        page.fill("#horizon", "40")
+        page.click("#forecast")
+        page.frame_locator("#report").locator("#detail canvas").first.wait_for()
+        page.screenshot(path=HERE / "service.png")
         browser.close()
 
 

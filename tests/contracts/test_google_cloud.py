@@ -71,7 +71,7 @@ def test_every_alert_is_explained() -> None:
     titles += re.findall(r"display_name += \"\$\{var\.name\}: ([a-z ]+)\"", (MODULE / "alerts.tf").read_text())
     titles.remove("alerts")  # the channel
     book = (ROOT / "docs/run-book.md").read_text()
-    assert len(titles) == 10
+    assert len(titles) == 14
     for title in titles:
         assert f"| {title} |" in book, title
 
