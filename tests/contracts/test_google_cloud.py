@@ -17,7 +17,9 @@ from google.cloud.dataflow_v1beta3 import types
 from google.protobuf import json_format
 
 from pipeline.cloud.tables import CLUSTER, PARTITION
+from pipeline.commands import parsed, serve
 from pipeline.core.outputs.tables import TABLES, VIEWS
+from pipeline.options import spec_from
 from pipeline.runs import BucketRun, run_from
 from tests.downloads import Unavailable, required
 from tests.terraform_provider.install import cli_config
@@ -245,6 +247,22 @@ def settings_of(parameters: dict[str, str], metadata: str) -> BucketRun:
 
 
 @pytest.mark.terraform
+def test_the_service_is_given_what_it_takes(example: dict[str, Any]) -> None:
+    (service,) = resources(example, "google_cloud_run_v2_service")
+    (container,) = service["template"][0]["containers"]
+    assert container["image"] == "europe-west1-docker.pkg.dev/acme-data/dropcast/dropcast:0.1.0"
+    assert container["command"] == ["dropcast"]
+    command, *arguments = container["args"]
+    options = parsed(serve.parser(), arguments)
+    assert (command, options["port"]) == ("serve", str(container["ports"][0]["container_port"]))
+    assert options["output"] == "gs://acme-data-dropcast-forecasts/daily"
+    assert options["output_topic"] == "projects/acme-data/topics/dropcast-receipts"
+    assert serve._open_doors(options) == []
+    _, _, problems = spec_from(options)
+    assert problems == []
+
+
+@pytest.mark.terraform
 def test_the_make_targets_name_what_the_module_makes(example: dict[str, Any]) -> None:
     outputs = example["outputs"]["dropcast"]["value"]
     told = dry_run("gcp-release") + dry_run("gcp-backfill") + dry_run("gcp-load-test")
@@ -261,10 +279,11 @@ def test_the_table_of_permissions_is_what_is_granted(example: dict[str, Any]) ->
     documented = sorted((account, role) for account, roles in rows for role in re.findall(r"roles/[\w.]+", roles))
     grants = resources(example, *{f"google_{kind}_iam_member" for kind in (
         "project", "storage_bucket", "pubsub_subscription", "pubsub_topic", "bigquery_dataset", "service_account",
-        "artifact_registry_repository", "kms_crypto_key",
+        "artifact_registry_repository", "kms_crypto_key", "cloud_run_v2_service",
     )})  # fmt: skip
     accounts = {f"serviceAccount:dropcast-{name}@acme-data.iam.gserviceaccount.com": name for name in NAMES}
     accounts["serviceAccount:composer@acme-composer.iam.gserviceaccount.com"] = "Airflow"
+    accounts["group:analysts@acme.example"] = "callers"
     granted = [(accounts.get(one["member"], "agents"), one["role"]) for one in grants]
     agents = [one for one in granted if one[0] == "agents"]
     named = set(accounts.values())
@@ -272,7 +291,7 @@ def test_the_table_of_permissions_is_what_is_granted(example: dict[str, Any]) ->
     assert {role for _, role in agents} == {role for account, role in documented if account not in named}
 
 
-NAMES = ("worker", "launcher", "builder")
+NAMES = ("worker", "launcher", "builder", "service", "pusher")
 
 
 def test_what_gcloud_uploads_is_what_git_tracks() -> None:

@@ -25,6 +25,15 @@ override_resource {
 }
 
 override_resource {
+  target = module.dropcast.google_service_account.service["service"]
+  values = { email = "dropcast-service@acme-data.iam.gserviceaccount.com" }
+}
+override_resource {
+  target = module.dropcast.google_service_account.service["pusher"]
+  values = { email = "dropcast-pusher@acme-data.iam.gserviceaccount.com" }
+}
+
+override_resource {
   target = module.dropcast.google_pubsub_topic.receipts
   values = { id = "projects/acme-data/topics/dropcast-receipts" }
 }
@@ -41,6 +50,7 @@ variables {
   kms_key          = "projects/acme-keys/locations/europe-west1/keyRings/data/cryptoKeys/dropcast"
   subnetwork       = "regions/europe-west1/subnetworks/data"
   input_datasets   = ["acme-web.events"]
+  service          = { callers = ["group:analysts@acme.example"] }
 
   airflow_service_account = "composer@acme-composer.iam.gserviceaccount.com"
 }
