@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as pa_csv
 
+from pipeline.core.ahead import done_ahead
 from pipeline.core.arrays import Ints
 from pipeline.core.csv_reading.columns import choose_columns
 from pipeline.core.csv_reading.dialect import CsvDialect
@@ -35,6 +37,25 @@ from pipeline.core.errors import RecordError, shorten
 from pipeline.core.forecast_spec import MAX_SKIPPED_LINES, ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.sources import ByteSource
+
+PARSED_AT_ONCE = 2  # chunks, each by a thread
+PARSED_AHEAD = 4  # chunks whose rows are not used yet
+_Chunks = tuple[Chunk, Chunk | None]  # one, and the one that follows it
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    """The columns of a chunk.
+
+    Attributes:
+        table: typed if every cell is valid, otherwise text.
+        skipped: rows that have another number of cells than the header.
+        texts: returns the columns as text.
+    """
+
+    table: pa.Table
+    skipped: list[pa_csv.InvalidRow]
+    texts: Callable[[], pa.Table]
 
 
 @dataclass
@@ -126,13 +147,27 @@ class CsvReader(RowReader):
         return reader
 
     def _tables(self) -> Iterator[tuple[pa.Table, Ints]]:
-        for chunk, following in _with_next(self._chunks):
+        chunks = _with_next(self._chunks)
+        first = next(chunks, None)
+        if first is None:
+            return
+        yield from self._tables_of([(first, self._parse(first[0]))])
+        if first[1] is not None:
+            with closing(done_ahead(chunks, lambda two: self._parse(two[0]), PARSED_AT_ONCE, PARSED_AHEAD)) as parsed:
+                yield from self._tables_of(parsed)
+
+    def _tables_of(self, parsed: Iterable[tuple[_Chunks, _Parsed]]) -> Iterator[tuple[pa.Table, Ints]]:
+        """Yield parsed chunks, each with the line of each row; see _tables."""
+        for (chunk, following), part in parsed:
             if chunk.data:
-                yield self._parse(chunk, last=following is None)
+                self._texts = part.texts
+                yield part.table, self._lines(chunk, part.table.num_rows, part.skipped, last=following is None)
                 self.end_line = chunk.line + chunk.line_feeds
 
-    def _parse(self, chunk: Chunk, last: bool) -> tuple[pa.Table, Ints]:
-        """Return the needed columns, typed if every cell is valid, and the line of each row."""
+    def _parse(self, chunk: Chunk) -> _Parsed:
+        """Return the needed columns, typed if every cell is valid; called by several threads."""
+        if not chunk.data:
+            return _Parsed(pa.table({}), [], lambda: pa.table({}))
         direct = self.spec.thousands is None and not self.spec.missing_values
         columns, spec = self.columns, self.spec
         constants = (name for name, _ in columns.constants)
@@ -174,8 +209,7 @@ class CsvReader(RowReader):
         strings = dict.fromkeys(types, pa.string())
         if not as_it_should_be:
             table = read(strings).combine_chunks()  # so that an invalid cell can be quoted as written
-        self._texts = cache(lambda: read(strings).combine_chunks())
-        return table, self._lines(chunk, table.num_rows, skipped, last)
+        return _Parsed(table, skipped.copy(), cache(lambda: read(strings).combine_chunks()))
 
     def _lines(self, chunk: Chunk, rows: int, skipped: list[pa_csv.InvalidRow], last: bool) -> Ints:
         """Return the line of each row.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -117,7 +117,7 @@ class RowReader(ABC):
         """How to write dates, once all are read: several offsets become UTC."""
         return replace(self.style.with_offsets(self.offsets), timezone=self.spec.timezone or "")
 
-    def rows(self) -> Iterator[Rows]:
+    def rows(self) -> Generator[Rows, None, None]:
         """Yield the rows, one table at a time; see _tables."""
         for table, lines in self._tables():
             yield from self._rows_of(table, lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -216,11 +217,12 @@ def _ids_of(opened: Opened, spec: ForecastSpec, limits: Limits) -> IdColumns:
     count = 0
     columns = reader.columns
     try:
-        for rows in reader.rows():
-            parts.append(rows)
-            count += len(rows.codes)
-            if count > MAX_EVIDENCE_ROWS:
-                raise ids_too_many_to_tell(columns, reader.header_line)
+        with closing(reader.rows()) as every:
+            for rows in every:
+                parts.append(rows)
+                count += len(rows.codes)
+                if count > MAX_EVIDENCE_ROWS:
+                    raise ids_too_many_to_tell(columns, reader.header_line)
     except RecordError as error:
         if error.code in ("TOO_MANY_SERIES", "ID_TOO_LONG"):
             raise ids_too_many_to_tell(columns, reader.header_line) from None
@@ -272,8 +274,9 @@ def _load(
         raise _InZone(reader.zone)
     sizes = BlockSizes.of(spec, len(reader.columns.extras))
     store = RowStore(work, len(reader.columns.extras), limits, sizes)
-    for rows in reader.rows():
-        store.add(rows)
+    with closing(reader.rows()) as every:  # closed at once, since the file may be read again
+        for rows in every:
+            store.add(rows)
     if reader.dialect is not None:
         decimal, thousands = reader.dialect.settled()
         if (decimal, thousands) != (".", None):
