@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 include gcp.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve demo-cloud cloud test test-cloud test-browser test-airflow test-members test-terraform image-check check check-long \
+.PHONY: help install demo serve demo-cloud cloud test test-cloud test-browser test-airflow test-flink test-members test-terraform image-check check check-long \
   check-fresh check-gcp-extra mutation docs pictures \
   lint types coverage bench lock generated clean
 
@@ -72,6 +72,11 @@ $(AIRFLOW)/.installed: orchestration/airflow/requirements.txt
 
 test-members: $(VENV)/.installed-dev $(RIVALS)/.installed  ## the members of --model=auto against statsmodels and statsforecast
 	DROPCAST_REFERENCE_PYTHON=$(RIVALS)/bin/python $(BIN)/python -m pytest tests/core/members -m long
+
+test-flink: $(VENV)/.installed-dev  ## the batch pipeline on a Flink cluster on this machine (needs Java 17, Maven and Go)
+	@if command -v java >/dev/null && command -v mvn >/dev/null && command -v go >/dev/null; \
+	then $(BIN)/python -m tests.flink && DROPCAST_REQUIRE_FLINK=1 $(BIN)/python -m pytest tests/flink -m flink; \
+	else echo "NOT TESTED: Flink (Java 17, Maven and Go are needed)"; fi
 
 test-terraform: $(VENV)/.installed-dev  ## the Terraform module, with stand-ins for its providers (needs Go and Terraform)
 	@if command -v terraform >/dev/null; \
@@ -154,5 +159,5 @@ lock:  ## resolve the dependencies again (needs uv)
 	  --exclude-newer 2026-08-27 orchestration/airflow/requirements.in -o orchestration/airflow/requirements.txt
 
 clean:  ## remove everything that make created
-	rm -rf $(VENV) $(RIVALS) $(AIRFLOW) $(DOCS) site .local-cloud .browser .terraform-provider .mutation build dist *.egg-info demo/files \
+	rm -rf $(VENV) $(RIVALS) $(AIRFLOW) $(DOCS) site .local-cloud .flink .browser .terraform-provider .mutation build dist *.egg-info demo/files \
 	  demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -43,6 +43,7 @@ CONTENTS = {
     },
     "In the cloud": {
         "service": "The service: forecasts over HTTP",
+        "flink": "On Flink",
         "buckets": "Buckets, Pub/Sub and BigQuery",
         "delivery": "Delivery guarantees",
         "google-cloud": "On Google Cloud",

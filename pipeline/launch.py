@@ -133,7 +133,7 @@ def _run_between_buckets(options: PipelineOptions, run: BucketRun) -> int:
     if not run.destination.batch:
         return 0
     counts = {
-        found.key.metric.name: found.committed
+        found.key.metric.name: found.attempted if found.committed is None else found.committed  # Flink's has none
         for found in result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))["counters"]
     }
     say(describe_counts(counts, run.destination.path))

@@ -43,7 +43,11 @@ class LoadSeries(beam.PTransform):
             SeriesBlock, unreadable=Outcome
         ).with_outputs(UNREADABLE, main="blocks")
         blocks = outputs["blocks"] | "SpreadBlocks" >> beam.Reshuffle().with_output_types(SeriesBlock)
-        return {"blocks": blocks, "unreadable": outputs[UNREADABLE]}
+        unreadable = outputs[UNREADABLE]
+        if self.destination.dataset and self.destination.batch:
+            # Flink's runner loses one input of the Flatten behind LoadRows if the other alone comes from a Reshuffle
+            unreadable = unreadable | "SpreadUnreadable" >> beam.Reshuffle().with_output_types(Outcome)
+        return {"blocks": blocks, "unreadable": unreadable}
 
 
 class _ReadCsv(beam.DoFn):

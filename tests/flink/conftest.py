@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.cloud.conftest import fresh_clients, stage
+from tests.downloads import Unavailable, required
+from tests.flink import install
+from tests.flink.cluster import FlinkCluster
+
+__all__ = ["fresh_clients", "stage", "start_cluster"]
+StartCluster = Callable[..., FlinkCluster]
+
+
+@pytest.fixture
+def start_cluster(tmp_path: Path) -> Iterator[StartCluster]:
+    """Return a function that starts a cluster, or skip the test if there is none to be had.
+
+    Its arguments are variables of the workers' environment.
+    """
+    try:
+        parts = install.parts()
+    except Unavailable as reason:
+        if required("DROPCAST_REQUIRE_FLINK"):
+            raise
+        pytest.skip(str(reason))
+    with ExitStack() as clusters:
+
+        def start(**environment: str) -> FlinkCluster:
+            return clusters.enter_context(FlinkCluster(parts, tmp_path / "cluster", environment))
+
+        yield start

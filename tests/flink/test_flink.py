@@ -1,0 +1,117 @@
+"""The batch pipeline on a Flink cluster: the bytes of the command line, also if workers are killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.requests.names import INTERNAL
+from tests.cloud.conftest import Stage
+from tests.conftest import daily_series
+from tests.flink.cluster import FlinkCluster
+from tests.flink.conftest import StartCluster
+
+pytestmark = [pytest.mark.flink, pytest.mark.long]
+SERIES = 20_000  # of the large file: work of some twenty seconds
+PATIENCE = 600.0  # seconds for one job
+
+
+def submitted(cluster: FlinkCluster, *options: str, **environment: str) -> subprocess.Popen[bytes]:
+    """Submit the pipeline, which waits for the job."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.main", *cluster.options, *options], env={**os.environ, **environment},
+        cwd=cluster.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,  # Beam leaves a file where it is called
+    )  # fmt: skip
+
+
+def ended(job: subprocess.Popen[bytes], cluster: FlinkCluster) -> None:
+    """Wait until a job has ended well; 3 says that there are dead letters."""
+    said, _ = job.communicate(timeout=PATIENCE)
+    assert job.returncode in (0, 3), said.decode()[-3000:] + cluster.logs()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the forecasts and notes below a folder, by name."""
+    files = [path for path in folder.rglob("*") if path.is_file() and INTERNAL not in path.parts]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def wait_until(holds: Callable[[], bool], job: subprocess.Popen[bytes], cluster: FlinkCluster) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert job.poll() is None, (job.stdout.read().decode() if job.stdout else "") + cluster.logs()
+        assert time.monotonic() < deadline, cluster.logs()
+        time.sleep(0.05)
+
+
+def large(path: Path) -> Path:
+    """Write a file whose rows go through work files."""
+    rows = daily_series(200).splitlines()[1:]
+    with path.open("w") as file:
+        file.write("store,date,y\n")
+        for number in range(SERIES):
+            file.writelines(f"s{number:05d},{row}\n" for row in rows)
+    return path
+
+
+def forecast(*arguments: str) -> None:
+    """Forecast on the command line."""
+    code = subprocess.run([sys.executable, "-m", "pipeline.cli", "forecast", "--quiet", *arguments]).returncode
+    assert code in (0, 3)
+
+
+def test_folders_have_the_bytes_of_the_command_line(start_cluster: StartCluster, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(5):
+        (tmp_path / f"in/{number}.csv").write_text(daily_series(90, seed=number))
+    (tmp_path / "in/bad.csv").write_text("a,b\n1,2\n")
+    forecast(f"{tmp_path}/in/*.csv", f"--output={tmp_path}/expected", "--model=auto")
+    cluster = start_cluster()
+    ended(submitted(cluster, f"--input={tmp_path}/in/*.csv", f"--output={tmp_path}/out", "--model=auto"), cluster)
+    expected = contents(tmp_path / "expected")
+    assert len(expected) == 5
+    assert contents(tmp_path / "out") == expected
+
+
+def test_a_killed_worker_costs_time_only(start_cluster: StartCluster, tmp_path: Path) -> None:
+    source = large(tmp_path / "many.csv")
+    forecast(str(source), f"--output={tmp_path}/expected")
+    cluster = start_cluster()
+    work = tmp_path / "out" / INTERNAL / "work"
+    job = submitted(cluster, f"--input={source}", f"--output={tmp_path}/out")
+    wait_until(lambda: any(work.rglob("part-*.csv")), job, cluster)  # in the midst of forecasting
+    cluster.kill(1)
+    assert job.poll() is None, "it was too late to kill anything"
+    ended(job, cluster)
+    expected = contents(tmp_path / "expected")
+    assert expected["many.csv"].count(b"\n") == 1 + 28 * SERIES
+    assert contents(tmp_path / "out") == expected
+    assert not list(work.rglob("*.bin")) + list(work.rglob("part-*")), "work files are left"
+
+
+@pytest.mark.cloud
+def test_between_buckets(start_cluster: StartCluster, stage: Stage, tmp_path: Path) -> None:
+    generations = [stage.upload(f"{number}.csv", daily_series(90, seed=number)) for number in range(3)]
+    stage.upload("bad.csv", "a,b\n1,2\n")
+    assert all(generations)
+    environment = dict(stage.cloud.environment)
+    cluster = start_cluster(**environment)
+    ended(
+        submitted(cluster, f"--input=gs://{stage.uploads}/*.csv", f"--output={stage.output}",
+                  f"--dataset={stage.dataset}", **environment),
+        cluster,
+    )  # fmt: skip
+    assert sorted(row["status"] for row in stage.receipts()) == ["complete", "complete", "complete", "failed"]
+    assert stage.count("latest_forecasts") == 3 * 28
+    for number in range(3):
+        (tmp_path / f"{number}.csv").write_text(daily_series(90, seed=number))
+    forecast(f"{tmp_path}/*.csv", f"--output={tmp_path}/expected")
+    for number in range(3):
+        found = stage.object(f"f/{number}.csv").download_as_bytes()
+        assert found == (tmp_path / f"expected/{number}.csv").read_bytes()
