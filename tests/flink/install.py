@@ -12,13 +12,14 @@ import tarfile
 import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from tests.downloads import Unavailable, hash_of, made, run
 
 HERE = Path(__file__).parent
 POM, REQUIREMENTS = HERE / "pom.xml", HERE / "requirements.txt"
-BOOT = "github.com/apache/beam/sdks/v2/python/container@v2.77.0"  # of the Beam that the pipeline uses
+BOOT = f"github.com/apache/beam/sdks/v2/python/container@v{version('apache-beam')}"
 PARTS_OF_FLINK = ("/deps/lib/flink-dist", "/deps/lib/log4j")
 _SIGNATURES = (".SF", ".RSA", ".DSA")
 _DATE = (2020, 1, 1, 0, 0, 0)
