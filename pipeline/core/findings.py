@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.dates.calendars import format_date
+from pipeline.core.engines.fit_cost import too_costly
 from pipeline.core.engines.hint import Trial
 from pipeline.core.errors import RecordError
 from pipeline.core.faults.internal_error import InternalErrors
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.core.series.arrow_lists import lists_of
+from pipeline.core.series.arrow_lists import flat_list, lists_of
 from pipeline.core.series.load import LoadedFile
 
 SHOWN = 10
@@ -35,6 +36,12 @@ def findings_of(loaded: LoadedFile, spec: ForecastSpec, limits: Limits, errors: 
     told: list[str] = []
     trial = Trial(spec)
     for batch in trial.passed(loaded.batches(errors)):
+        rows = np.diff(flat_list(batch, "ds")[1])
+        costly = too_costly(rows, spec, limits) if spec.solver == "native" else {}
+        for row, error in costly.items():
+            codes[error.code] += 1
+            if len(problems) < SHOWN:
+                problems.append(problem_of(batch.column("series_id")[row].as_py(), error))
         names_and_notes = zip(batch.column("series_id").to_pylist(), batch.column("note").to_pylist(), strict=True)
         told += [f"series {name!r}: {note}" for name, note in names_and_notes if note is not None and len(told) < SHOWN]
         frequencies.update(name for name in batch.column("frequency").to_pylist() if name is not None)

@@ -33,6 +33,8 @@ PROPHETS_OWN = (
     "seasonalities", "holidays", "country_holidays", "holidays_prior_scale", "holidays_mode", "regressors", "scaling",
     "mcmc_samples", "uncertainty_samples", "components", "save_models", "models",
 )  # fmt: skip
+# Python's names for what is no encoding of a file: of host names, of its own source
+_NOT_OF_FILES = ("idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape")
 MAX_SKIPPED_LINES = 10_000  # above and below a table
 MAX_PATH_POINTS = 20_000_000  # simulated numbers per series, 8 bytes each, in several copies
 
@@ -369,8 +371,10 @@ class ForecastSpec(BaseModel):
     def _known_encoding(cls, value: str) -> str:
         try:
             "".encode(value)  # refuses codecs that are not text encodings
+            if codecs.lookup(value).name in _NOT_OF_FILES:
+                raise LookupError(value)
             return codecs.lookup(value).name
-        except LookupError:
+        except (LookupError, UnicodeError):
             raise ValueError("no such encoding; common ones: utf-8, utf-16, latin-1, cp1252") from None
 
     @field_validator("delimiter")

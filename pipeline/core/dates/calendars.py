@@ -61,6 +61,9 @@ class Calendar(ABC):
         """Return which dates are on this calendar, shape (n,). A step in microseconds counts from the last date."""
 
 
+BEYOND_ALL = 1 << 62  # microseconds; a stated step may be longer
+
+
 @dataclass(frozen=True)
 class FixedSteps(Calendar):
     """Dates a fixed number of microseconds apart: hours, days, or weeks from any date."""
@@ -73,7 +76,7 @@ class FixedSteps(Calendar):
 
     def slots(self, dates: Dates) -> Dates:
         """Return the number of each date's slot; see Calendar."""
-        return np.asarray((dates - dates[0]) // self.step, dtype=np.int64)
+        return np.asarray((dates - dates[0]) // min(self.step, BEYOND_ALL), dtype=np.int64)
 
     def holds(self, dates: Dates) -> npt.NDArray[np.bool_]:
         """Return which dates are on this calendar; see Calendar."""

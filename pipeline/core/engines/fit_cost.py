@@ -62,7 +62,7 @@ def fit_timeout(seconds: float) -> RecordError:
     """Return the fault of a series whose fit takes too long."""
     return RecordError(
         "FIT_TIMEOUT",
-        f"The fit took longer than {seconds:g} seconds.",
+        f"The fit takes longer than {seconds:g} seconds.",
         "Ask for fewer seasonalities, holidays or changepoints, or ask the operator to raise --max_fit_seconds.",
     )
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import IO
 
 import numpy as np
@@ -41,6 +42,7 @@ from pipeline.core.parquet_reading.cells import (
 )
 
 BATCH_ROWS = 1 << 16
+MOST_COLUMNS = 100_000
 BATCH_BYTES = 64 << 20  # of decoded cells at a time
 SMALL_ROWS = 1024  # that are decoded before it is known how long their cells are
 MILLISECOND = 1000  # microseconds
@@ -65,7 +67,12 @@ class ParquetReader(RowReader):
 
     @classmethod
     def open(
-        cls, file: IO[bytes] | pa.Table, spec: ForecastSpec, limits: Limits, undecided: bool = False
+        cls,
+        file: IO[bytes] | pa.Table,
+        spec: ForecastSpec,
+        limits: Limits,
+        undecided: bool = False,
+        look: Callable[[], None] = lambda: None,
     ) -> ParquetReader:
         """Read the schema and a sample, and decide the roles of the columns.
 
@@ -74,13 +81,14 @@ class ParquetReader(RowReader):
             spec: how to read it; options for text, such as delimiter, do not count.
             limits: the operator's limits.
             undecided: treat columns that may be ids as ids.
+            look: called between pieces of work; may raise to end it.
 
         Raises:
             RecordError: if the file is not such a table.
             UndecidedIdsError: if there are columns that may be ids, and `undecided` is false.
         """
         source = ArrowTable(file) if isinstance(file, pa.Table) else _opened(file)
-        table = _Table(source, spec)
+        table = _Table(source, spec, look)
         first = next(table.batches([*table.positions], SAMPLE_ROWS, limits, sample=True), None)
         if first is None:
             raise RecordError("NO_ROWS", "The file has no rows.", "Check the export.")
@@ -231,9 +239,14 @@ class _Table:
         RecordError: DUPLICATE_COLUMN and others of a header; NOT_TEXT.
     """
 
-    def __init__(self, source: pq.ParquetFile | ArrowTable, spec: ForecastSpec) -> None:
-        self._source = source
+    def __init__(self, source: pq.ParquetFile | ArrowTable, spec: ForecastSpec, look: Callable[[], None]) -> None:
+        self._source, self._look = source, look
         schema = source.schema_arrow
+        if len(schema.names) > MOST_COLUMNS:
+            raise RecordError(
+                "LINE_TOO_LONG", f"The table has {len(schema.names):,} columns; at most {MOST_COLUMNS:,} can be read.",
+                "Write a row for each date and series, and a column for the value.",
+            )  # fmt: skip
         self._unique = len(set(schema.names)) == len(schema.names)
         if any("\0" in name for name in schema.names):
             raise _nul()
@@ -270,8 +283,8 @@ class _Table:
         """
         collected: list[pa.RecordBatch] = []
         total = gathered = row = 0
-        for batch in self._small_batches(names, sample):
-            sizes = bytes_of_rows(batch)
+        for batch, sizes in self._bounded_batches(names, sample):
+            self._look()
             if sizes.max(initial=0) > LONGEST_ROW:
                 raise RecordError(
                     "LINE_TOO_LONG", f"A row has more than {LONGEST_ROW:,} bytes.",
@@ -290,6 +303,15 @@ class _Table:
         if collected:
             yield pa.concat_batches(collected)
 
+    def _bounded_batches(self, names: list[str], sample: bool) -> Iterator[tuple[pa.RecordBatch, Ints]]:
+        """Yield rows and the bytes that each takes when it is decoded, so few that all together do not take many."""
+        for batch in self._small_batches(names, sample):
+            sizes = bytes_of_rows(batch)
+            parts = np.cumsum(sizes) // BATCH_BYTES
+            ends = [*np.flatnonzero(np.diff(parts)) + 1, batch.num_rows]
+            for start, end in pairwise([0, *ends]):
+                yield batch.slice(start, end - start), sizes[start:end]
+
     def _small_batches(self, names: list[str], sample: bool) -> Iterator[pa.RecordBatch]:
         """Yield rows so few that none of them can take much memory before they are looked at."""
         schema = self._source.schema_arrow
@@ -300,8 +322,9 @@ class _Table:
                 read = next(batches, None)
                 if read is None:
                     return
+                at = {name: i for i, name in enumerate(read.schema.names)} if own is not None else {}
                 columns = [read.column(self.positions[name]) for name in names] if own is None else [
-                    read.column(name) for name in own]  # fmt: skip
+                    read.column(at[name]) for name in own]  # fmt: skip
                 batch = pa.RecordBatch.from_arrays(columns, names)
                 batch.validate(full=True)
             if has_nul(batch, and_bytes=not sample):

@@ -91,7 +91,18 @@ class LoadedFile:
             )
 
 
-def load_file(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, source_time: str = "") -> LoadedFile:
+def _nothing() -> None:
+    """Let the work go on."""
+
+
+def load_file(
+    file: ByteSource,
+    spec: ForecastSpec,
+    limits: Limits,
+    work: Path,
+    source_time: str = "",
+    look: Callable[[], None] = _nothing,
+) -> LoadedFile:
     """Read a CSV or a Parquet file to its end.
 
     Args:
@@ -100,6 +111,7 @@ def load_file(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, 
         limits: the operator's limits.
         work: folder for the work files of a large file.
         source_time: when the file was created, RFC 3339, if that is known.
+        look: called now and then while a Parquet file is read; may raise to end it.
 
     Raises:
         RecordError: if it cannot be read.
@@ -109,13 +121,15 @@ def load_file(file: ByteSource, spec: ForecastSpec, limits: Limits, work: Path, 
 
         def opened(spec: ForecastSpec, limits: Limits, undecided: bool = False, on_wall: bool = False) -> RowReader:
             if copy is not None:
-                return ParquetReader.open(copy, spec, limits, undecided)
+                return ParquetReader.open(copy, spec, limits, undecided, look)
             return CsvReader.open(source, spec, limits, undecided, on_wall)
 
         return _load_asking(source.restart, opened, spec, limits, work, source_time)
 
 
-def load_table(table: pa.Table, spec: ForecastSpec, limits: Limits, work: Path) -> LoadedFile:
+def load_table(
+    table: pa.Table, spec: ForecastSpec, limits: Limits, work: Path, look: Callable[[], None] = _nothing
+) -> LoadedFile:
     """Read a table in memory as if it were a Parquet file.
 
     Args:
@@ -123,13 +137,14 @@ def load_table(table: pa.Table, spec: ForecastSpec, limits: Limits, work: Path) 
         spec: how to read it.
         limits: the operator's limits.
         work: folder for the work files of a large table.
+        look: called now and then while it is read; may raise to end it.
 
     Raises:
         RecordError: if it cannot be read.
     """
 
     def opened(spec: ForecastSpec, limits: Limits, undecided: bool = False, on_wall: bool = False) -> RowReader:
-        return ParquetReader.open(table, spec, limits, undecided)
+        return ParquetReader.open(table, spec, limits, undecided, look)
 
     return _load_asking(lambda: None, opened, spec, limits, work, "")
 

@@ -6,12 +6,15 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.core.errors import RecordError, shorten
 
 FILE_MAGIC = b"ARROW1"
 _ROWS_PER_BYTE = 8  # of booleans; only columns without any data have more
+TIMES_AS_MUCH_TEXT, FREE_TEXT = 10, 1 << 20  # as the whole stream has bytes; bytes
+VIEW_INTEGERS = 4  # of 32 bits: the first is the length
 _RECORD_BATCH, _DICTIONARY_BATCH = 3, 2  # of the union MessageHeader in Arrow's Message.fbs
 _HEADER_TYPE, _HEADER, _COMPRESSION, _DATA = 1, 2, 3, 1  # numbers of fields there
 
@@ -26,7 +29,7 @@ def table_of_arrow(content: bytes) -> pa.Table:
         if content.startswith(FILE_MAGIC):
             content = content[8:]  # a file is a stream between two magic words, and a footer behind
         _refuse_compressed(content)
-        batches, rows = [], 0
+        batches, rows, text = [], 0, 0
         with pa.ipc.open_stream(pa.py_buffer(content)) as reader:
             if len(set(reader.schema.names)) < len(reader.schema):
                 raise _refused("Two columns have the same name")
@@ -35,8 +38,33 @@ def table_of_arrow(content: bytes) -> pa.Table:
                 if rows > _ROWS_PER_BYTE * len(content):
                     raise _refused("It says that it has more rows than its bytes can hold")
                 batch.validate(full=True)
+                text += sum(map(_bytes_of_views, batch.columns))
+                if text > TIMES_AS_MUCH_TEXT * len(content) + FREE_TEXT:
+                    raise _refused("Its columns have the same texts again and again")
                 batches.append(batch)
-            return pa.Table.from_batches(batches, reader.schema)
+            return _plain(pa.Table.from_batches(batches, reader.schema))
+
+
+def _bytes_of_views(column: pa.Array) -> int:
+    """Return the bytes of the texts in a column of views, of which many may be of one text; 0 for other columns."""
+    if not (pa.types.is_string_view(column.type) or pa.types.is_binary_view(column.type)) or not len(column):
+        return 0
+    views = np.frombuffer(column.buffers()[1], np.int32).reshape(-1, VIEW_INTEGERS)
+    return int(views[column.offset : column.offset + len(column), 0].astype(np.int64).sum())
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Return a table without views, and without dictionaries of anything but texts."""
+    kinds = [pa.field(field.name, _plain_type(field.type)) for field in table.schema]
+    return table.cast(pa.schema(kinds))
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind) and not pa.types.is_string(kind.value_type):
+        kind = kind.value_type
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    return pa.large_binary() if pa.types.is_binary_view(kind) else kind
 
 
 def _refuse_compressed(content: bytes) -> None:

@@ -10,6 +10,7 @@ from pipeline.core.errors import RecordError, shorten
 from pipeline.core.strict_json import read_json
 
 FIRST_LINE = 2  # of the first record: the line that it would have in a CSV
+EXACT = 1 << 53  # up to here a float has every whole number
 CELLS_PER_BYTE, FREE_CELLS = 2, 10_000  # a table may be sparse, but not a few bytes of JSON a huge one
 _FORM = 'Send records, [{"ds": "2026-01-01", "y": 3}, ...], or columns, {"ds": ["2026-01-01", ...], "y": [3, ...]}.'
 
@@ -45,6 +46,11 @@ def table_of_json(found: Any, size: int) -> pa.Table:
         RecordError: BAD_JSON; a line is that of the record in a CSV with a header.
     """
     columns = _columns(found) if isinstance(found, dict) else _columns_of_records(found, size)
+    for name in columns:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise _refused("A name has half of a character") from None
     return pa.table({name: _column(name, cells) for name, cells in columns.items()})
 
 
@@ -84,7 +90,7 @@ def _column(name: str, cells: list[Any]) -> pa.Array:
     try:
         if kinds <= {int}:
             return pa.array(cells, pa.int64())
-        if kinds <= {int, float}:
+        if kinds <= {int, float} and not _loses_digits(cells):
             return pa.array([None if cell is None else float(cell) for cell in cells], pa.float64())
     except OverflowError:  # a number of 20 digits or more, perhaps an id
         pass
@@ -92,6 +98,11 @@ def _column(name: str, cells: list[Any]) -> pa.Array:
         return pa.array([None if cell is None else _text(cell) for cell in cells], pa.string())
     except UnicodeEncodeError:
         raise _refused(f"A text of {shorten(name)!r} has half of a character", column=name) from None
+
+
+def _loses_digits(cells: list[Any]) -> bool:
+    """Return whether a whole number has more digits than a float, as only an id has."""
+    return any(isinstance(cell, int) and abs(cell) > EXACT for cell in cells)
 
 
 def _text(cell: Any) -> str:

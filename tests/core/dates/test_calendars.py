@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.tseries.holiday import USFederalHolidayCalendar
 
-from pipeline.core.dates.calendars import weekdays_of
+from pipeline.core.dates.calendars import DAY, weekdays_of
 from pipeline.core.dates.frequencies import parse_frequency
 from pipeline.core.dates.infer_frequency import FrequencyUnclearError, binomial_tail, calendar_of, infer_calendar
 
@@ -325,6 +325,7 @@ def test_steps_beyond_all_dates_are_an_error_and_no_date(name: str) -> None:
     last = int(microseconds(pd.DatetimeIndex(["2024-01-01"]))[0])
     with pytest.raises(OverflowError, match="beyond all dates"):
         calendar.after(last, 100_000)
+    assert calendar.slots(np.array([last, last + DAY])).tolist() == [0, 0]
 
 
 def test_steps_that_end_before_all_dates_do_are_dates() -> None:

@@ -72,6 +72,28 @@ def test_more_rows_than_bytes_can_hold_are_refused() -> None:
     assert "more rows" in refusal(content)
 
 
+def test_many_views_of_one_text_are_refused() -> None:
+    text = pa.array(["x" * 100_000], pa.string_view())
+    views = pa.Array.from_buffers(
+        pa.string_view(), 1000, [None, pa.py_buffer(bytes(text.buffers()[1])[:16] * 1000), *text.buffers()[2:]]
+    )
+    content = written(pa.table({"name": views}))
+    if len(content) < 10_000_000:  # the writer may have copied the text for each
+        assert "again and again" in refusal(content)
+    few = pa.array(["a", "bb", None, "a text of more than twelve bytes"], pa.string_view())
+    assert table_of_arrow(written(pa.table({"name": few}))).column("name").to_pylist() == few.to_pylist()
+
+
+def test_dictionaries_of_numbers_and_dates_are_numbers_and_dates() -> None:
+    table = pa.table({
+        "y": pa.array([1, 2, 1]).dictionary_encode(), "ds": pa.array(DAYS[:3]).dictionary_encode(),
+        "store": pa.array(["a", "b", "a"]).dictionary_encode(),
+    })  # fmt: skip
+    found = table_of_arrow(written(table))
+    assert found.schema.types[:2] == [pa.int64(), pa.date32()]
+    assert found.to_pydict() == table.to_pydict()
+
+
 def test_no_text_is_taken_that_is_none() -> None:
     bad = pa.Array.from_buffers(
         pa.string(), 1, [None, pa.py_buffer(np.array([0, 2], np.int32)), pa.py_buffer(b"\xff\xfe")]

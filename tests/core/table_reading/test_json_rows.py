@@ -56,6 +56,11 @@ def test_types_are_kept_and_mixed_columns_are_texts() -> None:
     }
 
 
+def test_ids_keep_their_digits() -> None:
+    ids = table('[{"id": 9007199254740993}, {"id": 1.5}, {"id": NaN}]').column("id").to_pylist()
+    assert ids == ["9007199254740993", "1.5", "nan"]
+
+
 @pytest.mark.parametrize(
     ("content", "problem", "line"),
     [
