@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 FOR_PUSHES = ("dataset", "history", "partition_expiration_days", "leave_large", "allow", "output_topic")
 NO_SUBSCRIPTION = "pushed"  # what is read comes with each request
 _log = logging.getLogger(__name__)
-MOST_CONNECTIONS = 1000
-BYTES_PER_ROW = 10  # of the largest body: rows of a forecast are bounded by it too
+BYTES_PER_ROW = 100  # of the largest body: rows of a forecast are bounded by it too
 GRACE_SECONDS = 5.0  # for answers to be sent after the last request is done
 
 
@@ -132,6 +131,7 @@ def main(argv: list[str]) -> int:
         keys = Keys.of_file(arguments["api_keys_file"]) if arguments["api_keys_file"] else None
         own = limits.model_copy(update={
             "max_bytes": min(limits.max_bytes, 10 * body),
+            "max_fit_seconds": min(limits.max_fit_seconds, asked_seconds),
             "max_forecast_rows": min(limits.max_forecast_rows, max(body // BYTES_PER_ROW, 1)),
         })  # fmt: skip
         on_request = OnRequest(spec, own, at_once, body, asked_seconds, keys)
@@ -145,7 +145,7 @@ def main(argv: list[str]) -> int:
         if arguments["push_audience"]:
             tokens = PushTokens(arguments["push_audience"], arguments["push_account"], googles_certificates)
         app = make_app(on_request, pushes, tokens)
-        return _serve(app, arguments["host"], port, max(seconds, asked_seconds))
+        return _serve(app, arguments["host"], port, max(seconds, asked_seconds) if pushes else asked_seconds)
     except OptionsError as error:
         return refuse(error)
 
@@ -223,7 +223,7 @@ def _serve(app: FastAPI, host: str, port: int, grace: float) -> int:
         handler.addFilter(WithTrace(os.environ.get("GOOGLE_CLOUD_PROJECT", "")))
     config = uvicorn.Config(
         app, http=BoundedConnection, loop="uvloop", ws="none", log_config=None, access_log=False, server_header=False,
-        limit_concurrency=MOST_CONNECTIONS, timeout_graceful_shutdown=math.ceil(grace + GRACE_SECONDS),
+        timeout_graceful_shutdown=math.ceil(grace + GRACE_SECONDS),
     )  # fmt: skip
     try:
         listening = _listening(host, port)
@@ -242,6 +242,9 @@ def _serve(app: FastAPI, host: str, port: int, grace: float) -> int:
     shown = host if ":" not in host else f"[{host}]"
     _log.info("serving at http://%s:%d", shown, listening.getsockname()[1])
     server.run(sockets=[listening])
+    if app.state.desk.is_busy:  # with what nobody gets an answer to any more, and that does not look at the time
+        _log.warning("ended with a forecast unfinished")
+        os._exit(0)
     return 0
 
 

@@ -49,6 +49,7 @@ class Answer:
 
     Attributes:
         media_type: of its content.
+        charset: of a CSV: the file's own.
         body: the content, at its beginning.
         size: bytes of the content.
         series: how many the file has.
@@ -57,6 +58,7 @@ class Answer:
     """
 
     media_type: str
+    charset: str = ""
     body: IO[bytes] = field(default_factory=lambda: spooled())
     size: int = 0
     series: int = 0
@@ -70,7 +72,7 @@ class Answer:
             if text is not None:
                 error = RecordError.from_json(text)
                 self.faults.append({"series_id": name, "code": error.code, "message": error.message,
-                                    "hint": error.hint, "line": error.line})  # fmt: skip
+                                    "hint": error.hint, "line": error.line, "column": error.column})  # fmt: skip
             elif told is not None and len(self.notes) < MOST_FAULTS:
                 self.notes.append(f"series {name!r}: {told}")
 
@@ -108,6 +110,7 @@ class CsvWriter(Writer):
     def __init__(self, answer: Answer, wanted: Wanted, layout: Layout, spec: ForecastSpec) -> None:
         super().__init__(answer, wanted, layout, spec)
         answer.body.write(csv_header(layout, spec))
+        answer.charset = layout.dialect.encoding.removesuffix("-sig")
 
     def add(self, found: pa.RecordBatch) -> None:
         """Write a block's forecasts."""

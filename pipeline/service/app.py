@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import copy_context
@@ -18,15 +19,19 @@ from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from pipeline import __version__
 from pipeline.core.errors import NobodyWaitsError, RecordError
+from pipeline.core.findings import problem_of
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.service import reference
 from pipeline.service.access import Keys, PushTokens
 from pipeline.service.answers import OFFERED, Answer, media_type_of
-from pipeline.service.bodies import HTML, Content, content_of
+from pipeline.service.bodies import CSV, HTML, Content, content_of
+from pipeline.service.crowds import Budget, Crowded
 from pipeline.service.forecasts import (
     FORMS,
     check_content,
@@ -36,7 +41,7 @@ from pipeline.service.forecasts import (
     spec_asked,
 )
 from pipeline.service.push import NoPushError, message_of_push
-from pipeline.service.received import BadBodyError, Body, TooManyBytesError, TooSlowError, receive
+from pipeline.service.received import BadBodyError, Body, FullError, GoneError, TooManyBytesError, TooSlowError, receive
 from pipeline.service.tracing import Traced
 from pipeline.service.waiting import Waiting
 
@@ -47,6 +52,9 @@ MAX_BODY = 16 << 20  # bytes of a push: Pub/Sub's messages have 10 MB at most, a
 PUSH_BODY_SECONDS = 30.0
 PROBLEM = "application/problem+json"  # RFC 9457
 BUSY, GONE = HTTPStatus.TOO_MANY_REQUESTS, 499  # the latter is what logs call a client that hung up
+OWN_CODES = ("INTERNAL_ERROR", "CRASHED")
+UNREADABLE = ("BAD_JSON", "BAD_ARROW", "TOO_MANY_BYTES")  # of what is sent, apart from what a file may be
+MOST_REQUESTS = 1000
 SENT_AT_ONCE = 1 << 16  # bytes of a large answer
 NAME, LONGEST_NAME = "name", 200  # what a drawn forecast is called
 SMALL_BODY, LONGEST_TURN = 1 << 18, 0.05  # bytes; seconds that one waits for the one before
@@ -98,11 +106,16 @@ def make_app(on_request: OnRequest, pushes: Pushes | None, tokens: PushTokens | 
         ready["ready"] = False
 
     app = FastAPI(
-        title="Dropcast", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
+        title="Dropcast", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False,
         description="Forecasts time series: those of a file that is sent, and of what a bucket's notifications and "
         "manifests ask for.",
     )  # fmt: skip
+    app.add_middleware(Crowded, most=MOST_REQUESTS)
     app.add_middleware(Traced)
+
+    @app.exception_handler(HTTPException)
+    async def refused(_: Request, error: HTTPException) -> Response:
+        return problem(error.status_code, "BAD_MESSAGE", f"{error.detail}.", headers=error.headers)
 
     @app.post("/", status_code=204, summary="Take a message that Pub/Sub or Eventarc pushes", responses={
         204: {"description": "Done, or recorded as a dead letter: the message is not to come again."},
@@ -114,6 +127,8 @@ def make_app(on_request: OnRequest, pushes: Pushes | None, tokens: PushTokens | 
         503: {"description": "A server failed: send it again."},
     })  # fmt: skip
     async def push(request: Request) -> Response:
+        if "origin" in request.headers:  # a page in somebody's browser, not Pub/Sub
+            return problem(403, "BAD_MESSAGE", "A web page cannot push.")
         if pushes is None:
             return problem(404, "BAD_MESSAGE", "The service was started without --output, so nothing is pushed to it.")
         if tokens is not None and (wrong := await run_in_threadpool(_wrong_token, tokens, request.headers)):
@@ -125,23 +140,29 @@ def make_app(on_request: OnRequest, pushes: Pushes | None, tokens: PushTokens | 
             return problem(413, "TOO_LARGE", f"The body has more than {MAX_BODY:,} bytes.")
         except TooSlowError:
             return problem(408, "TOO_SLOW", "The body takes too long to arrive.")
+        except GoneError:
+            return Response(status_code=GONE)
         except (NoPushError, BadBodyError) as error:
             return problem(400, "BAD_MESSAGE", f"This is no push request: {error}.")
         status = await run_in_threadpool(pushes.answer, message)
         return Response(status_code=status, headers={"Retry-After": "10"} if status == BUSY else None)
 
-    @app.get("/healthz", summary="Whether the process is alive")
+    @app.head("/healthz", include_in_schema=False)
+    @app.get("/healthz", summary="Whether the process is alive", response_class=PlainTextResponse)
     def healthz() -> PlainTextResponse:
         return PlainTextResponse("ok\n")
 
-    @app.get("/readyz", summary="Whether it takes requests")
+    @app.head("/readyz", include_in_schema=False)
+    @app.get("/readyz", summary="Whether it takes requests", response_class=PlainTextResponse,
+             responses={503: {"description": "It does not yet, or no more."}})  # fmt: skip
     def readyz() -> PlainTextResponse:
         return PlainTextResponse("ready\n" if ready["ready"] else "not ready\n", 200 if ready["ready"] else 503)
 
-    @app.get("/metrics", summary="Metrics for Prometheus")
+    @app.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
     def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
+    @app.head("/", include_in_schema=False)
     @app.get("/", include_in_schema=False)
     def page() -> Response:
         return _page((files("pipeline.service") / "assets" / "page.html").read_text(encoding="utf-8"))
@@ -150,7 +171,7 @@ def make_app(on_request: OnRequest, pushes: Pushes | None, tokens: PushTokens | 
     def docs() -> Response:
         return _page(reference.page(app.openapi()))
 
-    desk = Desk(on_request, registry)
+    desk = app.state.desk = Desk(on_request, registry)
 
     @app.post("/forecast", summary="Forecast each series of a file or table", openapi_extra=reference.FORECAST,
               responses=reference.ANSWERS)  # fmt: skip
@@ -181,6 +202,8 @@ class Desk:
         self._places = threading.BoundedSemaphore(on_request.at_once)
         self._running = Gauge("dropcast_requests_running", "Requests that are worked on", registry=registry)
         self._one_by_one = threading.Lock()
+        self._working, self._lock = 0, threading.Lock()
+        self._budget = Budget(own_bytes(on_request))
         self._threads = ThreadPoolExecutor(on_request.at_once, thread_name_prefix="forecast")
         self._counted = Counter(
             "dropcast_requests", "Requests by route and status", ["route", "status"], registry=registry
@@ -190,11 +213,20 @@ class Desk:
             buckets=SECONDS,
         )  # fmt: skip
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is worked on."""
+        return self._working > 0
+
     async def answer(self, request: Request, work: Work) -> Response:
         """Return the answer to a request."""
-        answer = await self._answer(request, work)
-        self._counted.labels(request.url.path, str(answer.status_code)).inc()
-        return answer
+        status = 500
+        try:
+            answer = await self._answer(request, work)
+            status = answer.status_code
+            return answer
+        finally:
+            self._counted.labels(request.url.path, str(status)).inc()
 
     async def _answer(self, request: Request, work: Work) -> Response:
         if self._own.keys is not None and not self._own.keys.allow(request.headers):
@@ -202,25 +234,33 @@ class Desk:
             answer.headers["WWW-Authenticate"] = "Bearer"
             return answer
         try:
-            body = await receive(request, self._own.most_bytes, self._own.seconds)
+            body = await receive(request, self._own.most_bytes, self._own.seconds, self._budget)
         except TooManyBytesError:
             return problem(413, "TOO_MANY_BYTES", f"The body has more than {self._own.most_bytes:,} bytes.")
         except TooSlowError:
             return problem(408, "TOO_SLOW", "The body takes too long to arrive.")
+        except GoneError:
+            return Response(status_code=GONE)
         except BadBodyError as error:
             return problem(400, "BAD_MESSAGE", f"This cannot be read: {error}.")
+        except FullError:
+            return _busy("The bodies of other requests take all the room.")
         except RecordError as error:
             return refusal(error)
         if not self._places.acquire(blocking=False):  # only now, so that slow senders take no place
             body.data.close()
-            answer = problem(BUSY, "BUSY", "As many forecasts as may be are made.", hint="Send it again in a second.")
-            answer.headers["Retry-After"] = "1"
-            return answer
+            self._budget.give_back(body.taken)
+            return _busy("As many forecasts as may be are made.")
+        self._work_on(1)
         waiting = Waiting(self._own.seconds)
         working = asyncio.get_running_loop().run_in_executor(
             self._threads, copy_context().run, self._work, request, body, waiting, work
         )
         return await _unless_gone(request, working, waiting)
+
+    def _work_on(self, more: int) -> None:
+        with self._lock:
+            self._working += more
 
     def _work(self, request: Request, body: Body, waiting: Waiting, work: Work) -> Response:
         try:
@@ -235,6 +275,8 @@ class Desk:
             _log.exception("a request failed")
             return problem(500, "INTERNAL_ERROR", "Dropcast failed with an internal error; its log has the traceback.")
         finally:
+            self._budget.give_back(body.taken)
+            self._work_on(-1)
             self._places.release()
 
     @contextmanager
@@ -252,28 +294,43 @@ class Desk:
 
     def forecast(self, request: Request, body: Body, waiting: Waiting) -> Response:
         """Return the forecast of a body."""
-        own, asked = self._own, dict(request.query_params)
-        media_type = media_type_of(request.headers.get("accept", ""))
+        own, asked = self._own, _parameters(request)
+        media_type = media_type_of(",".join(request.headers.getlist("accept")))
         if media_type is None:
             return problem(406, "BAD_MESSAGE", f"An answer is one of {', '.join(OFFERED)}.")
         name = asked.pop(NAME, "your data")[:LONGEST_NAME]
         form = {name: asked.pop(name) for name in FORMS if name in asked}
         content, spec = self._content(body, asked)
+        wanted = form_asked(form, media_type, content.as_columns)
         if media_type == HTML:
             return _sent(draw_content(content, name, spec, own.limits, waiting))
-        wanted = form_asked(form, media_type, content.as_columns)
         return _sent(forecast_content(content, spec, own.limits, wanted, waiting))
 
     def check(self, request: Request, body: Body, waiting: Waiting) -> Response:
         """Return what would be done with a body."""
-        asked = {name: value for name, value in request.query_params.items() if name not in (*FORMS, NAME)}
-        content, spec = self._content(body, asked)
+        asked = {name: value for name, value in _parameters(request).items() if name != NAME}
+        form_asked({name: asked.pop(name) for name in FORMS if name in asked}, CSV, as_columns=False)
+        try:
+            content, spec = self._content(body, asked)
+        except RecordError as error:
+            if error.code not in UNREADABLE:
+                raise
+            return JSONResponse({"problems": 1, "first_problems": [problem_of("", error)]}, headers=_NO_STORE)
         return JSONResponse(check_content(content, spec, self._own.limits, waiting), headers=_NO_STORE)
 
     def _content(self, body: Body, asked: dict[str, str]) -> tuple[Content, ForecastSpec]:
         content = content_of(body.media_type, body.data, body.size, self._own.most_bytes)
         stated = {**body.options, **content.options, **asked}
         return content, spec_asked(stated, self._own.spec, self._own.limits)
+
+
+def own_bytes(on_request: OnRequest) -> int:
+    """Return how many bytes of bodies may be held: one for each place, and as many on their way."""
+    return 2 * on_request.at_once * on_request.most_bytes
+
+
+def _busy(detail: str) -> Response:
+    return problem(BUSY, "BUSY", detail, headers={"Retry-After": "1"}, hint="Send it again in a second.")
 
 
 async def _unless_gone(request: Request, working: asyncio.Future[Response], waiting: Waiting) -> Response:
@@ -291,6 +348,19 @@ async def _unless_gone(request: Request, working: asyncio.Future[Response], wait
         gone.cancel()
 
 
+def _parameters(request: Request) -> dict[str, str]:
+    """Return the parameters of a request.
+
+    Raises:
+        RecordError: BAD_MANIFEST if one is stated twice.
+    """
+    stated = request.query_params.multi_items()
+    asked = dict(stated)
+    if len(asked) < len(stated):
+        raise RecordError("BAD_MANIFEST", "A parameter is stated twice.", "Write level=80,95 for several values.")
+    return asked
+
+
 _NO_CERTIFICATES = "Google's certificates cannot be had"
 
 
@@ -306,16 +376,28 @@ def _sent(answer: Answer) -> Response:
     """Return an answer as a response, in pieces if it is large."""
     headers = {"dropcast-series": str(answer.series), "dropcast-series-failed": str(len(answer.faults)),
                "content-length": str(answer.size), **_NO_STORE}  # fmt: skip
+    kind = f"{answer.media_type}; charset={answer.charset}" if answer.charset else answer.media_type
     if answer.size <= SENT_AT_ONCE:
         with answer.body:
-            return Response(answer.body.read(), media_type=answer.media_type, headers=headers)
-    return StreamingResponse(_pieces(answer.body), media_type=answer.media_type, headers=headers)
+            return Response(answer.body.read(), headers={**headers, "content-type": kind})
+    return LargeAnswer(answer.body, {**headers, "content-type": kind})
 
 
-def _pieces(body: IO[bytes]) -> Any:
-    with body:
-        while piece := body.read(SENT_AT_ONCE):
-            yield piece
+class LargeAnswer(StreamingResponse):
+    """Sends a file in pieces, and closes it however that ends.
+
+    Args:
+        body: the file, at its beginning.
+        headers: of the answer.
+    """
+
+    def __init__(self, body: IO[bytes], headers: dict[str, str]) -> None:
+        super().__init__(iter(lambda: body.read(SENT_AT_ONCE), b""), headers=headers)
+        self._file = body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI's
+        with self._file:
+            await super().__call__(scope, receive, send)
 
 
 def _page(html: str) -> Response:
@@ -323,14 +405,15 @@ def _page(html: str) -> Response:
         "Content-Security-Policy": _PAGE_POLICY, "Referrer-Policy": "no-referrer", **_NO_STORE})  # fmt: skip
 
 
-def refusal(error: RecordError) -> JSONResponse:
+def refusal(error: RecordError) -> Response:
     """Return the problem details of a record's own fault."""
-    more = {"hint": error.hint, "line": error.line, "column": error.column}
-    return problem(422, error.code, error.message, **more)
+    status = 500 if error.code in OWN_CODES else 422
+    return problem(status, error.code, error.message, hint=error.hint, line=error.line, column=error.column)
 
 
-def problem(status: int, code: str, detail: str, **more: Any) -> JSONResponse:
+def problem(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
     """Return a refusal as problem details, with what else is known."""
     content = {"type": "about:blank", "title": code, "status": status, "code": code, "detail": detail}
     content |= {name: value for name, value in more.items() if value is not None}
-    return JSONResponse(content, status, media_type=PROBLEM)
+    # in ASCII, which has every character that a message may quote, halves of some among them
+    return Response(json.dumps(content), status, media_type=PROBLEM, headers=dict(headers or {}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -10,6 +9,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from pipeline.core.errors import RecordError
+from pipeline.core.strict_json import read_json
 from pipeline.core.table_reading.arrow_stream import FILE_MAGIC, table_of_arrow
 from pipeline.core.table_reading.json_rows import is_columns, json_of, table_of_json
 
@@ -75,8 +75,8 @@ def options_of(stated: Any) -> dict[str, Any]:
     """
     if isinstance(stated, bytes | str):
         try:
-            stated = json.loads(stated)
-        except (ValueError, RecursionError):
+            stated = read_json(stated.encode(errors="surrogatepass") if isinstance(stated, str) else stated)
+        except ValueError:
             stated = None
     if not isinstance(stated, dict):
         raise RecordError("BAD_MANIFEST", "The options are not a JSON object.", 'Write them as {"horizon": 14}.')

@@ -1,4 +1,4 @@
-"""Connections on which requests do not take for ever to begin."""
+"""Connections on which requests do not take for ever to begin, nor answers to be read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+UNREAD_SECONDS = 60.0  # that a part of an answer may wait to be read
 HEADER_SECONDS = 20.0  # for the head of a request, from its first byte or from the opening of the connection on
 
 
@@ -18,6 +19,7 @@ class BoundedConnection(HttpToolsProtocol):  # type: ignore[misc]
     """
 
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for a request."""
@@ -38,7 +40,27 @@ class BoundedConnection(HttpToolsProtocol):  # type: ignore[misc]
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop_waiting()
+        if self._unread is not None:
+            self._unread.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait for the other side to read."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(UNREAD_SECONDS, self._abort)
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _abort(self) -> None:
+        """Break the connection off: to close it would wait until all is read."""
+        self._unread = None
+        if self.transport is not None:
+            self.transport.abort()
 
     def _wait(self) -> None:
         self._deadline = self.loop.call_later(HEADER_SECONDS, self._give_up)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from pipeline.core.engines.by_name import engine_named
+from pipeline.core.engines.fit_cost import estimated_seconds
 from pipeline.core.engines.forecast_batch import forecast_block
 from pipeline.core.errors import RecordError
 from pipeline.core.faults.internal_error import InternalErrors, contained
@@ -21,9 +24,11 @@ from pipeline.core.forecast_spec import ForecastSpec, option_errors
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.forecast_frame import NAMES
 from pipeline.core.outputs.results import FileResult
+from pipeline.core.parquet_reading.cells import has_a_role
 from pipeline.core.process_request import process
 from pipeline.core.requests.local_files import OPERATORS_FIELDS, request_of_csv
 from pipeline.core.scratch import scratch_folder
+from pipeline.core.series.arrow_lists import flat_list
 from pipeline.core.series.load import LoadedFile, load_file, load_table
 from pipeline.core.spec_limits import refuse_costly
 from pipeline.service.answers import Answer, Wanted, writer_of
@@ -32,6 +37,7 @@ from pipeline.service.waiting import Waiting, WatchedFile
 
 ORIENTS = ("records", "columns")
 FORMS = {"names": NAMES, "orient": ORIENTS}  # parameters that are no options of a forecast, and their values
+PIECE_SECONDS, STAN_SECONDS, AUTO_SECONDS = 1.0, 0.5, 0.01  # of a piece; of a series, at least
 MOST_DRAWN = 2000  # series of a page, the worst first
 
 
@@ -105,13 +111,14 @@ def forecast_content(content: Content, spec: ForecastSpec, limits: Limits, wante
         answer.series, answer.notes = len(loaded.ids), list(loaded.layout.notes)
         writer = writer_of(answer, wanted, loaded.layout, spec)
         for series in loaded.batches(errors):
-            waiting.look()
-            found = forecast_block(series, loaded.layout.extras, spec, limits, engine, errors)
-            answer.note(found)
-            writer.add(found)
+            for part in _pieces(series, spec):
+                waiting.look()
+                found = forecast_block(part, loaded.layout.extras, spec, limits, engine, errors)
+                answer.note(found)
+                writer.add(found)
     if len(answer.faults) == answer.series:
         first = answer.faults[0]
-        raise RecordError(first["code"], first["message"], first["hint"], line=first["line"])
+        raise RecordError(first["code"], first["message"], first["hint"], line=first["line"], column=first["column"])
     writer.end()
     answer.size = answer.body.tell()
     answer.body.seek(0)
@@ -155,38 +162,56 @@ def draw_content(content: Content, name: str, spec: ForecastSpec, limits: Limits
     from pipeline.report.page import Page
     from pipeline.report.series import series_of_file
 
-    answer = Answer(HTML)
+    answer = Answer(HTML, charset="utf-8")
     with scratch_folder() as scratch:
         path = scratch / "data"  # not the given name, by whose end a file may be taken for something else
+
+        def named(text: str) -> str:
+            return re.sub(rf"^{path.name}(?=[,:])", lambda _: name, text)
+
         _keep(content, path)
+        waiting.look()
         receipt, letters = process(
             request_of_csv(path, "forecast.csv", spec, ""), limits, FolderOutput(scratch / "out"), waiting.until
         )
         if receipt.status == "failed":
-            worst = letters[0]
-            raise RecordError(worst.code, worst.message.removeprefix(f"{path.name}: "), worst.hint)
+            worst = next((letter for letter in letters if letter.code != "NOTHING_FORECAST"), letters[0])
+            raise RecordError(worst.code, named(worst.message), worst.hint)
         results = FolderResults(scratch / "out")
-        told = [
-            replace(letter, source=name, message=letter.message.removeprefix(f"{path.name}: ")) for letter in letters
-        ]
+        told = [replace(letter, source=name, message=named(letter.message)) for letter in letters]
         shown = FileResult(replace(receipt, source=name, output=name), told)
         page = Page(name, [shown], [], MOST_DRAWN, [], series_first=True)
-        page.add(series_of_file(results, 0, FileResult(receipt, letters), scratch / "work"))
+        for series in series_of_file(results, 0, FileResult(receipt, letters), scratch / "work"):
+            waiting.look()
+            page.add([series])
         answer.size = answer.body.write(page.html())
     answer.series, answer.faults = receipt.series, [{}] * receipt.series_failed
     answer.body.seek(0)
     return answer
 
 
+def _pieces(series: pa.RecordBatch, spec: ForecastSpec) -> Iterator[pa.RecordBatch]:
+    """Yield a block in pieces of about a second, so that the time is looked at in between."""
+    if spec.solver == "stan":
+        each = STAN_SECONDS
+    else:
+        rows = np.diff(flat_list(series, "ds")[1])
+        each = max(float(estimated_seconds(rows, spec).max(initial=0.0)), AUTO_SECONDS if spec.backtested else 0.0)
+    size = max(1, int(PIECE_SECONDS / each)) if each else len(series)
+    for first in range(0, len(series), size):
+        yield series.slice(first, size)
+
+
 def _loaded(content: Content, spec: ForecastSpec, limits: Limits, scratch: Path, waiting: Waiting) -> LoadedFile:
     if isinstance(content.data, pa.Table):
-        return load_table(content.data, spec, limits, scratch)
-    return load_file(WatchedFile(content.data, waiting), spec, limits, scratch)
+        return load_table(content.data, spec, limits, scratch, waiting.look)
+    return load_file(WatchedFile(content.data, waiting), spec, limits, scratch, look=waiting.look)
 
 
 def _keep(content: Content, path: Path) -> None:
     if isinstance(content.data, pa.Table):
-        pq.write_table(content.data, path)
+        columns = [field.name for field in content.data.schema if has_a_role(field.type)]
+        pq.write_table(content.data.select(columns), path)
         return
     with path.open("wb") as file:
         shutil.copyfileobj(content.data, file)

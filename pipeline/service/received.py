@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 from pipeline.service.answers import spooled
 from pipeline.service.bodies import options_of
+from pipeline.service.crowds import Budget
 
 MULTIPART = "multipart/form-data"
 OPTIONS_PART = "options"
@@ -30,6 +32,14 @@ class TooSlowError(Exception):
     """The body takes longer than it may take."""
 
 
+class FullError(Exception):
+    """The bodies of all requests together have as many bytes as they may."""
+
+
+class GoneError(Exception):
+    """Whoever sent the body has hung up before its end."""
+
+
 class BadBodyError(Exception):
     """The body is not what its media type says; the text says why."""
 
@@ -43,34 +53,54 @@ class Body:
         data: it, at its beginning.
         size: bytes of it.
         options: that came along as JSON.
+        taken: bytes that it has of the budget, to be given back.
     """
 
     media_type: str
     data: IO[bytes]
     size: int
     options: Mapping[str, Any] = field(default_factory=dict)
+    taken: int = 0
 
 
-async def receive(request: Request, most_bytes: int, seconds: float) -> Body:
+async def receive(request: Request, most_bytes: int, seconds: float, budget: Budget | None = None) -> Body:
     """Return the body of a request: of a form the file in it, and the part `options`.
 
     Args:
         request: whose body has not been read.
         most_bytes: that it may have.
         seconds: in which it has to arrive.
+        budget: of the bytes of all bodies.
 
     Raises:
-        TooManyBytesError, TooSlowError, BadBodyError: as they say.
+        FullError, TooManyBytesError, TooSlowError, GoneError, BadBodyError: as they say.
         RecordError: BAD_MANIFEST if its options are no JSON object.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    taken = 0
+
+    async def parts() -> AsyncGenerator[bytes, None]:
+        nonlocal taken
+        async for part in _parts(request, most_bytes):
+            if budget is not None:
+                if not budget.take(len(part)):
+                    raise FullError
+                taken += len(part)
+            yield part
+
+    kept = False
     try:
         async with asyncio.timeout(seconds):
-            if media_type == MULTIPART:
-                return await _form(request, most_bytes)
-            return await _whole(request, media_type, most_bytes)
+            body = await (_form(request, parts()) if media_type == MULTIPART else _whole(media_type, parts()))
+            kept = True
+            return replace(body, taken=taken)
     except TimeoutError:
         raise TooSlowError from None
+    except ClientDisconnect:
+        raise GoneError from None
+    finally:
+        if budget is not None and not kept:
+            budget.give_back(taken)
 
 
 async def _parts(request: Request, most_bytes: int) -> AsyncGenerator[bytes, None]:
@@ -91,10 +121,10 @@ async def _pass_over(request: Request) -> None:
                 pass
 
 
-async def _whole(request: Request, media_type: str, most_bytes: int) -> Body:
+async def _whole(media_type: str, parts: AsyncGenerator[bytes, None]) -> Body:
     data, size = spooled(), 0
     try:
-        async for part in _parts(request, most_bytes):
+        async for part in parts:
             size += data.write(part)
     except BaseException:
         data.close()
@@ -103,14 +133,14 @@ async def _whole(request: Request, media_type: str, most_bytes: int) -> Body:
     return Body(media_type, data, size)
 
 
-async def _form(request: Request, most_bytes: int) -> Body:
-    parser = MultiPartParser(
-        request.headers, _parts(request, most_bytes), max_files=2, max_fields=MOST_PARTS, max_part_size=MOST_OPTIONS
-    )
+async def _form(request: Request, parts: AsyncGenerator[bytes, None]) -> Body:
+    parser = MultiPartParser(request.headers, parts, max_files=2, max_fields=MOST_PARTS, max_part_size=MOST_OPTIONS)
     try:
         form = await parser.parse()
     except MultiPartException as error:
-        raise BadBodyError(f"the form cannot be read: {error.message}") from None
+        raise BadBodyError(f"the form cannot be read: {error.message.rstrip('.')}") from None
+    except (UnicodeError, LookupError):
+        raise BadBodyError("the form's charset is none that it could have") from None
     stated: Any = form.get(OPTIONS_PART, "{}")
     if isinstance(stated, UploadFile):  # a part with a media type of its own may come with a file name
         stated = await stated.read(MOST_OPTIONS)

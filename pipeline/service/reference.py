@@ -31,6 +31,7 @@ def _parameter(name: str, schema: dict[str, Any], example: Any, text: str = "") 
 
 _OPTIONS = [
     _parameter("horizon", {"type": "integer"}, 14, "As every option of a forecast (docs/options.md), without dashes."),
+    _parameter("frequency", {"type": "string"}, "D", "If so few dates as in the examples do not show it."),
     _parameter("level", {"type": "string"}, "80,95", "Levels of the prediction intervals, in percent."),
     _parameter("model", {"type": "string", "enum": ["prophet", "auto"]}, "auto"),
     _parameter("components", {"type": "boolean"}, True, "Also the trend, the seasonalities and so on."),

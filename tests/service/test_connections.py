@@ -14,17 +14,18 @@ import uvicorn
 from pipeline.service import connections
 
 SECONDS = 0.3
+LARGE = 50_000_000
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answer with the body's length."""
+    """Answer with the body's length, or much."""
     if scope["type"] != "http":
         return
     size, more = 0, True
     while more:
         message = await receive()
         size, more = size + len(message.get("body", b"")), message.get("more_body", False)
-    body = str(size).encode()
+    body = str(size).encode() if scope["path"] == "/" else b"x" * LARGE
     await send(
         {"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(len(body)).encode())]}
     )
@@ -34,6 +35,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(connections, "HEADER_SECONDS", SECONDS)
+    monkeypatch.setattr(connections, "UNREAD_SECONDS", SECONDS)
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, http=connections.BoundedConnection, ws="none", lifespan="off",
                                            log_config=None))  # fmt: skip
@@ -96,3 +98,28 @@ def test_a_slow_body_is_none_of_its_business(port: int) -> None:
     assert connection.recv(1000).endswith(b"4")
     connection.sendall(REQUEST + b"abcd")
     assert connection.recv(1000).endswith(b"4")
+
+
+def test_an_answer_that_is_not_read_is_broken_off(port: int) -> None:
+    connection = opened(port)
+    connection.sendall(REQUEST.replace(b" / ", b" /large ") + b"abcd")
+    time.sleep(5 * SECONDS)
+    found = 0
+    try:
+        while part := connection.recv(1 << 20):
+            found += len(part)
+    except ConnectionResetError:
+        pass
+    assert found < LARGE
+
+
+def test_an_answer_that_is_read_slowly_comes_whole(port: int) -> None:
+    connection = opened(port)
+    connection.sendall(REQUEST.replace(b" / ", b" /large ") + b"abcd")
+    found = 0
+    while found < LARGE:
+        part = connection.recv(1 << 20)
+        assert part
+        found += len(part)
+        if found < LARGE // 10:
+            time.sleep(SECONDS / 10)

@@ -53,7 +53,8 @@ def test_what_python_sends_is_answered(url: str) -> None:
     (code,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     assert len(code.splitlines()) == 3
     dates = pd.date_range("2026-01-01", periods=60).strftime("%Y-%m-%d")
-    frame = pd.DataFrame({"unique_id": "a", "ds": dates, "y": [float(day % 7) for day in range(60)]})
+    frame = pd.DataFrame({"unique_id": "a", "ds": pd.to_datetime(dates), "y": [float(day % 7) for day in range(60)]})
+    frame.loc[3, "y"] = float("nan")
     names: dict[str, Any] = {"requests": requests, "pandas": pd, "frame": frame}
     exec(code.replace(ADDRESS, url), names)
     forecast = names["forecast"]

@@ -361,6 +361,128 @@ def test_a_forecast_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
         process.wait()
 
 
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'[{"\\ud800": 1, "ds": "2025-01-01", "y": 1}]', "BAD_JSON"), (b'{"\\ud800": [[1]]}', "BAD_JSON"),
+        (b'{"data": {"ds": ["2025-01-01"], "y": [1]}, "options": {"\\ud800": 1}}', "BAD_MANIFEST"),
+        (json.dumps({f"c{number}": [1] for number in range(100_001)}).encode()[:750_000], "BAD_JSON"),
+    ],
+)  # fmt: skip
+def test_halves_of_characters_break_nothing(service: str, body: bytes, code: str) -> None:
+    status, headers, text = post(service, body, "", JSON, JSON)
+    assert (status, json.loads(text)["code"]) == (422, code)
+    assert headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("?encoding=idna", "BAD_MANIFEST"), ("?encoding=undefined", "BAD_MANIFEST"),
+        ("?frequency=99999999999999D", "FREQUENCY_UNCLEAR"), ("?level=80&level=95", "BAD_MANIFEST"),
+    ],
+)  # fmt: skip
+def test_options_that_are_none_are_refused(service: str, query: str, code: str) -> None:
+    status, _, text = post(service, daily_series(60).encode(), query)
+    assert (status, json.loads(text)["code"]) == (422, code)
+
+
+def test_a_forms_charset_is_none_that_it_could_have(service: str) -> None:
+    form, kind = as_form(daily_series(60).encode(), {})
+    status, _, text = post(service, form, "", JSON, f"{kind}; charset=undefined")
+    assert (status, json.loads(text)["code"]) == (400, "BAD_MESSAGE")
+
+
+def test_a_csv_says_in_which_encoding_it_is(service: str) -> None:
+    content = "Läden,date,y\n" + "".join(f"Köln,{line}\n" for line in daily_series(60).splitlines()[1:])
+    _, headers, body = post(
+        service, content.encode("cp1252"), "?encoding=cp1252&id_columns=Läden".replace("ä", "%C3%A4")
+    )
+    assert headers["content-type"] == "text/csv; charset=cp1252"
+    assert "Köln" in body.decode("cp1252")
+
+
+def test_pages_are_refused_like_files(service: str) -> None:
+    bad = daily_series(60).replace("2024-01-02", "oops").encode()
+    as_csv, as_html = (json.loads(post(service, bad, "?name=mine.csv", accept)[2]) for accept in (CSV, "text/html"))
+    assert (as_csv["code"], as_csv["line"], as_csv["column"]) == ("BAD_DATE", 3, "date")
+    assert as_html["code"] == "BAD_DATE"
+    assert as_html["detail"].startswith("mine.csv, line 3")
+    assert post(service, daily_series(60).encode(), "?names=theirs", "text/html")[0] == 422
+
+
+def test_what_no_column_can_be_is_left_out_of_a_page(service: str) -> None:
+    dates = pa.array(pd.date_range("2026-01-01", periods=60).date)
+    table = pa.table({"ds": dates, "y": pa.array([1, 2, 3] * 20).dictionary_encode(), "l": [[1]] * 60})
+    stream = pa.BufferOutputStream()
+    with pa.ipc.new_stream(stream, table.schema) as writer:
+        writer.write_table(table)
+    for accept in (CSV, "text/html"):
+        assert post(service, bytes(stream.getvalue().to_pybytes()), "", accept, ARROW)[0] == 200
+
+
+def test_check_and_forecast_agree_on_what_is_too_costly(service: str) -> None:
+    content = daily_series(400).encode()
+    code = json.loads(post(service, content, "?n_changepoints=900")[2])["code"]
+    found = json.loads(send(f"{service}/check?n_changepoints=900", content)[2])
+    assert (code, [one["code"] for one in found["first_problems"]]) == ("FIT_TIMEOUT", ["FIT_TIMEOUT"])
+    for body, kind in ((b"[", JSON), (b"x", CSV)):
+        status, _, text = send(f"{service}/check", body, **{"Content-Type": kind})
+        assert (status, json.loads(text)["problems"]) == (200, 1)
+    assert send(f"{service}/check?names=theirs", content)[0] == 422
+
+
+def test_other_methods_and_routes(service: str) -> None:
+    for path in ("/", "/healthz", "/readyz"):
+        request = urllib.request.Request(service + path, method="HEAD")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert (answer.status, answer.read()) == (200, b"")
+    for path, method, status in (("/nothing", "GET", 404), ("/forecast", "GET", 405), ("/forecast/", "POST", 404)):
+        request = urllib.request.Request(service + path, b"x" if method == "POST" else None, method=method)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=60)
+        assert (refused.value.code, json.load(refused.value)["status"]) == (status, status)
+    status, _, text = send(f"{service}/", b"{}", Origin="https://a-page.example")
+    assert (status, json.loads(text)["detail"]) == (403, "A web page cannot push.")
+
+
+def test_a_wider_accept_may_come_in_two_headers(service: str) -> None:
+    host, port = service.removeprefix("http://").split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=60)
+    connection.putrequest("POST", "/forecast")
+    content = daily_series(60).encode()
+    for name, value in (("Accept", "text/csv;q=0.1"), ("Accept", JSON), ("Content-Length", str(len(content)))):
+        connection.putheader(name, value)
+    connection.endheaders(content)
+    assert connection.getresponse().headers["content-type"] == JSON
+
+
+def test_it_ends_in_time_whatever_is_worked_on(tmp_path: Path) -> None:
+    process, url = started(tmp_path, "--max_request_seconds=2")
+    host, port = url.removeprefix("http://").split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=60)
+    connection.request("POST", "/forecast?mcmc_samples=1000", daily_series(400))
+    wait_until(lambda: "dropcast_requests_running 1.0" in metrics_of(url))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=40) == 0
+
+
+def test_bodies_take_no_more_room_than_they_may(tmp_path: Path) -> None:
+    process, url = started(tmp_path, "--at_once=1", "--max_body_bytes=1000000")
+    try:
+        host, port = url.removeprefix("http://").split(":")
+        slow = [socket.create_connection((host, int(port))) for _ in range(4)]
+        for connection in slow:
+            connection.sendall(b"POST /forecast HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n" + b"x" * 800_000)
+        wait_until(lambda: 'status="429"' in metrics_of(url))
+        for connection in slow:
+            connection.close()
+        wait_until(lambda: post(url, b"date,y\n" + b"x" * 900_000)[0] == 422)  # all of it is given back
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_it_ends_at_a_signal(tmp_path: Path) -> None:
     process, _ = started(tmp_path)
     process.send_signal(signal.SIGTERM)
