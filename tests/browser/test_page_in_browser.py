@@ -53,7 +53,7 @@ def test_a_file_is_checked_forecast_drawn_and_saved(served: Page, stores: Path, 
     expect(served.get_by_role("status")).to_have_text("2 series forecast, 1 not.")
     report = served.frame_locator("#report")
     expect(report.get_by_role("heading", name="stores.csv")).to_be_visible()
-    expect(report.locator("#problem-list")).to_contain_text("Series short: The series has one value")
+    expect(report.locator("#problem-list")).to_contain_text("Series short: stores.csv: The series has one value")
     expect(report.locator("main > section").first).to_have_id("all-series")
     report.get_by_role("button", name="<b>south</b>").click()
     expect(report.locator("#detail canvas").first).to_be_visible()
