@@ -89,6 +89,7 @@ class RowStore:
         self._buffered = 0
         self._sorted = True  # whether the rows came sorted
         self._last = (-1, 0)  # series and date of the last row
+        self._blocks: list[tuple[int, int]] | None = None  # once all rows are in; each block asks for their number
 
     def add(self, rows: Rows) -> None:
         """Add rows; a series' rows beyond the limit are counted and dropped."""
@@ -130,7 +131,13 @@ class RowStore:
                 self.work_file(code).touch()
 
     def blocks(self) -> list[tuple[int, int]]:
-        """Return the blocks as ranges of consecutive series, limited in number and in bytes of rows and forecasts."""
+        """Return the blocks as ranges of consecutive series, once all rows are in."""
+        if self._blocks is None:
+            self._blocks = self._ranges()
+        return self._blocks
+
+    def _ranges(self) -> list[tuple[int, int]]:
+        """Return ranges of consecutive series, limited in number and in bytes of rows and forecasts."""
         sizes = self._sizes
         most = min(sizes.series, max(sizes.most // sizes.forecast, 1))
         ranges, start, size = [], 0, 0

@@ -265,3 +265,22 @@ def test_a_file_may_take_no_more_of_the_disk_than_allowed(tmp_path: Path, monkey
     pd.read_csv(io.StringIO(text), parse_dates=[0]).to_parquet(table)
     with pytest.raises(RecordError, match="of disk"):
         load_file(io.BytesIO(table.getvalue()), ForecastSpec(), Limits(max_work_bytes=table.tell() - 1), tmp_path)
+
+
+def test_blocks_are_counted_once_however_many_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    real = RowStore._ranges
+
+    def ranges(store: RowStore) -> list[tuple[int, int]]:
+        counted.append(len(store.counts))
+        return real(store)
+
+    monkeypatch.setattr(RowStore, "_ranges", ranges)
+    rows = "".join(f"{s},2024-01-{d:02d},{d}\n" for s in range(1200) for d in range(1, 29))
+    path = tmp_path / "many.csv"
+    path.write_text("store,date,y\n" + rows)
+    with path.open("rb") as file:
+        loaded = load_file(file, ForecastSpec(), Limits(), tmp_path / "work")
+    parts = [(number, loaded.parts) for number, _ in enumerate(loaded.batches())]
+    assert parts == [(0, 3), (1, 3), (2, 3)]
+    assert counted == [1200], "each count looks at every series"
