@@ -37,7 +37,7 @@ from pipeline.service.waiting import Waiting, WatchedFile
 
 ORIENTS = ("records", "columns")
 FORMS = {"names": NAMES, "orient": ORIENTS}  # parameters that are no options of a forecast, and their values
-PIECE_SECONDS, STAN_SECONDS, AUTO_SECONDS = 1.0, 0.5, 0.01  # of a piece; of a series, at least
+PIECE_SECONDS, STAN_SECONDS, AUTO_SECONDS = 5.0, 0.5, 0.01  # of a piece; of a series, at least
 MOST_DRAWN = 2000  # series of a page, the worst first
 
 
@@ -191,7 +191,7 @@ def draw_content(content: Content, name: str, spec: ForecastSpec, limits: Limits
 
 
 def _pieces(series: pa.RecordBatch, spec: ForecastSpec) -> Iterator[pa.RecordBatch]:
-    """Yield a block in pieces of about a second, so that the time is looked at in between."""
+    """Yield a block in pieces of a few seconds at most, so that the time is looked at in between."""
     if spec.solver == "stan":
         each = STAN_SECONDS
     else:
