@@ -15,7 +15,7 @@ Send = Callable[[Records, Sequence[str]], dict[int, str]]
 """Inserts records with ids, and returns the reasons for refused ones by position."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Insert:
     """Rows of one caller, and what became of them."""
 
@@ -23,7 +23,7 @@ class _Insert:
     ids: Sequence[str]
     size: int
     refused: dict[int, str] = field(default_factory=dict)
-    error: BaseException | None = None
+    error: Exception | None = None
     done: bool = False
 
 
@@ -69,15 +69,18 @@ class JoinedInserts:
                 if other is not own and fits:
                     taken.append(other)
                     rows, size = rows + len(other.records), size + other.size
-            self._waiting = [other for other in self._waiting if not any(other is one for one in taken)]
+            self._waiting = [other for other in self._waiting if other not in taken]
             return taken
 
     def _send(self, taken: list[_Insert], send: Send) -> None:
         try:
             refused = send([r for one in taken for r in one.records], [i for one in taken for i in one.ids])
-        except BaseException as error:  # noqa: BLE001 - each caller gets its own
-            for one in taken:
-                self._send_alone(one, send) if len(taken) > 1 else setattr(one, "error", error)
+        except Exception as error:  # noqa: BLE001 - each caller gets its own
+            if len(taken) == 1:
+                taken[0].error = error
+            else:
+                for one in taken:
+                    self._send_alone(one, send)
         else:
             start = 0
             for one in taken:
@@ -90,7 +93,7 @@ class JoinedInserts:
     def _send_alone(self, one: _Insert, send: Send) -> None:
         try:
             one.refused = send(one.records, one.ids)
-        except BaseException as error:  # noqa: BLE001 - raised where the rows come from
+        except Exception as error:  # noqa: BLE001 - raised where the rows come from
             one.error = error
 
 
