@@ -33,7 +33,7 @@ from pipeline.core.series.load import LoadedFile, load_file, load_table
 from pipeline.core.spec_limits import refuse_costly
 from pipeline.service.answers import Answer, Wanted, writer_of
 from pipeline.service.bodies import HTML, Content
-from pipeline.service.waiting import Waiting, WatchedFile
+from pipeline.service.waiting import Waiting
 
 ORIENTS = ("records", "columns")
 FORMS = {"names": NAMES, "orient": ORIENTS}  # parameters that are no options of a forecast, and their values
@@ -205,7 +205,7 @@ def _pieces(series: pa.RecordBatch, spec: ForecastSpec) -> Iterator[pa.RecordBat
 def _loaded(content: Content, spec: ForecastSpec, limits: Limits, scratch: Path, waiting: Waiting) -> LoadedFile:
     if isinstance(content.data, pa.Table):
         return load_table(content.data, spec, limits, scratch, waiting.look)
-    return load_file(WatchedFile(content.data, waiting), spec, limits, scratch, look=waiting.look)
+    return load_file(content.data, spec, limits, scratch, look=waiting.look)
 
 
 def _keep(content: Content, path: Path) -> None:

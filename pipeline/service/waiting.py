@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import IO
 
 from pipeline.core.errors import NobodyWaitsError, RecordError
 
@@ -39,24 +38,3 @@ class Waiting:
                 "TOO_SLOW", f"The file takes longer than {self.seconds:g} seconds.",
                 "Split it, or send it to the pipeline (docs/service.md).",
             )  # fmt: skip
-
-
-class WatchedFile:
-    """A file whose reader is stopped when the time is up.
-
-    Args:
-        file: the bytes, at their beginning.
-        waiting: who waits for them to be read.
-    """
-
-    def __init__(self, file: IO[bytes], waiting: Waiting) -> None:
-        self._file, self._waiting = file, waiting
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return at most `size` bytes, and none at the end."""
-        self._waiting.look()
-        return self._file.read(size)
-
-    def restart(self) -> None:
-        """Start again from the beginning."""
-        self._file.seek(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
 
@@ -20,10 +20,11 @@ class Remembering:
 
     Args:
         source: at its beginning.
+        look: called before each read; may raise to end it.
     """
 
-    def __init__(self, source: ByteSource) -> None:
-        self._source = source
+    def __init__(self, source: ByteSource, look: Callable[[], None] = lambda: None) -> None:
+        self._source, self._look = source, look
         self._start = b""
         while len(self._start) < len(MAGIC) and (more := source.read(len(MAGIC) - len(self._start))):
             self._start += more
@@ -31,6 +32,7 @@ class Remembering:
 
     def read(self, size: int = -1, /) -> bytes:
         """Return at most `size` bytes, and none at the end."""
+        self._look()
         if self._start and size:
             wanted = len(self._start) if size < 0 else min(size, len(self._start))
             start, self._start = self._start[:wanted], self._start[wanted:]

@@ -111,12 +111,12 @@ def load_file(
         limits: the operator's limits.
         work: folder for the work files of a large file.
         source_time: when the file was created, RFC 3339, if that is known.
-        look: called now and then while a Parquet file is read; may raise to end it.
+        look: called now and then while it is read; may raise to end it.
 
     Raises:
         RecordError: if it cannot be read.
     """
-    source = Remembering(file)
+    source = Remembering(file, look)
     with parquet_copy(source, limits) as copy:
 
         def opened(spec: ForecastSpec, limits: Limits, undecided: bool = False, on_wall: bool = False) -> RowReader:
