@@ -59,7 +59,7 @@ class Answer:
 
     media_type: str
     charset: str = ""
-    body: IO[bytes] = field(default_factory=lambda: spooled())
+    body: IO[bytes] = field(default_factory=spooled)
     size: int = 0
     series: int = 0
     faults: list[dict[str, Any]] = field(default_factory=list)

@@ -55,6 +55,7 @@ BUSY, GONE = HTTPStatus.TOO_MANY_REQUESTS, 499  # the latter is what logs call a
 OWN_CODES = ("INTERNAL_ERROR", "CRASHED")
 UNREADABLE = ("BAD_JSON", "BAD_ARROW", "TOO_MANY_BYTES")  # of what is sent, apart from what a file may be
 MOST_REQUESTS = 1000
+RUNNING = "dropcast_requests_running"
 SENT_AT_ONCE = 1 << 16  # bytes of a large answer
 NAME, LONGEST_NAME = "name", 200  # what a drawn forecast is called
 SMALL_BODY, LONGEST_TURN = 1 << 18, 0.05  # bytes; seconds that one waits for the one before
@@ -198,11 +199,10 @@ class Desk:
     """
 
     def __init__(self, on_request: OnRequest, registry: CollectorRegistry) -> None:
-        self._own = on_request
+        self._own, self._registry = on_request, registry
         self._places = threading.BoundedSemaphore(on_request.at_once)
-        self._running = Gauge("dropcast_requests_running", "Requests that are worked on", registry=registry)
+        self._running = Gauge(RUNNING, "Requests that are worked on", registry=registry)
         self._one_by_one = threading.Lock()
-        self._working, self._lock = 0, threading.Lock()
         self._budget = Budget(own_bytes(on_request))
         self._threads = ThreadPoolExecutor(on_request.at_once, thread_name_prefix="forecast")
         self._counted = Counter(
@@ -216,7 +216,7 @@ class Desk:
     @property
     def is_busy(self) -> bool:
         """Whether something is worked on."""
-        return self._working > 0
+        return bool(self._registry.get_sample_value(RUNNING))
 
     async def answer(self, request: Request, work: Work) -> Response:
         """Return the answer to a request."""
@@ -251,16 +251,11 @@ class Desk:
             body.data.close()
             self._budget.give_back(body.taken)
             return _busy("As many forecasts as may be are made.")
-        self._work_on(1)
         waiting = Waiting(self._own.seconds)
         working = asyncio.get_running_loop().run_in_executor(
             self._threads, copy_context().run, self._work, request, body, waiting, work
         )
         return await _unless_gone(request, working, waiting)
-
-    def _work_on(self, more: int) -> None:
-        with self._lock:
-            self._working += more
 
     def _work(self, request: Request, body: Body, waiting: Waiting, work: Work) -> Response:
         try:
@@ -276,7 +271,6 @@ class Desk:
             return problem(500, "INTERNAL_ERROR", "Dropcast failed with an internal error; its log has the traceback.")
         finally:
             self._budget.give_back(body.taken)
-            self._work_on(-1)
             self._places.release()
 
     @contextmanager
@@ -298,8 +292,7 @@ class Desk:
         media_type = media_type_of(",".join(request.headers.getlist("accept")))
         if media_type is None:
             return problem(406, "BAD_MESSAGE", f"An answer is one of {', '.join(OFFERED)}.")
-        name = asked.pop(NAME, "your data")[:LONGEST_NAME]
-        form = {name: asked.pop(name) for name in FORMS if name in asked}
+        name, form = asked.pop(NAME, "your data")[:LONGEST_NAME], _form_of(asked)
         content, spec = self._content(body, asked)
         wanted = form_asked(form, media_type, content.as_columns)
         if media_type == HTML:
@@ -309,7 +302,7 @@ class Desk:
     def check(self, request: Request, body: Body, waiting: Waiting) -> Response:
         """Return what would be done with a body."""
         asked = {name: value for name, value in _parameters(request).items() if name != NAME}
-        form_asked({name: asked.pop(name) for name in FORMS if name in asked}, CSV, as_columns=False)
+        form_asked(_form_of(asked), CSV, as_columns=False)
         try:
             content, spec = self._content(body, asked)
         except RecordError as error:
@@ -335,9 +328,8 @@ def _busy(detail: str) -> Response:
 
 async def _unless_gone(request: Request, working: asyncio.Future[Response], waiting: Waiting) -> Response:
     """Return what is worked on; if the client hangs up before, say so to the work, which ends at its next look."""
-    gone: asyncio.Future[Any] = asyncio.ensure_future(
-        request.receive()
-    )  # after the whole body there comes only the end of the connection
+    # after the whole body there comes only the end of the connection
+    gone: asyncio.Future[Any] = asyncio.ensure_future(request.receive())
     try:
         both: set[asyncio.Future[Any]] = {working, gone}
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -359,6 +351,11 @@ def _parameters(request: Request) -> dict[str, str]:
     if len(asked) < len(stated):
         raise RecordError("BAD_MANIFEST", "A parameter is stated twice.", "Write level=80,95 for several values.")
     return asked
+
+
+def _form_of(asked: dict[str, str]) -> dict[str, str]:
+    """Return the parameters about the form of an answer, and take them from the others."""
+    return {name: asked.pop(name) for name in FORMS if name in asked}
 
 
 _NO_CERTIFICATES = "Google's certificates cannot be had"
