@@ -7,9 +7,8 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
-from pipeline.core.dates.recognise_dates import SHARE_OF_DATES, looks_like_dates
+from pipeline.core.csv_reading.column_sample import ColumnSample
 from pipeline.core.errors import RecordError, shorten
 from pipeline.core.forecast_spec import ForecastSpec
 
@@ -81,21 +80,7 @@ ID_NAMES = (
 # These names with a suffix: store_nbr, item code, station_name.
 _ID_NAME = re.compile(rf"({'|'.join(ID_NAMES)})([ _-]?(id|nbr|no|nr|num|number|code|key|name))?|.*_id", re.IGNORECASE)
 ROW_NUMBER_NAMES = ("id", "row_id", "record_id")  # names of ids that are often just row numbers
-# Cells of a numeric column that mean a missing value, in any case; not in ids, where NA is Namibia.
-MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "<na>", "\\n", ".", "..", "?", ":"})
-DASHES = ("-", "–", "—", "−")  # zero in many accounts, missing elsewhere
-SHARE_OF_NUMBERS = 0.5  # of a column's cells; the others may mean a missing value: "closed" at weekends
 SHARE_OF_NAMED_NUMBERS = 0.2  # of the cells of a column whose name is a value's
-PART_NAMES = ("month", "mon", "monat", "quarter", "qtr", "quartal", "week", "kw", "woche", "day", "half")
-_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_MONTHS = (
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
-    "december",
-)  # fmt: skip
-CALENDAR_WORDS = frozenset(
-    {"spring", "summer", "autumn", "fall", "winter", *(f"q{i}" for i in range(1, 5))}
-    | {short for name in (*_WEEKDAYS, *_MONTHS) for short in (name, name[:3])}
-)
 # Columns of the forecast CSV itself.
 OUTPUT_COLUMNS = re.compile(r"date|prediction(_lower|_upper)?(_[0-9.]+)?")
 WIDE_COLUMN = "series"
@@ -148,12 +133,6 @@ class Columns:
 def is_named_like_an_id(name: str) -> bool:
     """Return whether a column's name is that of an id: store, item_code, customer_id."""
     return bool(_ID_NAME.fullmatch(name))
-
-
-def is_missing(cell: str) -> bool:
-    """Return whether a cell of a numeric column is a missing value, or may be one."""
-    bare = cell.strip()
-    return bare in DASHES or bare.lower() in MISSING
 
 
 def choose_columns(
@@ -218,14 +197,11 @@ class _Chooser:
         unnamed: frozenset[str],
         missing: frozenset[str],
     ) -> None:
-        self._missing = missing
         self.left = dict.fromkeys(header)  # ordered, with fast removal
         self._header = header
-        self._sample = sample
+        self._sample = {name: ColumnSample(cells, missing) for name, cells in sample.items()}
         self._line = line
         self._unnamed = unnamed
-        self._known_cells: dict[str, list[str]] = {}  # what several questions need, by column
-        self._shares: dict[str, float] = {}
 
     def named(self, name: str, option: str) -> str:
         exact = [column for column in self.left if column == name]
@@ -253,29 +229,31 @@ class _Chooser:
         by_name = self._with_names(DATE_NAMES)
         # A name is not proof: `year` beside `date`, or `day` with numbers from 1 to 31, is not the date.
         candidates = (
-            [name for name in by_name if not self._numbers(name)]
-            or [name for name in by_name if self._dates_as_numbers(name)]
+            [name for name in by_name if not self._sample[name].are_numbers]
+            or [name for name in by_name if self._sample[name].have_four_digits]
             or by_name
-            or [name for name in self.left if looks_like_dates(self._sample[name], SHARE_OF_DATES)]
+            or [name for name in self.left if self._sample[name].are_mostly_dates]
         )
         if len(candidates) > 1:  # `day` may hold weekdays, and an export may add its own date
-            candidates = [name for name in candidates if looks_like_dates(self._sample[name])] or candidates
-            candidates = [name for name in candidates if len(set(self._sample[name])) > 1] or candidates
-        if all(self._years(name) or self._is_part_of_date(name) for name in candidates):
+            candidates = [name for name in candidates if self._sample[name].are_dates] or candidates
+            candidates = [name for name in candidates if self._sample[name].varies] or candidates
+        if all(self._sample[name].are_years or self._sample[name].are_part_of_date(name) for name in candidates):
             candidates = [
-                name for name in self.left if looks_like_dates(self._sample[name]) and not self._years(name)
+                name for name in self.left if self._sample[name].are_dates and not self._sample[name].are_years
             ] or candidates
             self._refuse_parts_of_dates(candidates)
-        times = [name for name in self._with_names(TIME_NAMES) if name not in candidates and self._times(name)]
-        if len(candidates) == 1 and len(times) == 1 and not any(":" in cell for cell in self._sample[candidates[0]]):
+        of_day = [name for name in self._with_names(TIME_NAMES) if self._sample[name].are_times]
+        times = [name for name in of_day if name not in candidates]
+        if len(candidates) == len(times) == 1 and ":" not in "".join(self._sample[candidates[0]].cells):
             candidates = [*candidates, *times]
         return self._only(candidates, "DATE", "date_column")
 
     def _refuse_parts_of_dates(self, candidates: list[str]) -> None:
         """Raise if the date is spread over a column of years and others."""
-        years = [name for name in self.left if self._years(name) and (name in candidates or name.lower() in DATE_NAMES)]
-        parts = [name for name in self.left if self._is_part_of_date(name)]
-        if not years or not parts or len(set(self._sample[years[0]])) == len(self._sample[years[0]]):
+        years = [name for name in self.left if self._sample[name].are_years]
+        years = [name for name in years if name in candidates or name.lower() in DATE_NAMES]
+        parts = [name for name in self.left if self._sample[name].are_part_of_date(name)]
+        if not years or not parts or not self._sample[years[0]].repeats:
             return
         joined = "2024-W05" if self._has(parts, "w") else "2024Q1" if self._has(parts, "q") else "2024-05"
         raise RecordError(
@@ -285,34 +263,16 @@ class _Chooser:
             line=self._line,
         )
 
-    def _all_are(self, name: str, pattern: re.Pattern[str]) -> bool:
-        """Return whether a column has cells, and all that are not empty match a pattern."""
-        cells = [cell.strip() for cell in self._sample[name] if cell.strip()]
-        return bool(cells) and all(pattern.fullmatch(cell) for cell in cells)
-
-    def _years(self, name: str) -> bool:
-        return self._all_are(name, _YEAR)
-
-    def _is_part_of_date(self, name: str) -> bool:
-        cells = {cell.strip().lower() for cell in self._sample[name] if cell.strip()}
-        if not cells or self._years(name) or looks_like_dates([*cells]):
-            return False
-        named = name.lower() in PART_NAMES and all(cell.isdigit() and int(cell) <= 53 for cell in cells)
-        return named or all(cell in CALENDAR_WORDS or _PART_OF_YEAR.fullmatch(cell) for cell in cells)
-
     def _has(self, parts: list[str], kind: str) -> bool:
         """Return whether one of the parts of a date is a week (w) or quarter (q)."""
         names = {"w": ("week", "kw", "woche"), "q": ("quarter", "qtr", "quartal")}[kind]
         letters = {"w": ("w", "kw"), "q": ("q",)}[kind]
-        return any(
-            name.lower() in names or all(cell.strip().lower().startswith(letters) for cell in self._sample[name])
-            for name in parts
-        )
+        return any(name.lower() in names or self._sample[name].all_start_with(letters) for name in parts)
 
     def value(self) -> tuple[str]:
         by_name = self._with_names(VALUE_NAMES)
         candidates = (
-            [name for name in by_name if self._share_of_numbers(name) >= SHARE_OF_NAMED_NUMBERS]
+            [name for name in by_name if self._sample[name].share_of_numbers >= SHARE_OF_NAMED_NUMBERS]
             or [name for name in self.left if self._is_value(name)]
             or by_name
         )
@@ -321,7 +281,7 @@ class _Chooser:
     def all_values(self) -> tuple[str, ...]:
         columns = [
             name for name in self.left
-            if self._is_value(name) and name.lower() not in DATE_NAMES and not self._all_are(name, _COMPACT_DATE)
+            if self._is_value(name) and name.lower() not in DATE_NAMES and not self._sample[name].are_compact_dates
         ]  # fmt: skip
         if not columns:
             raise self._none("VALUE", "value_column")
@@ -333,29 +293,25 @@ class _Chooser:
             if is_named_like_an_id(name) and (taken_values or name.lower() not in VALUE_NAMES)
         ]  # fmt: skip
         for name in names:
-            counts = _counts_up(self._sample[name]) and len(set(self._sample[date])) > 1
+            counts = self._sample[name].count_up and self._sample[date].varies
             if counts and name.lower() not in ROW_NUMBER_NAMES:
                 raise id_of_each_row(names, name, self._line)
         return tuple(self._take(name) for name in names)
 
     def numbers_rows(self, ids: tuple[str, ...]) -> bool:
-        return any(name.lower() in ROW_NUMBER_NAMES and _counts_up(self._sample[name]) for name in ids)
-
-    def _clock(self, name: str) -> bool:
-        return self._all_are(name, _CLOCK)
+        return any(name.lower() in ROW_NUMBER_NAMES and self._sample[name].count_up for name in ids)
 
     def codes(self) -> tuple[str, ...]:
         """Return columns of numbers or dates that may be codes of series because their texts recur."""
-        return tuple(
-            name for name in self.left
-            if not self._text(name) and 1 < len(set(self._sample[name])) <= len(self._sample[name]) / 3
-        )  # fmt: skip
+        return tuple(name for name in self.left if self._sample[name].recur and not self._sample[name].are_texts)
 
     def undecided_texts(self, date: str, joined: bool) -> tuple[str, ...]:
         """Return text columns whose role needs all rows to decide; `joined` if the date already has its time."""
-        texts = tuple(name for name in self.left if self._text(name) and not (joined and self._clock(name)))
+        texts = tuple(name for name in self.left if self._sample[name].are_texts)
+        if joined:
+            texts = tuple(name for name in texts if not self._sample[name].are_clock_times)
         for name in texts:
-            if len(set(self._sample[date])) < len(self._sample[date]) and self._clock(name):
+            if self._sample[date].repeats and self._sample[name].are_clock_times:
                 raise RecordError(
                     "AMBIGUOUS_DATE_COLUMN",
                     f"{name!r} has times of day: they may belong to the dates, or each may be its own series.",
@@ -364,7 +320,7 @@ class _Chooser:
                     assume={"date_column": f"{date},{name}"},
                 )
             if name.lower() in TIME_NAMES:
-                cell = next(cell for cell in self._sample[name] if cell.strip())
+                cell = next(cell for cell in self._sample[name].cells if cell.strip())
                 raise RecordError(
                     "BAD_DATE_FORMAT",
                     f"{shorten(cell)!r} is not a time of day in a known format.",
@@ -377,14 +333,8 @@ class _Chooser:
 
     def constant_texts(self) -> tuple[tuple[str, str], ...]:
         """Return the columns with the same text in each row of the sample, or with none, and that text."""
-        found = []
-        for name in self.left:
-            cells = {cell.strip() for cell in self._sample[name]}
-            if all(map(is_missing, cells)):
-                found.append((name, ""))
-            elif len(cells) == 1 and not self._numbers(name) and not looks_like_dates([*cells]):
-                found.append((name, cells.pop()))
-        return tuple(found)
+        found = ((name, self._sample[name].constant) for name in self.left)
+        return tuple((name, text) for name, text in found if text is not None)
 
     def _only(self, candidates: list[str], role: str, name: str) -> str:
         if len(candidates) == 1:
@@ -392,7 +342,7 @@ class _Chooser:
         if not candidates:
             raise self._none(role, name)
         listed = ", ".join(repr(name) for name in candidates)
-        times = [name for name in candidates if self._times(name)]
+        times = [name for name in candidates if self._sample[name].are_times]
         if role == "DATE" and len(times) == 1 and len(candidates) == 2:
             date = next(name for name in candidates if name != times[0])
             raise RecordError(
@@ -419,9 +369,6 @@ class _Chooser:
             line=self._line,
         )
 
-    def _times(self, name: str) -> bool:
-        return self._all_are(name, _TIME_OF_DAY) and not self._all_are(name, _SHORT_DATE)
-
     def _take(self, name: str) -> str:
         del self.left[name]
         return name
@@ -429,54 +376,12 @@ class _Chooser:
     def _with_names(self, names: tuple[str, ...]) -> list[str]:
         return [column for column in self.left if column.lower() in names]
 
-    def _known(self, name: str) -> list[str]:
-        """Return the cells of a column that are not missing."""
-        if name not in self._known_cells:
-            bare = map(str.strip, self._sample[name])
-            self._known_cells[name] = [cell for cell in bare if cell not in self._missing and not is_missing(cell)]
-        return self._known_cells[name]
-
-    def _share_of_numbers(self, name: str) -> float:
-        """Return the share of a column's cells that are numbers, however they are written; 1 if it has none."""
-        if name not in self._shares:
-            self._shares[name] = self._share_of_known(name)
-        return self._shares[name]
-
-    def _share_of_known(self, name: str) -> float:
-        cells = self._known(name)
-        if not cells or looks_like_dates(cells):
-            return float(not cells)
-        share = sum(bool(_PLAIN_NUMBER.fullmatch(cell) or _NUMBER.fullmatch(cell)) for cell in cells) / len(cells)
-        return 1.0 if share < 1 and _have_a_unit(cells) else share
-
-    def _numbers(self, name: str) -> bool:
-        """Return whether a column is one of numbers; a few cells may be something else."""
-        return self._share_of_numbers(name) >= SHARE_OF_NUMBERS
-
-    def _dates_as_numbers(self, name: str) -> bool:
-        cells = [cell.strip() for cell in self._sample[name] if cell.strip()]
-        return all(len(cell.lstrip("-")) >= 4 for cell in cells)
-
     def _is_value(self, name: str) -> bool:
         """Return whether a column has numbers that do not just number rows or items."""
-        numbered = name in self._unnamed and _counts_up(self._sample[name])
+        numbered = name in self._unnamed and self._sample[name].count_up
         named_as_id = bool(_ID_NAME.fullmatch(name))
-        filled = bool(self._known(name))
-        return filled and self._numbers(name) and not numbered and not named_as_id
-
-    def _text(self, name: str) -> bool:
-        """Return whether a column has text that is neither numbers nor dates, and not the same in each row."""
-        cells = self._known(name)
-        if not cells or self._numbers(name) or looks_like_dates(cells):
-            return False
-        return len({cell.strip() for cell in self._sample[name]}) > 1
-
-
-def _have_a_unit(cells: list[str]) -> bool:
-    """Return whether cells are numbers with the same unit behind them, or the same sign before them."""
-    found = [_WITH_UNIT.fullmatch(cell) for cell in cells]
-    parts = {(match[1], match[3]) for match in found if match}
-    return all(found) and len(parts) == 1 and len({match[2] for match in found if match}) > 1
+        filled = bool(self._sample[name].known)
+        return filled and self._sample[name].are_numbers and not numbered and not named_as_id
 
 
 def id_of_each_row(ids: Sequence[str], name: str, line: int | None) -> RecordError:
@@ -496,30 +401,3 @@ def option(name: str, *values: str) -> str:
     """Return an option as typed in a shell; "none" if there are no values."""
     text = json.dumps(values) if any("," in value for value in values) else ",".join(values) or "none"
     return f"--{name}={shlex.quote(text)}"
-
-
-def _counts_up(cells: list[str]) -> bool:
-    """Return whether cells are whole numbers that go up by one from row to row."""
-    if len(cells) < 4 or not all(cell.isdigit() for cell in cells):
-        return False
-    numbers = [int(cell) for cell in cells]
-    return all(after == before + 1 for before, after in pairwise(numbers))
-
-
-_TIME_OF_DAY = re.compile(r"\d{1,2}[:.]\d{2}([:.]\d{2})?( ?[ap]m)?|\d{1,2}", re.IGNORECASE)
-_SHORT_DATE = re.compile(r"(0[1-9]|[12]\d|3[01])\.(0[1-9]|1[0-2])\.\d\d")
-_CURRENCY = r"(?:[€$£¥₹]|EUR|USD|CHF|GBP|Rs\.?|kr\.?)"
-# Anything a person would call a number: with currency, per cent, thousands separators, a trailing minus, brackets.
-_DIGITS = r"(?:\d{1,3}(?:[.,'’_ \u00a0\u2009\u202f]\d{2,3})+(?:[.,]\d*)?|\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?"
-_NUMBER = re.compile(
-    rf"\(?[+\-−]?\s?(?:{_CURRENCY}\s?[+\-−]?)?{_DIGITS}\s?(?:%|{_CURRENCY})?-?\)?|[+-]?inf(?:inity)?", re.IGNORECASE
-)
-_PLAIN_NUMBER = re.compile(r"-?\d+(\.\d+)?")  # what most are, and quickly told
-# 12 kWh, A$12, ~12; but only letters before a number make a code: SKU12
-_WITH_UNIT = re.compile(
-    rf"([^\w\s(]?|[A-Z]{{0,2}}[€$£¥₹₺]\s?)([+\-−]?{_DIGITS})(\s?[^\d\s][^\d]{{0,7}}|)", re.IGNORECASE
-)
-_YEAR = re.compile(r"[12]\d{3}")
-_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2})?")
-_COMPACT_DATE = re.compile(r"(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
-_PART_OF_YEAR = re.compile(r"(q|h|kw ?|w|m)[0-5]?\d")

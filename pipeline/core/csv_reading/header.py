@@ -156,7 +156,7 @@ def sample_rows(body: Chunk, delimiter: str) -> tuple[list[list[str]], list[int]
     # a truncated cell could look like another kind of cell, so the last row of a partial read is dropped
     part = body.data[:_SAMPLE_BYTES]
     for line, row in parsed_rows(part.decode(errors="ignore"), delimiter, body.line):
-        if any(cell.strip() for cell in row):
+        if any(row) and any(map(str.strip, row)):
             rows.append(row)
             lines.append(line)
         if len(rows) == SAMPLE_ROWS:

@@ -10,14 +10,8 @@ from itertools import combinations
 import numpy as np
 
 from pipeline.core.arrays import Floats, Ints
-from pipeline.core.csv_reading.columns import (
-    CALENDAR_WORDS,
-    ROW_NUMBER_NAMES,
-    Columns,
-    id_of_each_row,
-    is_missing,
-    option,
-)
+from pipeline.core.csv_reading.column_sample import CALENDAR_WORDS, is_missing
+from pipeline.core.csv_reading.columns import ROW_NUMBER_NAMES, Columns, id_of_each_row, option
 from pipeline.core.errors import RecordError, shorten
 
 MAX_EVIDENCE_ROWS = 4_000_000  # for a larger file the owner has to name the ids

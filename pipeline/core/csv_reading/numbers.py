@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.arrays import Floats
-from pipeline.core.csv_reading.columns import DASHES, MISSING, option
+from pipeline.core.csv_reading.column_sample import DASHES, MISSING
+from pipeline.core.csv_reading.columns import option
 
 _ALIKE = {" ": "[\u00a0\u2009\u202f]", "'": "’"}  # typographic variants of keyboard characters
 

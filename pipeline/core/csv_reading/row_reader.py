@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.arrays import Floats, Ints
-from pipeline.core.csv_reading.columns import DASHES, WIDE_COLUMN, Columns
+from pipeline.core.csv_reading.column_sample import DASHES
+from pipeline.core.csv_reading.columns import WIDE_COLUMN, Columns
 from pipeline.core.csv_reading.dialect import PLAIN, CsvDialect
 from pipeline.core.csv_reading.number_dialect import DialectEvidence
 from pipeline.core.csv_reading.numbers import absent_texts, missing_cells, number_hint, read_numbers
