@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from google.api_core.exceptions import ServiceUnavailable
 
+from pipeline.cloud import message_work
 from pipeline.core.elements import Request
 from pipeline.core.requests.messages import Message
-from pipeline.service import pushes as module
 from pipeline.service.pushes import Pushes, PushLimits
 
 MESSAGE = Message(b"", {}, "7", "2026-01-01T00:00:00Z")
@@ -35,7 +35,7 @@ class Work:
 
 
 def made(do: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, **limits: Any) -> Pushes:
-    monkeypatch.setattr(module, "size_of", lambda *_: 100)
+    monkeypatch.setattr(message_work, "size_of", lambda *_: 100)
     return Pushes(Work(do), PushLimits(**limits))  # type: ignore[arg-type]
 
 
