@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 include gcp.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve demo-cloud cloud test test-cloud test-browser test-airflow test-flink test-members test-terraform image-check check check-long \
+.PHONY: help install demo serve demo-cloud cloud test test-cloud test-browser test-airflow test-flink test-kafka test-members test-terraform image-check check check-long \
   check-fresh check-gcp-extra mutation docs pictures \
   lint types coverage bench lock generated clean
 
@@ -54,7 +54,7 @@ test: $(VENV)/.installed-dev  ## the tests, in a few minutes
 
 test-cloud: $(VENV)/.installed-dev  ## the tests against Pub/Sub, Cloud Storage and BigQuery servers on this machine (needs Go)
 	$(BIN)/python -m tests.local_cloud install
-	DROPCAST_REQUIRE_CLOUD=1 $(BIN)/python -m pytest -m "cloud and not long" -n 2 --dist loadfile
+	DROPCAST_REQUIRE_CLOUD=1 $(BIN)/python -m pytest -m "cloud and not long and not kafka" -n 2 --dist loadfile
 
 test-browser: $(VENV)/.installed-dev  ## the tests of HTML pages, in a headless Chromium, which it downloads
 	$(BIN)/python -m tests.browser.install
@@ -77,6 +77,12 @@ test-flink: $(VENV)/.installed-dev  ## the batch pipeline on a Flink cluster on 
 	@if command -v java >/dev/null && command -v mvn >/dev/null && command -v go >/dev/null; \
 	then $(BIN)/python -m tests.flink && DROPCAST_REQUIRE_FLINK=1 $(BIN)/python -m pytest tests/flink -m flink; \
 	else echo "NOT TESTED: Flink (Java 17, Maven and Go are needed)"; fi
+
+test-kafka: $(VENV)/.installed-dev  ## the pipeline on a topic of Kafka, on a broker on this machine (needs Java, Maven and Go)
+	@if command -v java >/dev/null && command -v mvn >/dev/null; \
+	then $(BIN)/python -m tests.kafka && DROPCAST_REQUIRE_KAFKA=1 DROPCAST_REQUIRE_CLOUD=1 \
+	  $(BIN)/python -m pytest tests/kafka -m "kafka and not long"; \
+	else echo "NOT TESTED: Kafka (Java and Maven are needed)"; fi
 
 test-terraform: $(VENV)/.installed-dev  ## the Terraform module, with stand-ins for its providers (needs Go and Terraform)
 	@if command -v terraform >/dev/null; \
@@ -114,7 +120,7 @@ lint: $(VENV)/.installed-dev  ## check the style
 types: $(VENV)/.installed-dev  ## check the types
 	$(BIN)/mypy
 
-check: lint types docs test test-cloud test-browser test-terraform  ## all checks that .ci/run runs
+check: lint types docs test test-cloud test-kafka test-browser test-terraform  ## all checks that .ci/run runs
 
 check-long: check coverage test-airflow test-members check-gcp-extra mutation  ## all of check, and the slow tests
 	DROPCAST_REQUIRE_CLOUD=1 DROPCAST_REQUIRE_BROWSER=1 $(BIN)/python -m pytest -m long
@@ -150,7 +156,7 @@ lock:  ## resolve the dependencies again (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
 	  pyproject.toml --extra dataflow -c requirements.lock -o requirements-dataflow.lock
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
-	  pyproject.toml --extra dataflow --extra dev -c requirements-dataflow.lock -o requirements-dev.lock
+	  pyproject.toml --extra dataflow --extra kafka --extra dev -c requirements-dataflow.lock -o requirements-dev.lock
 	echo "$$(sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml)" | uv pip compile --universal --generate-hashes --no-header \
 	  --no-emit-index-url --no-annotate -q - -o requirements-build.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -q \
@@ -159,5 +165,5 @@ lock:  ## resolve the dependencies again (needs uv)
 	  --exclude-newer 2026-08-27 orchestration/airflow/requirements.in -o orchestration/airflow/requirements.txt
 
 clean:  ## remove everything that make created
-	rm -rf $(VENV) $(RIVALS) $(AIRFLOW) $(DOCS) site .local-cloud .flink .browser .terraform-provider .mutation build dist *.egg-info demo/files \
+	rm -rf $(VENV) $(RIVALS) $(AIRFLOW) $(DOCS) site .local-cloud .flink .kafka .browser .terraform-provider .mutation build dist *.egg-info demo/files \
 	  demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,6 +11,8 @@ import math
 import os
 import re
 import signal
+import sys
+import threading
 import uuid
 
 import apache_beam as beam
@@ -23,18 +25,23 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-from pipeline import graph
+from pipeline import flink, graph
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.summary import describe, describe_counts, exit_code_of_counts, outcome_of
 from pipeline.folder.lock import BusyError
 from pipeline.folder.output import FolderOutput
+from pipeline.kafka_topic import KafkaTopic
 from pipeline.metrics import NAMESPACE
 from pipeline.options import OptionsError, add_run_arguments, unknown_options, with_underscores
+from pipeline.places import open_output
 from pipeline.runs import BucketRun, FolderRun, run_from
 from pipeline.terminal import say
 
 THREADS = 4  # of one worker process on Dataflow
 DISK_GB = 30  # of a worker, for the image and the logs; a large file in each process takes --max_work_bytes more
+DIRECT = "DirectRunner"
+READ_BY_BEAM = ("BundleBasedDirectRunner",)  # has Beam's own source for Pub/Sub, and no splittable DoFn without an end
+GRACE = 20.0  # seconds for what is being worked on when a signal comes: Kubernetes kills after thirty
 NEAR = 0.85  # likeness of a misspelt option to the one that is meant
 _log = logging.getLogger(__name__)
 
@@ -60,7 +67,7 @@ def run(argv: list[str]) -> int:
     asked = run_from(arguments, [arguments["input"]] if arguments.get("input") else [], problems)
     options.view_as(SetupOptions).save_main_session = False  # the package is installed where it runs
     if isinstance(asked, BucketRun):
-        return _run_between_buckets(options, asked)
+        return _run_between_buckets(options, asked, argv)
     return _run_in_folder(options, asked)
 
 
@@ -105,7 +112,7 @@ def _os_error_within(text: str, place: str) -> OSError | None:
     return OSError(int(said[1]), said[2], said[3] or place) if said else OSError(f"{place}: {raised[-1][1]}")
 
 
-def _run_between_buckets(options: PipelineOptions, run: BucketRun) -> int:
+def _run_between_buckets(options: PipelineOptions, run: BucketRun, argv: list[str]) -> int:
     """Run the pipeline between buckets; do not wait for a run that is submitted to a service."""
     try:
         from pipeline.cloud.prepare import prepare
@@ -114,10 +121,18 @@ def _run_between_buckets(options: PipelineOptions, run: BucketRun) -> int:
             [f"--output: buckets need Google's clients ({error}): pip install '.[gcp]' in a clone"]
         ) from None
     prepare(run)
-    options.view_as(StandardOptions).streaming = not run.destination.batch
-    on_dataflow = (options.view_as(StandardOptions).runner or "").startswith("Dataflow")
+    runner = options.view_as(StandardOptions).runner or DIRECT
+    on_dataflow = runner.startswith("Dataflow")
     if on_dataflow:
+        if run.kafka is not None or isinstance(run.output_topic, KafkaTopic):
+            raise OptionsError(["--runner: on Dataflow, messages are of Pub/Sub (--input_subscription)"])
         _prepare_for_dataflow(options, run.limits)
+    if run.streams and runner == DIRECT:
+        return _run_here(run)
+    options.view_as(StandardOptions).streaming = run.streams
+    run = dataclasses.replace(run, pulls=run.streams and not on_dataflow and runner not in READ_BY_BEAM)
+    if run.pulls and flink.is_flink(runner):
+        options = PipelineOptions([*argv, *flink.defaults_for_messages(argv)], streaming=True)
     pipeline = beam.Pipeline(options=options)
     graph.build(pipeline, run)
     if not run.destination.batch:
@@ -138,6 +153,34 @@ def _run_between_buckets(options: PipelineOptions, run: BucketRun) -> int:
     }
     say(describe_counts(counts, run.destination.path))
     return exit_code_of_counts(counts)
+
+
+def _run_here(run: BucketRun) -> int:
+    """Work on messages in this process until a signal comes.
+
+    Beam has no runner for one machine that acknowledges a message after the work on it and not before.
+    """
+    from pipeline.cloud.in_process import InProcess
+    from pipeline.cloud.message_work import MessageWork
+    from pipeline.cloud.output import BucketOutput
+    from pipeline.intake.opened import may_pass, opened
+    from pipeline.intake.pull_loop import pull_until
+
+    logging.getLogger("pipeline").setLevel(logging.INFO)
+    output = open_output(run.destination)
+    assert isinstance(output, BucketOutput)
+    work = MessageWork(InProcess(output, run.rules, run.limits, run.output_topic))
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    source = opened(run)
+    _log.info("reading messages from %s", source.name)
+    left = pull_until(stop, source, lambda message: work.do(message) != "running", may_pass, GRACE)
+    say(f"Stopped. {left} messages are not done; they come again." if left else "Stopped.")
+    if left:
+        sys.stdout.flush()
+        os._exit(0)  # what is still being worked on does not look whether it is time to end
+    return 0
 
 
 def _prepare_for_dataflow(options: PipelineOptions, limits: Limits) -> None:
@@ -171,6 +214,8 @@ def _problems_with(argv: list[str]) -> list[str]:
     nearly the name of one of Dropcast's options is refused, and the rest is logged and ignored, as Beam does.
     """
     unknown, known = _unknown(argv)
+    if any(flink.is_flink(argument.partition("=")[2]) for argument in argv if argument.startswith("--runner=")):
+        unknown, known = [argument for argument in unknown if not flink.passed_on(argument)], [*known, *flink.OPTIONS]
     if not any(argument.partition("=")[0] == "--template_location" for argument in argv):
         return unknown_options(unknown, known)
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)

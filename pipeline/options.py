@@ -40,10 +40,16 @@ def _of_form(form: str, shown: str) -> Callable[[str], str]:
 
 
 SUBSCRIPTION, TOPIC = r"projects/[^/]+/subscriptions/[^/]+", r"projects/[^/]+/topics/[^/]+"
+_BROKER = r"(?:[\w.-]+|\[[0-9A-Fa-f:]+\]):\d{1,5}"
+KAFKA = rf"{_BROKER}(?:,{_BROKER})*/[\w.-]+"
 DATASET, DAYS, OBJECTS = r"[a-z0-9-]+[.:]\w+", r"[1-9]\d{0,4}", r"gs://[^/]+(/.*)?"
 INPUTS = rf"{OBJECTS}|bigquery:[a-z0-9-]+\.\w+\.[\w -]+"
 Subscription = Annotated[str, AfterValidator(_of_form(SUBSCRIPTION, "projects/PROJECT/subscriptions/NAME"))]
-Topic = Annotated[str, AfterValidator(_of_form(TOPIC, "projects/PROJECT/topics/NAME"))]
+KafkaPlace = Annotated[str, AfterValidator(_of_form(KAFKA, "HOST:PORT,.../TOPIC"))]
+Topic = Annotated[
+    str,
+    AfterValidator(_of_form(f"{TOPIC}|kafka:{KAFKA}", "projects/PROJECT/topics/NAME, or kafka:HOST:PORT,.../TOPIC")),
+]
 Dataset = Annotated[
     str, AfterValidator(_of_form(DATASET, "PROJECT.DATASET")), AfterValidator(lambda text: text.replace(":", "."))
 ]
@@ -88,6 +94,16 @@ class RunOptions(BaseModel):
         "Instead of --input, for a pipeline that keeps running: the Pub/Sub subscription "
         "(projects/PROJECT/subscriptions/NAME) that receives a bucket's notifications and manifests.",
         "PUBSUB_SUBSCRIPTION", form=SUBSCRIPTION, only="streaming", required=True)  # fmt: skip
+    input_kafka: KafkaPlace | None = _option(
+        "BROKERS/TOPIC", "Source",
+        "Instead of --input_subscription: the Kafka topic that receives notifications and manifests, as "
+        "HOST:PORT,.../TOPIC. Not on Dataflow.",
+        form=KAFKA, only="elsewhere")  # fmt: skip
+    kafka_properties: str | None = _option(
+        "FILE", "Source",
+        "File with more settings of the Kafka client, such as for TLS and SASL: lines NAME=VALUE with librdkafka's "
+        "names.",
+        only="elsewhere")  # fmt: skip
     output: str | None = _option(
         "DIR", "Destination",
         "Folder, or gs://bucket/prefix, for the forecasts; receipts, dead letters and tables go to _dropcast in it.",
@@ -112,7 +128,8 @@ class RunOptions(BaseModel):
         "NUMBER", form=DAYS)  # fmt: skip
     output_topic: Topic | None = _option(
         "TOPIC", "Destination",
-        "Pub/Sub topic (projects/PROJECT/topics/NAME) to which each receipt is published.",
+        "Pub/Sub topic (projects/PROJECT/topics/NAME) to which each receipt is published; not on Dataflow also a Kafka "
+        "topic (kafka:HOST:PORT,.../TOPIC).",
         "PUBSUB_TOPIC", form=TOPIC)  # fmt: skip
 
 

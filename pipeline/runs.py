@@ -16,7 +16,10 @@ from pipeline.core.requests.local_files import OPERATORS_FIELDS, InputFile, allo
 from pipeline.core.requests.messages import Rules
 from pipeline.core.requests.uris import folder_prefix, is_uri
 from pipeline.destination import Destination
+from pipeline.kafka_topic import KafkaTopic
 from pipeline.options import OptionsError, RunOptions, spec_from, validated
+
+IN_KAFKA = "kafka:"  # begins the name of a topic that is one of Kafka
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class FolderRun:
         return Destination(str(self.output.absolute()), history=self.history, run=self.id)
 
     @property
-    def output_topic(self) -> str:
+    def output_topic(self) -> str | KafkaTopic:
         """No topic: receipts of files are not published."""
         return ""
 
@@ -62,8 +65,10 @@ class BucketRun:
         limits: the operator's limits.
         objects: patterns of objects to forecast, once.
         subscription: where notifications and manifests come from instead, for as long as the pipeline runs.
+        kafka: the same, if it is a topic of Kafka.
+        pulls: whether workers take messages themselves and acknowledge them when the ledger has what became of them.
         prefixes: prefixes that objects must be below.
-        output_topic: where receipts are published; "" for nowhere.
+        output_topic: where receipts are published, a topic of Pub/Sub or Kafka; "" for nowhere.
         expiration_days: after how many days BigQuery drops a partition of a table that is created.
     """
 
@@ -72,9 +77,16 @@ class BucketRun:
     limits: Limits
     objects: tuple[str, ...] = ()
     subscription: str = ""
+    kafka: KafkaTopic | None = None
+    pulls: bool = False
     prefixes: tuple[str, ...] = ()
-    output_topic: str = ""
+    output_topic: str | KafkaTopic = ""
     expiration_days: int | None = None
+
+    @property
+    def streams(self) -> bool:
+        """Whether it reads messages, for as long as it runs."""
+        return bool(self.subscription) or self.kafka is not None
 
     @property
     def rules(self) -> Rules:
@@ -105,15 +117,21 @@ def run_from(
     spec, limits, problems = spec_from(arguments)
     problems = [*known_problems, *problems]
     options = validated(RunOptions, arguments, problems) or RunOptions(output=arguments.get("output"))
-    if arguments.get("input_subscription") or any(is_place(path) for path in [*inputs, options.output or ""]):
+    if (
+        arguments.get("input_subscription")
+        or arguments.get("input_kafka")
+        or any(is_place(path) for path in [*inputs, options.output or ""])
+    ):
         problems += _bucket_problems(options, arguments, inputs, spec)
         if problems:
             raise OptionsError(problems)
+        properties = options.kafka_properties or ""
+        kafka = KafkaTopic.of(options.input_kafka, properties) if options.input_kafka else None
         return BucketRun(
             Destination(
                 options.output or "",
                 options.dataset or "",
-                not options.input_subscription,
+                not options.input_subscription and kafka is None,
                 options.history,
                 readable=tuple(filter(is_table, options.allow)),
             ),
@@ -121,8 +139,9 @@ def run_from(
             limits,
             objects=tuple(inputs),
             subscription=options.input_subscription or "",
+            kafka=kafka,
             prefixes=options.allow,
-            output_topic=options.output_topic or "",
+            output_topic=topic_named(options.output_topic or "", properties),
             expiration_days=options.partition_expiration_days,
         )
     files, more = list_inputs(list(inputs), Path(options.output or "forecasts"), inputs_name)
@@ -145,6 +164,16 @@ def run_from(
     )
 
 
+def topic_named(text: str, properties: str) -> str | KafkaTopic:
+    """Return the topic that --output_topic names.
+
+    Args:
+        text: projects/PROJECT/topics/NAME, kafka:BROKERS/TOPIC, or "".
+        properties: --kafka_properties.
+    """
+    return KafkaTopic.of(text.removeprefix(IN_KAFKA), properties) if text.startswith(IN_KAFKA) else text
+
+
 def is_place(path: str) -> bool:
     """Return whether a path has a scheme, such as that of an object or a table."""
     return "://" in path or is_table(path)
@@ -156,7 +185,7 @@ def _folder_problems(
     """Return the problems of the options of a local run."""
     problems = [
         f"--{name}: works only with forecasts in a bucket (--output=gs://bucket/prefix)"
-        for name in ("dataset", "partition_expiration_days", "output_topic")
+        for name in ("dataset", "partition_expiration_days", "output_topic", "kafka_properties")
         if arguments.get(name)
     ]
     if not options.output:
@@ -171,8 +200,12 @@ def _bucket_problems(
 ) -> list[str]:
     """Return the problems of the options of a run between buckets."""
     output, problems = options.output or "", []
-    if bool(arguments.get("input_subscription")) == bool(inputs):
-        problems.append("--input_subscription: use either this or --input")
+    sources = [name for name in ("input_subscription", "input_kafka") if arguments.get(name)]
+    if len(sources) + bool(inputs) != 1:
+        problems.append(f"--{sources[-1] if sources else 'input_subscription'}: use either this or --input"
+                        f"{', and not both of them' if len(sources) > 1 else ''}")  # fmt: skip
+    if options.kafka_properties and not (options.input_kafka or (options.output_topic or "").startswith(IN_KAFKA)):
+        problems.append("--kafka_properties: works only with a topic of Kafka")
     if not is_uri(output):
         problems.append("--output: must be gs://bucket/prefix if the inputs are in buckets")
     for name, paths in (("input", inputs), ("output", [output]), ("allow", options.allow)):

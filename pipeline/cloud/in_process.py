@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.cloud.incoming import request_or_letter
 from pipeline.cloud.output import BucketOutput
-from pipeline.cloud.topics import publish_receipt
+from pipeline.cloud.topics import Topic, publish_receipt
 from pipeline.core.elements import DeadLetter, Request
 from pipeline.core.errors import DoneError, IgnoredError, RecordError
 from pipeline.core.limits import Limits
@@ -31,7 +31,7 @@ class InProcess:
     output: BucketOutput
     rules: Rules
     limits: Limits
-    topic: str = ""
+    topic: Topic = ""
 
     def asked(self, message: Message) -> Request | DeadLetter | None:
         """Return the request for a message, or its dead letter; None if it is of no concern."""
@@ -69,6 +69,15 @@ class InProcess:
             return None
         receipt, letters = finish(unreadable(request, error), self.output)
         return self._told(request, RunOutcome((receipt,), tuple(letters)))
+
+    def is_settled(self, message: Message) -> bool:
+        """Return whether what became of a message is in the ledger, or need not be."""
+        asked = self.asked(message)
+        if asked is None:
+            return True
+        if isinstance(asked, DeadLetter):
+            return self.output.has_stray_dead_letter(asked)
+        return self.output.standing_receipt(asked) is not None
 
     def _stands(self, request: Request) -> bool:
         """Return whether a request is done already; the process that did it may have died before it said so."""

@@ -13,6 +13,7 @@ from pipeline.cloud.clients import publisher, storage_client
 from pipeline.core.errors import RecordError
 from pipeline.core.requests.bigquery_sources import is_table
 from pipeline.core.requests.uris import folder_prefix, split_uri
+from pipeline.kafka_topic import KafkaTopic
 from pipeline.options import OptionsError
 from pipeline.runs import BucketRun
 
@@ -32,8 +33,14 @@ def prepare(run: BucketRun) -> None:
             problems += _table_problems(pattern)
         elif split_uri(pattern)[0] != split_uri(destination.path)[0]:
             problems += _bucket_problems(pattern.split("*")[0], "input")
-    if run.output_topic:
+    if isinstance(run.output_topic, KafkaTopic):
+        problems += _kafka_problems(run.output_topic, "output_topic")
+    elif run.output_topic:
         problems += _topic_problems(run.output_topic)
+    if run.kafka is not None:
+        problems += _kafka_problems(run.kafka, "input_kafka")
+        if run.kafka == run.output_topic:
+            problems.append(f"--output_topic: {run.kafka} is the topic that this pipeline reads from; choose another")
     if not problems and run.subscription:
         problems += _loop_problems(destination.path, run.subscription, run.output_topic)
     if not problems and destination.dataset:
@@ -59,6 +66,22 @@ def _topic_problems(topic: str) -> list[str]:
     return []
 
 
+def _kafka_problems(topic: KafkaTopic, option: str) -> list[str]:
+    try:
+        from confluent_kafka import KafkaException
+
+        from pipeline.cloud.kafka import partitions_of
+    except ModuleNotFoundError as error:
+        return [f"--{option}: Kafka needs its client: pip install '.[kafka]' in a clone ({error})"]
+    try:
+        partitions_of(topic)
+    except KafkaException as error:
+        return [f"--{option}: {topic}: {error.args[0].str()}"]
+    except (OSError, ValueError) as error:
+        return [f"--kafka_properties: {topic.properties}: {error}"]
+    return []
+
+
 def _bucket_problems(path: str, option: str = "output") -> list[str]:
     bucket, prefix = split_uri(path)
     try:
@@ -70,7 +93,7 @@ def _bucket_problems(path: str, option: str = "output") -> list[str]:
     return []
 
 
-def _loop_problems(output: str, subscription: str, output_topic: str = "") -> list[str]:
+def _loop_problems(output: str, subscription: str, output_topic: str | KafkaTopic = "") -> list[str]:
     """Return a line if notifications of the output would go to the subscription's own topic."""
     bucket, prefix = split_uri(folder_prefix(output))
     try:

@@ -1,4 +1,4 @@
-"""Sending to Pub/Sub."""
+"""Sending to topics of Pub/Sub and Kafka."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from pipeline.cloud.clients import publisher
 from pipeline.cloud.retry import CALL, retrying
 from pipeline.core.elements import Receipt
 from pipeline.core.io_faults import does_io
+from pipeline.kafka_topic import KafkaTopic
 
 TOGETHER = 100  # messages in one call
 LONGEST_ATTRIBUTE = 1024  # bytes, as Pub/Sub allows
 
 
-def publish_receipt(topic: str, receipt: Receipt) -> None:
+Topic = str | KafkaTopic
+"""projects/PROJECT/topics/NAME, or a topic of Kafka."""
+
+
+def publish_receipt(topic: Topic, receipt: Receipt) -> None:
     """Send a receipt: its fields as JSON; request_key, source, output and status as attributes too."""
     data = json.dumps(dataclasses.asdict(receipt), sort_keys=True).encode()
     attributes = {name: getattr(receipt, name) for name in ("request_key", "source", "output", "status")}
@@ -27,8 +32,12 @@ def publish_receipt(topic: str, receipt: Receipt) -> None:
 
 
 @does_io()
-def publish(topic: str, messages: Iterable[tuple[bytes, dict[str, str]]]) -> int:
+def publish(topic: Topic, messages: Iterable[tuple[bytes, dict[str, str]]]) -> int:
     """Send messages, payload and attributes each, and wait until all have arrived; return their number."""
+    if isinstance(topic, KafkaTopic):
+        from pipeline.cloud.kafka import send  # needs the extra `kafka`
+
+        return send(topic, messages)
     sent = 0
     pending = iter(messages)
     while together := list(itertools.islice(pending, TOGETHER)):

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from pipeline.commands import OptionsError, parsed, parser_for, refuse
-from pipeline.commands.sending import Sending, add_arguments, carry_out, checked, within
+from pipeline.commands.sending import Sending, add_arguments, carry_out, checked, send_to_topic, within
 from pipeline.core.elements import DeadLetter, Request
 from pipeline.core.outputs.ledger import Letters
 from pipeline.core.outputs.summary import DEAD_LETTERED, DONE
@@ -115,9 +115,7 @@ def _send_messages(arguments: dict[str, Any], output: str) -> int:
             say(printable(f"  needs --topic: {letter.message}"))
             continue
         if not arguments["dry_run"]:
-            from pipeline.cloud.topics import publish
-
-            publish(arguments["topic"], [kept_message(letter)])
+            send_to_topic(arguments, kept_message(letter))
             letters.mark("message")
         sent += 1
     return sent

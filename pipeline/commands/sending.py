@@ -21,6 +21,7 @@ from pipeline.core.requests.uris import is_uri
 from pipeline.destination import Destination
 from pipeline.options import Dataset, Topic, spec_from, validated
 from pipeline.places import open_output
+from pipeline.runs import topic_named
 from pipeline.terminal import say
 
 
@@ -47,8 +48,13 @@ class SendOptions(BaseModel):
 
     topic: Topic | None = Field(
         None,
-        description="send to the pipeline's topic: projects/PROJECT/topics/NAME",
+        description="send to the pipeline's topic: projects/PROJECT/topics/NAME, or kafka:HOST:PORT,.../TOPIC",
         json_schema_extra={"metavar": "TOPIC"},
+    )
+    kafka_properties: str | None = Field(
+        None,
+        description="file with more settings of the Kafka client: lines NAME=VALUE with librdkafka's names",
+        json_schema_extra={"metavar": "FILE"},
     )
     dataset: Dataset | None = Field(
         None, description="without --topic: the tables to write to", json_schema_extra={"metavar": "PROJECT.DATASET"}
@@ -90,6 +96,13 @@ def checked(arguments: dict[str, Any]) -> str:
     if is_uri(output):
         needs_clients()
     return str(output)
+
+
+def send_to_topic(arguments: dict[str, Any], message: tuple[bytes, dict[str, str]]) -> None:
+    """Send a message to the topic that options name."""
+    from pipeline.cloud.topics import publish
+
+    publish(topic_named(arguments["topic"], arguments["kafka_properties"] or ""), [message])
 
 
 def needs_clients() -> None:
@@ -161,10 +174,8 @@ def carry_out(sendings: Iterable[Sending], arguments: dict[str, Any], output: st
             if arguments["dry_run"]:
                 say(printable(f"  would request {request.source}#{request.version} -> {request.output}"))
             elif arguments["topic"]:
-                from pipeline.cloud.topics import publish
-
                 assert sending.message is not None
-                publish(arguments["topic"], [sending.message])
+                send_to_topic(arguments, sending.message)
                 sending.then()
             else:
                 try:

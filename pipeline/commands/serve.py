@@ -31,7 +31,15 @@ if TYPE_CHECKING:
 
     from pipeline.service.pushes import Pushes
 
-FOR_PUSHES = ("dataset", "history", "partition_expiration_days", "leave_large", "allow", "output_topic")
+FOR_PUSHES = (
+    "dataset",
+    "history",
+    "partition_expiration_days",
+    "leave_large",
+    "allow",
+    "output_topic",
+    "kafka_properties",
+)
 NO_SUBSCRIPTION = "pushed"  # what is read comes with each request
 _log = logging.getLogger(__name__)
 BYTES_PER_ROW = 100  # of the largest body: rows of a forecast are bounded by it too
@@ -101,7 +109,9 @@ def parser() -> argparse.ArgumentParser:
         "--leave_large", action="store_true", help="leave larger files to the pipeline, which serves the same bucket"
     )
     add_model_arguments(
-        found, RunOptions, ("output", "allow", "dataset", "history", "partition_expiration_days", "output_topic")
+        found,
+        RunOptions,
+        ("output", "allow", "dataset", "history", "partition_expiration_days", "output_topic", "kafka_properties"),
     )
     add_model_arguments(found, ForecastSpec)
     add_model_arguments(found, Limits)

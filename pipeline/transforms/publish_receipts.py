@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from pipeline.core.elements import Receipt
+from pipeline.kafka_topic import KafkaTopic
 
 
 @dataclass
@@ -17,10 +18,10 @@ class PublishReceipts(beam.PTransform):
     Input and output: Receipt.
 
     Attributes:
-        topic: projects/PROJECT/topics/NAME; "" publishes nothing.
+        topic: projects/PROJECT/topics/NAME, or a topic of Kafka; "" publishes nothing.
     """
 
-    topic: str
+    topic: str | KafkaTopic
 
     def expand(self, receipts: beam.PCollection) -> beam.PCollection:
         """Apply the transform."""
@@ -30,7 +31,7 @@ class PublishReceipts(beam.PTransform):
 
 
 class _Publish(beam.DoFn):
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str | KafkaTopic) -> None:
         self._topic = topic
 
     def process(self, receipt: Receipt) -> Iterator[Receipt]:

@@ -14,7 +14,7 @@ from pipeline.transforms.read_messages import ReadMessages
 
 @dataclass
 class ReadRequests(beam.PTransform):
-    """Reads requests from a subscription, a bucket's objects, or local files.
+    """Reads requests from a subscription or a topic, a bucket's objects, or local files.
 
     Input: the pipeline's begin. Outputs: `requests` (Request), `bad` (DeadLetter of scope message).
 
@@ -34,6 +34,6 @@ class ReadRequests(beam.PTransform):
         if isinstance(run, FolderRun):
             allowed = tuple(str(folder.absolute()) for folder in run.allowed)
             return ReadFiles(run.files, run.spec.to_json(), allowed, run.destination.path)
-        if run.subscription:
-            return ReadMessages(run.subscription, run.rules)
+        if run.streams:
+            return ReadMessages(run)
         return ListObjects(run.objects, run.rules)

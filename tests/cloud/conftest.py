@@ -84,10 +84,12 @@ class Stage:
         blobs = self.cloud.storage_client().list_blobs(self.out, prefix="f/_dropcast/receipts/")
         return [json.loads(blob.download_as_text()) for blob in blobs]
 
-    def run(self, *options: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """Start the streaming pipeline; it is ended after the test."""
+    def run(
+        self, *options: str, environment: dict[str, str] | None = None, source: str = ""
+    ) -> subprocess.Popen[bytes]:
+        """Start the streaming pipeline, by default for the bucket's subscription; it is ended after the test."""
         command = [
-            PIPELINE_PYTHON, "-m", "pipeline.main", f"--input_subscription={self.subscription}",
+            PIPELINE_PYTHON, "-m", "pipeline.main", source or f"--input_subscription={self.subscription}",
             f"--output={self.output}", f"--dataset={self.dataset}", "--runner=DirectRunner", *options,
         ]  # fmt: skip
         log = Path(self.cloud.root) / f"pipeline-{next(NUMBERS)}.log"

@@ -35,7 +35,7 @@ def test_from_upload_to_object_and_rows(stage: Stage) -> None:
     stage.wait("the bad message's dead letter", lambda: len(stage.letters()) == 2)
 
     assert {name for name in stage.names("f/") if "_dropcast" not in name} == {
-        "f/sales/north ü#%.csv", "f/sales/south.csv.gz", "f/m.csv", "f/sales/twice.csv",
+        "f/sales/north ü#%.csv", "f/sales/south.csv.gz", "f/m.csv", "f/sales/twice.csv", "f/sales/bad.csv.problem.txt",
     }  # fmt: skip
     assert sorted((row["status"], row["code"]) for row in stage.receipts()) == [
         ("complete", ""), ("complete", ""), ("complete", ""), ("complete", ""), ("failed", "NO_DATE_COLUMN"),

@@ -53,7 +53,12 @@ def test_the_template_has_exactly_the_options(kind: Kind) -> None:
     named = [parameter["name"] for parameter in written(kind)["parameters"]]
     assert len(named) == len(set(named))
     options = set(RunOptions.model_fields) | set(ForecastSpec.model_fields) | set(Limits.model_fields)
-    options -= {*OPERATORS_FIELDS, {"streaming": "input", "batch": "input_subscription"}[kind]}
+    options -= {
+        *OPERATORS_FIELDS,
+        "input_kafka",
+        "kafka_properties",
+        {"streaming": "input", "batch": "input_subscription"}[kind],
+    }
     assert set(named) == options
 
 

@@ -13,7 +13,7 @@ OPTIONS = {"forecast_spec", "spec_limits", "elements", "ndjson"}
 BLOCKS = {"blocks", "block_bytes"}
 TOP_OF_CORE = {"process_request", "compile_kernels", "findings"}
 # Modules at the root of pipeline/ on which its wings stand; the others there stand on the wings.
-BASE = {"coders", "options", "runs", "destination", "metrics", "terminal", "logs"}
+BASE = {"coders", "options", "runs", "destination", "metrics", "terminal", "logs", "kafka_topic"}
 MODEL = {f"core.model{part}" for part in ("", ".data", ".design", ".solve", ".intervals", ".exchange")}
 # A wing may import itself and what is listed. Outside of core/ a wing may import all of it.
 ALLOWED = {
@@ -57,8 +57,9 @@ ALLOWED = {
     "places": {"core", "base", "folder", "cloud"},
     "service": {"core", "base", "folder", "cloud", "places", "report"},
     "templates": set(),
-    "transforms": {"core", "base", "folder", "cloud", "places"},
-    "front": {"core", "base", "folder", "cloud", "places", "transforms"},
+    "intake": {"core", "base", "cloud"},
+    "transforms": {"core", "base", "folder", "cloud", "places", "intake"},
+    "front": {"core", "base", "folder", "cloud", "places", "intake", "transforms"},
     "commands": {"core", "base", "folder", "cloud", "places", "transforms", "front", "report", "service"},
 }  # fmt: skip
 

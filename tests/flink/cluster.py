@@ -118,6 +118,13 @@ class FlinkCluster:
             assert self._processes[0].poll() is None, self.logs()
             time.sleep(0.2)
 
+    def cancel_all(self) -> None:
+        """Cancel the jobs that run."""
+        for job in self._asked("jobs").get("jobs", ()):
+            if job["status"] not in ("FINISHED", "FAILED", "CANCELED"):
+                url = f"http://localhost:{self._rest}/jobs/{job['id']}?mode=cancel"
+                urllib.request.urlopen(urllib.request.Request(url, method="PATCH"), timeout=30).close()
+
     def logs(self) -> str:
         """Return the ends of all logs."""
         logs = sorted(self.folder.glob("*.log"))

@@ -10,8 +10,9 @@ from tests.cloud.conftest import fresh_clients, stage
 from tests.downloads import Unavailable, required
 from tests.flink import install
 from tests.flink.cluster import FlinkCluster
+from tests.kafka.conftest import broker
 
-__all__ = ["fresh_clients", "stage", "start_cluster"]
+__all__ = ["broker", "fresh_clients", "stage", "start_cluster"]
 StartCluster = Callable[..., FlinkCluster]
 
 

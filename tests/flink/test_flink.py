@@ -16,6 +16,8 @@ from tests.cloud.conftest import Stage
 from tests.conftest import daily_series
 from tests.flink.cluster import FlinkCluster
 from tests.flink.conftest import StartCluster
+from tests.kafka.broker import KafkaBroker
+from tests.kafka.messages import notification
 
 pytestmark = [pytest.mark.flink, pytest.mark.long]
 SERIES = 20_000  # of the large file: work of some twenty seconds
@@ -115,3 +117,50 @@ def test_between_buckets(start_cluster: StartCluster, stage: Stage, tmp_path: Pa
     for number in range(3):
         found = stage.object(f"f/{number}.csv").download_as_bytes()
         assert found == (tmp_path / f"expected/{number}.csv").read_bytes()
+
+
+def cancelled(job: subprocess.Popen[bytes], cluster: FlinkCluster) -> None:
+    """End a job that would run on."""
+    cluster.cancel_all()
+    job.kill()
+    job.wait()
+
+
+@pytest.mark.cloud
+@pytest.mark.parametrize("kind", ["pubsub", pytest.param("kafka", marks=pytest.mark.kafka)])
+def test_messages_are_acknowledged_after_the_ledger_has_them_also_if_workers_are_killed(
+    start_cluster: StartCluster, stage: Stage, request: pytest.FixtureRequest, kind: str
+) -> None:
+    environment = dict(stage.cloud.environment)
+    cluster = start_cluster(**environment)
+    names = [f"{number}.csv" for number in range(60)]
+    generations = {name: stage.upload(name, daily_series(90, seed=seed)) for seed, name in enumerate(names[:30])}
+    broker: KafkaBroker | None = None
+    source = f"--input_subscription={stage.subscription}"
+    if kind == "kafka":
+        broker = request.getfixturevalue("broker")
+        source = f"--input_kafka={broker.create_topic('uploads', 2)}"
+        broker.send("uploads", [notification(stage, *item) for item in generations.items()])
+    job = submitted(
+        cluster, source, f"--output={stage.output}", f"--dataset={stage.dataset}", "--checkpointing_interval=3000",
+        **environment,
+    )  # fmt: skip
+    wait_until(lambda: len(stage.receipts()) >= 5, job, cluster)
+    cluster.kill(1)
+    more = {name: stage.upload(name, daily_series(90, seed=seed)) for seed, name in enumerate(names[30:], 30)}
+    if broker is not None:
+        broker.send("uploads", [notification(stage, *item) for item in more.items()])
+    wait_until(lambda: len(stage.receipts()) >= 35, job, cluster)
+    cluster.kill(2)
+    wait_until(lambda: len(stage.receipts()) == 60, job, cluster)
+    assert {row["output"]: row["status"] for row in stage.receipts()} == dict.fromkeys(names, "complete")
+    if broker is not None:
+        wait_until(lambda: broker.committed("uploads") == broker.ends("uploads"), job, cluster)
+    else:
+        time.sleep(40)  # more than a lease: what is not acknowledged would be there again
+    cancelled(job, cluster)
+    if broker is None:
+        with stage.cloud.subscriber() as client:
+            left = client.pull(subscription=stage.subscription, max_messages=100, return_immediately=True, timeout=30)
+        assert not left.received_messages
+    assert stage.count("latest_forecasts") == 28 * len(names)

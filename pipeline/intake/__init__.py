@@ -1,0 +1,1 @@
+"""Messages that are acknowledged once the ledger has what became of them: from Pub/Sub or Kafka."""

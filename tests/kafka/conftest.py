@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cloud.conftest import fresh_clients, stage
+from tests.downloads import Unavailable
+from tests.kafka.broker import KafkaBroker
+from tests.kafka.install import jars
+
+__all__ = ["broker", "fresh_clients", "stage"]
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[KafkaBroker]:
+    """A broker, or none: then the test is skipped."""
+    try:
+        found = jars()
+    except Unavailable as reason:
+        if os.environ.get("DROPCAST_REQUIRE_KAFKA"):
+            raise
+        pytest.skip(str(reason))
+    with KafkaBroker(found, tmp_path / "kafka") as started:
+        yield started
