@@ -16,18 +16,50 @@ from pathlib import Path
 from pipeline.core.io_faults import io
 
 _PREFIX = "dropcast-scratch-"
+MOST_KEPT = 8  # empty folders
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
     """Yield an empty folder, which is removed afterwards."""
     with io(OSError):
-        _sweep(os.getpid())
-        folder, lock = _made()
+        folder, lock = _taken(os.getpid())
     try:
         yield folder
     finally:
+        _leave(folder, lock)
+
+
+def _taken(process: int) -> tuple[Path, int]:
+    """Return a folder that was left empty, or a new one, and its lock."""
+    with contextlib.suppress(IndexError):
+        return _left_empty(process, tempfile.gettempdir()).pop()
+    _sweep(process)
+    return _made()
+
+
+def _leave(folder: Path, lock: int) -> None:
+    """Keep an empty folder for whoever needs one next, since many write nothing; remove another."""
+    empty = _left_empty(os.getpid(), str(folder.parent))
+    with os.scandir(folder) as found:
+        used = any(found)
+    if len(empty) < MOST_KEPT and not used:
+        empty.append((folder, lock))
+    else:
         _remove(folder, lock)
+
+
+@cache
+def _left_empty(process: int, place: str) -> list[tuple[Path, int]]:
+    """Return the empty folders of a process in a place, which are removed when it ends."""
+    folders: list[tuple[Path, int]] = []
+
+    def remove() -> None:
+        while folders:
+            _remove(*folders.pop())
+
+    atexit.register(remove)
+    return folders
 
 
 @cache

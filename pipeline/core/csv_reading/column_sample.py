@@ -64,7 +64,7 @@ class ColumnSample:
     @cached_property
     def stripped(self) -> list[str]:
         """The cells without spaces around them."""
-        return [cell.strip() for cell in self.cells]
+        return [*map(str.strip, self.cells)]
 
     @cached_property
     def distinct(self) -> dict[str, None]:
@@ -94,6 +94,8 @@ class ColumnSample:
     @cached_property
     def known(self) -> list[str]:
         """The cells that are not missing, without spaces around them."""
+        if not self._missing and min(map(len, self.distinct), default=0) > _LONGEST_MISSING:
+            return self.stripped
         short = (cell for cell in self.distinct if len(cell) <= _LONGEST_MISSING or cell in self._missing)
         unknown = {cell for cell in short if cell in self._missing or is_missing(cell)}
         return [cell for cell in self.stripped if cell not in unknown] if unknown else self.stripped
@@ -159,6 +161,8 @@ class ColumnSample:
         cells = self.known
         if not cells or looks_like_dates(cells):
             return float(not cells)
+        if all(map(_PLAIN_NUMBER.fullmatch, cells)):
+            return 1.0
         share = sum(bool(_PLAIN_NUMBER.fullmatch(cell) or _NUMBER.fullmatch(cell)) for cell in cells) / len(cells)
         return 1.0 if share < 1 and _have_a_unit(cells) else share
 

@@ -54,20 +54,17 @@ def parsed_rows(text: str, delimiter: str, line: int, skip_blanks: bool = False)
     """
     reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=delimiter, skipinitialspace=skip_blanks)
     before = 0
-    while True:
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            raise RecordError(
-                "LINE_TOO_LONG",
-                f"The row cannot be parsed: {error}.",
-                "Check that this is a CSV with one row per line.",
-                line=line + before,
-            ) from None
-        if row is None:
-            return
-        yield line + before, row
-        before = reader.line_num
+    try:
+        for row in reader:
+            yield line + before, row
+            before = reader.line_num
+    except csv.Error as error:
+        raise RecordError(
+            "LINE_TOO_LONG",
+            f"The row cannot be parsed: {error}.",
+            "Check that this is a CSV with one row per line.",
+            line=line + before,
+        ) from None
 
 
 def sniff_delimiter(record: Chunk, rest: Chunk, spec: ForecastSpec) -> str:

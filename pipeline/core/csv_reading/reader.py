@@ -118,7 +118,8 @@ class CsvReader(RowReader):
             header, names = [*header, f"column_{width}"], [*names, ""]  # a delimiter at the end of each row
         if width != len(header) and len(first_rows[0]) == width:
             raise ragged_row(width, len(header), delimiter.join(first_rows[0]), sample_lines[0])
-        sample = {name: [row[i] if i < len(row) else "" for row in first_rows] for i, name in enumerate(header)}
+        columns_of_sample = itertools.zip_longest(*first_rows, fillvalue="")
+        sample = {name: list(next(columns_of_sample, [""] * len(first_rows))) for name in header}
         unnamed = frozenset(name for name, given in zip(header, names, strict=True) if not given.strip())
         columns = choose_columns(header, sample, spec, record.line, unnamed)
         if undecided:

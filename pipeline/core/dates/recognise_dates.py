@@ -66,7 +66,11 @@ def cells_of_rows(cells: list[str]) -> list[str]:
 
 def looks_like_dates(sample: list[str], share: float = 1.0) -> bool:
     """Return whether a share of the non-empty cells are dates of one form that is more than a plain number."""
-    cells = [cell.strip() for cell in sample if cell.strip()]
+    cells = [*filter(None, map(str.strip, sample))]
+    if share == 1.0:
+        return bool(cells) and any(
+            pattern.fullmatch(cells[0]) and all(map(pattern.fullmatch, cells)) for pattern in _PATTERNS_BY_CONTENT
+        )
     return bool(cells) and any(_are_mostly(cells, pattern, share) for pattern in _PATTERNS_BY_CONTENT)
 
 

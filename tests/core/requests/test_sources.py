@@ -99,4 +99,13 @@ def test_what_a_killed_process_leaves_is_removed_by_the_next(tmp_path: Path, mon
         scratch._sweep.cache_clear()
         with scratch.scratch_folder() as other:
             assert {mine, other} == set(tmp_path.iterdir()), "what somebody uses is left alone"
-    assert list(tmp_path.iterdir()) == []
+            (other / "x").touch()
+    assert list(tmp_path.iterdir()) == [mine], "what was used is removed, and what was not is kept for the next"
+    with scratch.scratch_folder() as again:
+        assert again == mine
+    monkeypatch.undo()
+    code = "from pipeline.core.scratch import scratch_folder\nwith scratch_folder() as folder:\n assert folder.is_dir()"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(empty)}, check=True)
+    assert list(empty.iterdir()) == [], "a process leaves none behind"
