@@ -59,9 +59,10 @@ _READ_BY_REQUESTS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 def _quick(client: C) -> C:
     """Return a client that does not look for proxies in the environment at each call, if there are none.
 
-    The library requests does, which takes a millisecond: a sixth of what a push costs.
+    The library requests does, and for certificates too, which takes a millisecond: a sixth of what a push costs.
     """
-    if not getproxies() and not any(map(os.environ.get, _READ_BY_REQUESTS)):
+    if not getproxies():
+        client._http.verify = next(filter(None, map(os.environ.get, _READ_BY_REQUESTS)), True)
         client._http.trust_env = False
     return client
 
