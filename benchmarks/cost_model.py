@@ -35,7 +35,7 @@ SERVICE_VCPUS, SERVICE_GB = 2, 4
 PUSH_SECONDS = 1.5  # of an instance for a small file, which waits for seventeen calls and three inserts: assumed
 # Measured: docs/performance.md.
 FILE_SECONDS = 0.08  # of one vCPU for a small file between buckets
-SERIES_SECONDS = 0.0002  # of one vCPU for a series of 365 rows in a large file, including its score
+SERIES_SECONDS = 0.00025  # of one vCPU for a series of 365 rows in a large file, with its score and its rows of tables
 CSV_GB = 1.1e-5  # of a series of 365 rows
 # Counted by tests/cloud/test_calls.py. Six writes: a small file's own upload, two markers of the work in progress, the
 # first try of its part, its forecast and its receipt. Seven calls read, and four if all is done in one go. Deleting
@@ -65,7 +65,9 @@ LOADS = (
     Load("nothing (idle)", 0, 0),
     Load("1,000 files of one series a day", 1000, 1000),
     Load("1,000,000 series in 100 files a night", 100, 1_000_000),
+    Load("100,000,000 series in 10,000 files a night", 10_000, 100_000_000),
 )
+FEW_VCPUS, MANY_VCPUS = 8, 128  # of a batch job
 
 
 def monthly(load: Load, mode: str) -> dict[str, float]:
@@ -104,8 +106,25 @@ def crossover() -> int:
     return 1000 * round(monthly(LOADS[0], "streaming, exactly once")["workers"] / of_files / 1000)
 
 
+def nights() -> list[str]:
+    """Return the lines of a table of what one night costs as a batch job, whose files are read by as many workers."""
+    lines = [f"| a night | vCPU hours | minutes on {FEW_VCPUS} vCPUs | on {MANY_VCPUS} | workers | shuffle | total |",
+             "| --- " * 7 + "|"]  # fmt: skip
+    for load in LOADS[2:]:
+        hours = (load.files * FILE_SECONDS + load.series * SERIES_SECONDS) / 3600
+        few, many = (60 * (hours / vcpus + START_HOURS) for vcpus in (FEW_VCPUS, MANY_VCPUS))
+        costs = monthly(load, "batch, nightly")
+        workers, shuffle = costs["workers"] / NIGHTS, costs["shuffle"] / NIGHTS
+        total = (sum(costs.values()) - costs["kept"]) / NIGHTS
+        lines.append(
+            f"| {load.title.removesuffix(' a night')} | {hours:.2f} | {few:.0f} | {many:.0f} | {workers:.2f} | "
+            f"{shuffle:.2f} | {total:.2f} |"
+        )
+    return lines
+
+
 def tables() -> str:
-    """Return both tables, as docs/cost.md shows them."""
+    """Return the tables, as docs/cost.md shows them."""
     lines = [f"Prices in US dollars, assumed on {ASSUMED_ON}:", "", "| price | for |", "| --- | --- |"]
     lines += [f"| {price:g} | {MEANINGS[name]} |" for name, price in PRICES.items()]
     kinds = list(monthly(LOADS[0], next(iter(PASSES))))
@@ -118,6 +137,7 @@ def tables() -> str:
             if any(map(math.isnan, costs.values())):
                 total += " and the units"
             lines.append(f"| {load.title} | {mode} | {cells} | {total} |")
+    lines += ["", *nights()]
     lines += [
         "",
         f"The service and a streaming job's one worker cost the same at {crossover():,.0f} small files a day.",
