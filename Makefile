@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 include gcp.mk
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve demo-cloud cloud test test-cloud test-browser test-airflow test-flink test-kafka test-members test-terraform image-check check check-long \
+.PHONY: help install demo serve demo-cloud cloud test test-cloud test-browser test-airflow test-flink test-spark test-kafka test-members test-terraform image-check check check-long \
   check-fresh check-gcp-extra mutation docs pictures \
   lint types coverage bench lock generated clean
 
@@ -73,10 +73,15 @@ $(AIRFLOW)/.installed: orchestration/airflow/requirements.txt
 test-members: $(VENV)/.installed-dev $(RIVALS)/.installed  ## the members of --model=auto against statsmodels and statsforecast
 	DROPCAST_REFERENCE_PYTHON=$(RIVALS)/bin/python $(BIN)/python -m pytest tests/core/members -m long
 
-test-flink: $(VENV)/.installed-dev  ## the batch pipeline on a Flink cluster on this machine (needs Java 17, Maven and Go)
+test-flink: $(VENV)/.installed-dev  ## the pipeline, batch and with messages, on a Flink cluster on this machine (needs Java 17, Maven and Go)
 	@if command -v java >/dev/null && command -v mvn >/dev/null && command -v go >/dev/null; \
 	then $(BIN)/python -m tests.flink && DROPCAST_REQUIRE_FLINK=1 $(BIN)/python -m pytest tests/flink -m flink; \
 	else echo "NOT TESTED: Flink (Java 17, Maven and Go are needed)"; fi
+
+test-spark: $(VENV)/.installed-dev  ## the batch pipeline on Spark on this machine (needs Java 17, Maven and Go)
+	@if command -v java >/dev/null && command -v mvn >/dev/null && command -v go >/dev/null; \
+	then $(BIN)/python -m tests.spark && DROPCAST_REQUIRE_SPARK=1 $(BIN)/python -m pytest tests/spark -m spark; \
+	else echo "NOT TESTED: Spark (Java 17, Maven and Go are needed)"; fi
 
 test-kafka: $(VENV)/.installed-dev  ## the pipeline on a topic of Kafka, on a broker on this machine (needs Java, Maven and Go)
 	@if command -v java >/dev/null && command -v mvn >/dev/null; \
@@ -165,5 +170,5 @@ lock:  ## resolve the dependencies again (needs uv)
 	  --exclude-newer 2026-08-27 orchestration/airflow/requirements.in -o orchestration/airflow/requirements.txt
 
 clean:  ## remove everything that make created
-	rm -rf $(VENV) $(RIVALS) $(AIRFLOW) $(DOCS) site .local-cloud .flink .kafka .browser .terraform-provider .mutation build dist *.egg-info demo/files \
+	rm -rf $(VENV) $(RIVALS) $(AIRFLOW) $(DOCS) site .local-cloud .flink .spark .kafka .browser .terraform-provider .mutation build dist *.egg-info demo/files \
 	  demo/forecasts .pytest_cache .mypy_cache .ruff_cache .hypothesis

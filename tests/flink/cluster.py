@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,16 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.beam_workers import OPENED, write_boot_script
 from tests.flink.install import Parts
 
-_OPENED = (
-    "--add-exports=java.base/sun.net.util=ALL-UNNAMED", "--add-exports=java.rmi/sun.rmi.registry=ALL-UNNAMED",
-    "--add-exports=java.security.jgss/sun.security.krb5=ALL-UNNAMED",
-    *(f"--add-opens=java.base/java.{package}=ALL-UNNAMED" for package in (
-        "lang", "net", "io", "nio", "lang.reflect", "text", "time", "util", "util.concurrent",
-        "util.concurrent.atomic", "util.concurrent.locks")),
-    "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
-)  # fmt: skip
 _LOG4J = """rootLogger.level = INFO
 rootLogger.appenderRef.c.ref = C
 appender.c.name = C
@@ -72,12 +64,7 @@ class FlinkCluster:
         (folder / "tmp").mkdir()
         (folder / "conf" / "config.yaml").write_text(json.dumps(settings))  # JSON is YAML
         (folder / "conf" / "log4j.properties").write_text(_LOG4J)
-        self._boot = folder / "boot.sh"
-        self._boot.write_text(
-            f'#!/bin/sh\nexport PATH="{Path(sys.executable).parent}:$PATH"\n'
-            f'export RUN_PYTHON_SDK_IN_DEFAULT_ENVIRONMENT=1\nexec "{parts.boot}" "$@"\n'
-        )
-        self._boot.chmod(0o755)
+        self._boot = write_boot_script(folder / "boot.sh", parts.boot)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> FlinkCluster:
@@ -148,7 +135,7 @@ class FlinkCluster:
         else:
             memory = ["-Xms512m", "-Xmx512m"]
             main = ["org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint", "--configDir", str(conf)]
-        command = ["java", *memory, *_OPENED, f"-Dlog4j.configurationFile={conf / 'log4j.properties'}",
+        command = ["java", *memory, *OPENED, f"-Dlog4j.configurationFile={conf / 'log4j.properties'}",
                    "-cp", f"{self._parts.flink}/*", *main]  # fmt: skip
         with (self.folder / f"{'tm' if number else 'jm'}{number or ''}.log").open("ab") as log:
             self._processes[number] = subprocess.Popen(

@@ -12,14 +12,13 @@ import tarfile
 import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
-from tests.downloads import Unavailable, hash_of, made, run
+from tests.beam_workers import BOOT, get_boot_program, get_jars, need_programs
+from tests.downloads import hash_of, made, run
 
 HERE = Path(__file__).parent
 POM, REQUIREMENTS = HERE / "pom.xml", HERE / "requirements.txt"
-BOOT = f"github.com/apache/beam/sdks/v2/python/container@v{version('apache-beam')}"
 PARTS_OF_FLINK = ("/deps/lib/flink-dist", "/deps/lib/log4j")
 _SIGNATURES = (".SF", ".RSA", ".DSA")
 _DATE = (2020, 1, 1, 0, 0, 0)
@@ -46,9 +45,7 @@ def parts() -> Parts:
     Raises:
         Unavailable: if it cannot be had here.
     """
-    for program, why in (("java", "Java 17"), ("mvn", "Maven"), ("go", "Go 1.26 or newer")):
-        if shutil.which(program) is None:
-            raise Unavailable(f"{why} is needed for a Flink cluster")
+    need_programs()
     cache = Path(os.environ.get("DROPCAST_FLINK") or HERE.parents[1] / ".flink").absolute()
     key = hash_of(POM.read_bytes(), REQUIREMENTS.read_bytes(), BOOT.encode(), Path(__file__).read_bytes())
     folder = made(cache, "flink", key, _make)
@@ -59,19 +56,11 @@ def _make(folder: Path) -> None:
     print("Getting Flink and Beam's runner for it (once; five minutes) ...", file=sys.stderr)
     _get_flink(folder)
     libraries = folder / "libraries"
-    run(
-        ["mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies", "-DincludeScope=runtime",
-         f"-DoutputDirectory={libraries}"],
-        "Beam's runner for Flink cannot be had; Maven said",
-    )  # fmt: skip
+    get_jars(POM, libraries, "Beam's runner for Flink")
     jars = [jar for jar in sorted(libraries.glob("*.jar")) if not jar.name.startswith("slf4j-api-")]
     merge(jars, folder / "job-server.jar")
     shutil.rmtree(libraries)
-    run(
-        [str(shutil.which("go")), "install", BOOT],
-        "Beam's boot program cannot be had; `go install` said",
-        env={**os.environ, "GOBIN": str(folder / "boot"), "CGO_ENABLED": "0", "GOFLAGS": "-modcacherw"},
-    )
+    get_boot_program(folder / "boot")
 
 
 def _get_flink(folder: Path) -> None:
