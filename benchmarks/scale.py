@@ -1,5 +1,7 @@
 """How the time and memory of a job grow with its series: python benchmarks/scale.py [--series=10000,100000,1000000]
 
+With --flink=1,2,4 a Flink cluster with that many slots, on this machine, forecasts the same files (see tests/flink).
+
 One CSV of series of 365 rows each (columns store, date, sales; 1M of them are 9.6 GB) is forecast by the command line,
 in one process and in two. Printed are wall and CPU seconds, microseconds of CPU for each series beyond what a job of
 one series takes, and the largest memory of all of its processes together. CPU per series should stay within 10 % from
@@ -43,6 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--series", default="10000,100000,1000000", help="sizes [%(default)s]")
     parser.add_argument("--workers", default="1,2", help="numbers of processes [%(default)s]")
+    parser.add_argument("--flink", default="", help="numbers of slots of a Flink cluster [none]")
     parser.add_argument("--folder", type=Path, help="for the files: 1M series need 20 GB [the system's own]")
     arguments = parser.parse_args()
     print("   series  processes   wall s    CPU s   CPU us a series   memory GB")
@@ -54,6 +57,8 @@ def main() -> None:
         starts = {workers: measured(one, folder / "start", workers).cpu for workers in workers_of}
         for series in map(int, arguments.series.split(",")):
             source = written(folder / "series.csv", series)
+            for slots in map(int, filter(None, arguments.flink.split(","))):
+                print(f"{series:9,} {slots:4} slots {on_flink(source, folder / f'flink-{series}-{slots}', slots):9.1f}")
             for workers in workers_of:
                 cost = measured(source, folder / f"out-{series}-{workers}", workers)
                 each = 1e6 * (cost.cpu - starts[workers]) / series
@@ -102,6 +107,21 @@ def measured(source: Path, output: Path, workers: int) -> Cost:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(["rm", "-r", str(output)], check=True)  # it would fill the disk
     return Cost(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, most[0])
+
+
+def on_flink(source: Path, folder: Path, slots: int) -> float:
+    """Forecast a CSV on a cluster that is there already; return the seconds from its submission to its end."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests.flink.cluster import FlinkCluster
+    from tests.flink.install import parts
+
+    folder.mkdir()
+    managers = min(slots, 2)
+    with FlinkCluster(parts(), folder / "cluster", {}, managers, slots // managers) as cluster:
+        command = [sys.executable, "-m", "pipeline.main", *cluster.options, f"--output={folder / 'out'}"]
+        start = time.perf_counter()
+        subprocess.run([*command, f"--input={source}"], check=True, cwd=folder, capture_output=True)
+        return time.perf_counter() - start
 
 
 def memory_of_session(session: int) -> int:

@@ -1,4 +1,4 @@
-"""A Flink cluster of one JobManager and two TaskManagers, each a process of its own, on this machine."""
+"""A Flink cluster of one JobManager and some TaskManagers, each a process of its own, on this machine."""
 
 from __future__ import annotations
 
@@ -24,13 +24,12 @@ appender.c.type = CONSOLE
 appender.c.layout.type = PatternLayout
 appender.c.layout.pattern = %d{HH:mm:ss,SSS} %-5p %c{1} - %m%n
 """
-_TASK_MANAGERS = (1, 2)
 _START_SECONDS = 120.0
 # A worker is found dead after a while, and the one that takes its place has to register: restarts must outlast both.
 _SETTINGS = {
     "jobmanager.rpc.address": "localhost", "jobmanager.bind-host": "localhost", "rest.address": "localhost",
     "rest.bind-address": "localhost", "taskmanager.host": "localhost", "taskmanager.bind-host": "localhost",
-    "taskmanager.numberOfTaskSlots": "1", "taskmanager.cpu.cores": "1",
+    "taskmanager.cpu.cores": "1",
     "taskmanager.memory.framework.heap.size": "128m", "taskmanager.memory.framework.off-heap.size": "128m",
     "taskmanager.memory.task.heap.size": "512m", "taskmanager.memory.task.off-heap.size": "64m",
     "taskmanager.memory.managed.size": "128m", "taskmanager.memory.network.min": "64m",
@@ -50,13 +49,19 @@ class FlinkCluster:
         parts: what it is made of.
         folder: for its settings, logs and state.
         environment: of the workers, besides this process's own.
+        task_managers: how many.
+        slots: of each.
     """
 
-    def __init__(self, parts: Parts, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, parts: Parts, folder: Path, environment: Mapping[str, str], task_managers: int = 2, slots: int = 1
+    ) -> None:
+        self._task_managers, self._slots = range(1, task_managers + 1), task_managers * slots
         self._parts, self.folder, self._environment = parts, folder, {**os.environ, **environment}
         self._rest, rpc, blobs = _free_ports(3)
         settings = {
-            **_SETTINGS, "rest.port": str(self._rest), "jobmanager.rpc.port": str(rpc),
+            **_SETTINGS, "taskmanager.numberOfTaskSlots": str(slots),
+            "rest.port": str(self._rest), "jobmanager.rpc.port": str(rpc),
             "blob.server.port": str(blobs), "state.checkpoints.dir": (folder / "checkpoints").as_uri(),
             "io.tmp.dirs": str(folder / "tmp"), "web.upload.dir": str(folder / "uploads"),
         }  # fmt: skip
@@ -70,7 +75,7 @@ class FlinkCluster:
     def __enter__(self) -> FlinkCluster:
         try:
             self._start(0)
-            for number in _TASK_MANAGERS:
+            for number in self._task_managers:
                 self._start(number)
             self.wait_for_task_managers()
         except BaseException:
@@ -86,7 +91,8 @@ class FlinkCluster:
         """The pipeline's options by which it runs here."""
         return [
             "--runner=FlinkRunner", f"--flink_master=http://localhost:{self._rest}", "--flink_version=1.20",
-            "--flink_submit_uber_jar", f"--flink_job_server_jar={self._parts.job_server}", "--parallelism=2",
+            "--flink_submit_uber_jar", f"--flink_job_server_jar={self._parts.job_server}",
+            f"--parallelism={self._slots}",
             "--environment_type=PROCESS", f"--environment_config={json.dumps({'command': str(self._boot)})}",
         ]  # fmt: skip
 
@@ -100,7 +106,7 @@ class FlinkCluster:
     def wait_for_task_managers(self) -> None:
         """Wait until all are there."""
         deadline = time.monotonic() + _START_SECONDS
-        while len(self._asked("taskmanagers").get("taskmanagers", ())) < len(_TASK_MANAGERS):
+        while len(self._asked("taskmanagers").get("taskmanagers", ())) < len(self._task_managers):
             assert time.monotonic() < deadline, self.logs()
             assert self._processes[0].poll() is None, self.logs()
             time.sleep(0.2)
