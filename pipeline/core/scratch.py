@@ -41,8 +41,11 @@ def _taken(process: int) -> tuple[Path, int]:
 def _leave(folder: Path, lock: int) -> None:
     """Keep an empty folder for whoever needs one next, since many write nothing; remove another."""
     empty = _left_empty(os.getpid(), str(folder.parent))
-    with os.scandir(folder) as found:
-        used = any(found)
+    try:
+        with os.scandir(folder) as found:
+            used = any(found)
+    except OSError:  # it was moved or removed
+        used = True
     if len(empty) < MOST_KEPT and not used:
         empty.append((folder, lock))
     else:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from pipeline.core.blocks import ForecastBlock, SeriesBlock
 from pipeline.core.elements import DeadLetter, Receipt, Request
 from pipeline.core.engines.by_name import engine_named
+from pipeline.core.limits import Limits
 from pipeline.core.outputs.outcomes import FailedRequest, Outcome, WrittenPart
 from pipeline.core.outputs.summary import RunOutcome, outcome_of
 from pipeline.core.process_request import finish, forecast, load, publish, write_block
@@ -57,11 +58,12 @@ def forecast_files(
     files = _Files(run, tell, put_off)
     parts: dict[str, list[int]] = {}
     with _bar(run, show_progress) as bar:
-        for block in _forecasts(files.blocks(), run, files.folder, workers):
-            written = write_block(block, files.folder)
-            bar.update(_size(block.request.source) / block.parts)
+        for done in _forecasts(files.blocks(), run, files.folder, workers):
+            written = write_block(done, files.folder) if isinstance(done, ForecastBlock) else done
+            parts_of_file = 1 if isinstance(written, Outcome) else written.parts
+            bar.update(_size(written.request.source) / parts_of_file)
             if isinstance(written, WrittenPart):
-                numbers = parts.setdefault(block.request.key, [])
+                numbers = parts.setdefault(written.request.key, [])
                 numbers.append(written.part)
                 if written.completes(numbers):
                     files.finish(publish(written.whole(), files.folder))
@@ -138,10 +140,11 @@ class _Files:
         self._tell(RunOutcome((receipt,), tuple(letters)))
 
 
-def _forecasts(
-    blocks: Iterator[SeriesBlock], run: FolderRun, folder: FolderOutput, workers: int
-) -> Iterator[ForecastBlock]:
-    """Yield the forecasts of blocks in order, computing a few ahead."""
+Done = ForecastBlock | WrittenPart | Outcome
+
+
+def _forecasts(blocks: Iterator[SeriesBlock], run: FolderRun, folder: FolderOutput, workers: int) -> Iterator[Done]:
+    """Yield the forecasts of blocks in order, computing a few ahead; parts of large files are written already."""
     if workers <= 1:
         for block in blocks:
             yield forecast(block, run.limits, folder)
@@ -164,7 +167,7 @@ class _Workers:
 
     def __init__(self, run: FolderRun, folder: FolderOutput, workers: int) -> None:
         self._run, self._folder, self._workers = run, folder, workers
-        self._waiting: deque[tuple[SeriesBlock, Future[ForecastBlock] | None]] = deque()
+        self._waiting: deque[tuple[SeriesBlock, Future[Done] | None]] = deque()
         self._left = LIVES
         self._pool: ProcessPoolExecutor | None = self._started()
 
@@ -182,12 +185,12 @@ class _Workers:
         """Queue a block."""
         self._waiting.append((block, self._submitted(block)))
 
-    def next_result(self) -> ForecastBlock:
-        """Return the forecast of the block that was submitted first."""
+    def next_result(self) -> Done:
+        """Return what became of the block that was submitted first."""
         while True:
             block, future = self._waiting[0]
             try:
-                result = forecast(block, self._run.limits, self._folder) if future is None else future.result()
+                result = _done(block, self._run.limits, self._folder) if future is None else future.result()
             except BrokenProcessPool:
                 self._start_anew()
                 continue
@@ -198,18 +201,21 @@ class _Workers:
         if self._left == 0:
             return None
         self._left -= 1
-        return ProcessPoolExecutor(
+        pool = ProcessPoolExecutor(
             self._workers,
             get_context("spawn"),
             initializer=_begin_worker,
             initargs=(self._run.spec.solver, os.getpid()),
         )
+        for _ in range(self._workers):  # which starts them: the first file is still being read
+            pool.submit(os.getpid)
+        return pool
 
-    def _submitted(self, block: SeriesBlock) -> Future[ForecastBlock] | None:
+    def _submitted(self, block: SeriesBlock) -> Future[Done] | None:
         if self._pool is None:
             return None
         try:
-            return self._pool.submit(forecast, block, self._run.limits, self._folder)
+            return self._pool.submit(_done, block, self._run.limits, self._folder)
         except BrokenProcessPool:
             self._start_anew()
             return self._submitted(block)
@@ -224,6 +230,15 @@ class _Workers:
         for block, future in undone:
             kept = future is not None and future.done() and not future.cancelled() and future.exception() is None
             self._waiting.append((block, future if kept else self._submitted(block)))
+
+
+def _done(block: SeriesBlock, limits: Limits, folder: FolderOutput) -> Done:
+    """Forecast a block, and write it if it is a part of a large file: each part has files of its own.
+
+    A file of one block is written by the main process, in the order of the files.
+    """
+    found = forecast(block, limits, folder)
+    return write_block(found, folder) if block.parts > 1 else found
 
 
 def _begin_worker(solver: str, parent: int) -> None:

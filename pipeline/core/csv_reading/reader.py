@@ -178,6 +178,8 @@ class CsvReader(RowReader):
         )
         if direct:
             types |= dict.fromkeys((*columns.values, *columns.extras), pa.float64())
+            ids = [name for name in columns.ids if name not in dict(columns.constants)]
+            types |= dict.fromkeys(ids, pa.dictionary(pa.int32(), pa.string()))
             if self.style.form in ("date", "datetime") and not columns.time:
                 types[columns.date] = pa.timestamp("us")
         # Arrow takes a byte order mark at the start of its input for the file's own; inside a file it is text

@@ -134,7 +134,7 @@ class RowReader(ABC):
             for numbers, text in (*values, *extras):
                 blank &= np.isnan(numbers) & (text == "")
             for name in self.columns.ids:
-                blank &= np.asarray(pc.equal(pc.utf8_trim_whitespace(whole_column(table, name)), ""))
+                blank &= np.asarray(pc.equal(pc.utf8_trim_whitespace(as_texts(whole_column(table, name))), ""))
         if not bad_dates.all():
             self.last_dated_line = int(lines[~bad_dates][-1])
         codes = self._row_codes(table, ~blank)
@@ -360,6 +360,11 @@ def _first_of_each(codes: Ints, flagged: npt.NDArray[np.bool_]) -> Ints:
     _, first = np.unique(codes[rows], return_index=True)
     result: Ints = rows[first]
     return result
+
+
+def as_texts(column: pa.Array) -> pa.Array:
+    """Return a column of texts that may have come as a dictionary of them."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def whole_column(table: pa.Table, name: str) -> pa.Array:

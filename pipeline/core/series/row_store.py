@@ -7,6 +7,7 @@ is one buffer plus one block, whatever the order of the rows.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -87,6 +88,8 @@ class RowStore:
         self._type = _record_type(extras)
         self._buffer: list[Rows] = []
         self._buffered = 0
+        self._writer: ThreadPoolExecutor | None = None
+        self._writing: Future[None] | None = None
         self._sorted = True  # whether the rows came sorted
         self._last = (-1, 0)  # series and date of the last row
         self._blocks: list[tuple[int, int]] | None = None  # once all rows are in; each block asks for their number
@@ -127,6 +130,9 @@ class RowStore:
             self._spill()  # a series that is larger than a block travels by reference
         if self.spilled:
             self._spill()
+            self._wait_until_written()
+            if self._writer is not None:
+                self._writer.shutdown()
             for code in range(0, series, BUCKET_SERIES):  # a series may have only faulty rows
                 self.work_file(code).touch()
 
@@ -188,8 +194,26 @@ class RowStore:
         self._written += self._buffered
         if self._written > self._limits.max_work_bytes:
             raise too_much_work(self._limits)
-        records = _records(self._buffer, self._type)
+        self._wait_until_written()
+        if self._writer is None:
+            self._writer = ThreadPoolExecutor(1, "spill")
+        self._writing = self._writer.submit(self._write, self._buffer)
         self._buffer, self._buffered = [], 0
+
+    def _wait_until_written(self) -> None:
+        """Wait until what was spilled is on disk.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
+
+    def _write(self, parts: list[Rows]) -> None:
+        """Append rows to the work files; called by one thread, while the next rows are read."""
+        records = _records(parts, self._type)
+        parts.clear()
         buckets = records["code"] // BUCKET_SERIES
         if (np.diff(buckets) < 0).any():
             order = np.argsort(buckets, kind="stable")

@@ -103,6 +103,9 @@ def test_what_a_killed_process_leaves_is_removed_by_the_next(tmp_path: Path, mon
     assert list(tmp_path.iterdir()) == [mine], "what was used is removed, and what was not is kept for the next"
     with scratch.scratch_folder() as again:
         assert again == mine
+        again.rmdir()
+    with scratch.scratch_folder() as another:
+        assert another.is_dir(), "what somebody has removed is not used again"
     monkeypatch.undo()
     code = "from pipeline.core.scratch import scratch_folder\nwith scratch_folder() as folder:\n assert folder.is_dir()"
     empty = tmp_path / "empty"
