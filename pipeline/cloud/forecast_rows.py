@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -75,8 +76,10 @@ class ForecastRows:
                 work_files.write_rows(name, block.part, _parquet(table))
             return dataclasses.replace(summary, waits_to_load=tuple(rows))
         refused: dict[str, list[str]] = {}
+        with ThreadPoolExecutor(len(rows)) as pool:  # each waits for BigQuery, longer than for all else
+            found = dict(zip(rows, pool.map(self._insert, rows, rows.values()), strict=True))
         for name, table in rows.items():
-            for position, why in sorted(self._insert(name, table).items()):
+            for position, why in sorted(found[name].items()):
                 refused.setdefault(table.column("series_id")[position].as_py(), []).append(why)
                 if name == "forecasts":
                     summary = dataclasses.replace(summary, rows=summary.rows - 1)
