@@ -6,7 +6,6 @@ to a generated class.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import json
 from typing import Any
@@ -18,7 +17,6 @@ from pipeline.core.blocks import ForecastBlock, SeriesBlock
 from pipeline.core.elements import DeadLetter, Receipt, Request
 from pipeline.core.outputs.outcomes import Outcome, WrittenPart, outcome_from_json, outcome_to_json
 from pipeline.core.request_key import canonical_json
-from pipeline.core.requests.messages import Message
 
 
 class FieldsCoder(coders.Coder):
@@ -67,22 +65,6 @@ class ReceiptCoder(FieldsCoder):
     """Coder of Receipt."""
 
     element = Receipt
-
-
-class MessageCoder(FieldsCoder):
-    """Coder of Message."""
-
-    element = Message
-
-    def encode(self, value: Message) -> bytes:
-        """Return the message's bytes."""
-        fields = dataclasses.asdict(value)
-        return canonical_json([base64.b64encode(value.data).decode(), *[*fields.values()][1:]]).encode()
-
-    def decode(self, encoded: bytes) -> Message:
-        """Return the message."""
-        data, *fields = json.loads(encoded)
-        return Message(base64.b64decode(data), *fields)
 
 
 class WrittenPartCoder(FieldsCoder):
@@ -160,7 +142,6 @@ class ForecastBlockCoder(BlockCoder):
 
 
 CODERS: dict[type[Any], type[coders.Coder]] = {
-    Message: MessageCoder,
     Request: RequestCoder,
     SeriesBlock: SeriesBlockCoder,
     ForecastBlock: ForecastBlockCoder,

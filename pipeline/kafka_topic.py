@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-GROUP = "dropcast"
+GROUP = "dropcast"  # of consumers, whose committed offsets say where to go on, unless the file names another
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,11 @@ class KafkaTopic:
         brokers: HOST:PORT,...
         topic: its name.
         properties: path of a file with more settings of librdkafka, one NAME=VALUE on each line; "" for none.
-        group: of consumers, whose committed offsets say where to go on.
     """
 
     brokers: str
     topic: str
     properties: str = ""
-    group: str = GROUP
 
     @classmethod
     def of(cls, text: str, properties: str = "") -> KafkaTopic:
@@ -43,7 +41,7 @@ class KafkaTopic:
             ValueError: if it has a line of another form.
         """
         more = read_properties(Path(self.properties)) if self.properties else {}
-        return {**more, "bootstrap.servers": self.brokers, "client.id": GROUP}
+        return {"group.id": GROUP, **more, "bootstrap.servers": self.brokers, "client.id": GROUP}
 
 
 def read_properties(path: Path) -> dict[str, str]:

@@ -41,7 +41,8 @@ THREADS = 4  # of one worker process on Dataflow
 DISK_GB = 30  # of a worker, for the image and the logs; a large file in each process takes --max_work_bytes more
 DIRECT = "DirectRunner"
 READ_BY_BEAM = ("BundleBasedDirectRunner",)  # has Beam's own source for Pub/Sub, and no splittable DoFn without an end
-GRACE = 20.0  # seconds for what is being worked on when a signal comes: Kubernetes kills after thirty
+GRACE = 12.0  # seconds for what is being worked on when a signal comes: Kubernetes kills after thirty, and a
+# server that is away takes the rest
 NEAR = 0.85  # likeness of a misspelt option to the one that is meant
 _log = logging.getLogger(__name__)
 

@@ -70,11 +70,8 @@ class InProcess:
         receipt, letters = finish(unreadable(request, error), self.output)
         return self._told(request, RunOutcome((receipt,), tuple(letters)))
 
-    def is_settled(self, message: Message) -> bool:
-        """Return whether what became of a message is in the ledger, or need not be."""
-        asked = self.asked(message)
-        if asked is None:
-            return True
+    def is_settled(self, asked: Request | DeadLetter) -> bool:
+        """Return whether the ledger has what became of a request, or the dead letter of a message."""
         if isinstance(asked, DeadLetter):
             return self.output.has_stray_dead_letter(asked)
         return self.output.standing_receipt(asked) is not None

@@ -34,7 +34,7 @@ def partitions_of(topic: KafkaTopic) -> list[int]:
     Raises:
         KafkaException: if the brokers do not answer, or the topic does not exist.
     """
-    consumer = Consumer({**client_settings(topic), "group.id": topic.group})
+    consumer = Consumer(client_settings(topic))
     try:
         found = consumer.list_topics(topic.topic, timeout=CALL).topics[topic.topic]
         if found.error is not None:
@@ -64,7 +64,12 @@ def send(topic: KafkaTopic, messages: Iterable[tuple[bytes, Mapping[str, str]]])
 
     producer, sent = _producer(topic), 0
     for data, headers in messages:
-        producer.produce(topic.topic, data, headers=list(headers.items()), on_delivery=told)
+        while True:
+            try:
+                producer.produce(topic.topic, data, headers=list(headers.items()), on_delivery=told)
+                break
+            except BufferError:  # as many as the client holds are on their way; it gives them up after DELIVERY
+                producer.poll(1.0)
         producer.poll(0)
         sent += 1
     if producer.flush(DELIVERY + CALL) or failed:

@@ -17,15 +17,18 @@ from pipeline.intake.offsets import Offsets
 from pipeline.intake.source import Taken
 from pipeline.kafka_topic import KafkaTopic
 
+CLOSING = 3.0  # seconds for the last commit, and as many to leave the group
 _log = logging.getLogger(__name__)
 _OURS = {"enable.auto.commit": False, "enable.auto.offset.store": False}
+# A few messages are worked on at a time: a backlog stays with the broker.
+_DEFAULTS = {"auto.offset.reset": "earliest", "queued.min.messages": 100, "queued.max.messages.kbytes": 4096}
 
 
 class KafkaMessages:
     """The messages of a topic.
 
     Without a partition those of the partitions that the group gives to this consumer, which may change; with one those
-    of that partition alone: the group then only keeps the committed offsets.
+    of that partition alone: then a group of its own, without members, keeps the committed offsets.
 
     Args:
         topic: the topic.
@@ -40,11 +43,15 @@ class KafkaMessages:
         self._again: list[tuple[float, Taken]] = []  # when, and what
         self._to_commit: dict[int, int] = {}  # by partition
         self._committing = False
-        own = {**_OURS, "group.id": topic.group, "on_commit": self._committed}
-        self._consumer = Consumer({"auto.offset.reset": "earliest", **client_settings(topic), **own})
+        self._paused: set[int] = set()
+        self._running: set[int] = set()
+        settings = {**_DEFAULTS, **client_settings(topic), **_OURS, "on_commit": self._committed}
         if partition is None:
+            self._consumer = Consumer(settings)
             self._consumer.subscribe([topic.topic], on_revoke=self._revoked, on_lost=self._revoked)
         else:
+            # a commit for a group that has members is refused to others
+            self._consumer = Consumer({**settings, "group.id": f"{settings['group.id']}-by-partition"})
             self._consumer.assign(self._consumer.committed([TopicPartition(topic.topic, partition)], timeout=CALL))
 
     def pull(self, most: int, seconds: float) -> list[Taken]:
@@ -54,15 +61,24 @@ class KafkaMessages:
         offsets are committed by it. The client's commit waits for a poll in another thread, and that for messages.
         """
         self._commit()
-        again = self._due(most)
-        if len(again) == most:
-            self._stay(0.0 if again else seconds)
-            return again
-        found = [self._consumer.poll(0.0 if again else seconds)]
-        if found[0] is not None and most - len(again) > 1:
-            found += self._consumer.consume(most - len(again) - 1, timeout=0.0)
-        taken = (self._taken(message) for message in found if message is not None)
-        return [*again, *(one for one in taken if one is not None)]
+        found = self._due(most)
+        if len(found) == most:
+            self._stay(0.0 if found else seconds)
+            return found
+        self._resume()
+        try:
+            while len(found) < most:
+                # one by one: each is noted before the group may take its partition away
+                message = self._consumer.poll(0.0 if found else seconds)
+                if message is None:
+                    break
+                taken = self._noted(message)
+                if taken is not None:
+                    found.append(taken)
+        except BaseException:
+            self.release(found, 0.0)
+            raise
+        return found
 
     def acknowledge(self, taken: Sequence[Taken]) -> None:
         """Have the next pull commit what can be: up to the first message that is not settled."""
@@ -83,23 +99,26 @@ class KafkaMessages:
             self._again += [(time.monotonic() + seconds, one) for one in taken]
 
     def close(self) -> None:
-        """Commit what can be, and leave the group."""
-        try:
-            if self._to_commit:
-                self._consumer.commit(offsets=self._places(), asynchronous=False)
-        except KafkaException as error:  # what is not committed comes again, and is found in the ledger
-            _log.warning("offsets of %s were not committed: %s", self.name, error)
-        self._consumer.close()
+        """Commit what can be, and leave the group, but do not wait long for a broker."""
+        self._commit()
+        until = time.monotonic() + CLOSING
+        while self._committing and time.monotonic() < until:
+            self._stay(0.1)
+        leaving = threading.Thread(target=self._consumer.close, name=f"leaves {self.name}", daemon=True)
+        leaving.start()
+        leaving.join(CLOSING)
 
     def _commit(self) -> None:
         """Commit, unless the answer to the commit before is still on its way."""
         with self._lock:
-            if self._to_commit and not self._committing:
+            if not self._to_commit or self._committing:
+                return
+            places = [TopicPartition(self._topic.topic, *place) for place in self._to_commit.items()]
+            try:
+                self._consumer.commit(offsets=places, asynchronous=True)
                 self._committing = True
-                self._consumer.commit(offsets=self._places(), asynchronous=True)
-
-    def _places(self) -> list[TopicPartition]:
-        return [TopicPartition(self._topic.topic, *place) for place in self._to_commit.items()]
+            except KafkaException as error:
+                _log.warning("offsets of %s were not committed: %s", self.name, error)
 
     def _committed(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
         """Forget what is committed; what could not be is tried again by the next pull."""
@@ -113,29 +132,41 @@ class KafkaMessages:
                     del self._to_commit[place.partition]
 
     def _due(self, most: int) -> list[Taken]:
+        """Return what is to come again by now: no more than half of what is wanted, so that it holds up nothing."""
         now = time.monotonic()
         with self._lock:
             self._again = [(at, one) for at, one in self._again if _place(one)[0] in self._offsets]
-            due = [entry for entry in self._again if entry[0] <= now][:most]
+            due = [entry for entry in self._again if entry[0] <= now][: (most + 1) // 2]
             self._again = [entry for entry in self._again if entry not in due]
         return [one for _, one in due]
 
     def _stay(self, seconds: float) -> None:
         """Stay in the group without taking a message."""
-        assigned = self._consumer.assignment()
-        if not assigned:
-            time.sleep(seconds)
-            return
-        self._consumer.pause(assigned)
+        running = [one for one in self._consumer.assignment() if one.partition not in self._paused]
+        if running:
+            self._consumer.pause(running)
+            self._paused |= {one.partition for one in running}
         message = self._consumer.poll(seconds)
-        if message is not None and (taken := self._taken(message)) is not None:  # of a partition that is new
+        if message is not None and (taken := self._noted(message)) is not None:  # of a partition that is new
             self.release([taken], 0.0)
-        self._consumer.resume(self._consumer.assignment())
 
-    def _taken(self, message: Any) -> Taken | None:
+    def _resume(self) -> None:
+        """Take messages again, of partitions that are new here too: the client keeps them paused if they were once."""
+        assigned = self._consumer.assignment()
+        partitions = {one.partition for one in assigned}
+        if self._paused or partitions != self._running:
+            self._consumer.resume(assigned)
+            self._paused, self._running = set(), partitions
+
+    def _noted(self, message: Any) -> Taken | None:
+        """Return what was polled as a message that is read; None if it says that something went wrong.
+
+        Raises:
+            KafkaException: if it cannot go on.
+        """
         error = message.error()
         if error is not None:
-            if error.fatal() or (not error.retriable() and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART):
+            if error.fatal():
                 raise KafkaException(error)
             _log.warning("%s: %s", self.name, error)
             return None
@@ -149,20 +180,24 @@ class KafkaMessages:
             for partition in partitions:
                 self._offsets.pop(partition.partition, None)
                 self._to_commit.pop(partition.partition, None)
+                self._paused.discard(partition.partition)
 
 
 def taken_of(message: Any) -> Taken:
     """Return a message of Kafka as it would come from Pub/Sub: its headers are the attributes."""
     place = f"{message.partition()}:{message.offset()}"
     _, milliseconds = message.timestamp()
-    published = datetime.fromtimestamp(max(milliseconds, 0) / 1000, UTC).isoformat(timespec="milliseconds")
+    try:
+        published = datetime.fromtimestamp(max(milliseconds, 0) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):  # whoever sent it may have stated anything
+        published = datetime.fromtimestamp(0, UTC)
     return Taken(
-        place,
+        f"{place}:{milliseconds}",  # a topic that is made anew has the same offsets again
         Message(
             message.value() or b"",
             _attributes(message.headers() or ()),
             f"{message.topic()}:{place}",
-            published.replace("+00:00", "Z"),
+            published.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         ),
     )
 
@@ -174,5 +209,5 @@ def _attributes(headers: Sequence[tuple[str, bytes | str | None]]) -> Mapping[st
 
 
 def _place(taken: Taken) -> tuple[int, int]:
-    partition, _, offset = taken.id.partition(":")
+    partition, offset, _ = taken.id.split(":", 2)
     return int(partition), int(offset)

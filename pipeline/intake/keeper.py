@@ -9,13 +9,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.core.requests.messages import Message
 from pipeline.intake.source import LEASE, Source, Taken
 
 TURN = 0.5  # seconds between two looks at what is held
 FIRST_LOOK, LONGEST_LOOK = 1.0, 15.0  # seconds between two questions to the ledger about one message
-AGAIN = 10.0  # seconds after which a message that could not be worked on comes again
+AGAIN, LONGEST_AGAIN = 10.0, 600.0  # seconds after which a message that failed comes again: twice as many each time
+MOST_TRIES_KNOWN = 10_000  # messages of which it is known how often they failed
+CLOSING = 6.0  # seconds for a call that is under way when it is time to end
 _log = logging.getLogger(__name__)
+Question = Callable[[], bool]
+"""Whether the ledger has what became of a message."""
 
 
 @dataclass
@@ -23,35 +26,35 @@ class _Held:
     taken: Taken
     since: float
     look_at: float
+    question: Question | None = None
     settled: bool = False
 
 
 class Keeper:
     """Takes messages from a source, a window of them at a time, and acknowledges those that are settled.
 
-    A thread keeps the leases of the others, for as long as they are held.
+    A thread keeps the leases of the others, for as long as they are held. Another one asks the ledger, if whoever
+    works on a message does not say here that it is settled.
 
     Args:
         source: gives the messages.
         window: how many are held at most.
-        in_ledger: says whether the ledger has what became of a message; None if `settle` says it.
         max_age: seconds after which one that is still not settled is let go: whatever was working on it may be gone.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        window: int,
-        in_ledger: Callable[[Message], bool] | None = None,
-        max_age: float = math.inf,
-    ) -> None:
-        self._source, self._window, self._in_ledger, self._max_age = source, window, in_ledger, max_age
+    def __init__(self, source: Source, window: int, max_age: float = math.inf) -> None:
+        self._source, self._window, self._max_age = source, window, max_age
         self._held: dict[str, _Held] = {}
-        self._lock, self._wake, self._ended = threading.Lock(), threading.Event(), False
+        self._tries: dict[str, int] = {}
+        self._lock, self._wake, self._ended = threading.Lock(), threading.Event(), threading.Event()
         self._freed = threading.Condition(self._lock)
         self._kept_at = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name=f"leases of {source.name}", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=run, name=f"{what} of {source.name}", daemon=True)
+            for what, run in (("leases", self._look_after), ("ledger", self._ask_again_and_again))
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def room(self) -> int:
@@ -89,73 +92,106 @@ class Keeper:
                     continue
                 self._held[taken.id] = _Held(taken, now, now + FIRST_LOOK)
                 new.append(taken)
-        if pulled:
-            self._source.keep(pulled)
+        try:
+            if pulled:
+                self._source.keep(pulled)
+        except Exception:  # noqa: BLE001 - the lease that they came with still holds, and the next turn keeps them
+            _log.warning("messages of %s were not kept yet", self._source.name, exc_info=True)
+            self._kept_at = -math.inf
         return new
+
+    def watch(self, taken: Taken, question: Question) -> None:
+        """Ask the ledger from time to time whether a message is settled, until it is."""
+        with self._lock:
+            if taken.id in self._held:
+                self._held[taken.id].question = question
 
     def settle(self, taken: Taken) -> None:
         """Let a message be acknowledged: the ledger has what became of it."""
         with self._lock:
             if taken.id in self._held:
                 self._held[taken.id].settled = True
+            self._tries.pop(taken.id, None)
         self._wake.set()
 
-    def give_back(self, taken: Taken, seconds: float = AGAIN) -> None:
-        """Let a message come again after some seconds: a server failed."""
+    def give_back(self, taken: Taken, seconds: float | None = None) -> None:
+        """Let a message come again: a server failed.
+
+        Args:
+            taken: the message.
+            seconds: after which; by default the more the more often it has failed.
+        """
         with self._lock:
             held = self._held.pop(taken.id, None)
             self._freed.notify_all()
+            tries = self._tries.pop(taken.id, 0)
+            if seconds is None:
+                seconds = min(AGAIN * 2.0 ** min(tries, 10), LONGEST_AGAIN)
+                self._tries[taken.id] = tries + 1
+                if len(self._tries) > MOST_TRIES_KNOWN:
+                    del self._tries[next(iter(self._tries))]
         if held is not None:
             self._source.release([held.taken], seconds)
 
     def close(self) -> int:
         """Acknowledge what is settled, give back the rest, and end; return how many those are."""
-        self._ended = True
+        self._ended.set()
         self._wake.set()
-        self._thread.join()
-        self.turn()
+        self._threads[0].join(CLOSING)
+        self._try(self._acknowledge)
         with self._lock:
             rest = [held.taken for held in self._held.values()]
             self._held.clear()
-        if rest:
-            self._source.release(rest, 0.0)
-        self._source.close()
+        self._try(lambda: self._source.release(rest, 0.0))
+        self._try(self._source.close)
         return len(rest)
 
-    def _run(self) -> None:
-        while not self._ended:
+    def _look_after(self) -> None:
+        while not self._ended.is_set():
             self._wake.wait(TURN)
             self._wake.clear()
             self.turn()
 
     def turn(self) -> None:
         """Acknowledge what is settled by now, let go of what is too old, and keep the rest."""
-        for step in (self._ask_ledger, self._acknowledge, self._let_go, self._keep_rest):
-            try:
-                step()
-            except Exception:  # noqa: BLE001 - whatever a server's client raises: the next turn tries it again
-                _log.exception("messages of %s could not be looked after", self._source.name)
+        for step in (self._acknowledge, self._let_go, self._keep_rest):
+            self._try(step)
 
-    def _ask_ledger(self) -> None:
-        if self._in_ledger is None:
-            return
+    def _try(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception:  # noqa: BLE001 - whatever a server's client raises: the next turn tries it again
+            _log.exception("messages of %s could not be looked after", self._source.name)
+
+    def _ask_again_and_again(self) -> None:
+        while not self._ended.wait(TURN):
+            self.ask_ledger()
+
+    def ask_ledger(self) -> None:
+        """Ask the ledger about the messages whose turn it is, the rarer the longer they are held."""
         now = time.monotonic()
         with self._lock:
-            due = [held for held in self._held.values() if not held.settled and held.look_at <= now]
-        for held in due:
-            held.settled = self._in_ledger(held.taken.message)
+            due = [(held, held.question) for held in self._held.values() if not held.settled and held.look_at <= now]
+        for held, question in due:
+            if question is None or self._ended.is_set():
+                continue
+            try:
+                held.settled = question()
+            except Exception:  # noqa: BLE001 - a server's fault, which delays the answer about this message only
+                _log.warning("the ledger was not asked about message %s", held.taken.id, exc_info=True)
             now = time.monotonic()
             held.look_at = now + min(LONGEST_LOOK, max(FIRST_LOOK, (now - held.since) / 2))
 
     def _acknowledge(self) -> None:
         with self._lock:
-            settled = [held for held in self._held.values() if held.settled]
+            settled = [(held, held.taken) for held in self._held.values() if held.settled]
         if not settled:
             return
-        self._source.acknowledge([held.taken for held in settled])
+        self._source.acknowledge([taken for _, taken in settled])
         with self._lock:
-            for held in settled:
-                self._held.pop(held.taken.id, None)
+            for held, taken in settled:
+                if held.taken is taken:  # and was not delivered again meanwhile
+                    self._held.pop(taken.id, None)
             self._freed.notify_all()
 
     def _let_go(self) -> None:

@@ -6,7 +6,8 @@ from __future__ import annotations
 class Offsets:
     """The messages of one partition that were read and are not committed yet.
 
-    Offsets go up, but a partition may lack some: those of messages that were compacted away, or of transactions.
+    Offsets go up, but a partition may lack some: those of messages that were compacted away, or of transactions. If
+    they begin anew, the topic was made anew, or its log was cut: what was read before is of no concern then.
     """
 
     def __init__(self) -> None:
@@ -14,9 +15,13 @@ class Offsets:
         self._next = 0
 
     def read(self, offset: int) -> None:
-        """Note a message that was read; one that is read again is not settled by that."""
-        self._settled.setdefault(offset, False)
-        self._next = max(self._next, offset + 1)
+        """Note a message that was read; one that is read again is not unsettled by that."""
+        if offset in self._settled:
+            return
+        if offset < self._next:
+            self._settled.clear()
+        self._settled[offset] = False
+        self._next = offset + 1
 
     def settle(self, offset: int) -> None:
         """Note that a message is settled."""

@@ -75,11 +75,9 @@ def _pull(
 ) -> None:
     pause = FIRST_WAIT
     while not stop.is_set():
-        if not keeper.wait_for_room(AT_ONCE, PULL_SECONDS):
-            keeper.pull(0.0, most=0)
-            continue
+        has_room = keeper.wait_for_room(AT_ONCE, PULL_SECONDS)
         try:
-            new = keeper.pull(PULL_SECONDS)
+            new = keeper.pull(PULL_SECONDS) if has_room else keeper.pull(0.0, most=0)
         except Exception as error:
             if not passing(error):
                 raise

@@ -8,6 +8,7 @@ import apache_beam as beam
 
 from pipeline.runs import FolderRun, Run
 from pipeline.transforms.list_objects import ListObjects
+from pipeline.transforms.pull_requests import PullRequests
 from pipeline.transforms.read_files import ReadFiles
 from pipeline.transforms.read_messages import ReadMessages
 
@@ -34,6 +35,8 @@ class ReadRequests(beam.PTransform):
         if isinstance(run, FolderRun):
             allowed = tuple(str(folder.absolute()) for folder in run.allowed)
             return ReadFiles(run.files, run.spec.to_json(), allowed, run.destination.path)
-        if run.streams:
-            return ReadMessages(run)
+        if run.pulls:
+            return PullRequests(run)
+        if run.subscription:
+            return ReadMessages(run.subscription, run.rules)
         return ListObjects(run.objects, run.rules)

@@ -155,7 +155,7 @@ def test_messages_are_acknowledged_after_the_ledger_has_them_also_if_workers_are
     wait_until(lambda: len(stage.receipts()) == 60, job, cluster)
     assert {row["output"]: row["status"] for row in stage.receipts()} == dict.fromkeys(names, "complete")
     if broker is not None:
-        wait_until(lambda: broker.committed("uploads") == broker.ends("uploads"), job, cluster)
+        wait_until(lambda: broker.committed("uploads", "dropcast-by-partition") == broker.ends("uploads"), job, cluster)
     else:
         time.sleep(40)  # more than a lease: what is not acknowledged would be there again
     cancelled(job, cluster)

@@ -60,12 +60,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Keeper]]:
-    """Return a function that makes a keeper, whose thread does nothing: the test takes its turns."""
-    monkeypatch.setattr(Keeper, "_run", lambda _: None)
+    """Return a function that makes a keeper, whose threads do nothing: the test takes its turns."""
+    monkeypatch.setattr(Keeper, "_look_after", lambda _: None)
+    monkeypatch.setattr(Keeper, "_ask_again_and_again", lambda _: None)
 
-    def made(source: Messages, window: int = 10, in_ledger: Callable[[Message], bool] | None = None,
-             max_age: float = math.inf) -> Keeper:  # fmt: skip
-        return Keeper(source, window, in_ledger, max_age)
+    def made(source: Messages, window: int = 10, max_age: float = math.inf) -> Keeper:
+        return Keeper(source, window, max_age)
 
     yield made
 
@@ -119,31 +119,107 @@ def test_what_is_delivered_again_while_it_is_held_is_not_new_and_has_its_new_lea
 
 
 def test_the_ledger_is_asked_less_and_less_often(start: Start, clock: list[float]) -> None:
-    source, asked, done = Messages(), [], set()
+    source, asked, done = Messages(), [], []
 
-    def in_ledger(message: Message) -> bool:
+    def question() -> bool:
         asked.append(clock[0] - 1000)
-        return message.message_id in done
+        return bool(done)
 
-    keeper = start(source, in_ledger=in_ledger)
+    keeper = start(source)
     source.there = [taken("a")]
-    keeper.pull(1.0)
+    keeper.watch(keeper.pull(1.0)[0], question)
     for _ in range(200):
         clock[0] += 0.5
+        keeper.ask_ledger()
         keeper.turn()
     assert source.acknowledged == []
     pauses = [after - before for before, after in pairwise(asked)]
     assert pauses == sorted(pauses)
     assert (min(pauses), max(pauses)) == (module.FIRST_LOOK, module.LONGEST_LOOK)
-    done.add("a")
+    done.append(True)
     clock[0] += module.LONGEST_LOOK
+    keeper.ask_ledger()
     keeper.turn()
     assert source.acknowledged == [taken("a")]
 
 
+def test_a_question_that_fails_delays_the_answer_about_its_own_message_only(start: Start, clock: list[float]) -> None:
+    source, failed = Messages(), []
+
+    def failing() -> bool:
+        failed.append(clock[0])
+        raise ConnectionError("down")
+
+    keeper = start(source)
+    source.there = [taken("a"), taken("b")]
+    first, second = keeper.pull(1.0)
+    keeper.watch(first, failing)
+    keeper.watch(second, lambda: True)
+    for _ in range(20):
+        clock[0] += 0.5
+        keeper.ask_ledger()
+        keeper.turn()
+    assert source.acknowledged == [taken("b")]
+    assert 2 <= len(failed) < 10, "it is asked at each turn"
+
+
+def test_messages_whose_lease_is_not_kept_at_once_are_given_out_all_the_same(start: Start, clock: list[float]) -> None:
+    class Unkept(Messages):
+        def keep(self, taken: Sequence[Taken]) -> None:
+            if self.down:
+                raise ConnectionError("down")
+            super().keep(taken)
+
+    source = Unkept()
+    keeper = start(source)
+    source.there, source.down = [taken("a")], True
+    assert keeper.pull(1.0) == [taken("a")], "it is held, and nobody works on it"
+    source.down = False
+    keeper.turn()
+    assert source.kept == [[taken("a")]]
+
+
+def test_what_is_delivered_again_while_it_is_acknowledged_is_acknowledged_again(
+    start: Start, clock: list[float]
+) -> None:
+    class Late(Messages):
+        def acknowledge(self, messages: Sequence[Taken]) -> None:
+            super().acknowledge(messages)
+            if len(self.acknowledged) == 1:
+                self.there = [taken("a", "2")]
+                assert keeper.pull(0.0) == []
+
+    source = Late()
+    keeper = start(source)
+    source.there = [taken("a")]
+    keeper.pull(1.0)
+    keeper.settle(taken("a"))
+    keeper.turn()
+    keeper.turn()
+    assert source.acknowledged == [taken("a"), taken("a", "2")]
+    assert keeper.held == 0
+
+
+def test_the_more_often_a_message_has_failed_the_later_it_comes_again(start: Start, clock: list[float]) -> None:
+    source = Messages()
+    keeper = start(source)
+    for _ in range(12):
+        source.there = [taken("a")]
+        keeper.give_back(*keeper.pull(1.0))
+    waits = [seconds for _, seconds in source.released]
+    assert waits[:4] == [10.0, 20.0, 40.0, 80.0]
+    assert waits[-1] == module.LONGEST_AGAIN
+    source.there = [taken("a")]
+    keeper.settle(*keeper.pull(1.0))
+    keeper.turn()
+    source.there = [taken("a")]
+    keeper.give_back(*keeper.pull(1.0))
+    assert source.released[-1][1] == 10.0
+
+
 def test_what_is_too_old_is_let_go_and_is_new_when_it_comes_again(start: Start, clock: list[float]) -> None:
     source = Messages()
-    keeper = start(source, in_ledger=lambda _: False, max_age=100.0)
+    keeper = start(source, max_age=100.0)
     source.there = [taken("a")]
     keeper.pull(1.0)
     clock[0] += 100.0

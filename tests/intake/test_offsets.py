@@ -34,6 +34,21 @@ def test_a_message_that_is_read_again_is_not_unsettled_by_that() -> None:
     assert offsets.take_committable() == 3
 
 
+def test_a_topic_that_is_made_anew_begins_anew() -> None:
+    offsets = Offsets()
+    for offset in (997, 998, 999):
+        offsets.read(offset)
+        offsets.settle(offset)
+    assert offsets.take_committable() == 1000
+    offsets.read(1000)
+    for offset in range(3):
+        offsets.read(offset)
+    offsets.settle(0)
+    assert offsets.take_committable() == 1
+    offsets.settle(1000)
+    assert offsets.take_committable() is None
+
+
 @given(st.sets(st.integers(0, 200), min_size=1), st.randoms(use_true_random=False), st.data())
 def test_whatever_the_order_nothing_unsettled_is_passed(read: set[int], random: object, data: st.DataObject) -> None:
     in_order = sorted(read)

@@ -89,11 +89,10 @@ class KafkaBroker:
         made.result(timeout=30)
         return f"{self.address}/{name}"
 
-    def send(self, topic: str, messages: list[tuple[bytes, dict[str, str]]], partition: int | None = None) -> None:
-        """Send messages, payload and headers each; by turns to all partitions unless one is named."""
+    def send(self, topic: str, messages: list[tuple[bytes, dict[str, str]]], **place: int) -> None:
+        """Send messages, payload and headers each; by turns to all partitions unless `partition` names one."""
         producer = Producer({"bootstrap.servers": self.address, "linger.ms": 0, "sticky.partitioning.linger.ms": 0})
         failed: list[Any] = []
-        place = {} if partition is None else {"partition": partition}
         for data, headers in messages:
             producer.produce(topic, data, headers=[*headers.items()],
                              on_delivery=lambda error, _: failed.append(error) if error else None, **place)  # fmt: skip

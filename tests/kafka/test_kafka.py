@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from pipeline import main
 from pipeline.cloud.kafka import partitions_of, send
 from pipeline.intake.kafka import KafkaMessages
+from pipeline.intake.source import Taken
 from pipeline.kafka_topic import KafkaTopic
 from tests.cloud.conftest import Stage, daily
 from tests.kafka.broker import KafkaBroker
@@ -104,6 +107,83 @@ def test_a_message_that_is_given_back_comes_again_and_no_offset_passes_it(stage:
     messages.acknowledge([taken[0]])
     messages.close()
     assert broker.committed("uploads") == {0: 3}
+
+
+def test_messages_that_failed_take_half_the_room_at_most(broker: KafkaBroker) -> None:
+    messages = KafkaMessages(KafkaTopic.of(broker.create_topic("uploads")))
+    broker.send("uploads", [(str(number).encode(), {}) for number in range(10)])
+    failed: list[Taken] = []
+    while len(failed) < 10:
+        failed += messages.pull(10 - len(failed), 5.0)
+    broker.send("uploads", [(b"new", {}) for _ in range(10)])
+    while not (first := messages.pull(1, 5.0)):
+        pass
+    messages.release(failed, 0.0)
+    assert [one.message.data for one in first] == [b"new"]
+    found = messages.pull(4, 5.0)
+    assert found[:2] == failed[:2]
+    assert [one.message.data for one in found[2:]] == [b"new"] * 2, "what failed before goes first"
+    messages.close()
+
+
+def test_a_reader_without_room_gives_partitions_to_others_and_takes_them_again(broker: KafkaBroker) -> None:
+    place = broker.create_topic("uploads", 2)
+    first = KafkaMessages(KafkaTopic.of(place))
+    number = itertools.count()
+
+    def pulled(reader: KafkaMessages, others: list[KafkaMessages], partitions: set[int]) -> None:
+        """Send messages until a reader has had some of these partitions; those that have no room stay in the group."""
+        deadline, seen = time.monotonic() + 40, set[int]()
+        while seen != partitions:
+            assert time.monotonic() < deadline, f"only {seen} after forty seconds"
+            for partition in (0, 1):
+                broker.send("uploads", [(str(next(number)).encode(), {})], partition=partition)
+            seen |= {int(one.id.split(":")[0]) for one in reader.pull(10, 0.2)} & partitions
+            for other in others:
+                assert other.pull(0, 0.2) == []
+
+    pulled(first, [], {0, 1})
+    second = KafkaMessages(KafkaTopic.of(place))
+    deadline, seen = time.monotonic() + 40, set[int]()
+    while not seen:
+        assert time.monotonic() < deadline, "the one without room keeps all partitions"
+        assert first.pull(0, 0.2) == []
+        seen = {int(one.id.split(":")[0]) for one in second.pull(10, 0.2)}
+    second.close()
+    pulled(first, [], {0, 1})
+    first.close()
+
+
+def test_a_message_with_an_odd_time_is_read_as_any_other(stage: Stage, broker: KafkaBroker) -> None:
+    place = broker.create_topic("uploads")
+    broker.send("uploads", uploaded(stage, ["a.csv"]), timestamp=1_769_000_000_000_000)  # microseconds
+    broker.send("uploads", uploaded(stage, ["b.csv"]))
+    stage.run(source=f"--input_kafka={place}")
+    stage.wait("both are committed", lambda: all_committed(broker, "uploads"))
+    assert {row["output"]: row["status"] for row in stage.receipts()} == {"a.csv": "complete", "b.csv": "complete"}
+
+
+def test_it_ends_in_time_when_the_broker_is_gone(stage: Stage, broker: KafkaBroker) -> None:
+    place = broker.create_topic("uploads")
+    broker.send("uploads", uploaded(stage, ["a.csv"]))
+    process = stage.run(source=f"--input_kafka={place}")
+    stage.wait("it is done", lambda: len(stage.receipts()) == 1)
+    broker.kill()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=29) == 0, "Kubernetes kills after thirty seconds"
+
+
+def test_a_group_of_ones_own_reads_all_messages_too(broker: KafkaBroker, tmp_path: Path) -> None:
+    place, properties = broker.create_topic("uploads"), tmp_path / "client.properties"
+    properties.write_text("group.id=other\n")
+    broker.send("uploads", [(b"x", {})])
+    readers = [KafkaMessages(KafkaTopic.of(place)), KafkaMessages(KafkaTopic.of(place, str(properties)))]
+    for reader in readers:
+        while not (taken := reader.pull(1, 5.0)):
+            pass
+        reader.acknowledge(taken)
+        reader.close()
+    assert broker.committed("uploads") == broker.committed("uploads", "other") == {0: 1}
 
 
 def test_a_replay_sends_to_a_topic_of_kafka(stage: Stage, broker: KafkaBroker) -> None:
