@@ -16,7 +16,7 @@ class Limits(BaseModel):
     max_work_bytes: int = Field(
         15_000_000_000,
         ge=1,
-        description="Most bytes of a file's rows on the worker's disk: 32 for each row and 8 for each number of an "
+        description="Most bytes of a file's rows on the worker's disk: 24 for each row and 8 for each number of an "
         "extra column, beyond what fits into memory. As much again for the copy of a Parquet file (TOO_MANY_BYTES).",
     )
     max_query_bytes: int = Field(
@@ -25,7 +25,9 @@ class Limits(BaseModel):
         description="Most bytes that BigQuery may bill for one query of a manifest (TOO_MANY_BYTES).",
     )
     max_rows: int = Field(1_000_000, ge=2, description="Maximum rows of one series (TOO_MANY_ROWS).")
-    max_series: int = Field(1_000_000, ge=1, description="Maximum series in one file (TOO_MANY_SERIES).")
+    max_series: int = Field(
+        1_000_000, ge=1, le=2_000_000_000, description="Maximum series in one file (TOO_MANY_SERIES)."
+    )
     max_id_length: int = Field(1024, ge=1, le=1_000_000, description="Maximum characters of an id (ID_TOO_LONG).")
     max_features: int = Field(
         1000,

@@ -145,7 +145,12 @@ class FlinkCluster:
                    "-cp", f"{self._parts.flink}/*", *main]  # fmt: skip
         with (self.folder / f"{'tm' if number else 'jm'}{number or ''}.log").open("ab") as log:
             self._processes[number] = subprocess.Popen(
-                command, stdout=log, stderr=log, env=self._environment, start_new_session=True
+                command,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                start_new_session=True,
+                cwd=self.folder,  # where a worker leaves its options
             )
 
     def _stop(self) -> None:

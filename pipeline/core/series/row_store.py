@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from pipeline.core.csv_reading.row_reader import Rows
 from pipeline.core.csv_reading.text_chunks import too_much_work
+from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.io_faults import does_io
 from pipeline.core.limits import Limits
@@ -59,8 +60,11 @@ class BlockSizes:
         )
 
 
+MOST_LINES = 2**32 - 1  # whose number a record has room for
+
+
 def _record_type(extras: int) -> np.dtype[np.void]:
-    fields = [("code", "<i8"), ("date", "<i8"), ("value", "<f8"), ("line", "<i8")]
+    fields = [("date", "<i8"), ("value", "<f8"), ("code", "<i4"), ("line", "<u4")]
     return np.dtype(fields + [(f"extra_{i}", "<f8") for i in range(extras)])
 
 
@@ -87,7 +91,7 @@ class RowStore:
         self._spill_bytes = SPILL_BYTES if spill_bytes is None else spill_bytes
         self._type = _record_type(extras)
         self._buffer: list[Rows] = []
-        self._buffered = 0
+        self._buffered = 0  # bytes in memory
         self._writer: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
         self._sorted = True  # whether the rows came sorted
@@ -108,7 +112,7 @@ class RowStore:
         self._sorted = self._sorted and (int(rows.codes[0]), int(rows.dates[0])) > self._last and _is_sorted(rows)
         self._last = (int(rows.codes[-1]), int(rows.dates[-1]))
         self._buffer.append(rows)
-        self._buffered += len(rows.codes) * self._type.itemsize
+        self._buffered += len(rows.codes) * (4 + rows.extras.shape[1]) * 8
         # sorting the buffer takes several times its size, so later buffers are smaller
         if self._buffered > (self._spill_bytes // 8 if self.spilled else self._spill_bytes):
             self._spill()
@@ -191,9 +195,11 @@ class RowStore:
             self.spilled = True
         if not self._buffer:
             return
-        self._written += self._buffered
+        self._written += sum(len(rows.codes) for rows in self._buffer) * self._type.itemsize
         if self._written > self._limits.max_work_bytes:
             raise too_much_work(self._limits)
+        if int(self._buffer[-1].lines[-1]) > MOST_LINES:
+            raise RecordError("TOO_MANY_BYTES", f"The file has more than {MOST_LINES:,} lines.", "Split the file.")
         self._wait_until_written()
         if self._writer is None:
             self._writer = ThreadPoolExecutor(1, "spill")
@@ -260,8 +266,8 @@ def _rows(records: npt.NDArray[np.void]) -> Rows:
     """Return records as rows."""
     names = [name for name in records.dtype.names or () if name.startswith("extra_")]
     extras = np.column_stack([records[name] for name in names]) if names else np.empty((len(records), 0))
-    codes, dates, values, lines = (np.ascontiguousarray(records[name]) for name in ("code", "date", "value", "line"))
-    return Rows(codes, dates, values, lines, extras)
+    dates, values = (np.ascontiguousarray(records[name]) for name in ("date", "value"))
+    return Rows(records["code"].astype(np.int64), dates, values, records["line"].astype(np.int64), extras)
 
 
 def _concatenated(parts: list[Rows], kind: np.dtype[np.void]) -> Rows:

@@ -252,13 +252,13 @@ def test_questions_that_answer_each_other_come_to_an_end(tmp_path: Path) -> None
 def test_a_file_may_take_no_more_of_the_disk_than_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.core.series.row_store.SPILL_BYTES", 4000)
     text = "ds,y\n" + "".join(f"{day},{i}\n" for i, day in enumerate(pd.date_range("2000-01-01", periods=1000).date))
-    for limits in (Limits(max_work_bytes=32_000), Limits(max_work_bytes=31_999)):
+    for limits in (Limits(max_work_bytes=24_000), Limits(max_work_bytes=23_999)):
         try:
             found = load_file(io.BytesIO(text.encode()), ForecastSpec(), limits, tmp_path / "work")
             assert found.store.spilled
-            assert sum(path.stat().st_size for path in (tmp_path / "work").iterdir()) == 32_000
+            assert sum(path.stat().st_size for path in (tmp_path / "work").iterdir()) == 24_000
         except RecordError as error:
-            assert limits.max_work_bytes < 32_000
+            assert limits.max_work_bytes < 24_000
             assert error.code == "TOO_MANY_BYTES"
             assert "--max_work_bytes" in error.hint
     table = io.BytesIO()
@@ -284,3 +284,14 @@ def test_blocks_are_counted_once_however_many_ask(tmp_path: Path, monkeypatch: p
     parts = [(number, loaded.parts) for number, _ in enumerate(loaded.batches())]
     assert parts == [(0, 3), (1, 3), (2, 3)]
     assert counted == [1200], "each count looks at every series"
+
+
+def test_a_file_of_more_lines_than_a_work_file_can_number_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.core.series.row_store.SPILL_BYTES", 4000)
+    monkeypatch.setattr("pipeline.core.series.row_store.MOST_LINES", 900)
+    days = pd.date_range("2000-01-01", periods=1000).date
+    text = "ds,y\n" + "".join(f"{day},{i}\n" for i, day in enumerate(days))
+    with pytest.raises(RecordError, match="more than 900 lines"):
+        load_file(io.BytesIO(text.encode()), ForecastSpec(), Limits(), tmp_path / "work")
