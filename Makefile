@@ -86,7 +86,7 @@ test-spark: $(VENV)/.installed-dev  ## the batch pipeline on Spark on this machi
 test-kafka: $(VENV)/.installed-dev  ## the pipeline on a topic of Kafka, on a broker on this machine (needs Java, Maven and Go)
 	@if command -v java >/dev/null && command -v mvn >/dev/null; \
 	then $(BIN)/python -m tests.kafka && DROPCAST_REQUIRE_KAFKA=1 DROPCAST_REQUIRE_CLOUD=1 \
-	  $(BIN)/python -m pytest tests/kafka -m "kafka and not long"; \
+	  $(BIN)/python -m pytest tests/kafka -m "kafka and not long" -n 2; \
 	else echo "NOT TESTED: Kafka (Java and Maven are needed)"; fi
 
 test-terraform: $(VENV)/.installed-dev  ## the Terraform module, with stand-ins for its providers (needs Go and Terraform)
