@@ -8,6 +8,7 @@ import importlib
 import io
 import json
 import os
+import random
 import re
 import shlex
 import shutil
@@ -128,6 +129,24 @@ def test_several_processes_write_what_one_does(write_csv: WriteCsv, tmp_path: Pa
             == 0
         )
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
+
+
+def test_several_processes_write_the_parts_of_a_large_file_as_one_does(tmp_path: Path) -> None:
+    from tests.folder_contents import contents
+
+    rows = [f'"north, {series}","{line.split(",")[0]}",{line.split(",")[1]}\n'
+            for series in range(1300) for line in daily_series(20, seed=series).splitlines()[1:]]  # fmt: skip
+    random.Random(3).shuffle(rows)
+    rows[100] = '"north, 7","2024-01-09",a lot\n'
+    rows[7000] = '"north, 900","no date",1\n'
+    (tmp_path / "many.csv").write_text("store,date,y\n" + "".join(rows))
+    for workers in ("1", "2"):
+        given = (f"{tmp_path}/many.csv", f"--output={tmp_path}/{workers}", f"--workers={workers}", "--history")
+        assert call("forecast", *given).returncode == 3
+    one, two = contents(tmp_path / "1"), contents(tmp_path / "2")
+    assert one == two
+    assert (tmp_path / "1/many.csv").read_text().count("\n") == 1 + 28 * 1298
+    assert sum("/forecasts/" in name for name in one) == 3, "it is of three blocks"
 
 
 @pytest.fixture
