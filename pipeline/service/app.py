@@ -173,17 +173,22 @@ def make_app(on_request: OnRequest, pushes: Pushes | None, tokens: PushTokens | 
         return _page(reference.page(app.openapi()))
 
     desk = app.state.desk = Desk(on_request, registry)
+    locked = reference.LOCKED if on_request.keys is not None else {}
 
-    @app.post("/forecast", summary="Forecast each series of a file or table", openapi_extra=reference.FORECAST,
+    @app.post("/forecast", summary="Forecast each series of a file or table",
+              openapi_extra={**reference.FORECAST, **locked},
               responses=reference.ANSWERS)  # fmt: skip
     async def forecast(request: Request) -> Response:
         return await desk.answer(request, desk.forecast)
 
-    @app.post("/check", summary="Show what would be done with a file or table", openapi_extra=reference.CHECK,
+    @app.post("/check", summary="Show what would be done with a file or table",
+              openapi_extra={**reference.CHECK, **locked},
               responses=reference.FINDINGS)  # fmt: skip
     async def check(request: Request) -> Response:
         return await desk.answer(request, desk.check)
 
+    if locked:
+        app.openapi().setdefault("components", {})["securitySchemes"] = reference.SECURITY_SCHEMES
     return app
 
 

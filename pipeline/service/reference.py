@@ -36,6 +36,11 @@ _OPTIONS = [
     _parameter("model", {"type": "string", "enum": ["prophet", "auto"]}, "auto"),
     _parameter("components", {"type": "boolean"}, True, "Also the trend, the seasonalities and so on."),
 ]
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "One of the operator's keys."},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+LOCKED: dict[str, Any] = {"security": [{name: []} for name in SECURITY_SCHEMES]}  # an operation that needs a key
 FORECAST = {
     "parameters": [
         *_OPTIONS,

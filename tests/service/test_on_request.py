@@ -181,6 +181,7 @@ def test_pages_are_whole_and_need_nothing_else(service: str) -> None:
             assert "default-src 'none'" in answer.headers["content-security-policy"]
         assert not re.search(r"(src|href)=[\"']?(https?:)?//", text)
     schema = json.loads(urllib.request.urlopen(f"{service}/openapi.json", timeout=60).read())
+    assert "security" not in schema["paths"]["/forecast"]["post"], "it needs no key"
     for route, methods in schema["paths"].items():
         for method in methods:
             assert f"{method.upper()} {route}" in text
@@ -305,6 +306,11 @@ def test_keys(tmp_path: Path) -> None:
             assert send(f"{url}/{route}", content, **{"X-API-Key": "key-of-the-shop-1"})[0] == 200
         with urllib.request.urlopen(f"{url}/healthz", timeout=60) as answer:
             assert answer.status == 200
+        schema = json.loads(urllib.request.urlopen(f"{url}/openapi.json", timeout=60).read())
+        kinds = schema["components"]["securitySchemes"]
+        for route in ("forecast", "check"):
+            named = [*schema["paths"][f"/{route}"]["post"]["security"]]
+            assert {kinds[name]["type"] for (name,) in named} == {"http", "apiKey"}
     finally:
         process.kill()
         process.wait()
