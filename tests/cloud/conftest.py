@@ -85,12 +85,12 @@ class Stage:
         return [json.loads(blob.download_as_text()) for blob in blobs]
 
     def run(
-        self, *options: str, environment: dict[str, str] | None = None, source: str = ""
+        self, *options: str, environment: dict[str, str] | None = None, source: str = "", runner: str = "DirectRunner"
     ) -> subprocess.Popen[bytes]:
         """Start the streaming pipeline, by default for the bucket's subscription; it is ended after the test."""
         command = [
             PIPELINE_PYTHON, "-m", "pipeline.main", source or f"--input_subscription={self.subscription}",
-            f"--output={self.output}", f"--dataset={self.dataset}", "--runner=DirectRunner", *options,
+            f"--output={self.output}", f"--dataset={self.dataset}", f"--runner={runner}", *options,
         ]  # fmt: skip
         log = Path(self.cloud.root) / f"pipeline-{next(NUMBERS)}.log"
         with log.open("wb") as file:

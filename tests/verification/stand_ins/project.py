@@ -255,7 +255,9 @@ class StandInProject:
             return job
         given = [f"--{name}={value}" for name, value in self.parameters.items()]
         given += ["--horizon=3"] if self.fault == "other options" else []  # of two, the last one counts
-        command = [PIPELINE_PYTHON, "-m", "tests.verification.stand_ins.job", "--runner=DirectRunner", *given, *options]
+        streams = any(option.startswith("--input_subscription=") for option in [*given, *options])
+        runner = "BundleBasedDirectRunner" if streams else "DirectRunner"  # which runs the graph of a stream
+        command = [PIPELINE_PYTHON, "-m", "tests.verification.stand_ins.job", f"--runner={runner}", *given, *options]
         environment = {**os.environ, "STAND_IN_FAULT": self.fault, COUNTERS: str(self._counters(job.id))}
         with (self.folder / f"job-{number}.log").open("wb") as log:
             job.process = subprocess.Popen(
