@@ -14,6 +14,9 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Unavailable(Exception):  # noqa: N818  (it is no fault of the program's)
@@ -23,6 +26,23 @@ class Unavailable(Exception):  # noqa: N818  (it is no fault of the program's)
 def required(variable: str) -> bool:
     """Return whether the absence of what tests need is an error, rather than a reason to skip them."""
     return bool(os.environ.get("CI") or os.environ.get(variable))
+
+
+def or_skip(get: Callable[[], T], needed: bool) -> T:
+    """Return what a test needs, or skip the test if it cannot be had.
+
+    Args:
+        get: gets it, or raises Unavailable.
+        needed: whether its absence is an error instead.
+    """
+    import pytest  # late: who only installs things need not have it
+
+    try:
+        return get()
+    except Unavailable as reason:
+        if needed:
+            raise
+        pytest.skip(str(reason))
 
 
 def hash_of(*contents: bytes) -> str:

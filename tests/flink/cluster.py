@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -16,6 +15,7 @@ from typing import Any
 
 from tests.beam_workers import OPENED, write_boot_script
 from tests.flink.install import Parts
+from tests.ports import free_ports
 
 _LOG4J = """rootLogger.level = INFO
 rootLogger.appenderRef.c.ref = C
@@ -58,7 +58,7 @@ class FlinkCluster:
     ) -> None:
         self._task_managers, self._slots = range(1, task_managers + 1), task_managers * slots
         self._parts, self.folder, self._environment = parts, folder, {**os.environ, **environment}
-        self._rest, rpc, blobs = _free_ports(3)
+        self._rest, rpc, blobs = free_ports(3)
         settings = {
             **_SETTINGS, "taskmanager.numberOfTaskSlots": str(slots),
             "rest.port": str(self._rest), "jobmanager.rpc.port": str(rpc),
@@ -158,12 +158,3 @@ class FlinkCluster:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

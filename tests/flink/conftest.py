@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.conftest import fresh_clients, stage
-from tests.downloads import Unavailable, required
+from tests.downloads import or_skip, required
 from tests.flink import install
 from tests.flink.cluster import FlinkCluster
 from tests.kafka.conftest import broker
@@ -22,12 +22,7 @@ def start_cluster(tmp_path: Path) -> Iterator[StartCluster]:
 
     Its arguments are variables of the workers' environment.
     """
-    try:
-        parts = install.parts()
-    except Unavailable as reason:
-        if required("DROPCAST_REQUIRE_FLINK"):
-            raise
-        pytest.skip(str(reason))
+    parts = or_skip(install.parts, required("DROPCAST_REQUIRE_FLINK"))
     with ExitStack() as clusters:
 
         def start(**environment: str) -> FlinkCluster:

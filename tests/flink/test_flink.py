@@ -16,6 +16,7 @@ from tests.cloud.conftest import Stage
 from tests.conftest import daily_series
 from tests.flink.cluster import FlinkCluster
 from tests.flink.conftest import StartCluster
+from tests.folder_contents import forecasts_and_notes
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.messages import notification
 
@@ -36,12 +37,6 @@ def ended(job: subprocess.Popen[bytes], cluster: FlinkCluster) -> None:
     """Wait until a job has ended well; 3 says that there are dead letters."""
     said, _ = job.communicate(timeout=PATIENCE)
     assert job.returncode in (0, 3), said.decode()[-3000:] + cluster.logs()
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Return the forecasts and notes below a folder, by name."""
-    files = [path for path in folder.rglob("*") if path.is_file() and INTERNAL not in path.parts]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def wait_until(holds: Callable[[], bool], job: subprocess.Popen[bytes], cluster: FlinkCluster) -> None:
@@ -76,9 +71,9 @@ def test_folders_have_the_bytes_of_the_command_line(start_cluster: StartCluster,
     forecast(f"{tmp_path}/in/*.csv", f"--output={tmp_path}/expected", "--model=auto")
     cluster = start_cluster()
     ended(submitted(cluster, f"--input={tmp_path}/in/*.csv", f"--output={tmp_path}/out", "--model=auto"), cluster)
-    expected = contents(tmp_path / "expected")
+    expected = forecasts_and_notes(tmp_path / "expected")
     assert len(expected) == 5
-    assert contents(tmp_path / "out") == expected
+    assert forecasts_and_notes(tmp_path / "out") == expected
 
 
 def test_a_killed_worker_costs_time_only(start_cluster: StartCluster, tmp_path: Path) -> None:
@@ -91,9 +86,9 @@ def test_a_killed_worker_costs_time_only(start_cluster: StartCluster, tmp_path: 
     cluster.kill(1)
     assert job.poll() is None, "it was too late to kill anything"
     ended(job, cluster)
-    expected = contents(tmp_path / "expected")
+    expected = forecasts_and_notes(tmp_path / "expected")
     assert expected["many.csv"].count(b"\n") == 1 + 28 * SERIES
-    assert contents(tmp_path / "out") == expected
+    assert forecasts_and_notes(tmp_path / "out") == expected
     assert not list(work.rglob("*.bin")) + list(work.rglob("part-*")), "work files are left"
 
 

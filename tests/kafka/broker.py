@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+
+from tests.ports import free_ports
 
 START_SECONDS = 60.0
 _CLUSTER = "dropcast-tests-cluster"  # 22 characters
@@ -25,7 +26,7 @@ class KafkaBroker:
 
     def __init__(self, jars: Path, folder: Path) -> None:
         self._jars, self._folder = jars, folder
-        self._port, controller = _free_ports(2)
+        self._port, controller = free_ports(2)
         self.address = f"127.0.0.1:{self._port}"
         folder.mkdir(parents=True)
         self._properties = folder / "server.properties"
@@ -137,12 +138,3 @@ class KafkaBroker:
 
     def _admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.address, "log_level": 0})
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

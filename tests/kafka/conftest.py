@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cloud.conftest import fresh_clients, stage
-from tests.downloads import Unavailable
+from tests.downloads import or_skip
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.install import jars
 
@@ -17,11 +17,6 @@ __all__ = ["broker", "fresh_clients", "stage"]
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[KafkaBroker]:
     """A broker, or none: then the test is skipped."""
-    try:
-        found = jars()
-    except Unavailable as reason:
-        if os.environ.get("DROPCAST_REQUIRE_KAFKA"):
-            raise
-        pytest.skip(str(reason))
+    found = or_skip(jars, bool(os.environ.get("DROPCAST_REQUIRE_KAFKA")))
     with KafkaBroker(found, tmp_path / "kafka") as started:
         yield started

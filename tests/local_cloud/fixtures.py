@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.downloads import required
-from tests.local_cloud.cloud import LocalCloud, Unavailable
+from tests.downloads import or_skip, required
+from tests.local_cloud.cloud import LocalCloud
 
 NUMBERS = itertools.count()
 """Of what is created in the cloud: the same for whoever imports this, however often a conftest.py is imported."""
@@ -22,12 +22,7 @@ NUMBERS = itertools.count()
 @pytest.fixture(scope="session")
 def cloud() -> Iterator[LocalCloud]:
     """The servers, started once."""
-    try:
-        servers = LocalCloud().start()
-    except Unavailable as error:
-        if required("DROPCAST_REQUIRE_CLOUD"):
-            raise
-        pytest.skip(str(error))
+    servers = or_skip(LocalCloud().start, required("DROPCAST_REQUIRE_CLOUD"))
     before = dict(os.environ)
     os.environ.update(servers.environment)
     yield servers

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.beam_workers import OPENED, write_boot_script
-from tests.downloads import Unavailable
+from tests.downloads import or_skip
+from tests.ports import free_ports
 from tests.spark.install import parts
 
 START_SECONDS = 60.0
@@ -20,14 +21,8 @@ START_SECONDS = 60.0
 @pytest.fixture
 def spark(tmp_path: Path) -> Iterator[list[str]]:
     """The pipeline's options for Spark with two threads in one process, behind Beam's job service."""
-    try:
-        found = parts()
-    except Unavailable as reason:
-        if os.environ.get("DROPCAST_REQUIRE_SPARK"):
-            raise
-        pytest.skip(str(reason))
-    with socket.create_server(("127.0.0.1", 0)) as job, socket.create_server(("127.0.0.1", 0)) as artifact:
-        ports = job.getsockname()[1], artifact.getsockname()[1]
+    found = or_skip(parts, bool(os.environ.get("DROPCAST_REQUIRE_SPARK")))
+    ports = free_ports(2)
     log = tmp_path / "spark.log"
     with log.open("wb") as file:
         process = subprocess.Popen(

@@ -8,17 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.requests.names import INTERNAL
 from tests.conftest import daily_series
+from tests.folder_contents import forecasts_and_notes
 
 pytestmark = [pytest.mark.spark, pytest.mark.long]
 SECONDS = 600.0
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Return the forecasts and notes below a folder, by name."""
-    files = [path for path in folder.rglob("*") if path.is_file() and INTERNAL not in path.parts]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def test_folders_have_the_bytes_of_the_command_line(spark: list[str], tmp_path: Path) -> None:
@@ -35,9 +29,9 @@ def test_folders_have_the_bytes_of_the_command_line(spark: list[str], tmp_path: 
     job = [sys.executable, "-m", "pipeline.main", *spark, f"--input={given}", f"--output={tmp_path}/out"]
     done = subprocess.run(job, cwd=tmp_path, capture_output=True, timeout=SECONDS)
     assert done.returncode == 3, done.stderr.decode()[-3000:] + (tmp_path / "spark.log").read_text()[-3000:]
-    expected = contents(tmp_path / "expected")
+    expected = forecasts_and_notes(tmp_path / "expected")
     assert expected["many.csv"].count(b"\n") == 1 + 28 * 1200
-    found = contents(tmp_path / "out")
+    found = forecasts_and_notes(tmp_path / "out")
     assert {name: found[name] for name in expected if name.endswith(".csv")} == {
         name: content for name, content in expected.items() if name.endswith(".csv")
     }
