@@ -77,19 +77,24 @@ class ColumnSample:
         return [cell for cell in self.distinct if cell]
 
     @cached_property
+    def _written(self) -> set[str]:
+        """The different cells, spaces included."""
+        return set(self.cells)
+
+    @property
     def varies(self) -> bool:
         """Whether the cells, as written, are not all the same."""
-        return len(set(self.cells)) > 1
+        return len(self._written) > 1
 
-    @cached_property
+    @property
     def repeats(self) -> bool:
         """Whether some cells, as written, are the same."""
-        return len(set(self.cells)) < len(self.cells)
+        return len(self._written) < len(self.cells)
 
     @property
     def recur(self) -> bool:
-        """Whether they differ, but each text stands in three rows on average."""
-        return 1 < len(set(self.cells)) <= len(self.cells) / 3
+        """Whether they differ, but each text is that of three rows or more on average."""
+        return 1 < len(self._written) <= len(self.cells) / 3
 
     @cached_property
     def known(self) -> list[str]:

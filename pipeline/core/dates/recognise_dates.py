@@ -67,15 +67,13 @@ def cells_of_rows(cells: list[str]) -> list[str]:
 def looks_like_dates(sample: list[str], share: float = 1.0) -> bool:
     """Return whether a share of the non-empty cells are dates of one form that is more than a plain number."""
     cells = [*filter(None, map(str.strip, sample))]
-    if share == 1.0:
-        return bool(cells) and any(
-            pattern.fullmatch(cells[0]) and all(map(pattern.fullmatch, cells)) for pattern in _PATTERNS_BY_CONTENT
-        )
     return bool(cells) and any(_are_mostly(cells, pattern, share) for pattern in _PATTERNS_BY_CONTENT)
 
 
 def _are_mostly(cells: list[str], pattern: re.Pattern[str], share: float) -> bool:
     """Return whether a share of the cells match a pattern, looking at no more of them than that takes."""
+    if share == 1.0:
+        return all(map(pattern.fullmatch, cells))
     allowed = len(cells) - math.ceil(share * len(cells))
     others = (cell for cell in cells if not pattern.fullmatch(cell))
     return next(islice(others, allowed, None), None) is None
