@@ -1,4 +1,4 @@
-"""A Kafka topic, and how its brokers are reached."""
+"""Topics to which messages are sent; of those in Kafka, how their brokers are reached."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+IN_KAFKA = "kafka:"  # begins the name of a topic that is one of Kafka
 GROUP = "dropcast"  # of consumers, whose committed offsets say where to go on, unless the file names another
 
 
@@ -42,6 +43,20 @@ class KafkaTopic:
         """
         more = read_properties(Path(self.properties)) if self.properties else {}
         return {"group.id": GROUP, **more, "bootstrap.servers": self.brokers, "client.id": GROUP}
+
+
+Topic = str | KafkaTopic
+"""projects/PROJECT/topics/NAME, or a topic of Kafka; "" for none."""
+
+
+def topic_named(text: str, properties: str) -> Topic:
+    """Return the topic that --output_topic names.
+
+    Args:
+        text: projects/PROJECT/topics/NAME, kafka:BROKERS/TOPIC, or "".
+        properties: --kafka_properties.
+    """
+    return KafkaTopic.of(text.removeprefix(IN_KAFKA), properties) if text.startswith(IN_KAFKA) else text
 
 
 def read_properties(path: Path) -> dict[str, str]:

@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 from pipeline.core.forecast_spec import ForecastSpec, option_errors
 from pipeline.core.limits import Limits
 from pipeline.core.spec_limits import LIMIT_OF_CODE, refuse_costly
+from pipeline.kafka_topic import IN_KAFKA
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -48,7 +49,9 @@ Subscription = Annotated[str, AfterValidator(_of_form(SUBSCRIPTION, "projects/PR
 KafkaPlace = Annotated[str, AfterValidator(_of_form(KAFKA, "HOST:PORT,.../TOPIC"))]
 Topic = Annotated[
     str,
-    AfterValidator(_of_form(f"{TOPIC}|kafka:{KAFKA}", "projects/PROJECT/topics/NAME, or kafka:HOST:PORT,.../TOPIC")),
+    AfterValidator(
+        _of_form(f"{TOPIC}|{IN_KAFKA}{KAFKA}", f"projects/PROJECT/topics/NAME, or {IN_KAFKA}HOST:PORT,.../TOPIC")
+    ),
 ]
 Dataset = Annotated[
     str, AfterValidator(_of_form(DATASET, "PROJECT.DATASET")), AfterValidator(lambda text: text.replace(":", "."))

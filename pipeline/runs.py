@@ -16,10 +16,8 @@ from pipeline.core.requests.local_files import OPERATORS_FIELDS, InputFile, allo
 from pipeline.core.requests.messages import Rules
 from pipeline.core.requests.uris import folder_prefix, is_uri
 from pipeline.destination import Destination
-from pipeline.kafka_topic import KafkaTopic
+from pipeline.kafka_topic import IN_KAFKA, KafkaTopic, Topic, topic_named
 from pipeline.options import OptionsError, RunOptions, spec_from, validated
-
-IN_KAFKA = "kafka:"  # begins the name of a topic that is one of Kafka
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class FolderRun:
         return Destination(str(self.output.absolute()), history=self.history, run=self.id)
 
     @property
-    def output_topic(self) -> str | KafkaTopic:
+    def output_topic(self) -> Topic:
         """No topic: receipts of files are not published."""
         return ""
 
@@ -80,7 +78,7 @@ class BucketRun:
     kafka: KafkaTopic | None = None
     pulls: bool = False
     prefixes: tuple[str, ...] = ()
-    output_topic: str | KafkaTopic = ""
+    output_topic: Topic = ""
     expiration_days: int | None = None
 
     @property
@@ -162,16 +160,6 @@ def run_from(
         tuple(allowed_folders(list(inputs), options.allow)),
         options.history,
     )
-
-
-def topic_named(text: str, properties: str) -> str | KafkaTopic:
-    """Return the topic that --output_topic names.
-
-    Args:
-        text: projects/PROJECT/topics/NAME, kafka:BROKERS/TOPIC, or "".
-        properties: --kafka_properties.
-    """
-    return KafkaTopic.of(text.removeprefix(IN_KAFKA), properties) if text.startswith(IN_KAFKA) else text
 
 
 def is_place(path: str) -> bool:

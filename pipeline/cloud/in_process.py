@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.cloud.incoming import request_or_letter
 from pipeline.cloud.output import BucketOutput
-from pipeline.cloud.topics import Topic, publish_receipt
+from pipeline.cloud.topics import publish_receipt
 from pipeline.core.elements import DeadLetter, Request
 from pipeline.core.errors import DoneError, IgnoredError, RecordError
 from pipeline.core.limits import Limits
@@ -15,6 +15,7 @@ from pipeline.core.outputs.problem_note import write_notes
 from pipeline.core.outputs.summary import RunOutcome
 from pipeline.core.process_request import finish, process, unreadable
 from pipeline.core.requests.messages import Message, Rules
+from pipeline.kafka_topic import Topic
 
 
 @dataclass(frozen=True)

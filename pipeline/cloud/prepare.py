@@ -13,7 +13,7 @@ from pipeline.cloud.clients import publisher, storage_client
 from pipeline.core.errors import RecordError
 from pipeline.core.requests.bigquery_sources import is_table
 from pipeline.core.requests.uris import folder_prefix, split_uri
-from pipeline.kafka_topic import KafkaTopic
+from pipeline.kafka_topic import KafkaTopic, Topic
 from pipeline.options import OptionsError
 from pipeline.runs import BucketRun
 
@@ -93,7 +93,7 @@ def _bucket_problems(path: str, option: str = "output") -> list[str]:
     return []
 
 
-def _loop_problems(output: str, subscription: str, output_topic: str | KafkaTopic = "") -> list[str]:
+def _loop_problems(output: str, subscription: str, output_topic: Topic = "") -> list[str]:
     """Return a line if notifications of the output would go to the subscription's own topic."""
     bucket, prefix = split_uri(folder_prefix(output))
     try:

@@ -13,14 +13,10 @@ from pipeline.cloud.clients import publisher
 from pipeline.cloud.retry import CALL, retrying
 from pipeline.core.elements import Receipt
 from pipeline.core.io_faults import does_io
-from pipeline.kafka_topic import KafkaTopic
+from pipeline.kafka_topic import KafkaTopic, Topic
 
 TOGETHER = 100  # messages in one call
 LONGEST_ATTRIBUTE = 1024  # bytes, as Pub/Sub allows
-
-
-Topic = str | KafkaTopic
-"""projects/PROJECT/topics/NAME, or a topic of Kafka."""
 
 
 def publish_receipt(topic: Topic, receipt: Receipt) -> None:

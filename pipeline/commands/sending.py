@@ -19,9 +19,9 @@ from pipeline.core.process_request import process
 from pipeline.core.requests.names import INTERNAL
 from pipeline.core.requests.uris import is_uri
 from pipeline.destination import Destination
+from pipeline.kafka_topic import topic_named
 from pipeline.options import Dataset, Topic, spec_from, validated
 from pipeline.places import open_output
-from pipeline.runs import topic_named
 from pipeline.terminal import say
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import apache_beam as beam
 
 from pipeline.core.elements import Receipt
-from pipeline.kafka_topic import KafkaTopic
+from pipeline.kafka_topic import Topic
 
 
 @dataclass
@@ -21,7 +21,7 @@ class PublishReceipts(beam.PTransform):
         topic: projects/PROJECT/topics/NAME, or a topic of Kafka; "" publishes nothing.
     """
 
-    topic: str | KafkaTopic
+    topic: Topic
 
     def expand(self, receipts: beam.PCollection) -> beam.PCollection:
         """Apply the transform."""
@@ -31,7 +31,7 @@ class PublishReceipts(beam.PTransform):
 
 
 class _Publish(beam.DoFn):
-    def __init__(self, topic: str | KafkaTopic) -> None:
+    def __init__(self, topic: Topic) -> None:
         self._topic = topic
 
     def process(self, receipt: Receipt) -> Iterator[Receipt]:
