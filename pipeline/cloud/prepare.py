@@ -77,6 +77,8 @@ def _kafka_problems(topic: KafkaTopic, option: str) -> list[str]:
         partitions_of(topic)
     except KafkaException as error:
         return [f"--{option}: {topic}: {error.args[0].str()}"]
+    except exceptions.RetryError as error:
+        return [f"--{option}: {topic}: {error.cause}"]
     except (OSError, ValueError) as error:
         return [f"--kafka_properties: {topic.properties}: {error}"]
     return []

@@ -11,7 +11,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from pipeline.cloud.kafka import CALL, client_settings
+from pipeline.cloud.kafka import client_settings, committed_offsets
 from pipeline.core.requests.messages import Message
 from pipeline.intake.offsets import Offsets
 from pipeline.intake.source import Taken
@@ -52,7 +52,7 @@ class KafkaMessages:
         else:
             # a commit for a group that has members is refused to others
             self._consumer = Consumer({**settings, "group.id": f"{settings['group.id']}-by-partition"})
-            self._consumer.assign(self._consumer.committed([TopicPartition(topic.topic, partition)], timeout=CALL))
+            self._consumer.assign(committed_offsets(self._consumer, topic.topic, [partition]))
 
     def pull(self, most: int, seconds: float) -> list[Taken]:
         """Return at most `most` messages; see Source.

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from pipeline.cloud.kafka import committed_offsets, partitions_of
+from pipeline.kafka_topic import KafkaTopic
 from tests.ports import free_ports
 
 START_SECONDS = 60.0
@@ -102,29 +106,20 @@ class KafkaBroker:
 
     def committed(self, topic: str, group: str = "dropcast") -> dict[int, int]:
         """Return the offset that a group has committed in each partition where it has any."""
-        consumer = Consumer({"bootstrap.servers": self.address, "group.id": group})
-        try:
-            partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
-            found = consumer.committed([TopicPartition(topic, number) for number in partitions], timeout=30)
+        with self._consumer(group) as consumer:
+            found = committed_offsets(consumer, topic, self._partitions(topic))
             return {one.partition: one.offset for one in found if one.offset >= 0}
-        finally:
-            consumer.close()
 
     def ends(self, topic: str) -> dict[int, int]:
         """Return the offset of the next message of each partition that has any."""
-        consumer = Consumer({"bootstrap.servers": self.address, "group.id": "ends"})
-        try:
-            partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        with self._consumer("ends") as consumer:
             marks = {number: consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)
-                     for number in partitions}  # fmt: skip
+                     for number in self._partitions(topic)}  # fmt: skip
             return {number: high for number, (_, high) in marks.items() if high}
-        finally:
-            consumer.close()
 
     def messages(self, topic: str) -> list[Message]:
         """Return all messages of a topic."""
-        consumer = Consumer({"bootstrap.servers": self.address, "group.id": "reader", "enable.auto.commit": False})
-        try:
+        with self._consumer("reader") as consumer:
             ends = self.ends(topic)
             consumer.assign([TopicPartition(topic, number, 0) for number in ends])
             found: list[Message] = []
@@ -133,6 +128,18 @@ class KafkaBroker:
                 assert time.monotonic() < deadline
                 found += [message for message in consumer.consume(100, 1.0) if message.error() is None]
             return found
+
+    def _partitions(self, topic: str) -> list[int]:
+        """Return the numbers of a topic's partitions; never none, with which two sets of offsets would be equal."""
+        found = partitions_of(KafkaTopic.of(f"{self.address}/{topic}"))
+        assert found
+        return found
+
+    @contextmanager
+    def _consumer(self, group: str) -> Iterator[Consumer]:
+        consumer = Consumer({"bootstrap.servers": self.address, "group.id": group, "enable.auto.commit": False})
+        try:
+            yield consumer
         finally:
             consumer.close()
 
