@@ -15,7 +15,7 @@ from pipeline.core.dates.calendars import Dates
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.model.design.changepoints import changepoints_of
 from pipeline.core.model.design.columns import ColumnLayout
-from pipeline.core.model.design.features import date_table, feature_table
+from pipeline.core.model.design.features import DateTable, date_table, feature_table
 from pipeline.core.model.design.scaling import capacity, constant_in, scales, standardisation
 from pipeline.core.model.design.structure import (
     HolidayColumn,
@@ -28,6 +28,7 @@ from pipeline.core.model.design.structure import (
 )
 from pipeline.core.model.fitted import FittedSeries
 from pipeline.core.model.histories import Histories
+from pipeline.core.model.solve.calendar_gram import STRETCH
 from pipeline.core.model.solve.growth import FLAT, GROWTHS, LOGISTIC
 from pipeline.core.model.solve.problem import RaggedRows, Results, SmoothColumns
 from pipeline.core.model.solve.ragged import fit_nonlinear, fit_ragged
@@ -182,8 +183,8 @@ def _fit_alone(alike: _Alike, chosen: Ints, results: Results) -> None:
     """Fit series that each have their own design."""
     histories, spec, columns = alike.histories, alike.spec, alike.columns
     part = histories.take(chosen)
-    table, table_rows = date_table([part.ds])
-    features = feature_table(table, columns.seasonalities, columns.holidays)
+    table = date_table(part.ds)
+    features = feature_table(table.dates, columns.seasonalities, columns.holidays)
     kept = np.zeros(len(histories), np.bool_)
     kept[chosen] = True
     rows = np.repeat(kept, np.diff(histories.offsets))
@@ -195,13 +196,20 @@ def _fit_alone(alike: _Alike, chosen: Ints, results: Results) -> None:
         cap = ((caps - alike.floors) / np.repeat(alike.y_scale, np.diff(histories.offsets)))[rows]
     smooth = SmoothColumns(alike.growth, features, columns.condition_of_columns, alike.smooth_multiplicative)
     ragged = RaggedRows(
-        part.offsets, t, np.ascontiguousarray(alike.hinges[chosen]), table_rows[0],
+        part.offsets, t, np.ascontiguousarray(alike.hinges[chosen]), table.rows,
         _own_columns(alike, part, chosen), columns.conditions_met(part.extras, len(part.ds)), cap)  # fmt: skip
-    nonlinear = alike.growth == LOGISTIC or columns.multiplicative.any()
-    solve = fit_nonlinear if nonlinear else fit_ragged
     own = _empty_results(len(chosen), results.theta.shape[1])
-    solve(smooth, ragged, y, alike.precision, spec.changepoint_prior_scale, own)
+    tau = spec.changepoint_prior_scale
+    if alike.growth == LOGISTIC or columns.multiplicative.any():
+        fit_nonlinear(smooth, ragged, y, alike.precision, tau, own)
+    else:
+        fit_ragged(smooth, ragged, y, alike.precision, tau, _phase(table), own)
     _put(own, results, chosen)
+
+
+def _phase(table: DateTable) -> int:
+    """Return how far into a stretch of its calendar a table begins; negative if it has none."""
+    return int(table.dates[0]) // table.step % STRETCH if table.step else -1
 
 
 def _own_columns(alike: _Alike, part: Histories, chosen: Ints) -> Floats:
@@ -255,21 +263,23 @@ def _fitted(alike: _Alike, members: Ints, changes: int, theta: Floats, sigma: Fl
 def _on_the_same_dates(histories: Histories, wanted: Bools) -> Iterator[Ints]:
     """Yield groups of series, large enough to share a design, whose dates are the same."""
     starts, ends = histories.offsets[:-1], histories.offsets[1:]
-    rows = ends - starts
-    left = np.flatnonzero(wanted)
-    while len(left) >= SHARED_FROM:
-        one = left[0]
-        a, b = starts[one], ends[one]
-        like = left[
-            (rows[left] == b - a) & (histories.ds[starts[left]] == histories.ds[a])
-            & (histories.ds[ends[left] - 1] == histories.ds[b - 1])
-        ]  # fmt: skip
-        if len(like) >= SHARED_FROM:
-            dates = _matrix(histories.ds, starts[like], b - a)
-            like = like[(dates == dates[0]).all(axis=1)]
-            if len(like) >= SHARED_FROM:
-                yield like
-        left = np.setdiff1d(left, like, assume_unique=True)
+    some = np.flatnonzero(wanted)
+    keys = np.stack([(ends - starts)[some], histories.ds[starts[some]], histories.ds[ends[some] - 1]])
+    order = np.lexsort(keys)
+    keys = keys[:, order]
+    edges = np.flatnonzero((keys[:, 1:] != keys[:, :-1]).any(axis=0)) + 1
+    bounds = np.concatenate([[0], edges, [len(some)]])
+    for i in np.flatnonzero(np.diff(bounds) >= SHARED_FROM):
+        left = some[order[bounds[i] : bounds[i + 1]]]  # as many dates, and the same ends
+        dates = _matrix(histories.ds, starts[left], int(keys[0, bounds[i]]))
+        same = (dates == dates[0]).all(axis=1)
+        if same.all():
+            yield left
+            continue
+        groups: dict[bytes, list[int]] = {}
+        for member, own in zip(left.tolist(), dates, strict=True):
+            groups.setdefault(own.tobytes(), []).append(member)
+        yield from (np.array(group) for group in groups.values() if len(group) >= SHARED_FROM)
 
 
 def _matrix(flat: Numbers, starts: Ints, length: int) -> Numbers:

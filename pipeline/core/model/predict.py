@@ -125,6 +125,5 @@ def features_on(fitted: FittedSeries, dates: Dates) -> tuple[Floats, Ints]:
     if len(dates) > 1 and (dates == dates[0]).all():
         table, rows = dates[0], np.tile(np.arange(dates.shape[1]), len(dates))
     else:
-        table, parts = date_table([dates.ravel()])
-        rows = parts[0]
+        table, rows, _ = date_table(dates.ravel())
     return feature_table(table, fitted.columns.seasonalities, holidays), rows

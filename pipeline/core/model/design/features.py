@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,21 +42,56 @@ def fourier_features(dates: Ints, periods: Floats, orders: Ints) -> Floats:
     return result
 
 
-def date_table(dates: Sequence[Dates]) -> tuple[Dates, list[Ints]]:
-    """Return dates that include all of the given ones, and the rows of these.
+class DateTable(NamedTuple):
+    """Dates, and where some others are among them.
+
+    Attributes:
+        dates: ascending, microseconds, shape (M,).
+        rows: of each of the others, shape (N,).
+        step: microseconds between two of a regular calendar; 0 if they are not those of one.
+    """
+
+    dates: Dates
+    rows: Ints
+    step: int
+
+
+def date_table(dates: Dates) -> DateTable:
+    """Return a table that includes all of some dates.
 
     On a regular calendar these are all its dates from the first to the last, which need no sorting.
+
+    Args:
+        dates: of one or several series, one after another, shape (N,).
     """
-    flat = np.concatenate(dates)
-    low, high = int(flat.min()), int(flat.max())
-    steps = np.diff(dates[0][:50])
-    step = int(np.abs(steps[steps != 0]).min()) if steps.any() else 0
-    since = flat - low
-    if step and (high - low) // step <= 2 * len(flat) + 1000 and not (since % step).any():
-        table, rows = np.arange(low, high + 1, step), since // step
-    else:
-        table, rows = np.unique(flat, return_inverse=True)
-    return table, np.split(rows.astype(np.int64), np.cumsum([len(part) for part in dates])[:-1])
+    low, high = int(dates.min()), int(dates.max())
+    rows = np.empty(len(dates), np.int64)
+    step = int(_places(dates, low, rows))
+    if step and (high - low) // step <= 2 * len(dates) + 1000:
+        return DateTable(np.arange(low, high + 1, step), rows, step)
+    table, rows = np.unique(dates, return_inverse=True)
+    return DateTable(table, rows.astype(np.int64), 0)
+
+
+@compiled
+def _places(dates: Dates, low: int, places: Ints) -> int:
+    """Write how many steps of a calendar after `low` each date is; return the step, 0 if there is none."""
+    step = 0
+    for row in range(1, len(dates)):
+        apart = dates[row] - dates[row - 1]
+        if apart > 0 and (step == 0 or apart < step):
+            step = apart
+    if step == 0:
+        return 0
+    for row in range(len(dates)):
+        if row > 0 and dates[row] - dates[row - 1] == step:
+            places[row] = places[row - 1] + 1  # dividing takes longer
+            continue
+        since = dates[row] - low
+        places[row] = since // step
+        if places[row] * step != since:
+            return 0
+    return step
 
 
 def feature_table(table: Dates, seasonalities: tuple[Seasonality, ...], holidays: tuple[HolidayColumn, ...]) -> Floats:

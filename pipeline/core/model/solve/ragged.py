@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.core.arrays import Floats
 from pipeline.core.compiled import compiled, inlined
+from pipeline.core.model.solve.calendar_gram import feature_gram, no_sums, trend_gram
 from pipeline.core.model.solve.gauss_newton import gauss_newton
 from pipeline.core.model.solve.gram import hinge_gram, products, smooth_gram
 from pipeline.core.model.solve.growth import FLAT, LOGISTIC
@@ -44,7 +45,7 @@ def write_smooth_columns(columns: SmoothColumns, rows: RaggedRows, a: int, b: in
 
 @compiled
 def fit_ragged(
-    columns: SmoothColumns, rows: RaggedRows, y: Floats, precision: Floats, tau: float, results: Results
+    columns: SmoothColumns, rows: RaggedRows, y: Floats, precision: Floats, tau: float, phase: int, results: Results
 ) -> None:
     """Fit additive series.
 
@@ -54,6 +55,7 @@ def fit_ragged(
         y: scaled values, shape (N,).
         precision: of the smooth parameters' priors, shape (ns,).
         tau: scale of the hinges' prior.
+        phase: of the table of features, see Stretches.
         results: where the parameters are written.
     """
     offsets, changepoints, theta = rows.offsets, rows.changepoints, results.theta
@@ -63,21 +65,38 @@ def fit_ragged(
     longest = 0
     for i in range(n):
         longest = max(longest, offsets[i + 1] - offsets[i])
-    room_z, ones, centred = np.empty((longest, ns)), np.ones(longest), np.empty(longest)
+    centred = np.empty(longest)
     workspace = Workspace(np.zeros((p + 4, p)), np.zeros((p + 4, p)), np.empty(nd, np.int64))
     gram, target, pull, lever = np.zeros((p, p)), np.empty(p), np.zeros(ns), np.zeros(ns)
-    intercept = 0 if columns.growth == FLAT else 1
+    first = 1 if columns.growth == FLAT else 2
+    intercept, width = first - 1, columns.table.shape[1]
+    of_dates_alone = rows.own.shape[1] == 0 and rows.gates.shape[1] == 0
+    stretches = no_sums(len(columns.table) if of_dates_alone else 0, width, phase)
+    features, sums = np.empty(width * (width + 1) // 2), np.empty((3, width))
+    room_z, ones = np.empty((0 if of_dates_alone else longest, ns)), np.ones(0 if of_dates_alone else longest)
     for i in range(n):
         a, b = offsets[i], offsets[i + 1]
-        z = room_z[: b - a]
-        write_smooth_columns(columns, rows, a, b, z)
         mean = np.mean(y[a:b])
         for row in range(b - a):
             centred[row] = y[a + row] - mean
         pull[intercept] = -mean * precision[intercept]
-        smooth_gram(z, gram)
-        hinge_gram(z, ones, rows.t[a:b], changepoints[i], gram)
-        yy = products(z, ones, rows.t[a:b], changepoints[i], centred[: b - a], target)
+        if of_dates_alone:
+            table_rows = rows.table_row[a:b]
+            feature_gram(columns.table, table_rows, stretches, features)
+            at = 0
+            for k in range(width):
+                for j in range(k + 1):
+                    gram[first + k, first + j] = features[at]
+                    at += 1
+            yy = trend_gram(
+                columns.table, table_rows, rows.t[a:b], centred[: b - a], changepoints[i], first, sums, gram, target
+            )
+        else:
+            z = room_z[: b - a]
+            write_smooth_columns(columns, rows, a, b, z)
+            smooth_gram(z, gram)
+            hinge_gram(z, ones[: b - a], rows.t[a:b], changepoints[i], gram)
+            yy = products(z, ones[: b - a], rows.t[a:b], changepoints[i], centred[: b - a], target)
         problem = Problem(gram, target, pull, precision, lever, yy, b - a, tau)
         results.s2[i], results.status[i] = solve(problem, False, 0.0, theta[i], workspace)
         theta[i, intercept] += mean

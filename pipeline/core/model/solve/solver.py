@@ -58,61 +58,76 @@ def sigma_squared(rss: float, rows: float) -> float:
 def eliminate(problem: Problem, s2: float, diagonal: bool, work: Floats) -> bool:
     """Eliminate the smooth block at a given s2; return whether the arithmetic held.
 
-    With A = G_ss + s2 (diag(precision) + lever lever') = LL', writes W = L^-1 G_sd, v = L^-1 (b_s + s2 pull), the
+    With A = G_ss + s2 (diag(precision) + lever lever') = U'U, writes W = U'^-1 G_sd, v = U'^-1 (b_s + s2 pull), the
     diagonal of the Schur complement S = G_dd - W'W, and r = b_d - W'v.
 
     Args:
         problem: of one series.
         s2: variance of the noise.
         diagonal: whether gram's smooth block is diagonal.
-        work: shape (ns + nd + 2, ns + nd): rows 0 to ns hold L and W beside it; then room for
-            S, with its diagonal; then v, and r.
+        work: shape (ns + nd + 4, ns + nd): rows 0 to ns hold U and W beside it; then room for
+            S, with its diagonal; then v, and r; the last is room.
     """
     gram, target, pull = problem.gram, problem.target, problem.pull
     precision, lever = problem.precision, problem.lever
     ns = len(precision)
-    nd = len(target) - ns
-    v, r = work[ns + nd], work[ns + nd + 1]
+    p = len(target)
+    nd = p - ns
+    v, r, left = work[p], work[p + 1], work[p + 3]
+    for i in range(nd):
+        r[i], left[i] = target[ns + i], gram[ns + i, ns + i]
     for k in range(ns):
-        for i in range(nd):
-            work[k, ns + i] = gram[ns + i, k]
+        row = work[k, k:p]
+        for j in range(p - k):
+            row[j] = gram[k + j, k]
         v[k] = target[k] + s2 * pull[k]
         if not diagonal:
-            for j in range(k + 1):
-                value = gram[k, j] + s2 * lever[k] * lever[j]
-                if j == k:
-                    value += s2 * precision[k]
-                for e in range(j):
-                    value -= work[k, e] * work[j, e]
-                if j < k:
-                    work[k, j] = value / work[j, j]
-                else:
-                    # the prior keeps it positive, but not always above rounding
-                    work[k, k] = np.sqrt(max(value, POSITIVE * gram[k, k] + SMALLEST))
+            for j in range(ns - k):
+                row[j] += s2 * lever[k + j] * lever[k]
+            row[0] += s2 * precision[k]
+            take_rows(work, k, p)
             for e in range(k):
-                f = work[k, e]
-                v[k] -= f * v[e]
-                for i in range(nd):
-                    work[k, ns + i] -= f * work[e, ns + i]
+                v[k] -= work[e, k] * v[e]
+            # the prior keeps it positive, but not always above rounding
+            row[0] = np.sqrt(max(row[0], POSITIVE * gram[k, k] + SMALLEST))
         else:
-            work[k, k] = np.sqrt(gram[k, k] + s2 * precision[k])
-        f = 1 / work[k, k]
+            row[0] = np.sqrt(gram[k, k] + s2 * precision[k])
+        f = 1 / row[0]
         v[k] *= f
+        if not diagonal:
+            for j in range(1, ns - k):
+                row[j] *= f
+        across = work[k, ns:p]
         for i in range(nd):
-            work[k, ns + i] *= f
+            w = across[i] * f
+            across[i] = w
+            r[i] -= w * v[k]
+            left[i] -= w * w
     for i in range(nd):
-        at = ns + i
-        r[i], diagonal_of_s = target[at], gram[at, at]
-        for k in range(ns):
-            r[i] -= work[k, at] * v[k]
-            diagonal_of_s -= work[k, at] ** 2
-        work[at, at] = diagonal_of_s
+        work[ns + i, ns + i] = left[i]
     return bool(np.isfinite(v[0]))
+
+
+@inlined
+def take_rows(work: Floats, k: int, p: int) -> None:
+    """Take from row k of Cholesky's factorisation what the rows before it account for, from column k to p."""
+    row = work[k, k:p]  # slices: an index that numba does not know to be positive keeps a loop from being vectorised
+    whole = k - k % 4
+    for e in range(0, whole, 4):  # four at a time: fewer passes over the row
+        a, b, c, d = work[e, k:p], work[e + 1, k:p], work[e + 2, k:p], work[e + 3, k:p]
+        f0, f1, f2, f3 = a[0], b[0], c[0], d[0]
+        for j in range(len(row)):
+            row[j] -= f0 * a[j] + f1 * b[j] + f2 * c[j] + f3 * d[j]
+    for e in range(whole, k):
+        a = work[e, k:p]
+        f0 = a[0]
+        for j in range(len(row)):
+            row[j] -= f0 * a[j]
 
 
 @compiled
 def smooth_given_hinges(d: Floats, ns: int, diagonal: bool, work: Floats, theta: Floats) -> None:
-    """Write the smooth parameters L^-T (v - W d) into theta[:ns], and d behind them."""
+    """Write the smooth parameters U^-1 (v - W d) into theta[:ns], and d behind them."""
     nd = len(d)
     v = work[ns + nd]
     for k in range(ns - 1, -1, -1):
@@ -122,7 +137,7 @@ def smooth_given_hinges(d: Floats, ns: int, diagonal: bool, work: Floats, theta:
                 value -= work[k, ns + i] * d[i]
         if not diagonal:
             for e in range(k + 1, ns):
-                value -= work[e, k] * theta[e]
+                value -= work[k, e] * theta[e]
         theta[k] = value / work[k, k]
     for i in range(nd):
         theta[ns + i] = d[i]
@@ -132,16 +147,15 @@ def smooth_given_hinges(d: Floats, ns: int, diagonal: bool, work: Floats, theta:
 def well_conditioned(gram: Floats, ns: int, room: Floats) -> bool:
     """Return whether no smooth column is nearly dependent on others, by the pivots of Cholesky's factorisation."""
     for k in range(ns):
-        for j in range(k + 1):
-            value = gram[k, j]
-            for e in range(j):
-                value -= room[k, e] * room[j, e]
-            if j < k:
-                room[k, j] = value / room[j, j]
-            elif value > DEPENDENT_COLUMN * gram[k, k]:
-                room[k, k] = np.sqrt(value)
-            else:
-                return False
+        row = room[k, k:ns]
+        for j in range(ns - k):
+            row[j] = gram[k + j, k]
+        take_rows(room, k, ns)
+        if not row[0] > DEPENDENT_COLUMN * gram[k, k]:
+            return False
+        f = 1 / np.sqrt(row[0])
+        for j in range(ns - k):
+            row[j] *= f
     return True
 
 
@@ -210,6 +224,8 @@ def marginal_variance(problem: Problem) -> float:
     With values the diagonal of its Gram matrix in rotated coordinates, and phi ~ Normal(pull, 1) integrated out, minus
     twice its logarithm is
     (T - ns) log s2 + sum log(s2 + values) + |y - Z pull|^2 / s2 - sum (Z'(y - Z pull))^2 / (s2 (s2 + values)) + 4 s2.
+    For a small s2 the two quotients are large and nearly the same: |y - Z pull|^2 is split into what each direction
+    explains, (Z'(y - Z pull))^2 / value, and the rest, so that they need not be subtracted.
     The second is the mean square outside of the directions to which the prior gives the series' own variance or more:
     wide priors let even slight directions, such as the drift of quarters against the year, account for all noise.
 
@@ -218,17 +234,26 @@ def marginal_variance(problem: Problem) -> float:
     """
     gram, target, pull, yy, rows = problem.gram, problem.target, problem.pull, problem.yy, problem.rows
     ns = len(pull)
-    values, centred = np.empty(ns), np.empty(ns)
+    values, explained = np.empty(ns), np.empty(ns)
+    most = 0.0
+    for k in range(ns):
+        most = max(most, gram[k, k])
     quadratic = yy
     for k in range(ns):
         values[k] = gram[k, k]
-        centred[k] = target[k] - values[k] * pull[k]
-        quadratic -= pull[k] * (target[k] + centred[k])
-    outside, free = quadratic, rows
+        centred = target[k] - values[k] * pull[k]
+        quadratic -= pull[k] * (target[k] + centred)
+        if values[k] > NULL_DIRECTION * most:
+            explained[k] = centred**2 / values[k]
+        else:
+            values[k] = explained[k] = 0.0
+    outside, free, rest = quadratic, rows, quadratic
     for k in range(ns):
+        rest -= explained[k]
         if values[k] >= yy / rows:
-            outside -= centred[k] ** 2 / values[k]
+            outside -= explained[k]
             free -= 1
+    rest = max(rest, 0.0)
     apart = max(outside, 0.0) / free if free >= 1 else 0.0
     high = np.log(max(quadratic, yy) / rows + SMALLEST)
     low = high - np.log(1 / RELATIVE_FLOOR)
@@ -238,9 +263,9 @@ def marginal_variance(problem: Problem) -> float:
         for i in range(GRID_STEPS + 1):
             x = low + width * i
             s2 = np.exp(x)
-            cost = (rows - ns) * x + quadratic / s2 + 4 * s2
+            cost = (rows - ns) * x + rest / s2 + 4 * s2
             for k in range(ns):
-                cost += np.log(s2 + values[k]) - centred[k] ** 2 / (s2 * (s2 + values[k]))
+                cost += np.log(s2 + values[k]) + explained[k] / (s2 + values[k])
             if cost < best_cost:
                 best, best_cost = x, cost
         low, high = best - width, best + width
