@@ -29,8 +29,8 @@ def passed_on(argument: str) -> bool:
     return argument.partition("=")[0] in OPTIONS
 
 
-def defaults_for_messages(argv: Sequence[str]) -> list[str]:
-    """Return options for a job that reads messages, unless they are given.
+def defaults_for_endless_sources(argv: Sequence[str]) -> list[str]:
+    """Return options for a job that reads messages or watches a folder, unless they are given.
 
     Without the first a splittable DoFn without an end does not start in half of all starts, and says nothing.
     """

@@ -69,7 +69,7 @@ def run(argv: list[str]) -> int:
     options.view_as(SetupOptions).save_main_session = False  # the package is installed where it runs
     if isinstance(asked, BucketRun):
         return _run_between_buckets(options, asked, argv)
-    return _run_in_folder(options, asked)
+    return _run_in_folder(options, asked) if asked.inbox is None else _watch_folder(options, asked, argv)
 
 
 def _run_in_folder(options: PipelineOptions, run: FolderRun) -> int:
@@ -96,6 +96,25 @@ def _run_in_folder(options: PipelineOptions, run: FolderRun) -> int:
         raise within from None
     say(describe(outcome, run.output))
     return outcome.exit_code
+
+
+def _watch_folder(options: PipelineOptions, run: FolderRun, argv: list[str]) -> int:
+    """Run the pipeline on what arrives in a folder, until it is interrupted."""
+    runner = options.view_as(StandardOptions).runner or DIRECT
+    if not flink.is_flink(runner):
+        raise OptionsError([f"--watch: {runner} reads no folder without an end; on one machine run `dropcast watch`"])
+    options = PipelineOptions([*argv, *flink.defaults_for_endless_sources(argv)], streaming=True)
+    try:
+        with FolderOutput(run.output).for_us_alone():
+            pipeline = beam.Pipeline(options=options)
+            graph.build(pipeline, run)
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            pipeline.run().wait_until_finish()
+    except BusyError as error:
+        raise OptionsError([f"--output: {error}; wait for it, or choose another folder"]) from None
+    except KeyboardInterrupt:
+        say("Interrupted. The job runs on; cancel it on the cluster.")
+    return 0
 
 
 def _os_error_within(text: str, place: str) -> OSError | None:
@@ -133,7 +152,7 @@ def _run_between_buckets(options: PipelineOptions, run: BucketRun, argv: list[st
     options.view_as(StandardOptions).streaming = run.streams
     run = dataclasses.replace(run, pulls=run.streams and not on_dataflow and runner not in READ_BY_BEAM)
     if run.pulls and flink.is_flink(runner):
-        options = PipelineOptions([*argv, *flink.defaults_for_messages(argv)], streaming=True)
+        options = PipelineOptions([*argv, *flink.defaults_for_endless_sources(argv)], streaming=True)
     pipeline = beam.Pipeline(options=options)
     graph.build(pipeline, run)
     if not run.destination.batch:

@@ -107,6 +107,11 @@ class RunOptions(BaseModel):
         "File with more settings of the Kafka client, such as for TLS and SASL: lines NAME=VALUE with librdkafka's "
         "names.",
         only="elsewhere")  # fmt: skip
+    watch: bool = _option(
+        "true|false", "Source",
+        "Whether to keep running, and forecast what arrives in the folder of --input, on a cluster whose workers share "
+        "it, such as Flink's. On one machine `dropcast watch` does so.",
+        "BOOLEAN", default=False, only="elsewhere")  # fmt: skip
     output: str | None = _option(
         "DIR", "Destination",
         "Folder, or gs://bucket/prefix, for the forecasts; receipts, dead letters and tables go to _dropcast in it.",

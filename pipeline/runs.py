@@ -14,6 +14,7 @@ from pipeline.core.requests import bigquery_sources
 from pipeline.core.requests.bigquery_sources import is_table
 from pipeline.core.requests.local_files import OPERATORS_FIELDS, InputFile, allowed_folders, list_inputs
 from pipeline.core.requests.messages import Rules
+from pipeline.core.requests.names import feeds_itself, real_path
 from pipeline.core.requests.uris import folder_prefix, is_uri
 from pipeline.destination import Destination
 from pipeline.kafka_topic import IN_KAFKA, KafkaTopic, Topic, topic_named
@@ -32,6 +33,7 @@ class FolderRun:
         allowed: folders in which manifests may name files.
         history: whether to also write the input values.
         id: id of this run, if its folder is to record what it has done.
+        inbox: the folder whose files are forecast instead as they arrive, for as long as the pipeline runs.
     """
 
     files: tuple[InputFile, ...]
@@ -41,11 +43,12 @@ class FolderRun:
     allowed: tuple[Path, ...]
     history: bool = False
     id: str = ""
+    inbox: Path | None = None
 
     @property
     def destination(self) -> Destination:
         """Where the forecasts go."""
-        return Destination(str(self.output.absolute()), history=self.history, run=self.id)
+        return Destination(str(self.output.absolute()), batch=self.inbox is None, history=self.history, run=self.id)
 
     @property
     def output_topic(self) -> Topic:
@@ -142,8 +145,13 @@ def run_from(
             output_topic=topic_named(options.output_topic or "", properties),
             expiration_days=options.partition_expiration_days,
         )
-    files, more = list_inputs(list(inputs), Path(options.output or "forecasts"), inputs_name)
-    problems += [*_folder_problems(options, arguments, inputs, inputs_name), *more]
+    problems += _folder_problems(options, arguments, inputs, inputs_name)
+    files: list[InputFile] = []
+    if options.watch:
+        problems += [line for folder in inputs for line in inbox_problems(folder, options.output or "", inputs_name)]
+    else:
+        files, more = list_inputs(list(inputs), Path(options.output or "forecasts"), inputs_name)
+        problems += more
     output = Path(options.output or "")
     if not problems:
         try:
@@ -152,6 +160,8 @@ def run_from(
             problems.append(f"--output: {output} cannot be created: {error.strerror}")
     if problems:
         raise OptionsError(problems)
+    if options.watch:
+        return watching(Path(inputs[0]), output, spec, limits, options)
     return FolderRun(
         tuple(files),
         output,
@@ -160,6 +170,30 @@ def run_from(
         tuple(allowed_folders(list(inputs), options.allow)),
         options.history,
     )
+
+
+def inbox_problems(inbox: str, output: str, inbox_name: str, output_name: str = "--output") -> list[str]:
+    """Return why a folder cannot be watched.
+
+    Args:
+        inbox: the folder.
+        output: where the forecasts go.
+        inbox_name, output_name: what these are called where they are given.
+    """
+    if not Path(inbox).is_dir():
+        return [f"{inbox_name}: {inbox} is not a folder; create it first"]
+    if real_path(Path(inbox)).is_relative_to(real_path(Path(output))):
+        return [f"{inbox_name}: {inbox} is inside {output}, where forecasts are written; choose another"]
+    if feeds_itself(f"{inbox}/**/*", Path(output)):
+        return [f"{output_name}: forecasts in {output} would be read again; choose a folder outside {inbox}"]
+    return []
+
+
+def watching(inbox: Path, output: Path, spec: ForecastSpec, limits: Limits, options: RunOptions) -> FolderRun:
+    """Return the run for the files that arrive in a folder."""
+    allowed = (inbox.absolute(), *(Path(folder) for folder in options.allow))
+    absolute = with_absolute_folders(spec)
+    return FolderRun((), output, absolute, limits, allowed, options.history, inbox=inbox.absolute())
 
 
 def is_place(path: str) -> bool:
@@ -213,6 +247,8 @@ def _bucket_problems(
         if is_table(place) and not bigquery_sources.is_place(place)
     ]
     problems += [f"--{name}: works only in local runs so far" for name in OPERATORS_FIELDS if getattr(spec, name)]
+    if options.watch:
+        problems.append("--watch: is for folders; of buckets, read notifications with --input_subscription")
     for pattern in inputs:
         fixed = re.split(r"[*?\[]", pattern)[0]
         if is_uri(output) and (fixed.startswith(folder_prefix(output)) or folder_prefix(output).startswith(fixed)):

@@ -71,12 +71,6 @@ class InProcess:
         receipt, letters = finish(unreadable(request, error), self.output)
         return self._told(request, RunOutcome((receipt,), tuple(letters)))
 
-    def is_settled(self, asked: Request | DeadLetter) -> bool:
-        """Return whether the ledger has what became of a request, or the dead letter of a message."""
-        if isinstance(asked, DeadLetter):
-            return self.output.has_stray_dead_letter(asked)
-        return self.output.standing_receipt(asked) is not None
-
     def _stands(self, request: Request) -> bool:
         """Return whether a request is done already; the process that did it may have died before it said so."""
         receipt = self.output.standing_receipt(request)

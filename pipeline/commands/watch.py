@@ -16,7 +16,6 @@ from pipeline.commands.sending import needs_clients
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.summary import DEAD_LETTERED, DONE, RunOutcome, told
-from pipeline.core.requests.names import feeds_itself, real_path
 from pipeline.core.requests.uris import is_uri
 from pipeline.core.watching import Pass
 from pipeline.folder.inbox import Inbox
@@ -25,7 +24,7 @@ from pipeline.folder.output import FolderOutput
 from pipeline.folder.watch import WatchedFolder
 from pipeline.options import RunOptions, spec_from, validated
 from pipeline.places import open_output
-from pipeline.runs import BucketRun, FolderRun, run_from, with_absolute_folders
+from pipeline.runs import BucketRun, FolderRun, inbox_problems, run_from, watching
 from pipeline.terminal import StdoutError, complain, in_one_line, passes, say, unforeseen
 
 EVERY, EVERY_IN_BUCKETS = 0.5, 10.0  # seconds
@@ -103,13 +102,9 @@ def _folder_run(arguments: dict[str, str], spec: ForecastSpec, limits: Limits) -
         OptionsError: if the inbox does not exist, or the forecasts would be read again.
     """
     inbox, outbox = Path(arguments["inbox"]), Path(arguments["outbox"])
-    if not inbox.is_dir():
-        raise OptionsError([f"INBOX: {inbox} is not a folder; create it first"])
-    if real_path(inbox).is_relative_to(real_path(outbox)):
-        raise OptionsError([f"INBOX: {inbox} is inside {outbox}, where forecasts are written; choose another"])
-    if feeds_itself(f"{inbox}/**/*", outbox):
-        raise OptionsError([f"OUTBOX: forecasts in {outbox} would be read again; choose a folder outside {inbox}"])
-    problems: list[str] = []
+    problems = inbox_problems(arguments["inbox"], arguments["outbox"], "INBOX", "OUTBOX")
+    if problems:
+        raise OptionsError(problems)
     options = validated(RunOptions, arguments, problems) or RunOptions()
     if options.dataset:
         problems.append("--dataset: works only with buckets")
@@ -119,8 +114,7 @@ def _folder_run(arguments: dict[str, str], spec: ForecastSpec, limits: Limits) -
         outbox.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OptionsError([f"OUTBOX: {outbox} cannot be created: {error.strerror}"]) from None
-    allowed = (inbox.absolute(), *(Path(folder) for folder in options.allow))
-    return inbox, FolderRun((), outbox, with_absolute_folders(spec), limits, allowed, options.history)
+    return inbox, watching(inbox, outbox, spec, limits, options)
 
 
 def _bucket_step(arguments: dict[str, Any], tell: Callable[[RunOutcome], None]) -> Callable[[float], Pass]:

@@ -27,3 +27,16 @@ def request_or_letter(
         return request_for(file, spec, list(allowed), folder.keep_traceback)
     except RecordError as error:
         return stray_letter(file, error)
+
+
+def taken_letter(file: InputFile, taker: str) -> DeadLetter:
+    """Return the dead letter of a file whose forecast would overwrite that of another.
+
+    Args:
+        file: the file.
+        taker: path of the other one.
+    """
+    error = RecordError(
+        "OUTPUT_TAKEN", f"Its forecast would overwrite that of {taker}.", "Name another output in the manifest."
+    )
+    return stray_letter(file, error)

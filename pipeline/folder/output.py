@@ -288,6 +288,11 @@ class FolderOutput:
         """Remove the dead letter of a manifest that has been fixed."""
         self._letters.remove(stray_name(source))
 
+    def has_stray_dead_letter(self, letter: DeadLetter) -> bool:
+        """Return whether that dead letter of something that never became a request exists already."""
+        known = self.stray_dead_letter(letter.source)
+        return known is not None and (known.version, known.message) == (letter.version, letter.message)
+
     def stray_dead_letter(self, source: str) -> DeadLetter | None:
         """Return the dead letter of something that never became a request."""
         return next(iter(self._letters.read(stray_name(source))), None)

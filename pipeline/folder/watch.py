@@ -12,12 +12,10 @@ import time
 from collections.abc import Callable
 
 from pipeline.core.elements import DeadLetter
-from pipeline.core.errors import RecordError
 from pipeline.core.outputs.summary import RunOutcome
-from pipeline.core.requests.local_files import stray_letter
 from pipeline.core.watching import Pass
 from pipeline.folder.inbox import Inbox
-from pipeline.folder.incoming import request_or_letter
+from pipeline.folder.incoming import request_or_letter, taken_letter
 from pipeline.folder.lookout import FoundFile, Lookout, Seen
 from pipeline.folder.output import FolderOutput
 from pipeline.folder.run import forecast_files, workers_worth_while
@@ -91,13 +89,8 @@ class WatchedFolder:
 
     def _refuse(self, found: FoundFile) -> None:
         """Refuse a file whose forecast would overwrite that of another."""
-        error = RecordError(
-            "OUTPUT_TAKEN",
-            f"Its forecast would overwrite that of {found.taker}.",
-            "Name another output in the manifest.",
-        )
-        letter = stray_letter(found.file, error)
-        if not self._told_before(letter):
+        letter = taken_letter(found.file, found.taker)
+        if not self._folder.has_stray_dead_letter(letter):
             self._folder.write_stray_dead_letter(letter)
             outcome = RunOutcome((), (letter,))
             self._notes.write(outcome)
@@ -120,7 +113,7 @@ class WatchedFolder:
         """Return whether a file was done, perhaps by an earlier process; keep its note up to date."""
         request = request_or_letter(found.file, self._run.spec, self._run.allowed, self._folder)
         if isinstance(request, DeadLetter):
-            if not self._told_before(request):
+            if not self._folder.has_stray_dead_letter(request):
                 return False
             self._notes.write(RunOutcome((), (request,)))
         else:
@@ -132,11 +125,6 @@ class WatchedFolder:
             self._notes.write(RunOutcome((receipt,), tuple(self._folder.dead_letters(request.key))))
         self._seen[found.file.path] = found.seen
         return True
-
-    def _told_before(self, letter: DeadLetter) -> bool:
-        """Return whether the dead letter of something that is not a request exists already."""
-        known = self._folder.stray_dead_letter(letter.source)
-        return known is not None and (known.version, known.message) == (letter.version, letter.message)
 
     def _forecast(self, todo: list[FoundFile]) -> int:
         """Forecast files; return how many were forecast or refused, not counting those put off."""

@@ -16,24 +16,22 @@ from functools import partial
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.io.restriction_trackers import OffsetRange, OffsetRestrictionTracker
-from apache_beam.io.watermark_estimators import ManualWatermarkEstimator
 from apache_beam.metrics import Metrics
-from apache_beam.transforms.core import RestrictionProvider
 from apache_beam.transforms.window import TimestampedValue
-from apache_beam.utils.timestamp import Duration, Timestamp
+from apache_beam.utils.timestamp import Timestamp
 
 from pipeline.core.elements import DeadLetter, Request
+from pipeline.core.outputs.output import is_settled
 from pipeline.intake.keeper import Keeper
 from pipeline.intake.source import Source, Taken
 from pipeline.metrics import NAMESPACE
 from pipeline.places import open_output
 from pipeline.runs import BucketRun
+from pipeline.transforms.endless import TRACKER, WATERMARK, look_again
 from pipeline.transforms.requests_of_messages import BAD, requests_of
 
 WINDOW = 32  # messages that a process holds of one source: each worker has some, and others are not kept from them
 PULL_SECONDS = 0.5  # for which a message is waited for: a checkpoint waits as long
-IDLE_SECONDS, BUSY_SECONDS = 5.0, 0.5  # between two pulls; a runner's checkpoint may grow with each
 MAX_AGE = 600.0  # seconds after which a message without a result comes again: what worked on it may be lost
 _WHOLE = 0  # number of the part that stands for all of a source
 _log = logging.getLogger(__name__)
@@ -87,37 +85,6 @@ def _keeper(run: BucketRun, part: int) -> Keeper:
         return _keepers[name]
 
 
-class _Endless(OffsetRestrictionTracker):
-    """Counts messages without an end, and is not divided but where it has stopped."""
-
-    def is_bounded(self) -> bool:
-        return False
-
-    def try_split(self, fraction_of_remainder: float) -> Any:
-        return None if fraction_of_remainder else super().try_split(fraction_of_remainder)
-
-
-class _Count(RestrictionProvider):
-    def initial_restriction(self, element: int) -> OffsetRange:
-        return OffsetRange(0, 2**62)
-
-    def create_tracker(self, restriction: OffsetRange) -> _Endless:
-        return _Endless(restriction)
-
-    def split(self, element: int, restriction: OffsetRange) -> Iterator[OffsetRange]:
-        yield restriction
-
-    def restriction_size(self, element: int, restriction: OffsetRange) -> int:
-        return 1
-
-    def truncate(self, element: int, restriction: OffsetRange) -> None:
-        """Drop the rest when the pipeline is drained: what is not acknowledged comes again."""
-
-
-_TRACKER = beam.DoFn.RestrictionParam(_Count())
-_WATERMARK = beam.DoFn.WatermarkEstimatorParam(ManualWatermarkEstimator.default_provider())
-
-
 class _Take(beam.DoFn):
     def __init__(self, run: BucketRun) -> None:
         self._run = run
@@ -127,8 +94,8 @@ class _Take(beam.DoFn):
     def process(
         self,
         part: int,
-        tracker: Any = _TRACKER,
-        watermark: Any = _WATERMARK,
+        tracker: Any = TRACKER,
+        watermark: Any = WATERMARK,
     ) -> Iterator[TimestampedValue | beam.pvalue.TaggedOutput]:
         keeper = _keeper(self._run, part)
         position = tracker.current_restriction().start
@@ -138,8 +105,7 @@ class _Take(beam.DoFn):
                 continue
             self._messages.inc()
             yield from self._asked(taken, keeper)
-        watermark.set_watermark(Timestamp.now())
-        tracker.defer_remainder(Duration.of(BUSY_SECONDS if keeper.held else IDLE_SECONDS))
+        look_again(tracker, watermark, busy=bool(keeper.held))
 
     def _pulled(self, keeper: Keeper) -> list[Taken]:
         from pipeline.intake.opened import may_pass
@@ -154,12 +120,7 @@ class _Take(beam.DoFn):
 
     def _asked(self, taken: Taken, keeper: Keeper) -> Iterator[TimestampedValue | beam.pvalue.TaggedOutput]:
         """Yield what a message asks for, and have the keeper ask the ledger about that."""
-        from pipeline.cloud.in_process import InProcess
-        from pipeline.cloud.output import BucketOutput
-
         output = open_output(self._run.destination)
-        assert isinstance(output, BucketOutput)
-        ledger = InProcess(output, self._run.rules, self._run.limits)
         try:
             asked = list(requests_of(taken.message, self._run.rules))
         except Exception:  # noqa: BLE001 - a server's fault: the message comes again
@@ -168,7 +129,7 @@ class _Take(beam.DoFn):
             return
         for one in asked:
             of = one.value if isinstance(one, beam.pvalue.TaggedOutput) else one
-            keeper.watch(taken, partial(ledger.is_settled, of))
+            keeper.watch(taken, partial(is_settled, of, output))
             timed = TimestampedValue(of, Timestamp.now())
             yield timed if of is one else beam.pvalue.TaggedOutput(BAD, timed)
         if not asked:

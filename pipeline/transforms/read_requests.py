@@ -11,6 +11,7 @@ from pipeline.transforms.list_objects import ListObjects
 from pipeline.transforms.pull_requests import PullRequests
 from pipeline.transforms.read_files import ReadFiles
 from pipeline.transforms.read_messages import ReadMessages
+from pipeline.transforms.watch_files import WatchFiles
 
 
 @dataclass
@@ -32,6 +33,8 @@ class ReadRequests(beam.PTransform):
 
     def _source(self) -> beam.PTransform:
         run = self.run
+        if isinstance(run, FolderRun) and run.inbox is not None:
+            return WatchFiles(run)
         if isinstance(run, FolderRun):
             allowed = tuple(str(folder.absolute()) for folder in run.allowed)
             return ReadFiles(run.files, run.spec.to_json(), allowed, run.destination.path)

@@ -57,6 +57,7 @@ def test_the_template_has_exactly_the_options(kind: Kind) -> None:
         *OPERATORS_FIELDS,
         "input_kafka",
         "kafka_properties",
+        "watch",
         {"streaming": "input", "batch": "input_subscription"}[kind],
     }
     assert set(named) == options

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.requests.names import INTERNAL
+from pipeline.folder.ledger import FolderLedger
 from tests.cloud.conftest import Stage
 from tests.conftest import daily_series
 from tests.flink.cluster import FlinkCluster
@@ -112,6 +113,44 @@ def test_between_buckets(start_cluster: StartCluster, stage: Stage, tmp_path: Pa
     for number in range(3):
         found = stage.object(f"f/{number}.csv").download_as_bytes()
         assert found == (tmp_path / f"expected/{number}.csv").read_bytes()
+
+
+def test_a_watched_folder_is_forecast_also_if_workers_are_killed(start_cluster: StartCluster, tmp_path: Path) -> None:
+    inbox, output = tmp_path / "in", tmp_path / "out"
+    inbox.mkdir()
+    names = [f"{number}.csv" for number in range(60)]
+
+    def drop(some: list[str]) -> None:
+        for name in some:
+            (inbox / name).write_text(daily_series(90, seed=int(name.removesuffix(".csv"))))
+
+    def receipts() -> dict[str, str]:
+        done = FolderLedger(output).receipts() if output.exists() else ()
+        return {one.output: one.status for one in done}
+
+    drop(names[:30])
+    (inbox / "bad.csv").write_text("a,b\n1,2\n")
+    (inbox / "bad.manifest.json").write_text("{")
+    cluster = start_cluster()
+    job = submitted(cluster, f"--input={inbox}", "--watch=true", f"--output={output}", "--checkpointing_interval=3000")
+    wait_until(lambda: len(receipts()) >= 5, job, cluster)
+    cluster.kill(1)
+    drop(names[30:])
+    wait_until(lambda: len(receipts()) >= 36, job, cluster)
+    cluster.kill(2)
+    wait_until(lambda: len(receipts()) == 61, job, cluster)
+    assert receipts() == {**dict.fromkeys(names, "complete"), "bad.csv": "failed"}
+    drop(["0.csv"])  # the same content again: nothing to do
+    (inbox / "1.csv").write_text(daily_series(120, seed=1))
+    longer = forecasts_and_notes(output)["1.csv"]
+    wait_until(lambda: forecasts_and_notes(output)["1.csv"] != longer, job, cluster)
+    cancelled(job, cluster)
+    forecast(f"{inbox}/*.csv", f"--output={tmp_path}/expected")
+    expected = forecasts_and_notes(tmp_path / "expected")
+    assert len(expected) == 60
+    assert forecasts_and_notes(output) == expected
+    letters = [letter for found in FolderLedger(output).dead_letters() for letter in found.read()]
+    assert sorted(letter.code for letter in letters) == ["BAD_MANIFEST", "NO_DATE_COLUMN"]
 
 
 def cancelled(job: subprocess.Popen[bytes], cluster: FlinkCluster) -> None:

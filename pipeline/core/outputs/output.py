@@ -118,6 +118,10 @@ class Output(Protocol):
         """Write the dead letter of something that never became a request."""
         ...
 
+    def has_stray_dead_letter(self, letter: DeadLetter) -> bool:
+        """Return whether that dead letter of something that never became a request exists already."""
+        ...
+
     def remove_stray_dead_letter(self, source: str) -> None:
         """Remove the dead letter of a manifest that has been fixed."""
         ...
@@ -149,3 +153,10 @@ class Output(Protocol):
     def write_problem_note(self, output: str, text: str) -> None:
         """Write a note beside the forecast of a file with problems, or remove it if there is no text."""
         ...
+
+
+def is_settled(asked: Request | DeadLetter, output: Output) -> bool:
+    """Return whether an output's ledger has what became of a request, or the dead letter of what is none."""
+    if isinstance(asked, DeadLetter):
+        return output.has_stray_dead_letter(asked)
+    return output.standing_receipt(asked) is not None
