@@ -161,10 +161,15 @@ class ColumnSample:
         return None
 
     @cached_property
+    def _known_are_dates(self) -> bool:
+        """Whether those that are not missing are dates of one form."""
+        return self.are_dates if self.known is self.stripped else looks_like_dates([*dict.fromkeys(self.known)])
+
+    @cached_property
     def share_of_numbers(self) -> float:
         """The share of the cells that are numbers, however they are written; 1 if there is none."""
         cells = self.known
-        if not cells or looks_like_dates(cells):
+        if not cells or self._known_are_dates:
             return float(not cells)
         if all(map(_PLAIN_NUMBER.fullmatch, cells)):
             return 1.0
@@ -180,7 +185,7 @@ class ColumnSample:
     def are_texts(self) -> bool:
         """Whether they are neither numbers nor dates, and not all the same."""
         cells = self.known
-        return bool(cells) and not self.are_numbers and not looks_like_dates(cells) and len(self.distinct) > 1
+        return bool(cells) and not self.are_numbers and not self._known_are_dates and len(self.distinct) > 1
 
     def are_part_of_date(self, name: str) -> bool:
         """Return whether they are months, weeks, weekdays and the like.
@@ -188,11 +193,13 @@ class ColumnSample:
         Args:
             name: of the column.
         """
-        cells = {cell.lower() for cell in self.filled}
-        if not cells or self.are_years or looks_like_dates([*cells]):
+        if not self.filled or self.are_years:
             return False
-        named = name.lower() in PART_NAMES and all(cell.isdigit() and int(cell) <= 53 for cell in cells)
-        return named or all(cell in CALENDAR_WORDS or _PART_OF_YEAR.fullmatch(cell) for cell in cells)
+        named = name.lower() in PART_NAMES and all(cell.isdigit() and int(cell) <= 53 for cell in self.filled)
+        cells = (cell.lower() for cell in self.filled)
+        if not named and not all(cell in CALENDAR_WORDS or _PART_OF_YEAR.fullmatch(cell) for cell in cells):
+            return False
+        return not looks_like_dates([cell.lower() for cell in self.filled])
 
     def all_start_with(self, letters: Iterable[str]) -> bool:
         """Return whether each cell starts with some letters, in any case."""

@@ -146,6 +146,11 @@ def column_names(names: list[str], line: int, spec: ForecastSpec) -> list[str]:
     return header
 
 
+def has_text(row: list[str]) -> bool:
+    """Return whether a row is not blank."""
+    return bool("".join(row).strip())  # in one call for all cells: it is asked of each row
+
+
 def sample_rows(body: Chunk, delimiter: str) -> tuple[list[list[str]], list[int]]:
     """Return the first rows, and the line of each."""
     rows: list[list[str]] = []
@@ -153,7 +158,7 @@ def sample_rows(body: Chunk, delimiter: str) -> tuple[list[list[str]], list[int]
     # a truncated cell could look like another kind of cell, so the last row of a partial read is dropped
     part = body.data[:_SAMPLE_BYTES]
     for line, row in parsed_rows(part.decode(errors="ignore"), delimiter, body.line):
-        if any(row) and any(map(str.strip, row)):
+        if has_text(row):
             rows.append(row)
             lines.append(line)
         if len(rows) == SAMPLE_ROWS:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from pipeline.core.csv_reading.columns import DATE_NAMES, VALUE_NAMES
-from pipeline.core.csv_reading.header import parsed_rows
+from pipeline.core.csv_reading.header import has_text, parsed_rows
 from pipeline.core.csv_reading.text_chunks import Chunk
 from pipeline.core.dates.recognise_dates import looks_like_dates
 from pipeline.core.errors import RecordError, shorten
@@ -73,8 +73,8 @@ def lines_below_header(chunk: Chunk, delimiter: str | None) -> int:
     tables: list[tuple[float, int, Lines]] = []  # by each delimiter: share of usual lines, their cells, all lines
     for mark in (delimiter,) if delimiter else [mark for mark in ",;\t|" if mark in text]:
         rows = parsed_rows(text, mark, chunk.line, skip_blanks=True)
-        lines = list(islice(((line, row) for line, row in rows if any(map(str.strip, row))), LINES_LOOKED_AT))
-        widths = Counter(len(row) for _, row in lines if len(row) > 1)
+        lines = list(islice(((line, row) for line, row in rows if has_text(row)), LINES_LOOKED_AT))
+        widths = Counter([len(row) for _, row in lines if len(row) > 1])
         if not widths:
             continue
         usual, count = widths.most_common(1)[0]

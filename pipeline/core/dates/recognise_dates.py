@@ -91,7 +91,7 @@ def recognise_dates(sample: list[str], column: str, line: int, stated: str | Non
     Raises:
         RecordError: BAD_DATE_FORMAT if reading them would take a guess, or none of them is in the stated format.
     """
-    cells = [cell.strip() for cell in sample if cell.strip()]
+    cells = [*filter(None, map(str.strip, sample))]
     if stated is not None:
         style = DateStyle(stated, offset_minutes=0) if stated in EPOCHS else _format_style(stated, cells)
         _refuse_another_format(style, stated, cells, column, line)
