@@ -17,6 +17,7 @@ from pipeline.core.csv_reading.column_sample import DASHES
 from pipeline.core.csv_reading.columns import WIDE_COLUMN, Columns
 from pipeline.core.csv_reading.dialect import PLAIN, CsvDialect
 from pipeline.core.csv_reading.number_dialect import DialectEvidence
+from pipeline.core.csv_reading.numbering import IdNumbers
 from pipeline.core.csv_reading.numbers import absent_texts, missing_cells, number_hint, read_numbers
 from pipeline.core.dates.calendars import MINUTE
 from pipeline.core.dates.date_style import DateStyle, OffsetsSeen
@@ -100,10 +101,10 @@ class RowReader(ABC):
     zeros: set[str] = field(default_factory=set)
     dashes: dict[str, tuple[str, int]] = field(default_factory=dict)
     _texts: Callable[[], pa.Table] = field(default=lambda: pa.table({}))
-    _codes: dict[tuple[str, ...], int] = field(default_factory=dict)
-    # In a wide table ids alone do not make a series, so they are numbered separately.
-    _wide_known: dict[tuple[str, ...], int] = field(default_factory=dict)
+    _numbers: IdNumbers = field(default_factory=IdNumbers)
+    # In a wide table ids alone do not make a series: the ids, and the number of each one's series by column.
     _wide_ids: list[tuple[str, ...]] = field(default_factory=list)
+    _wide_series: dict[str, Ints] = field(default_factory=dict)
 
     @abstractmethod
     def _tables(self) -> Iterator[tuple[pa.Table, Ints]]:
@@ -246,55 +247,47 @@ class RowReader(ABC):
     # ----------------------------------------------------------------------------------- series
 
     def _row_codes(self, table: pa.Table, keep: npt.NDArray[np.bool_]) -> Ints:
-        """Return the number of each row's series (for a wide table: of its ids)."""
-        names = self.columns.ids
+        """Return the number of each row's series (for a wide table: of its ids); any number of a row not to keep."""
+        names, wide = self.columns.ids, self.columns.wide
         if not names:
-            return np.full(table.num_rows, self._code(()) if not self.columns.wide else 0, dtype=np.int64)
-        encoded = [pc.dictionary_encode(whole_column(table, name)) for name in names]
-        if len(names) == 1 and keep.all():  # a dictionary has its values in order of appearance
-            known = np.array([self._code((name,)) for name in encoded[0].dictionary.to_pylist()], dtype=np.int64)
-            of_rows: Ints = known[np.asarray(encoded[0].indices)]
-            return of_rows
-        combined = np.asarray(encoded[0].indices).astype(np.int64)
-        for column in encoded[1:]:
-            combined = combined * max(len(column.dictionary), 1) + np.asarray(column.indices)
-            combined = np.unique(combined, return_inverse=True)[1]  # so that the product stays small
-        present = combined[keep]
-        _, first, inverse = np.unique(present, return_index=True, return_inverse=True)
-        row_numbers = np.flatnonzero(keep)
-        values = [column.dictionary.to_pylist() for column in encoded]
-        indices = [np.asarray(column.indices) for column in encoded]
-        codes = np.empty(len(first), dtype=np.int64)
-        for position in np.argsort(first):  # so that series are numbered as they appear
-            row = row_numbers[first[position]]
-            codes[position] = self._code(tuple(value[index[row]] for value, index in zip(values, indices, strict=True)))
-        result = np.zeros(table.num_rows, dtype=np.int64)
-        result[keep] = codes[inverse]
-        return result
+            if not (self.ids or wide):
+                self._list(self.ids, ())
+            return np.zeros(table.num_rows, dtype=np.int64)
+        columns = [pc.dictionary_encode(whole_column(table, name)) for name in names]
+        codes, new = self._numbers.of_rows(columns, keep)
+        for ids in zip(*(as_texts(column.take(pa.array(new))).to_pylist() for column in columns), strict=True):
+            self._list(self._wide_ids if wide else self.ids, ids)
+        return codes
 
     def _wide_codes(self, codes: Ints, column: str) -> Ints:
         """Return the numbers of the series of one value column, given the numbers of the rows' ids."""
-        if not self.columns.ids:
-            return np.full(len(codes), self._code((column,)), dtype=np.int64)
-        present, inverse = np.unique(codes, return_inverse=True)
-        series = [self._code((*self._wide_ids[code], column)) for code in present.tolist()]
-        return np.asarray(series, dtype=np.int64)[inverse]
+        known = self._wide_series.get(column, np.empty(0, np.int64))
+        wanted = max(len(self._wide_ids), 1)
+        if wanted > len(known):
+            grown = np.full(2 * wanted, -1, np.int64)
+            grown[: len(known)] = known
+            self._wide_series[column] = known = grown
+        for code in np.unique(codes[known[codes] < 0]).tolist():
+            known[code] = len(self.ids)
+            self._list(self.ids, (*(self._wide_ids[code] if self.columns.ids else ()), column))
+        of_rows: Ints = known[codes]
+        return of_rows
 
-    def _code(self, ids: tuple[str, ...]) -> int:
-        partial = self.columns.wide and len(ids) == len(self.columns.ids)
-        known, listed = (self._wide_known, self._wide_ids) if partial else (self._codes, self.ids)
-        code = known.setdefault(ids, len(known))
-        if code == len(listed):
-            listed.append(ids)
-            if max(map(len, ids), default=0) > self.limits.max_id_length:
-                raise self._too_long_id(ids)
-            if len(listed) > self.limits.max_series:
-                raise RecordError(
-                    "TOO_MANY_SERIES",
-                    f"The file has more than {self.limits.max_series:,} series.",
-                    "Split the file, check --id_columns, or ask the operator to raise --max_series.",
-                )
-        return code
+    def _list(self, listed: list[tuple[str, ...]], ids: tuple[str, ...]) -> None:
+        """Add ids that are new.
+
+        Raises:
+            RecordError: if there are too many, or one is too long.
+        """
+        listed.append(ids)
+        if max(map(len, ids), default=0) > self.limits.max_id_length:
+            raise self._too_long_id(ids)
+        if len(listed) > self.limits.max_series:
+            raise RecordError(
+                "TOO_MANY_SERIES",
+                f"The file has more than {self.limits.max_series:,} series.",
+                "Split the file, check --id_columns, or ask the operator to raise --max_series.",
+            )
 
     def _too_long_id(self, ids: tuple[str, ...]) -> RecordError:
         longest = max(ids, key=len)

@@ -11,19 +11,18 @@ import io
 import itertools
 import re
 import zlib
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from pipeline.core.csv_reading.row_ends import end_of_last_row
 from pipeline.core.errors import RecordError, shorten
 from pipeline.core.limits import Limits
 from pipeline.core.sources import ByteSource
 
 READ_BYTES = 4 << 20
-LAST_CELLS = 1000  # quoted cells among which the end of a chunk's last row is looked for first
 LONGEST_ROW = 1 << 20
 _LINE_FEED = ord("\n")
 _GZIP = b"\x1f\x8b"
@@ -77,13 +76,15 @@ def text_chunks(file: ByteSource, encoding: str, limits: Limits, delimiter: str 
     rest = b""
     marked = False
     quoted: re.Pattern[bytes] | None = None
+    mark = delimiter
     for number, data in enumerate(_utf8(_decompressed(file, limits), encoding)):
         if number == 0:
             marked = data.startswith(codecs.BOM_UTF8)
             data = data.removeprefix(codecs.BOM_UTF8)
         buffer = rest + data
-        quoted = quoted or quoted_cells(delimiter or _likely_delimiter(buffer))
-        cut = _end_of_last_row(buffer, quoted)
+        mark = mark or _likely_delimiter(buffer)
+        quoted = quoted or quoted_cells(mark)
+        cut = end_of_last_row(buffer, mark)
         head, rest = buffer[:cut], buffer[cut:]
         if head:
             chunk = _checked(Chunk(line, _line_feeds(head, quoted), marked))
@@ -229,32 +230,6 @@ def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
             ) from None
         line += text.count("\n")
         yield encoded
-
-
-def _end_of_last_row(buffer: bytes, quoted: re.Pattern[bytes]) -> int:
-    """Return the position after the last line end that is not within quotes; 0 if there is none."""
-    if b'"' not in buffer:
-        return _after_line_end(buffer, 0, len(buffer))
-    cells = deque(quoted.finditer(buffer), maxlen=LAST_CELLS)  # a loop over all of them would be slow
-    beyond = len(buffer)
-    for cell in reversed(cells):
-        if beyond < len(buffer) or cell[1]:  # what follows a quote that is not closed is within it
-            end = _after_line_end(buffer, cell.end(), beyond)
-            if end:
-                return end
-        beyond = cell.start()
-    if len(cells) < LAST_CELLS:
-        return _after_line_end(buffer, 0, beyond)
-    end = position = 0
-    for cell in quoted.finditer(buffer):  # no row ends among the last ones
-        end = max(end, _after_line_end(buffer, position, cell.start()))
-        position = cell.end()
-    return end
-
-
-def _after_line_end(buffer: bytes, start: int, end: int) -> int:
-    # a carriage return at the very end may be followed by a line feed
-    return max(buffer.rfind(b"\n", start, end), buffer.rfind(b"\r", start, min(end, len(buffer) - 1))) + 1
 
 
 def _line_feeds(rows: bytes, quoted: re.Pattern[bytes]) -> bytes:

@@ -95,17 +95,3 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
         with pytest.raises(RecordError) as refusal:
             sources.open_source(path)
         assert refusal.value.code == code
-
-
-@settings(max_examples=300)
-@given(text=st.text('a,"\n\r', max_size=40), cells=st.sampled_from([1, 2, 1000]))
-def test_the_last_row_ends_where_a_look_at_all_quoted_cells_finds_it(text: str, cells: int) -> None:
-    buffer, quoted = text.encode(), tc.quoted_cells(",")
-    unquoted = bytearray(buffer)
-    for cell in quoted.finditer(buffer):
-        end = cell.end() if cell[1] else len(buffer)
-        unquoted[cell.start() : end] = b"x" * (end - cell.start())
-    ends = [i + 1 for i, byte in enumerate(unquoted) if byte == 10 or (byte == 13 and i < len(unquoted) - 1)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tc, "LAST_CELLS", cells)
-        assert tc._end_of_last_row(buffer, quoted) == max(ends, default=0)
