@@ -114,7 +114,7 @@ class RowStore:
         self._buffer.append(rows)
         self._buffered += len(rows.codes) * (4 + rows.extras.shape[1]) * 8
         # sorting the buffer takes several times its size, so later buffers are smaller
-        if self._buffered > (self._spill_bytes // 8 if self.spilled else self._spill_bytes):
+        if self._buffered > (self._spill_bytes // 4 if self.spilled else self._spill_bytes):
             self._spill()
 
     def _grow(self, size: int) -> None:
@@ -220,8 +220,9 @@ class RowStore:
         records = _records(parts, self._type)
         parts.clear()
         buckets = records["code"] // BUCKET_SERIES
-        if (np.diff(buckets) < 0).any():
-            order = np.argsort(buckets, kind="stable")
+        if (buckets[1:] < buckets[:-1]).any():
+            small = buckets.astype(np.uint16) if buckets.max() < 1 << 16 else buckets  # of which NumPy sorts the bits
+            order = np.argsort(small, kind="stable")
             records, buckets = records[order], buckets[order]
         starts = np.concatenate([[0], np.flatnonzero(np.diff(buckets)) + 1])
         for start, end in pairwise([*starts.tolist(), len(records)]):
