@@ -289,6 +289,16 @@ def _load(
         raise _InZone(reader.zone)
     sizes = BlockSizes.of(spec, len(reader.columns.extras))
     store = RowStore(work, len(reader.columns.extras), limits, sizes)
+    try:
+        return _loaded(reader, store, spec, limits, source_time, on_wall)
+    except BaseException:
+        store.give_up()  # before its folder is removed, or the file is read again
+        raise
+
+
+def _loaded(
+    reader: RowReader, store: RowStore, spec: ForecastSpec, limits: Limits, source_time: str, on_wall: bool
+) -> LoadedFile:
     with closing(reader.rows()) as every:  # closed at once, since the file may be read again
         for rows in every:
             store.add(rows)

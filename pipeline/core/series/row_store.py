@@ -139,6 +139,11 @@ class RowStore:
             for code in range(0, series, BUCKET_SERIES):  # a series may have only faulty rows
                 self.work_file(code).touch()
 
+    def give_up(self) -> None:
+        """Write no more: wait until what is being written is on disk, whether or not that succeeds."""
+        if self._writer is not None:
+            self._writer.shutdown()
+
     def blocks(self) -> list[tuple[int, int]]:
         """Return the blocks as ranges of consecutive series, once all rows are in."""
         if self._blocks is None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -295,3 +296,25 @@ def test_a_file_of_more_lines_than_a_work_file_can_number_is_refused(
     text = "ds,y\n" + "".join(f"{day},{i}\n" for i, day in enumerate(days))
     with pytest.raises(RecordError, match="more than 900 lines"):
         load_file(io.BytesIO(text.encode()), ForecastSpec(), Limits(), tmp_path / "work")
+
+
+def test_nothing_is_written_any_more_once_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is removed then, or the file is read again into it."""
+    monkeypatch.setattr(row_store, "SPILL_BYTES", 1000)
+    begun: list[int] = []
+    ended: list[int] = []
+    write = RowStore._write
+
+    def slowly(self: RowStore, parts: list[Rows]) -> None:
+        begun.append(len(parts))
+        threading.Event().wait(0.2)  # nobody ends it earlier
+        write(self, parts)
+        ended.append(1)
+
+    monkeypatch.setattr(RowStore, "_write", slowly)
+    monkeypatch.setattr("pipeline.core.csv_reading.text_chunks.READ_BYTES", 2000)
+    text = "store,date,y\n" + "".join(f"s{i},2024-01-{day:02d},1\n" for i in range(50) for day in range(1, 29))
+    with pytest.raises(RecordError, match="bytes"):
+        load_file(io.BytesIO(text.encode()), ForecastSpec(), Limits(max_bytes=len(text) - 1), tmp_path / "work")
+    assert begun
+    assert len(ended) == len(begun)
