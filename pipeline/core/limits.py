@@ -11,7 +11,7 @@ class Limits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_bytes: int = Field(
-        10_000_000_000, ge=1, description="Largest file in bytes, after decompression (TOO_MANY_BYTES)."
+        20_000_000_000, ge=1, description="Largest file in bytes, after decompression (TOO_MANY_BYTES)."
     )
     max_work_bytes: int = Field(
         15_000_000_000,
