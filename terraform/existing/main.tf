@@ -50,6 +50,18 @@ variable "template_version" {
   default     = null
 }
 
+variable "streaming" {
+  description = "Whether a streaming job forecasts uploads as they arrive."
+  type        = bool
+  default     = true
+}
+
+variable "service" {
+  description = "The service on Cloud Run, such as {} or { callers = [\"group:analysts@acme.example\"] }; null for none."
+  type        = any
+  default     = null
+}
+
 variable "alert_email" {
   description = "Email address for alerts; null for none."
   type        = string
@@ -96,6 +108,8 @@ module "dropcast" {
   kms_key          = var.kms_key
   subnetwork       = "https://www.googleapis.com/compute/v1/projects/${var.network_project}/regions/${var.region}/subnetworks/${var.subnetwork}"
   template_version = var.template_version
+  streaming        = var.streaming
+  service          = var.service
   alert_email      = var.alert_email
   batch_schedule   = "30 4 * * *"
   options          = { horizon = "28" }

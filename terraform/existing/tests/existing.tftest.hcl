@@ -18,6 +18,19 @@ override_resource {
   values = { email = "dropcast-worker@acme-data.iam.gserviceaccount.com" }
 }
 
+override_resource {
+  target = module.dropcast.google_service_account.service["service"]
+  values = { email = "dropcast-service@acme-data.iam.gserviceaccount.com" }
+}
+override_resource {
+  target = module.dropcast.google_service_account.service["pusher"]
+  values = { email = "dropcast-pusher@acme-data.iam.gserviceaccount.com" }
+}
+override_resource {
+  target = module.dropcast.google_cloud_run_v2_service.service["on"]
+  values = { uri = "https://dropcast.example" }
+}
+
 variables {
   project          = "acme-data"
   region           = "europe-west1"
@@ -55,4 +68,16 @@ run "a_subnetwork_from_which_nothing_is_reached" {
     values = { private_ip_google_access = false }
   }
   expect_failures = [data.google_compute_subnetwork.workers]
+}
+
+run "the_service_instead_of_the_job" {
+  command = apply
+  variables {
+    streaming = false
+    service   = {}
+  }
+  assert {
+    condition     = output.dropcast.service_url == "https://dropcast.example"
+    error_message = "No service."
+  }
 }
