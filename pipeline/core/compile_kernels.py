@@ -11,8 +11,11 @@ import sys
 from collections.abc import Callable
 
 import numpy as np
+import pyarrow as pa
 
 from pipeline.core.arrays import Floats
+from pipeline.core.csv_reading.number_tables import PairTable, TextTable
+from pipeline.core.csv_reading.row_ends import end_of_last_row
 from pipeline.core.dates.calendars import DAY
 from pipeline.core.dates.frequencies import parse_frequency
 from pipeline.core.forecast_spec import ForecastSpec
@@ -59,6 +62,16 @@ def members() -> None:
     _forecast_with_members("D", np.asarray(np.arange(ROWS) % 3 // 2.0))
 
 
+def reading() -> None:
+    """Do what a large CSV takes."""
+    texts, numbers = TextTable(), PairTable()
+    for _ in range(2):  # the second time there is no room left, and tables grow
+        names = pa.array([f"s{number}" for number in range(3000)])
+        known = texts.of(names)
+        numbers.of(known, known)
+    end_of_last_row(b'a,"b\n"\n', ",")
+
+
 def _forecast_with_members(frequency: str, y: Floats) -> None:
     calendar = parse_frequency(frequency)
     dates = calendar.after(19_000 * DAY, len(y) + HORIZON)
@@ -66,7 +79,9 @@ def _forecast_with_members(frequency: str, y: Floats) -> None:
     forecast_series(history, HORIZON, (80.0,))
 
 
-PARTS: dict[str, Callable[[], None]] = {"linear": linear, "nonlinear": nonlinear, "members": members}
+PARTS: dict[str, Callable[[], None]] = {
+    "linear": linear, "nonlinear": nonlinear, "members": members, "reading": reading,
+}  # fmt: skip
 
 
 def _forecast_with_prophet(spec: ForecastSpec) -> None:

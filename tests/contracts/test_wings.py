@@ -46,8 +46,8 @@ ALLOWED = {
         "core.engines",
     },
     "core.top": {
-        "core", "core.options", "core.dates", "core.faults", "core.series", "core.blocks", "core.engines",
-        "core.members", "core.outputs", *MODEL,
+        "core", "core.options", "core.dates", "core.faults", "core.csv_reading", "core.series", "core.blocks",
+        "core.engines", "core.members", "core.outputs", *MODEL,
     },
     "library": {"core"},
     "report": {"core"},

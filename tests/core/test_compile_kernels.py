@@ -26,6 +26,13 @@ def test_after_the_installation_nothing_is_left_to_compile(tmp_path: Path) -> No
         for model in ("prophet", "auto"):
             call = ["forecast", str(source), f"--output={tmp_path / model}", f"--model={model}", "--level=50,80"]
             subprocess.run([sys.executable, "-m", "pipeline.cli", *call], env=environment, check=True)
+    many = tmp_path / "many.csv"  # more ids than Python numbers, and quotes
+    many.write_text(
+        "region,store,date,y\n"
+        + "".join(f'"{n % 11000}","s{n % 10500}","2024-01-{day:02d}",1\n' for day in (1, 2, 3) for n in range(11_000))
+    )
+    call = ["forecast", str(many), f"--output={tmp_path / 'many'}", "--quiet", "--score=false", "--frequency=D"]
+    subprocess.run([sys.executable, "-m", "pipeline.cli", *call], env=environment, check=True)
     assert {path.name for path in cache.rglob("*.nbc")} == compiled
 
 

@@ -17,13 +17,13 @@ from functools import cached_property
 
 import numpy as np
 
-from pipeline.core.csv_reading.row_ends import end_of_last_row
 from pipeline.core.errors import RecordError, shorten
 from pipeline.core.limits import Limits
 from pipeline.core.sources import ByteSource
 
 READ_BYTES = 4 << 20
 LONGEST_ROW = 1 << 20
+SMALL = 1 << 18  # bytes that are done with before compiled code is loaded, which takes half a second
 _LINE_FEED = ord("\n")
 _GZIP = b"\x1f\x8b"
 _OTHER_KINDS = {
@@ -84,7 +84,7 @@ def text_chunks(file: ByteSource, encoding: str, limits: Limits, delimiter: str 
         buffer = rest + data
         mark = mark or _likely_delimiter(buffer)
         quoted = quoted or quoted_cells(mark)
-        cut = end_of_last_row(buffer, mark)
+        cut = _end_of_last_row(buffer, mark, quoted)
         head, rest = buffer[:cut], buffer[cut:]
         if head:
             chunk = _checked(Chunk(line, _line_feeds(head, quoted), marked))
@@ -230,6 +230,17 @@ def _utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
             ) from None
         line += text.count("\n")
         yield encoded
+
+
+def _end_of_last_row(buffer: bytes, delimiter: str, quoted: re.Pattern[bytes]) -> int:
+    """Return the position after the last line end that is not within quotes; 0 if there is none."""
+    if b'"' in buffer and len(buffer) > SMALL:
+        from pipeline.core.csv_reading.row_ends import end_of_last_row  # imports numba
+
+        return end_of_last_row(buffer, delimiter)
+    bare = quoted.sub(lambda cell: bytes(len(cell[0])), buffer) if b'"' in buffer else buffer
+    # a carriage return at the very end may be followed by a line feed
+    return max(bare.rfind(b"\n"), bare.rfind(b"\r", 0, max(len(bare) - 1, 0))) + 1
 
 
 def _line_feeds(rows: bytes, quoted: re.Pattern[bytes]) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.csv_reading import numbering
+from pipeline.core.csv_reading import number_tables, numbering
 from pipeline.core.csv_reading.numbering import IdNumbers, PairNumbers, TextNumbers
 
 TEXTS = st.one_of(
@@ -25,10 +25,17 @@ def expected(rows: list[tuple[str, ...]], keep: list[bool]) -> list[int | None]:
 @given(
     tables=st.lists(st.lists(st.tuples(TEXTS, TEXTS, st.booleans()), max_size=30), min_size=1, max_size=4),
     columns=st.integers(1, 2),
+    few=st.sampled_from([0, 20, 10_000]),
 )
 def test_ids_are_numbered_as_they_appear_over_all_tables(
-    tables: list[list[tuple[str, str, bool]]], columns: int
+    tables: list[list[tuple[str, str, bool]]], columns: int, few: int
 ) -> None:
+    with pytest.MonkeyPatch.context() as patch:  # in compiled code, in Python, or first in one and then in the other
+        patch.setattr(numbering, "FEW", few)
+        numbered_as_they_appear(tables, columns)
+
+
+def numbered_as_they_appear(tables: list[list[tuple[str, str, bool]]], columns: int) -> None:
     numbers, found, ids = IdNumbers(), [], []
     for table in tables:
         texts = [[row[i] for row in table] for i in range(columns)]
@@ -74,8 +81,8 @@ def test_many_are_numbered() -> None:
 
 
 def test_texts_whose_hashes_are_all_the_same_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numbering, "_random_keys", lambda: np.zeros(257, np.uint64))
+    monkeypatch.setattr(number_tables, "_random_keys", lambda: np.zeros(257, np.uint64))
     texts = [f"{number}" for number in range(500)]
-    known = TextNumbers()
+    known = number_tables.TextTable()
     assert known.of(pa.array(texts)).tolist() == list(range(500))
     assert known.of(pa.array(texts[::-1])).tolist() == list(range(500))[::-1]

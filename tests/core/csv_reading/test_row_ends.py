@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pipeline.core.csv_reading import text_chunks
 from pipeline.core.csv_reading.row_ends import end_of_last_row
 from pipeline.core.csv_reading.text_chunks import quoted_cells
 
@@ -29,7 +30,10 @@ def by_pattern(text: bytes, delimiter: str) -> int:
 @example('5" pipe\n6" pipe\n', ",")
 @example('"a"\r', ",")
 def test_the_end_is_that_which_a_pattern_finds(text: str, delimiter: str) -> None:
-    assert end_of_last_row(text.encode(), delimiter) == by_pattern(text.encode(), delimiter)
+    expected = by_pattern(text.encode(), delimiter)
+    assert end_of_last_row(text.encode(), delimiter) == expected
+    quoted = quoted_cells(delimiter)
+    assert text_chunks._end_of_last_row(text.encode(), delimiter, quoted) == expected  # of a small file
 
 
 @pytest.mark.parametrize(
@@ -37,6 +41,7 @@ def test_the_end_is_that_which_a_pattern_finds(text: str, delimiter: str) -> Non
     [
         (b"", 0),
         (b"\r", 0),
+        (b'\r"', 1),
         (b"a,b\n1,2\n3", 8),
         (b'a,"b\n1",2\n3', 10),
         (b'a,"b\n1,2\n3', 0),

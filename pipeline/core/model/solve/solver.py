@@ -77,13 +77,13 @@ def eliminate(problem: Problem, s2: float, diagonal: bool, work: Floats) -> bool
     for i in range(nd):
         r[i], left[i] = target[ns + i], gram[ns + i, ns + i]
     for k in range(ns):
-        row = work[k, k:p]
-        for j in range(p - k):
-            row[j] = gram[k + j, k]
+        row, across = work[k, k:p], work[k, ns:p]
+        for i in range(nd):
+            across[i] = gram[ns + i, k]
         v[k] = target[k] + s2 * pull[k]
         if not diagonal:
             for j in range(ns - k):
-                row[j] += s2 * lever[k + j] * lever[k]
+                row[j] = gram[k + j, k] + s2 * lever[k + j] * lever[k]
             row[0] += s2 * precision[k]
             take_rows(work, k, p)
             for e in range(k):
@@ -97,7 +97,6 @@ def eliminate(problem: Problem, s2: float, diagonal: bool, work: Floats) -> bool
         if not diagonal:
             for j in range(1, ns - k):
                 row[j] *= f
-        across = work[k, ns:p]
         for i in range(nd):
             w = across[i] * f
             across[i] = w
