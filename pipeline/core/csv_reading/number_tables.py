@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pipeline.core.arrays import Ints
+from pipeline.core.arrays import Ints, with_room
 from pipeline.core.compiled import compiled, inlined
 
 _KEYS = 256  # words of a text that have a key of their own
@@ -40,9 +40,6 @@ class TextTable:
         self._count = 0
         self._texts = _Texts(_no_slots(), np.empty(_ROOM, np.int64), np.empty(32 * _ROOM, np.uint8))
 
-    def __len__(self) -> int:
-        return self._count
-
     def of(self, texts: pa.StringArray) -> Ints:
         """Return the number of each text."""
         _, offsets, data = texts.buffers()
@@ -54,8 +51,8 @@ class TextTable:
         used = int(known.ends[self._count - 1]) if self._count else 0
         most = self._count + len(texts)
         self._texts = known = _Texts(
-            _slots_for(known.slots, most), _grown(known.ends, most),
-            _grown(known.data, used + int(bounds[-1] - bounds[0])))  # fmt: skip
+            _slots_for(known.slots, most), with_room(known.ends, most),
+            with_room(known.data, used + int(bounds[-1] - bounds[0])))  # fmt: skip
         numbers = np.empty(len(texts), np.int64)
         self._count = _number_texts(content, bounds, self._keys, known, self._count, numbers)
         return numbers
@@ -72,7 +69,7 @@ class PairTable:
     def of(self, first: Ints, second: Ints) -> Ints:
         """Return the number of each pair."""
         most = self._count + len(first)
-        self._slots, self._pairs = _slots_for(self._slots, most), _grown(self._pairs, most)
+        self._slots, self._pairs = _slots_for(self._slots, most), with_room(self._pairs, most)
         numbers = np.empty(len(first), np.int64)
         self._count = _number_pairs(first, second, self._keys, self._slots, self._pairs, self._count, numbers)
         return numbers
@@ -80,14 +77,6 @@ class PairTable:
 
 def _random_keys() -> np.ndarray:
     return np.random.default_rng().integers(0, 2**64, _KEYS + 1, np.uint64)
-
-
-def _grown(array: np.ndarray, least: int) -> np.ndarray:
-    if least <= len(array):
-        return array
-    grown = np.empty(max(least, 2 * len(array)), array.dtype)
-    grown[: len(array)] = array
-    return grown
 
 
 def _no_slots() -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipeline.core.arrays import Bools, Ints
+from pipeline.core.arrays import Bools, Ints, with_room
 
 if TYPE_CHECKING:
     from pipeline.core.csv_reading.number_tables import PairTable, TextTable
@@ -90,10 +90,7 @@ class IdNumbers:
         combined = parts[0]
         for pairs, part in zip(self._pairs, parts[1:], strict=False):
             combined = pairs.of(combined, part)
-        if len(combined) and (highest := int(combined.max())) >= len(self._of_combined):
-            grown = np.full(2 * (highest + 1), -1, np.int64)
-            grown[: len(self._of_combined)] = self._of_combined
-            self._of_combined = grown
+        self._of_combined = with_room(self._of_combined, int(combined.max(initial=-1)) + 1, -1)
         unknown = np.flatnonzero(self._of_combined[combined] < 0)
         first = unknown[np.sort(np.unique(combined[unknown], return_index=True)[1])]  # as they appear
         self._of_combined[combined[first]] = self._count + np.arange(len(first))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.core.arrays import Floats, Ints
+from pipeline.core.arrays import Floats, Ints, with_room
 from pipeline.core.csv_reading.column_sample import DASHES
 from pipeline.core.csv_reading.columns import WIDE_COLUMN, Columns
 from pipeline.core.csv_reading.dialect import PLAIN, CsvDialect
@@ -262,11 +262,7 @@ class RowReader(ABC):
     def _wide_codes(self, codes: Ints, column: str) -> Ints:
         """Return the numbers of the series of one value column, given the numbers of the rows' ids."""
         known = self._wide_series.get(column, np.empty(0, np.int64))
-        wanted = max(len(self._wide_ids), 1)
-        if wanted > len(known):
-            grown = np.full(2 * wanted, -1, np.int64)
-            grown[: len(known)] = known
-            self._wide_series[column] = known = grown
+        self._wide_series[column] = known = with_room(known, max(len(self._wide_ids), 1), -1)
         for code in np.unique(codes[known[codes] < 0]).tolist():
             known[code] = len(self.ids)
             self._list(self.ids, (*(self._wide_ids[code] if self.columns.ids else ()), column))

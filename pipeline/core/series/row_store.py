@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.arrays import with_room
 from pipeline.core.csv_reading.row_reader import Rows
 from pipeline.core.csv_reading.text_chunks import too_much_work
 from pipeline.core.errors import RecordError
@@ -102,7 +103,7 @@ class RowStore:
         """Add rows; a series' rows beyond the limit are counted and dropped."""
         if not len(rows.codes):
             return
-        self._grow(int(rows.codes.max()) + 1)
+        self.counts = with_room(self.counts, int(rows.codes.max()) + 1)
         np.add.at(self.counts, rows.codes, 1)  # however many series there are besides those of these rows
         within = self.counts[rows.codes] <= self._max_rows
         if not within.all():
@@ -117,17 +118,10 @@ class RowStore:
         if self._buffered > (self._spill_bytes // 4 if self.spilled else self._spill_bytes):
             self._spill()
 
-    def _grow(self, size: int) -> None:
-        if size > len(self.counts):
-            grown = np.zeros(max(size, 2 * len(self.counts)), dtype=np.int64)
-            grown[: len(self.counts)] = self.counts
-            self.counts = grown
-
     @does_io(OSError)
     def finish(self, series: int) -> None:
         """Declare that all rows are in, and how many series there are."""
-        self._grow(series)
-        self.counts = self.counts[:series]
+        self.counts = with_room(self.counts, series)[:series]
         longest = min(int(self.counts.max(initial=0)), self._max_rows)
         if longest * self._sizes.row + self._sizes.future > self._sizes.most and self._spill_bytes != NEVER:
             self._spill()  # a series that is larger than a block travels by reference
