@@ -14,6 +14,8 @@ import signal
 import sys
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import apache_beam as beam
 from apache_beam.metrics.metric import MetricsFilter
@@ -79,7 +81,7 @@ def _run_in_folder(options: PipelineOptions, run: FolderRun) -> int:
     run = dataclasses.replace(run, id=uuid.uuid4().hex[:12])
     folder = FolderOutput(run.output, run=run.id)
     try:
-        with folder.for_us_alone():
+        with _alone_in(folder):
             folder.forget_runs()  # of those that were killed
             try:
                 with beam.Pipeline(options=options) as pipeline:
@@ -87,8 +89,6 @@ def _run_in_folder(options: PipelineOptions, run: FolderRun) -> int:
                 outcome = outcome_of(*folder.done_in_run())
             finally:
                 folder.forget_runs()
-    except BusyError as error:
-        raise OptionsError([f"--output: {error}; wait for it, or choose another folder"]) from None
     except RuntimeError as error:
         within = _os_error_within(str(error), str(run.output))
         if within is None:
@@ -98,6 +98,21 @@ def _run_in_folder(options: PipelineOptions, run: FolderRun) -> int:
     return outcome.exit_code
 
 
+@contextmanager
+def _alone_in(folder: FolderOutput) -> Iterator[None]:
+    """Keep others from writing to a folder meanwhile.
+
+    Raises:
+        OptionsError: if another run writes there.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(folder.for_us_alone())
+        except BusyError as error:
+            raise OptionsError([f"--output: {error}; wait for it, or choose another folder"]) from None
+        yield
+
+
 def _watch_folder(options: PipelineOptions, run: FolderRun, argv: list[str]) -> int:
     """Run the pipeline on what arrives in a folder, until it is interrupted."""
     runner = options.view_as(StandardOptions).runner or DIRECT
@@ -105,13 +120,11 @@ def _watch_folder(options: PipelineOptions, run: FolderRun, argv: list[str]) -> 
         raise OptionsError([f"--watch: {runner} reads no folder without an end; on one machine run `dropcast watch`"])
     options = PipelineOptions([*argv, *flink.defaults_for_endless_sources(argv)], streaming=True)
     try:
-        with FolderOutput(run.output).for_us_alone():
+        with _alone_in(FolderOutput(run.output)):
             pipeline = beam.Pipeline(options=options)
             graph.build(pipeline, run)
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             pipeline.run().wait_until_finish()
-    except BusyError as error:
-        raise OptionsError([f"--output: {error}; wait for it, or choose another folder"]) from None
     except KeyboardInterrupt:
         say("Interrupted. The job runs on; cancel it on the cluster.")
     return 0
