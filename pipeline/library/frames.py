@@ -153,7 +153,7 @@ def series_of_table(table: pa.Table, spec: ForecastSpec, limits: Limits) -> Seri
     keys = table.select(list(ids)).take(pa.array(first)) if ids else pa.table({})
     named = kind.tz if in_utc and kind is not None and kind.tz in zone_names() else ""
     style = DateStyle("offset" if in_utc else "datetime", timezone=spec.timezone or named)
-    layout = Layout(ids, value, style.to_text(), extras)
+    layout = Layout(ids, value, style, extras)
     return Series(spec, limits, ids, date, keys, layout, kind, in_utc, store, faults)
 
 

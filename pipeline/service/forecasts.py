@@ -192,6 +192,9 @@ def draw_content(content: Content, name: str, spec: ForecastSpec, limits: Limits
 
 def _pieces(series: pa.RecordBatch, spec: ForecastSpec) -> Iterator[pa.RecordBatch]:
     """Yield a block in pieces of a few seconds at most, so that the time is looked at in between."""
+    if len(series) == 1:
+        yield series
+        return
     if spec.solver == "stan":
         each = STAN_SECONDS
     else:

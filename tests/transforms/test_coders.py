@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipeline.coders import CODERS
 from pipeline.core.blocks import ForecastBlock, SeriesBlock
 from pipeline.core.csv_reading.dialect import PLAIN
+from pipeline.core.dates.date_style import DateStyle
 from pipeline.core.elements import DeadLetter, Receipt, Request
 from pipeline.core.errors import RecordError
 from pipeline.core.outputs.outcomes import (
@@ -33,7 +34,7 @@ BATCH = pa.record_batch(
      pa.array([None], pa.string())],
     schema=series_schema(()),
 )  # fmt: skip
-LAYOUT = Layout(("store", "item"), "y", "{}", ("price",), ("a note",), dialect=PLAIN)
+LAYOUT = Layout(("store", "item"), "y", DateStyle("date"), ("price",), ("a note",), dialect=PLAIN)
 
 
 def round_trip(element: object, kind: type | None = None) -> object:

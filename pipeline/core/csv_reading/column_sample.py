@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -173,8 +174,10 @@ class ColumnSample:
             return float(not cells)
         if all(map(_PLAIN_NUMBER.fullmatch, cells)):
             return 1.0
-        share = sum(bool(_PLAIN_NUMBER.fullmatch(cell) or _NUMBER.fullmatch(cell)) for cell in cells) / len(cells)
-        return 1.0 if share < 1 and _have_a_unit(cells) else share
+        counts = Counter(cells)  # of texts, such as ids, many are the same
+        numbers = [cell for cell in counts if _PLAIN_NUMBER.fullmatch(cell) or _NUMBER.fullmatch(cell)]
+        share = sum(counts[cell] for cell in numbers) / len(cells)
+        return 1.0 if share < 1 and _have_a_unit([*counts]) else share
 
     @cached_property
     def are_numbers(self) -> bool:

@@ -7,6 +7,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 
 from pipeline.core.csv_reading.text_chunks import LONGEST_ROW, Chunk, end_of_first_row
 from pipeline.core.dates.recognise_dates import looks_like_dates
@@ -153,14 +154,10 @@ def has_text(row: list[str]) -> bool:
 
 def sample_rows(body: Chunk, delimiter: str) -> tuple[list[list[str]], list[int]]:
     """Return the first rows, and the line of each."""
-    rows: list[list[str]] = []
-    lines: list[int] = []
     # a truncated cell could look like another kind of cell, so the last row of a partial read is dropped
     part = body.data[:_SAMPLE_BYTES]
-    for line, row in parsed_rows(part.decode(errors="ignore"), delimiter, body.line):
-        if has_text(row):
-            rows.append(row)
-            lines.append(line)
-        if len(rows) == SAMPLE_ROWS:
-            return rows, lines
-    return (rows[:-1], lines[:-1]) if len(part) < len(body.data) else (rows, lines)
+    read = parsed_rows(part.decode(errors="ignore"), delimiter, body.line)
+    found = [*islice(((line, row) for line, row in read if has_text(row)), SAMPLE_ROWS)]
+    if len(found) < SAMPLE_ROWS and len(part) < len(body.data):
+        del found[-1:]
+    return [row for _, row in found], [line for line, _ in found]

@@ -276,9 +276,10 @@ def _is_plain(column: pa.Array, date_form: str) -> bool:
     Arrow accepts more as numbers and dates; what is accepted must not depend on the other cells of a chunk.
     """
     if pa.types.is_floating(column.type):
-        return bool(pc.all(pc.is_finite(column)).as_py() is not False)
+        return bool(np.isfinite(np.asarray(pc.fill_null(column, 0.0) if column.null_count else column)).all())
     if pa.types.is_timestamp(column.type) and date_form == "date":
-        return not (np.asarray(pc.fill_null(column.view(pa.int64()), 0)) % DAY).any()
+        times = column.view(pa.int64())
+        return not (np.asarray(pc.fill_null(times, 0) if column.null_count else times) % DAY).any()
     return True
 
 

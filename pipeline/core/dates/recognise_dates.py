@@ -232,7 +232,7 @@ def _refuse_other_numbers(cells: list[str], column: str, line: int) -> None:
 def _detailed_style(form: str, cells: list[str]) -> DateStyle:
     if form in ("quarter", "week"):
         return DateStyle(form, "-" if "-" in cells[0] else "")
-    if form == "month_number":
+    if form in ("month_number", "date"):
         return DateStyle(form)
     separator = next((cell[10] for cell in cells if len(cell) > 10), "")
     separator = "" if form == "date" else separator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -74,13 +75,18 @@ def forecast_schema(spec: ForecastSpec) -> pa.Schema:
     series with an error; mase, null if there is no score; note, what the owner should know about the forecast; fault;
     with --model=auto also backtests, a list of BACKTEST.
     """
+    return _schema(spec.has_median, len(spec.level), tuple(spec.component_names), spec.backtested)
+
+
+@lru_cache(maxsize=256)
+def _schema(median: bool, levels: int, components: tuple[str, ...], backtested: bool) -> pa.Schema:
     return pa.schema([
         ("series_id", pa.string()), ("ids", pa.list_(pa.string())), ("frequency", pa.string()), ("ds", TIMESTAMPS),
-        ("yhat", NUMBERS), *([("median", NUMBERS)] if spec.has_median else []),
-        *((f"{end}_{i}", NUMBERS) for i in range(len(spec.level)) for end in ("lower", "upper")),
-        *((f"component_{name}", NUMBERS) for name in spec.component_names), ("mase", pa.float64()),
+        ("yhat", NUMBERS), *([("median", NUMBERS)] if median else []),
+        *((f"{end}_{i}", NUMBERS) for i in range(levels) for end in ("lower", "upper")),
+        *((f"component_{name}", NUMBERS) for name in components), ("mase", pa.float64()),
         ("note", pa.string()), ("fault", pa.string()),
-        *([("backtests", pa.list_(BACKTEST))] if spec.backtested else []),
+        *([("backtests", pa.list_(BACKTEST))] if backtested else []),
     ])  # fmt: skip
 
 

@@ -94,6 +94,9 @@ def _numbers(numbers: pa.Array, dialect: CsvDialect) -> pa.StringArray:
 
 def _quoted(text: pa.StringArray, dialect: CsvDialect) -> pa.StringArray:
     """Quote the cells that need it."""
+    data = text.buffers()[2]
+    if data is None or not re.search(rf'["\s]|{re.escape(dialect.delimiter)}'.encode(), data):
+        return text  # the usual case, quickly told
     special = pc.match_substring_regex(text, rf'["\r\n]|{re.escape(dialect.delimiter)}|^\s|\s$')
     if not pc.any(special).as_py():
         return text

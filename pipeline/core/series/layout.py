@@ -18,7 +18,7 @@ class Layout:
     Attributes:
         id_columns: names of the id columns in the output.
         value_name: name of the value column, which names the series if the file has only one.
-        date_style: a DateStyle as text.
+        style: how dates are written.
         extras: names of the extra columns.
         notes: what the owner should know about how the file was read.
         mixed_offsets: whether dates with several UTC offsets were converted to UTC.
@@ -29,7 +29,7 @@ class Layout:
 
     id_columns: tuple[str, ...]
     value_name: str
-    date_style: str
+    style: DateStyle
     extras: tuple[str, ...]
     notes: tuple[str, ...] = ()
     mixed_offsets: bool = False
@@ -38,7 +38,10 @@ class Layout:
 
     def to_json(self) -> str:
         """Return the layout as JSON."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        fields = dataclasses.asdict(self)
+        fields["date_style"] = self.style.to_text()
+        del fields["style"]
+        return json.dumps(fields, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Layout:
@@ -47,12 +50,8 @@ class Layout:
         for name in ("id_columns", "extras", "notes"):
             fields[name] = tuple(fields[name])
         fields["dialect"] = CsvDialect(**fields["dialect"])
+        fields["style"] = DateStyle.from_text(fields.pop("date_style"))
         return cls(**fields)
-
-    @property
-    def style(self) -> DateStyle:
-        """How dates are written."""
-        return DateStyle.from_text(self.date_style)
 
     def on_its_clock(self, spec: ForecastSpec) -> ForecastSpec:
         """Return options with the time zone of the dates, which their type may have named."""

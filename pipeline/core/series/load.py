@@ -322,7 +322,7 @@ def _loaded(
     layout = Layout(
         reader.id_columns,
         columns.values[0],
-        reader.final_style.to_text(),
+        reader.final_style,
         columns.extras,
         tuple(_notes(reader, several_offsets, on_wall)),
         several_offsets and not on_wall,

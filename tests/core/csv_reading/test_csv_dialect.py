@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.commands import forecast, plot
 from pipeline.core.csv_reading.dialect import CsvDialect, header_of_forecast
+from pipeline.core.dates.date_style import DateStyle
 from pipeline.core.engines.native import NativeEngine
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
@@ -59,7 +60,7 @@ def test_a_forecast_has_the_dialect_of_its_source(mark: str, decimal: str, encod
     level=st.booleans(),
 )
 def test_a_header_of_ours_is_recognised_whatever_the_ids_are_called(ids: list[str], mark: str, level: bool) -> None:
-    layout = Layout(tuple(ids), "y", "[]", (), dialect=CsvDialect(mark))
+    layout = Layout(tuple(ids), "y", DateStyle("date"), (), dialect=CsvDialect(mark))
     header = csv_header(layout, ForecastSpec(level=(80, 95) if level else (80,)))
     found = header_of_forecast(header)
     assert found is not None
