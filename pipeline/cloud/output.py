@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import threading
 import uuid
 from collections.abc import Callable, Set
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +52,7 @@ from pipeline.core.requests.uris import folder_prefix, split_uri, uri_of
 from pipeline.core.sources import Source
 
 AT_ONCE = 16  # calls to Cloud Storage
+_last_absent = threading.local()  # the forecast that this thread has looked for last, if there was none
 GZIP_TYPE, TEXT_TYPE = "application/gzip", "text/plain; charset=utf-8"
 
 
@@ -106,7 +108,10 @@ class BucketOutput:
             raise _taken(request)
         if self._receipts.is_done(request):
             raise DoneError(f"{request.output} is done: attempt {request.attempt} has a receipt")
-        self._may_write(objects.look(self._bucket, self._target(request)), request)
+        target = self._target(request)
+        current = objects.look(self._bucket, target)
+        _last_absent.target = (self._bucket, target) if current is None else None
+        self._may_write(current, request)
 
     def _target(self, request: Request) -> str:
         return f"{self._root}{request.output}"
@@ -210,10 +215,12 @@ class BucketOutput:
         return self._put_in_place(written, write)
 
     def _put_in_place(self, written: WrittenRequest, write: Callable[[storage.Blob, int], None]) -> Outcome:
-        request = written.request
+        request, target = written.request, self._target(written.request)
+        absent = getattr(_last_absent, "target", None) == (self._bucket, target)
+        _last_absent.target = None
         try:
             objects.compare_and_set(
-                self._bucket, self._target(request), lambda current: self._may_write(current, request), write
+                self._bucket, target, lambda current: self._may_write(current, request), write, absent
             )
         except SupersededError:
             return SupersededRequest(request, written)

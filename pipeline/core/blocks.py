@@ -25,6 +25,7 @@ class SeriesBlock:
         last: number after the block's last series.
         load_seconds: what loading the file took; set on part 0 only.
         reading: identifies this reading of the file, which must not touch other readings' work files; "" in a folder.
+        suspect: whether a process died while it worked on the request, before its blocks were there.
     """
 
     request: Request
@@ -37,6 +38,7 @@ class SeriesBlock:
     last: int = 0
     load_seconds: float = 0.0
     reading: str = ""
+    suspect: bool = False
 
 
 @dataclass(frozen=True)

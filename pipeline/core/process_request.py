@@ -43,7 +43,7 @@ from pipeline.core.series.load import LoadedFile, load_file, resolve_reference
 from pipeline.core.spec_limits import refuse_costly
 
 _log = logging.getLogger(__name__)
-LOADING = "load"  # the marker of this step while it runs; the other steps are the request's parts
+LOADING = "load"  # the marker of this step, while its blocks are taken too; the other steps are the request's parts
 
 
 def internal_errors(request: Request, output: Output) -> InternalErrors:
@@ -88,11 +88,11 @@ def load_blocks(request: Request, limits: Limits, output: Output) -> Iterator[Se
         output.refuse_taken_output(request)
     trusted = output.begin(request, LOADING)
     try:
-        yield from (
-            _read_blocks(request, limits, output)
-            if trusted
-            else proven(f"request {request.key}", all_blocks, request, limits, output)
-        )
+        if trusted:
+            yield from _read_blocks(request, limits, output)
+        else:
+            for block in proven(f"request {request.key}", all_blocks, request, limits, output):
+                yield dataclasses.replace(block, suspect=True)
     finally:
         output.end(request, LOADING)
 
@@ -147,13 +147,21 @@ def _read(request: Request, work_files: WorkFiles, limits: Limits, output: Outpu
 # ------------------------------------------------------------------------------------------- forecast
 
 
-def forecast(block: SeriesBlock, limits: Limits, output: Output) -> ForecastBlock:
+def forecast(block: SeriesBlock, limits: Limits, output: Output, marked: bool = False) -> ForecastBlock:
     """Forecast a block, first reading its rows if they are in a work file; each series gets a forecast or an error.
 
     A block that was being forecast when a process died is forecast in a child, and in several if that one dies.
+
+    Args:
+        block: the series.
+        limits: of a series.
+        output: where it is marked while it is forecast.
+        marked: whether it is the only one of its request, and taken while LOADING is marked: that one marker will do.
     """
+    if marked and not block.suspect:
+        return forecast_rows(block, limits, output)
     step = f"part-{block.part:06d}"
-    trusted = output.begin(block.request, step)
+    trusted = output.begin(block.request, step) and not marked
     try:
         return forecast_rows(block, limits, output) if trusted else _suspected(block, limits, output)
     finally:
@@ -368,6 +376,9 @@ def process(
     for step in load(request, limits, output):
         if until is not None and time.monotonic() > until:
             return finish(unreadable(request, _too_slow(step)), output)
-        reached = step if isinstance(step, Outcome) else write_block(forecast(step, limits, output), output)
+        if isinstance(step, SeriesBlock):
+            reached = write_block(forecast(step, limits, output, marked=step.parts == 1), output)
+        else:
+            reached = step
     outcome = reached if isinstance(reached, Outcome) else publish(reached.whole(), output)
     return finish(outcome, output)
