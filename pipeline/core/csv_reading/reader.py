@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import itertools
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -38,8 +39,8 @@ from pipeline.core.forecast_spec import MAX_SKIPPED_LINES, ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.sources import ByteSource
 
-PARSED_AT_ONCE = 2  # chunks, each by a thread
-PARSED_AHEAD = 4  # chunks whose rows are not used yet
+PARSED_AT_ONCE = min(4, os.cpu_count() or 1)  # chunks, each by a thread; more would only wait for what uses them
+PARSED_AHEAD = 2 * PARSED_AT_ONCE  # chunks whose rows are not used yet
 _Chunks = tuple[Chunk, Chunk | None]  # one, and the one that follows it
 
 

@@ -143,10 +143,11 @@ def forecast_batch(
         columns += [numbers(lower), numbers(upper)]
     columns += [numbers(forecasts.components[name], bounded=False) for name in spec.component_names]
     below = _below_zero(series, forecasts.prediction, spec)
-    told = [
-        "; ".join(filter(None, (known, notes.get(row), below.get(row)))) or None if finite[row] else None
-        for row, known in enumerate(series.column("note").to_pylist())
-    ]
+    known = series.column("note")
+    told: list[str | None] = [None] * len(series)
+    for row in {*notes, *below, *np.flatnonzero(np.asarray(known.is_valid())).tolist()}:
+        if finite[row]:
+            told[row] = "; ".join(filter(None, (known[row].as_py(), notes.get(row), below.get(row)))) or None
     mases = pa.nulls(len(series), pa.float64()) if scores is None else pa.array(scores, from_pandas=True)
     columns += [mases, pa.array(told, pa.string()), pa.array(texts, pa.string())]
     if spec.backtested:

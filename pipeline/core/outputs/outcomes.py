@@ -71,7 +71,7 @@ class BlockSummary:
 
     def to_json(self) -> str:
         """Return the summary as JSON."""
-        return json.dumps(dataclasses.asdict(self))
+        return json.dumps(_fields(self), default=_fields)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> BlockSummary:
@@ -173,8 +173,13 @@ class SupersededRequest(Outcome):
 
 def outcome_to_json(outcome: Outcome) -> str:
     """Return an outcome as JSON, with the name of its class."""
-    fields = dataclasses.asdict(outcome)
-    return json.dumps([type(outcome).__name__, fields], sort_keys=True, separators=(",", ":"))
+    named = [type(outcome).__name__, _fields(outcome)]
+    return json.dumps(named, default=_fields, sort_keys=True, separators=(",", ":"))
+
+
+def _fields(element: Any) -> dict[str, Any]:
+    """Return a dataclass's fields by name; unlike asdict without copying the thousands of numbers in some."""
+    return {field.name: getattr(element, field.name) for field in dataclasses.fields(element)}
 
 
 def outcome_from_json(text: str | bytes) -> Outcome:
