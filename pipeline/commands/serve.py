@@ -23,7 +23,8 @@ from pipeline.options import RunOptions, spec_from
 from pipeline.places import open_output
 from pipeline.runs import BucketRun, run_from
 from pipeline.service.access import Keys, PushTokens, googles_certificates
-from pipeline.service.app import OnRequest, make_app
+from pipeline.service.app import make_app
+from pipeline.service.desk import OnRequest
 from pipeline.service.tracing import WithTrace
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import IO, Any
 
 from fastapi import Request
@@ -22,26 +23,21 @@ OPTIONS_PART = "options"
 MOST_OPTIONS = 1 << 20  # bytes of the part with options
 MOST_PARTS = 10
 PASSED_OVER_SECONDS = 5.0
+BUSY, GONE = HTTPStatus.TOO_MANY_REQUESTS, 499  # the latter is what logs call a client that hung up
 
 
-class TooManyBytesError(Exception):
-    """The body has more bytes than it may have."""
+class BodyError(Exception):
+    """A body that is not taken.
 
+    Args:
+        status: of the answer.
+        code: of the problem.
+        detail: what the sender reads.
+    """
 
-class TooSlowError(Exception):
-    """The body takes longer than it may take."""
-
-
-class FullError(Exception):
-    """The bodies of all requests together have as many bytes as they may."""
-
-
-class GoneError(Exception):
-    """Whoever sent the body has hung up before its end."""
-
-
-class BadBodyError(Exception):
-    """The body is not what its media type says; the text says why."""
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
 
 
 @dataclass
@@ -73,7 +69,7 @@ async def receive(request: Request, most_bytes: int, seconds: float, budget: Bud
         budget: of the bytes of all bodies.
 
     Raises:
-        FullError, TooManyBytesError, TooSlowError, GoneError, BadBodyError: as they say.
+        BodyError: if it is too large, or too slow, or breaks off, is not what its media type says, or there is no room.
         RecordError: BAD_MANIFEST if its options are no JSON object.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -84,7 +80,7 @@ async def receive(request: Request, most_bytes: int, seconds: float, budget: Bud
         async for part in _parts(request, most_bytes):
             if budget is not None:
                 if not budget.take(len(part)):
-                    raise FullError
+                    raise BodyError(BUSY, "BUSY", "The bodies of other requests take all the room.")
                 taken += len(part)
             yield part
 
@@ -95,9 +91,9 @@ async def receive(request: Request, most_bytes: int, seconds: float, budget: Bud
             kept = True
             return replace(body, taken=taken)
     except TimeoutError:
-        raise TooSlowError from None
+        raise BodyError(HTTPStatus.REQUEST_TIMEOUT, "TOO_SLOW", "The body takes too long to arrive.") from None
     except ClientDisconnect:
-        raise GoneError from None
+        raise BodyError(GONE, "BAD_MESSAGE", "The body breaks off.") from None
     finally:
         if budget is not None and not kept:
             budget.give_back(taken)
@@ -109,7 +105,8 @@ async def _parts(request: Request, most_bytes: int) -> AsyncGenerator[bytes, Non
         size += len(part)
         if size > most_bytes:
             await _pass_over(request)
-            raise TooManyBytesError
+            detail = f"The body has more than {most_bytes:,} bytes."
+            raise BodyError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "TOO_MANY_BYTES", detail)
         yield part
 
 
@@ -138,15 +135,19 @@ async def _form(request: Request, parts: AsyncGenerator[bytes, None]) -> Body:
     try:
         form = await parser.parse()
     except MultiPartException as error:
-        raise BadBodyError(f"the form cannot be read: {error.message.rstrip('.')}") from None
+        raise _bad_form(f"cannot be read: {error.message.rstrip('.')}") from None
     except (UnicodeError, LookupError):
-        raise BadBodyError("the form's charset is none that it could have") from None
+        raise _bad_form("has a charset that it could not have") from None
     stated: Any = form.get(OPTIONS_PART, "{}")
     if isinstance(stated, UploadFile):  # a part with a media type of its own may come with a file name
         stated = await stated.read(MOST_OPTIONS)
     files = [one for name, one in form.multi_items() if isinstance(one, UploadFile) and name != OPTIONS_PART]
     if len(files) != 1:
-        raise BadBodyError(f"the form has {len(files)} files, not one")
+        raise _bad_form(f"has {len(files)} files, not one")
     (file,) = files
     kind = (file.content_type or "").partition(";")[0].strip().lower()
     return Body(kind, file.file, file.size or 0, options_of(stated))
+
+
+def _bad_form(problem: str) -> BodyError:
+    return BodyError(HTTPStatus.BAD_REQUEST, "BAD_MESSAGE", f"The form {problem}.")

@@ -15,7 +15,8 @@ from pipeline.commands import parsed
 from pipeline.commands.serve import _open_doors, parser
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
-from pipeline.service.app import OnRequest, make_app
+from pipeline.service.app import make_app
+from pipeline.service.desk import OnRequest
 from tests.contracts.generated import ROOT
 
 BASE = ROOT / "kubernetes/base"
