@@ -100,6 +100,43 @@ def test_a_slow_body_is_none_of_its_business(port: int) -> None:
     assert connection.recv(1000).endswith(b"4")
 
 
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 4\r\n\r\nabcd", b"Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n"]
+)
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
+def test_a_request_that_offers_an_upgrade_keeps_its_body(port: int, framing: bytes, protocol: bytes) -> None:
+    connection = opened(port)
+    head, _, body = framing.partition(b"\r\n\r\n")
+    offer = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: " + protocol + b"\r\n"
+    connection.sendall(offer + head + b"\r\n\r\n")
+    connection.sendall(body)
+    assert connection.recv(1000).endswith(b"4")
+    connection.sendall(REQUEST + b"abcd")
+    assert connection.recv(1000).endswith(b"4"), "and the next request is the next"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"POST / HTTP/1.1\r\n",
+        b"POST /?",
+        REQUEST.replace(b"Content-Length: 4", b"Transfer-Encoding: chunked") + b"0\r\n",
+    ],
+    ids=["headers", "address", "trailers"],
+)
+def test_a_head_is_only_so_long(port: int, start: bytes) -> None:
+    connection = opened(port)
+    connection.sendall(start)
+    sent = 0
+    try:
+        while sent < 100 * connections.MOST_HEAD_BYTES:
+            sent += connection.send(b"a: " + b"b" * 4000 + b"\r\n" if start.endswith(b"\n") else b"a" * 4096)
+        assert is_closed(connection) or connection.recv(1000).startswith(b"HTTP/1.1 400")
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    assert sent < 100 * connections.MOST_HEAD_BYTES, "it was not cut off"
+
+
 def test_an_answer_that_is_not_read_is_broken_off(port: int) -> None:
     connection = opened(port)
     connection.sendall(REQUEST.replace(b" / ", b" /large ") + b"abcd")
