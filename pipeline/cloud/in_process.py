@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from pipeline.cloud.incoming import request_or_letter
 from pipeline.cloud.output import BucketOutput
+from pipeline.cloud.receipts import is_final
 from pipeline.cloud.topics import publish_receipt
 from pipeline.core.elements import DeadLetter, Request
 from pipeline.core.errors import DoneError, IgnoredError, RecordError
 from pipeline.core.limits import Limits
-from pipeline.core.outputs.problem_note import write_notes
 from pipeline.core.outputs.summary import RunOutcome
 from pipeline.core.process_request import finish, process, unreadable
 from pipeline.core.requests.messages import Message, Rules
@@ -59,27 +59,30 @@ class InProcess:
             return None
         until = None if seconds is None else time.monotonic() + seconds
         try:
-            receipt, letters = process(request, self.limits, self.output, until)
+            receipt, letters = process(request, self.limits, self.output, until, noted=True)
         except DoneError:
             return None
-        return self._told(request, RunOutcome((receipt,), tuple(letters)))
+        return self._told(RunOutcome((receipt,), tuple(letters)))
 
     def give_up(self, request: Request, error: RecordError) -> RunOutcome | None:
         """Refuse a request without reading its file; return None if it is done already."""
         if self._stands(request):
             return None
-        receipt, letters = finish(unreadable(request, error), self.output)
-        return self._told(request, RunOutcome((receipt,), tuple(letters)))
+        receipt, letters = finish(unreadable(request, error), self.output, noted=True)
+        return self._told(RunOutcome((receipt,), tuple(letters)))
 
     def _stands(self, request: Request) -> bool:
-        """Return whether a request is done already; the process that did it may have died before it said so."""
+        """Return whether a request is done already, and do what the process that did it may have died before."""
         receipt = self.output.standing_receipt(request)
-        if receipt is not None and self.topic:
+        if receipt is None:
+            return False
+        if is_final(receipt):  # otherwise it may be being done again
+            self.output.remove_leftovers(request)
+        if self.topic:
             publish_receipt(self.topic, receipt)
-        return receipt is not None
+        return True
 
-    def _told(self, request: Request, outcome: RunOutcome) -> RunOutcome:
-        write_notes(outcome, self.output, lambda _: request.output)
+    def _told(self, outcome: RunOutcome) -> RunOutcome:
         for receipt in outcome.receipts if self.topic else ():
             publish_receipt(self.topic, receipt)
         return outcome

@@ -10,6 +10,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +37,8 @@ from pipeline.core.outputs.outcomes import (
     failed_at,
 )
 from pipeline.core.outputs.output import Output, WorkFiles
+from pipeline.core.outputs.problem_note import problem_note
+from pipeline.core.outputs.receipts import status_of
 from pipeline.core.series.arrow_lists import last_of_lists
 from pipeline.core.series.batch import faulty_series
 from pipeline.core.series.layout import Layout
@@ -343,10 +346,19 @@ def unreadable(request: Request, error: RecordError) -> FailedRequest:
     return FailedRequest(request, DeadLetter.of_file(request, "LoadSeries", error))
 
 
-def finish(outcome: Outcome, output: Output) -> tuple[Receipt, list[DeadLetter]]:
-    """Load the waiting rows, write the receipt and dead letters of a request, and return these."""
+def finish(outcome: Outcome, output: Output, noted: bool = False) -> tuple[Receipt, list[DeadLetter]]:
+    """Load the waiting rows, write the receipt and dead letters of a request, and return these.
+
+    Args:
+        outcome: of the request.
+        output: where they go.
+        noted: whether problems are also noted beside the forecast, before the receipt says that all is done.
+    """
     (outcome,) = output.load_rows([outcome])
     outcome, letters = write_dead_letters(outcome, output)
+    status, name = status_of(outcome, letters), outcome.request.output
+    if noted and status != "superseded":  # then a note is about the newer version
+        output.write_problem_note(name, problem_note(PurePosixPath(name).name, status, letters))
     return write_receipt(outcome, output), letters
 
 
@@ -360,7 +372,7 @@ def _too_slow(step: SeriesBlock | Outcome) -> RecordError:
 
 
 def process(
-    request: Request, limits: Limits, output: Output, until: float | None = None
+    request: Request, limits: Limits, output: Output, until: float | None = None, noted: bool = False
 ) -> tuple[Receipt, list[DeadLetter]]:
     """Do all steps of a request in this process; return its receipt and dead letters.
 
@@ -369,16 +381,17 @@ def process(
         limits: of a file.
         output: the place.
         until: when, by the monotonic clock, it is given up between two blocks; None for never.
+        noted: as for finish.
 
     Raises:
         DoneError: if it is done already.
     """
     for step in load(request, limits, output):
         if until is not None and time.monotonic() > until:
-            return finish(unreadable(request, _too_slow(step)), output)
+            return finish(unreadable(request, _too_slow(step)), output, noted)
         if isinstance(step, SeriesBlock):
             reached = write_block(forecast(step, limits, output, marked=step.parts == 1), output)
         else:
             reached = step
     outcome = reached if isinstance(reached, Outcome) else publish(reached.whole(), output)
-    return finish(outcome, output)
+    return finish(outcome, output, noted)

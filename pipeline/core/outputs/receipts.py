@@ -46,7 +46,7 @@ def receipt_of(outcome: Outcome, summaries: Sequence[BlockSummary], letters: Seq
     """
     request = outcome.request
     file_letter = next((letter for letter in letters if letter.scope == "file"), None)
-    failed = sum(1 for letter in letters if letter.scope == "series")
+    failed = _series_failed(letters)
     forecast = sum(part.series - part.failed - part.refused for part in summaries)
     scores = [score for part in summaries for score in part.mase]
     return Receipt(
@@ -57,7 +57,7 @@ def receipt_of(outcome: Outcome, summaries: Sequence[BlockSummary], letters: Seq
         attempt=request.attempt,
         output=request.output,
         id=request.id,
-        status=_status(outcome, file_letter, failed),
+        status=status_of(outcome, letters),
         code=file_letter.code if file_letter else "",
         series=forecast + failed,
         series_forecast=forecast,
@@ -77,12 +77,22 @@ def receipt_of(outcome: Outcome, summaries: Sequence[BlockSummary], letters: Seq
     )
 
 
-def _status(outcome: Outcome, file_letter: DeadLetter | None, series_failed: int) -> Status:
+def status_of(outcome: Outcome, letters: Sequence[DeadLetter]) -> Status:
+    """Return the status of a request.
+
+    Args:
+        outcome: of the request.
+        letters: its dead letters.
+    """
     if isinstance(outcome, SupersededRequest):
         return "superseded"
-    if file_letter is not None:
+    if any(letter.scope == "file" for letter in letters):
         return "failed"
-    return "partial" if series_failed else "complete"
+    return "partial" if _series_failed(letters) else "complete"
+
+
+def _series_failed(letters: Sequence[DeadLetter]) -> int:
+    return sum(letter.scope == "series" for letter in letters)
 
 
 def _notes(summaries: Sequence[BlockSummary]) -> list[str]:
