@@ -18,6 +18,7 @@ from pipeline.intake.source import Taken
 from pipeline.kafka_topic import KafkaTopic
 
 CLOSING = 3.0  # seconds for the last commit, and as many to leave the group
+COMMITTED_AGAIN = 3600.0  # seconds; a broker forgets the offsets of a group without members after some days
 _log = logging.getLogger(__name__)
 _OURS = {"enable.auto.commit": False, "enable.auto.offset.store": False}
 # A few messages are worked on at a time: a backlog stays with the broker.
@@ -37,11 +38,13 @@ class KafkaMessages:
 
     def __init__(self, topic: KafkaTopic, partition: int | None = None) -> None:
         self.name = f"{topic.topic}" if partition is None else f"{topic.topic}/{partition}"
-        self._topic = topic
+        self._topic, self._has_members = topic, partition is None
         self._lock = threading.RLock()
         self._offsets: dict[int, Offsets] = {}
         self._again: list[tuple[float, Taken]] = []  # when, and what
         self._to_commit: dict[int, int] = {}  # by partition
+        self._kept: dict[int, int] = {}  # committed offsets of a group without members, which expire
+        self._keep_at = time.monotonic() + COMMITTED_AGAIN
         self._committing = False
         self._paused: set[int] = set()
         self._running: set[int] = set()
@@ -52,7 +55,9 @@ class KafkaMessages:
         else:
             # a commit for a group that has members is refused to others
             self._consumer = Consumer({**settings, "group.id": f"{settings['group.id']}-by-partition"})
-            self._consumer.assign(committed_offsets(self._consumer, topic.topic, [partition]))
+            places = committed_offsets(self._consumer, topic.topic, [partition])
+            self._kept = {place.partition: place.offset for place in places if place.offset >= 0}
+            self._consumer.assign(places)
 
     def pull(self, most: int, seconds: float) -> list[Taken]:
         """Return at most `most` messages; see Source.
@@ -83,9 +88,9 @@ class KafkaMessages:
     def acknowledge(self, taken: Sequence[Taken]) -> None:
         """Have the next pull commit what can be: up to the first message that is not settled."""
         with self._lock:
-            for partition, offset in map(_place, taken):
+            for partition, offset, time_ in map(_place, taken):
                 if partition in self._offsets:
-                    self._offsets[partition].settle(offset)
+                    self._offsets[partition].settle(offset, time_)
             for partition, offsets in self._offsets.items():
                 if (first := offsets.take_committable()) is not None:
                     self._to_commit[partition] = first
@@ -102,8 +107,9 @@ class KafkaMessages:
         """Commit what can be, and leave the group, but do not wait long for a broker."""
         self._commit()
         until = time.monotonic() + CLOSING
-        while self._committing and time.monotonic() < until:
+        while (self._committing or self._to_commit) and time.monotonic() < until:
             self._stay(0.1)
+            self._commit()  # what was settled while the commit before was on its way
         leaving = threading.Thread(target=self._consumer.close, name=f"leaves {self.name}", daemon=True)
         leaving.start()
         leaving.join(CLOSING)
@@ -111,6 +117,9 @@ class KafkaMessages:
     def _commit(self) -> None:
         """Commit, unless the answer to the commit before is still on its way."""
         with self._lock:
+            if time.monotonic() > self._keep_at:
+                self._to_commit = {**self._kept, **self._to_commit}
+                self._keep_at = time.monotonic() + COMMITTED_AGAIN
             if not self._to_commit or self._committing:
                 return
             places = [TopicPartition(self._topic.topic, *place) for place in self._to_commit.items()]
@@ -128,17 +137,25 @@ class KafkaMessages:
                 wrong = error or place.error
                 if wrong is not None:
                     _log.warning("the offset of %s was not committed: %s", self.name, wrong)
-                elif self._to_commit.get(place.partition) == place.offset:
+                    continue
+                if not self._has_members:
+                    self._kept[place.partition] = place.offset
+                if self._to_commit.get(place.partition) == place.offset:
                     del self._to_commit[place.partition]
 
     def _due(self, most: int) -> list[Taken]:
         """Return what is to come again by now: no more than half of what is wanted, so that it holds up nothing."""
         now = time.monotonic()
         with self._lock:
-            self._again = [(at, one) for at, one in self._again if _place(one)[0] in self._offsets]
+            self._again = [entry for entry in self._again if self._is_read(entry[1])]
             due = [entry for entry in self._again if entry[0] <= now][: (most + 1) // 2]
             self._again = [entry for entry in self._again if entry not in due]
         return [one for _, one in due]
+
+    def _is_read(self, taken: Taken) -> bool:
+        """Return whether a message is still one that this consumer has read and not committed."""
+        partition, offset, time_ = _place(taken)
+        return partition in self._offsets and self._offsets[partition].has(offset, time_)
 
     def _stay(self, seconds: float) -> None:
         """Stay in the group without taking a message."""
@@ -170,9 +187,11 @@ class KafkaMessages:
                 raise KafkaException(error)
             _log.warning("%s: %s", self.name, error)
             return None
+        taken = taken_of(message)
+        partition, offset, time_ = _place(taken)
         with self._lock:
-            self._offsets.setdefault(message.partition(), Offsets()).read(message.offset())
-        return taken_of(message)
+            self._offsets.setdefault(partition, Offsets()).read(offset, time_)
+        return taken
 
     def _revoked(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """Forget partitions that another consumer reads from now on, from the offsets that were committed."""
@@ -181,6 +200,7 @@ class KafkaMessages:
                 self._offsets.pop(partition.partition, None)
                 self._to_commit.pop(partition.partition, None)
                 self._paused.discard(partition.partition)
+                self._running.discard(partition.partition)  # the client keeps it paused if it comes back
 
 
 def taken_of(message: Any) -> Taken:
@@ -195,11 +215,20 @@ def taken_of(message: Any) -> Taken:
         f"{place}:{milliseconds}",  # a topic that is made anew has the same offsets again
         Message(
             message.value() or b"",
-            _attributes(message.headers() or ()),
+            _attributes(_headers(message)),
             f"{message.topic()}:{place}",
             published.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         ),
     )
+
+
+def _headers(message: Any) -> Sequence[tuple[str, bytes | str | None]]:
+    """Return a message's headers; none if the client cannot read them, as where a name is not UTF-8."""
+    try:
+        return message.headers() or ()
+    except (SystemError, UnicodeError) as error:
+        _log.warning("the headers of message %s:%s cannot be read: %s", message.partition(), message.offset(), error)
+        return ()
 
 
 def _attributes(headers: Sequence[tuple[str, bytes | str | None]]) -> Mapping[str, str]:
@@ -208,6 +237,7 @@ def _attributes(headers: Sequence[tuple[str, bytes | str | None]]) -> Mapping[st
     }
 
 
-def _place(taken: Taken) -> tuple[int, int]:
-    partition, offset, _ = taken.id.split(":", 2)
-    return int(partition), int(offset)
+def _place(taken: Taken) -> tuple[int, int, int]:
+    """Return the partition, offset and time of a message."""
+    partition, offset, milliseconds = map(int, taken.id.split(":"))
+    return partition, offset, milliseconds

@@ -6,6 +6,7 @@ import itertools
 import json
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,34 @@ def test_a_reader_without_room_gives_partitions_to_others_and_takes_them_again(b
         seen = {int(one.id.split(":")[0]) for one in second.pull(10, 0.2)}
     second.close()
     pulled(first, [], {0, 1})
+    first.close()
+
+
+def test_a_partition_that_comes_back_while_there_is_no_room_is_read_once_there_is(broker: KafkaBroker) -> None:
+    place = broker.create_topic("uploads")
+    first = KafkaMessages(KafkaTopic.of(place))
+    deadline = time.monotonic() + 60
+
+    def until(done: Callable[[], bool], *polled: KafkaMessages) -> None:
+        while not done():
+            assert time.monotonic() < deadline, "a minute has passed"
+            for reader in polled:
+                assert reader.pull(0, 0.1) == []
+
+    def has_it(reader: KafkaMessages) -> bool:
+        return bool(reader._consumer.assignment())
+
+    until(lambda: has_it(first), first)
+    second = KafkaMessages(KafkaTopic.of(place))
+    until(lambda: has_it(second) or not has_it(first), first, second)
+    second.close()
+    until(lambda: has_it(first), first)
+    broker.send("uploads", [(b"x", {})])
+    found: list[Taken] = []
+    while not found:
+        assert time.monotonic() < deadline, "the partition stays paused"
+        found = first.pull(10, 0.5)
+    assert [one.message.data for one in found] == [b"x"]
     first.close()
 
 
