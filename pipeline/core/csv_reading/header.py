@@ -154,10 +154,12 @@ def has_text(row: list[str]) -> bool:
 
 def sample_rows(body: Chunk, delimiter: str) -> tuple[list[list[str]], list[int]]:
     """Return the first rows, and the line of each."""
-    # a truncated cell could look like another kind of cell, so the last row of a partial read is dropped
-    part = body.data[:_SAMPLE_BYTES]
-    read = parsed_rows(part.decode(errors="ignore"), delimiter, body.line)
-    found = [*islice(((line, row) for line, row in read if has_text(row)), SAMPLE_ROWS)]
-    if len(found) < SAMPLE_ROWS and len(part) < len(body.data):
-        del found[-1:]
+    found: list[tuple[int, list[str]]] = []
+    for part in (body.data[:_SAMPLE_BYTES], body.data):  # all of it if the first row is that long
+        read = parsed_rows(part.decode(errors="ignore"), delimiter, body.line)
+        found = [*islice(((line, row) for line, row in read if has_text(row)), SAMPLE_ROWS)]
+        if len(found) < SAMPLE_ROWS and len(part) < len(body.data):
+            del found[-1:]  # a truncated cell could look like another kind of cell
+        if found:
+            break
     return [row for _, row in found], [line for line, _ in found]

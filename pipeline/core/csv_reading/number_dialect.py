@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -90,12 +90,18 @@ class DialectEvidence:
         if row >= 0:
             found[mark] = (cells[row].as_py(), column, int(lines[row]))
 
-    def wants_text_of(self, numbers: Floats) -> bool:
+    def wants_text_of(self, numbers: Floats, whole_with_points: Callable[[], bool]) -> bool:
         """Return whether the text of numbers read with decimal points, shape (n,), has to be examined.
 
         It need not be if points are known to be decimal marks, or if there are none.
+
+        Args:
+            numbers: as read.
+            whole_with_points: returns whether whole numbers may be written with points, such as 10.000.
         """
-        return not self.points_are_decimal and bool((numbers != np.floor(numbers))[np.isfinite(numbers)].any())
+        if self.points_are_decimal:
+            return False
+        return bool((numbers != np.floor(numbers))[np.isfinite(numbers)].any()) or whole_with_points()
 
     def settled(self) -> tuple[str, str | None]:
         """Return the decimal mark, and the thousands separator if there is one.
@@ -116,8 +122,9 @@ class DialectEvidence:
 
     def _refusal(self, contradictory: bool) -> RecordError:
         if contradictory:
-            pairs = [*self.decimal.values(), *self.thousands.values()]
-            (cell, column, line), (other, _, other_line) = pairs[0], pairs[-1]
+            both = [(self.decimal[mark], self.thousands[mark]) for mark in self.decimal if mark in self.thousands]
+            pair = both[0] if both else tuple((self.decimal if len(self.decimal) > 1 else self.thousands).values())
+            (cell, column, line), (other, _, other_line) = pair
             problem = f"{shorten(cell)!r} and {shorten(other)!r} (line {other_line}) cannot both be read the same way"
         else:
             cell, column, line = next(iter(self.unsettled.values()))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import codecs
 import itertools
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pyarrow as pa
@@ -162,7 +163,7 @@ class CsvReader(RowReader):
         """Yield parsed chunks, each with the line of each row; see _tables."""
         for (chunk, following), part in parsed:
             if chunk.data:
-                self._texts = part.texts
+                self._texts, self._whole_with_points = part.texts, partial(_whole_with_points, chunk.data)
                 yield part.table, self._lines(chunk, part.table.num_rows, part.skipped, last=following is None)
                 self.end_line = chunk.line + chunk.line_feeds
 
@@ -269,6 +270,14 @@ def _with_next(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Chunk | None]]:
         before = chunk
     if before is not None:
         yield before, None
+
+
+_WHOLE_WITH_POINT = re.compile(rb"\d\.0*(?![\d.])")
+
+
+def _whole_with_points(data: bytes) -> bool:
+    """Return whether there may be whole numbers with points, such as 10.000, which may be ten thousand."""
+    return b"." in data and _WHOLE_WITH_POINT.search(data) is not None
 
 
 def _is_plain(column: pa.Array, date_form: str) -> bool:

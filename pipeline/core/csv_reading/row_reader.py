@@ -101,6 +101,7 @@ class RowReader(ABC):
     zeros: set[str] = field(default_factory=set)
     dashes: dict[str, tuple[str, int]] = field(default_factory=dict)
     _texts: Callable[[], pa.Table] = field(default=lambda: pa.table({}))
+    _whole_with_points: Callable[[], bool] = field(default=lambda: False)
     _numbers: IdNumbers = field(default_factory=IdNumbers)
     # In a wide table ids alone do not make a series: the ids, and the number of each one's series by column.
     _wide_ids: list[tuple[str, ...]] = field(default_factory=list)
@@ -195,7 +196,7 @@ class RowReader(ABC):
             numbers = np.asarray(pc.fill_null(column, np.nan))
             if name not in self.zeros and (numbers == 0).any():
                 self.zeros.add(name)
-            if self.dialect is not None and self.dialect.wants_text_of(numbers):
+            if self.dialect is not None and self.dialect.wants_text_of(numbers, self._whole_with_points):
                 self.dialect.add_text(whole_column(self._texts(), name), name, lines)
             return numbers, np.broadcast_to(np.str_(""), len(column))
         if switches:

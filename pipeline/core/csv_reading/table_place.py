@@ -73,7 +73,12 @@ def lines_below_header(chunk: Chunk, delimiter: str | None) -> int:
     tables: list[tuple[float, int, Lines]] = []  # by each delimiter: share of usual lines, their cells, all lines
     for mark in (delimiter,) if delimiter else [mark for mark in ",;\t|" if mark in text]:
         rows = parsed_rows(text, mark, chunk.line, skip_blanks=True)
-        lines = list(islice(((line, row) for line, row in rows if has_text(row)), LINES_LOOKED_AT))
+        try:
+            lines = list(islice(((line, row) for line, row in rows if has_text(row)), LINES_LOOKED_AT))
+        except RecordError:
+            if delimiter:
+                raise
+            continue  # by a delimiter that the file does not have, a quoted cell may be none
         widths = Counter([len(row) for _, row in lines if len(row) > 1])
         if not widths:
             continue

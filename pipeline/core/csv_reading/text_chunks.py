@@ -75,6 +75,7 @@ def text_chunks(file: ByteSource, encoding: str, limits: Limits, delimiter: str 
     line = 1
     rest = b""
     marked = False
+    held: Chunk | None = None  # until it is known whether one line more belongs to it
     quoted: re.Pattern[bytes] | None = None
     mark = delimiter
     for number, data in enumerate(_utf8(_decompressed(file, limits), encoding)):
@@ -87,9 +88,10 @@ def text_chunks(file: ByteSource, encoding: str, limits: Limits, delimiter: str 
         cut = _end_of_last_row(buffer, mark, quoted)
         head, rest = buffer[:cut], buffer[cut:]
         if head:
-            chunk = _checked(Chunk(line, _line_feeds(head, quoted), marked))
-            yield chunk
-            line += chunk.line_feeds
+            if held is not None:
+                yield held
+            held = _checked(Chunk(line, _line_feeds(head, quoted), marked))
+            line += held.line_feeds
         if len(rest) > LONGEST_ROW:
             raise _unending_row(rest, line, quoted)
     rest = rest.removesuffix(b"\x1a")  # the end of a file, in DOS
@@ -97,12 +99,16 @@ def text_chunks(file: ByteSource, encoding: str, limits: Limits, delimiter: str 
         if _open_quote(rest, quoted) is not None:
             raise _unending_row(rest, line, quoted)
         ended = rest if rest.endswith(b"\r") else rest + b"\n"
-        yield _checked(Chunk(line, _line_feeds(ended, quoted), marked))
+        last = _checked(Chunk(line, _line_feeds(ended, quoted), marked))
+        held = last if held is None else Chunk(held.line, held.data + last.data, marked)
+    if held is not None:
+        yield held
 
 
 def _likely_delimiter(start: bytes) -> str:
     """Return the most frequent usual delimiter of the first line, to decide which quotes open a cell."""
-    first = re.split(rb"[\r\n]", start.lstrip(b"\r\n"), maxsplit=1)[0]
+    bare = re.sub(rb'"[^"]*("|\Z)', b"", start[:LONGEST_ROW])
+    first = re.split(rb"[\r\n]", bare.lstrip(b"\r\n"), maxsplit=1)[0]
     return max(",;\t|", key=lambda mark: first.count(mark.encode()))
 
 

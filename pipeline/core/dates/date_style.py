@@ -39,6 +39,9 @@ FORMS = {
     "week": r"[12]\d{3}-?W(0[1-9]|[1-4]\d|5[0-3])",
     "year": r"[12]\d{3}",
 }
+# What a date may look like among others: a column's type has dates at midnight, too, and what is accepted must not
+# depend on whether the cells around it are read as typed.
+_READ_FORMS = {**FORMS, "date": FORMS["date"] + r"([T ]00(:00(:00(\.0{1,9})?)?)?)?"}
 EPOCHS = {"epoch_seconds": 1_000_000, "epoch_milliseconds": 1000, "epoch_microseconds": 1, "epoch_nanoseconds": 0.001}
 MAX_CLOCK_CHANGE_MINUTES = 120  # between summer and winter
 
@@ -157,7 +160,7 @@ class DateStyle:
             return np.round(np.where(good, ticks, 0) * unit).astype(np.int64), ~good, None
         if self.form == "week":
             return DateStyle("format", "%G-W%V").read(pc.replace_substring_regex(text, r"^(\d{4})W", r"\1-W"))
-        good = np.asarray(pc.match_substring_regex(text, f"^({FORMS[self.form]})$"), dtype=bool)
+        good = np.asarray(pc.match_substring_regex(text, f"^({_READ_FORMS[self.form]})$"), dtype=bool)
         dates, bad = _read_iso(self._to_iso(pc.if_else(good, text, "1970-01-01")))
         minutes: Dates | None = None
         if self.form == "offset":

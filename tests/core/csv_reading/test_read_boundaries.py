@@ -22,6 +22,10 @@ def written(cell: str, delimiter: str, chance: random.Random) -> str:
     return cell if bare and chance.random() < 0.7 else '"' + cell.replace('"', '""') + '"'
 
 
+def dates_from_2015(count: int) -> list[str]:
+    return [str(date) for date in np.datetime64("2015-01-01") + np.arange(count)]
+
+
 @pytest.mark.parametrize("piece", [61, 997])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("delimiter", [",", ";", ":"])
@@ -50,7 +54,7 @@ def test_rows_lines_and_ids_are_those_that_were_written(
         assert found == expected
 
 
-@pytest.mark.parametrize("odd", ["oops", "2018-06-01 12:00"])
+@pytest.mark.parametrize("odd", ["oops", "2018-06-01 12:00", "2018-06-01T00:30"])
 def test_a_cells_validity_does_not_depend_on_the_rest_of_its_chunk(odd: str) -> None:
     dates = (np.datetime64("2015-01-01") + np.arange(1500)).astype(str)
     rows = [f"a,{date},{i}" for i, date in enumerate(dates)] + [f"a,{odd},1", "b,2015-01-01,nan(1)"]
@@ -62,3 +66,39 @@ def test_a_cells_validity_does_not_depend_on_the_rest_of_its_chunk(odd: str) -> 
             ("BAD_DATE", 1502),
             ("BAD_NUMBER", 1503),
         ]
+
+
+@pytest.mark.parametrize("size", [1_000, 1_048_560, 1_200_000])
+def test_no_row_is_lost_behind_a_long_first_one(size: int) -> None:
+    rows = [f"a,{date},{i},{'x' * (size if i == 0 else 2000)}" for i, date in enumerate(dates_from_2015(3000))]
+    text = "item,ds,y,note\n" + "\n".join(rows) + "\n"
+    assert len(text) > text_chunks.READ_BYTES
+    reader = CsvReader.open(io.BytesIO(text.encode()), ForecastSpec(id_columns="item"), Limits())
+    assert sum(len(part.codes) for part in reader.rows()) == 3000
+    assert reader.faults == {}
+
+
+def test_marks_within_quotes_of_the_header_do_not_decide_where_rows_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_chunks, "READ_BYTES", 5000)
+    notes = ('"one\ntwo, three"', '"four"')
+    rows = [f"a;{date};{i};{notes[i % 2]}" for i, date in enumerate(dates_from_2015(1500))]
+    text = 'id;date;"value, net, in EUR, rounded, and so on";note\n' + "\n".join(rows) + "\n"
+    spec = ForecastSpec(id_columns="id", value_column='["value, net, in EUR, rounded, and so on"]')
+    reader = CsvReader.open(io.BytesIO(text.encode()), spec, Limits())
+    assert sum(len(part.codes) for part in reader.rows()) == 1500
+    assert reader.faults == {}
+
+
+@pytest.mark.parametrize("midnight", ["2019-06-01 00:00", "2019-06-01T00", "2019-06-01 00:00:00.000"])
+@pytest.mark.parametrize("beside", ["1", "NA", "oops"], ids=["typed", "text", "with a fault"])
+def test_a_date_with_a_midnight_is_that_date_whatever_stands_beside_it(midnight: str, beside: str) -> None:
+    rows = [f"a,{date},{i}" for i, date in enumerate(dates_from_2015(400))] + [
+        f"a,{midnight},7",
+        f"b,2015-01-01,{beside}",
+    ]
+    text = "id,date,y\n" + "\n".join(rows) + "\n"
+    reader = CsvReader.open(io.BytesIO(text.encode()), ForecastSpec(id_columns="id"), Limits())
+    found = {str(np.datetime64(int(date), "us")): value for part in reader.rows()
+             for date, value in zip(part.dates, part.values, strict=True)}  # fmt: skip
+    assert found["2019-06-01T00:00:00.000000"] == 7
+    assert [fault.code for fault in reader.faults.values()] == (["BAD_NUMBER"] if beside == "oops" else [])
