@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.core.errors import RecordError, shorten
 
@@ -38,33 +39,63 @@ def table_of_arrow(content: bytes) -> pa.Table:
                 if rows > _ROWS_PER_BYTE * len(content):
                     raise _refused("It says that it has more rows than its bytes can hold")
                 batch.validate(full=True)
-                text += sum(map(_bytes_of_views, batch.columns))
+                text += sum(map(_bytes_of_texts, batch.columns))
                 if text > TIMES_AS_MUCH_TEXT * len(content) + FREE_TEXT:
                     raise _refused("Its columns have the same texts again and again")
-                batches.append(batch)
-            return _plain(pa.Table.from_batches(batches, reader.schema))
+                batches.append(_plain(batch))
+            return pa.Table.from_batches(batches or [_plain(pa.RecordBatch.from_pylist([], reader.schema))])
 
 
-def _bytes_of_views(column: pa.Array) -> int:
-    """Return the bytes of the texts in a column of views, of which many may be of one text; 0 for other columns."""
-    if not (pa.types.is_string_view(column.type) or pa.types.is_binary_view(column.type)) or not len(column):
+def _bytes_of_texts(column: pa.Array) -> int:
+    """Return the bytes that the cells of a column take in the table, if that may be more than they take in the stream.
+
+    Many views may be of one text, and many cells of a dictionary of one entry.
+    """
+    if _is_view(column.type):
+        return int(_lengths(column).sum())
+    if not _is_decoded(column.type):
         return 0
-    views = np.frombuffer(column.buffers()[1], np.int32).reshape(-1, VIEW_INTEGERS)
-    return int(views[column.offset : column.offset + len(column), 0].astype(np.int64).sum())
+    cells = np.asarray(column.indices.drop_null()).astype(np.int64)
+    return int(_lengths(column.dictionary)[cells].sum()) if len(cells) else 0
 
 
-def _plain(table: pa.Table) -> pa.Table:
-    """Return a table without views, and without dictionaries of anything but texts."""
-    kinds = [pa.field(field.name, _plain_type(field.type)) for field in table.schema]
-    return table.cast(pa.schema(kinds))
+def _is_view(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string_view(kind) or pa.types.is_binary_view(kind))
 
 
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_dictionary(kind) and not pa.types.is_string(kind.value_type):
-        kind = kind.value_type
-    if pa.types.is_string_view(kind):
-        return pa.large_string()
-    return pa.large_binary() if pa.types.is_binary_view(kind) else kind
+def _is_decoded(kind: pa.DataType) -> bool:
+    """Return whether a type is a dictionary of anything but plain texts; lists and the like have no role anyway."""
+    return bool(
+        pa.types.is_dictionary(kind)
+        and not pa.types.is_string(kind.value_type)
+        and not pa.types.is_nested(kind.value_type)
+    )
+
+
+def _lengths(values: pa.Array) -> np.ndarray:
+    """Return the bytes of each value, shape (n,); what a null has counts or not."""
+    kind = values.type
+    if _is_view(kind):
+        views = np.frombuffer(values.buffers()[1] or b"", np.int32).reshape(-1, VIEW_INTEGERS)
+        return views[values.offset : values.offset + len(values), 0].astype(np.int64)
+    if pa.types.is_large_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return np.asarray(pc.fill_null(pc.binary_length(values), 0)).astype(np.int64)
+    return np.full(len(values), values.nbytes // max(len(values), 1) + 1)  # all of one size
+
+
+def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return rows without views, and without dictionaries of anything but texts."""
+    return pa.RecordBatch.from_arrays([*map(_plain_column, batch.columns)], names=batch.schema.names)
+
+
+def _plain_column(column: pa.Array) -> pa.Array:
+    if pa.types.is_string_view(column.type):
+        return column.cast(pa.large_string())
+    if pa.types.is_binary_view(column.type):
+        return column.cast(pa.large_binary())
+    if not _is_decoded(column.type):
+        return column
+    return pa.DictionaryArray.from_arrays(column.indices, _plain_column(column.dictionary)).dictionary_decode()
 
 
 def _refuse_compressed(content: bytes) -> None:

@@ -84,6 +84,25 @@ def test_many_views_of_one_text_are_refused() -> None:
     assert table_of_arrow(written(pa.table({"name": few}))).column("name").to_pylist() == few.to_pylist()
 
 
+@pytest.mark.parametrize(
+    "kind", [pa.large_string(), pa.binary(), pa.large_binary(), pa.binary(20_000), pa.string_view()]
+)
+def test_many_cells_of_one_entry_are_refused(kind: pa.DataType) -> None:
+    entry = pa.array(["x" * 20_000])
+    cells = pa.DictionaryArray.from_arrays(pa.array(np.zeros(1000), pa.int8()), entry.cast(pa.binary()).cast(kind))
+    with pytest.raises(RecordError, match="same texts again and again"):
+        table_of_arrow(written(pa.table({"y": np.arange(1000.0), "note": cells})))
+    assert table_of_arrow(written(pa.table({"y": [1.0], "note": cells[:1]}))).num_rows == 1
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+@pytest.mark.parametrize("entries", [["a", "b"], ["a", None]])
+def test_dictionaries_of_texts_are_texts(kind: pa.DataType, entries: list[str | None]) -> None:
+    cells = pa.DictionaryArray.from_arrays(pa.array([0, 1, None, 1]), pa.array(entries, kind))
+    found = table_of_arrow(written(pa.table({"id": cells}))).column("id")
+    assert found.to_pylist() == [entries[0], entries[1], None, entries[1]]
+
+
 def test_dictionaries_of_numbers_and_dates_are_numbers_and_dates() -> None:
     table = pa.table({
         "y": pa.array([1, 2, 1]).dictionary_encode(), "ds": pa.array(DAYS[:3]).dictionary_encode(),
