@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -20,6 +20,7 @@ from pipeline.core.elements import DeadLetter, Receipt, Request
 from pipeline.core.engines.by_name import engine_named
 from pipeline.core.engines.forecast_batch import blamed_forecast, faulty_forecasts, forecast_block
 from pipeline.core.engines.hint import sample, wants_hint, with_auto_scores
+from pipeline.core.engines.pieces import pieces
 from pipeline.core.errors import RecordError, SupersededError
 from pipeline.core.faults.alone import HEAVY_WORK
 from pipeline.core.faults.internal_error import OWN_FAULTS, InternalErrors, contained, crashed, own_fault
@@ -46,6 +47,7 @@ from pipeline.core.series.load import LoadedFile, load_file, resolve_reference
 from pipeline.core.spec_limits import refuse_costly
 
 _log = logging.getLogger(__name__)
+Look = Callable[[], None]
 LOADING = "load"  # the marker of this step, while its blocks are taken too; the other steps are the request's parts
 
 
@@ -150,7 +152,9 @@ def _read(request: Request, work_files: WorkFiles, limits: Limits, output: Outpu
 # ------------------------------------------------------------------------------------------- forecast
 
 
-def forecast(block: SeriesBlock, limits: Limits, output: Output, marked: bool = False) -> ForecastBlock:
+def forecast(
+    block: SeriesBlock, limits: Limits, output: Output, marked: bool = False, look: Look | None = None
+) -> ForecastBlock:
     """Forecast a block, first reading its rows if they are in a work file; each series gets a forecast or an error.
 
     A block that was being forecast when a process died is forecast in a child, and in several if that one dies.
@@ -160,21 +164,27 @@ def forecast(block: SeriesBlock, limits: Limits, output: Output, marked: bool = 
         limits: of a series.
         output: where it is marked while it is forecast.
         marked: whether it is the only one of its request, and taken while LOADING is marked: that one marker will do.
+        look: called between pieces of a few seconds; may raise to end it.
     """
     if marked and not block.suspect:
-        return forecast_rows(block, limits, output)
+        return forecast_rows(block, limits, output, look=look)
     step = f"part-{block.part:06d}"
     trusted = output.begin(block.request, step) and not marked
     try:
-        return forecast_rows(block, limits, output) if trusted else _suspected(block, limits, output)
+        return forecast_rows(block, limits, output, look=look) if trusted else _suspected(block, limits, output)
     finally:
         output.end(block.request, step)
 
 
 def forecast_rows(
-    block: SeriesBlock, limits: Limits, output: Output, first: int = 0, last: int | None = None
+    block: SeriesBlock,
+    limits: Limits,
+    output: Output,
+    first: int = 0,
+    last: int | None = None,
+    look: Look | None = None,
 ) -> ForecastBlock:
-    """Forecast a block's rows from `first` up to but excluding `last`, in this process."""
+    """Forecast a block's rows from `first` up to but excluding `last`, in this process; see forecast."""
     start = time.perf_counter()
     spec, layout = block.request.parsed_spec, block.layout
     errors = internal_errors(block.request, output)
@@ -192,7 +202,12 @@ def forecast_rows(
                 lambda row, error: blamed_forecast(series, row, error, spec, errors),
             )
         else:
-            forecasts = forecast_block(series, layout.extras, spec, limits, engine, errors)
+            parts = []
+            for part in pieces(series, spec) if look is not None else (series,):
+                if look is not None:
+                    look()
+                parts.append(forecast_block(part, layout.extras, spec, limits, engine, errors))
+            forecasts = pa.concat_batches(parts) if len(parts) > 1 else parts[0]
             if spec.save_models is not None:
                 from pipeline.core.engines.kept_models import save_models
 
@@ -372,7 +387,12 @@ def _too_slow(step: SeriesBlock | Outcome) -> RecordError:
 
 
 def process(
-    request: Request, limits: Limits, output: Output, until: float | None = None, noted: bool = False
+    request: Request,
+    limits: Limits,
+    output: Output,
+    until: float | None = None,
+    noted: bool = False,
+    look: Look | None = None,
 ) -> tuple[Receipt, list[DeadLetter]]:
     """Do all steps of a request in this process; return its receipt and dead letters.
 
@@ -382,6 +402,7 @@ def process(
         output: the place.
         until: when, by the monotonic clock, it is given up between two blocks; None for never.
         noted: as for finish.
+        look: called between pieces of a few seconds; may raise to end it, without a receipt.
 
     Raises:
         DoneError: if it is done already.
@@ -390,7 +411,7 @@ def process(
         if until is not None and time.monotonic() > until:
             return finish(unreadable(request, _too_slow(step)), output, noted)
         if isinstance(step, SeriesBlock):
-            reached = write_block(forecast(step, limits, output, marked=step.parts == 1), output)
+            reached = write_block(forecast(step, limits, output, step.parts == 1, look), output)
         else:
             reached = step
     outcome = reached if isinstance(reached, Outcome) else publish(reached.whole(), output)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from pipeline.core.engines.by_name import engine_named
-from pipeline.core.engines.fit_cost import estimated_seconds
 from pipeline.core.engines.forecast_batch import forecast_block
+from pipeline.core.engines.pieces import pieces
 from pipeline.core.errors import RecordError
 from pipeline.core.faults.internal_error import InternalErrors, contained
 from pipeline.core.findings import findings_of, problem_of
@@ -28,7 +27,6 @@ from pipeline.core.parquet_reading.cells import has_a_role
 from pipeline.core.process_request import process
 from pipeline.core.requests.local_files import OPERATORS_FIELDS, request_of_csv
 from pipeline.core.scratch import scratch_folder
-from pipeline.core.series.arrow_lists import flat_list
 from pipeline.core.series.load import LoadedFile, load_file, load_table
 from pipeline.core.spec_limits import refuse_costly
 from pipeline.service.answers import Answer, Wanted, writer_of
@@ -37,7 +35,6 @@ from pipeline.service.waiting import Waiting
 
 ORIENTS = ("records", "columns")
 FORMS = {"names": NAMES, "orient": ORIENTS}  # parameters that are no options of a forecast, and their values
-PIECE_SECONDS, STAN_SECONDS, AUTO_SECONDS = 5.0, 0.5, 0.01  # of a piece; of a series, at least
 MOST_DRAWN = 2000  # series of a page, the worst first
 
 
@@ -111,7 +108,7 @@ def forecast_content(content: Content, spec: ForecastSpec, limits: Limits, wante
         answer.series, answer.notes = len(loaded.ids), list(loaded.layout.notes)
         writer = writer_of(answer, wanted, loaded.layout, spec)
         for series in loaded.batches(errors):
-            for part in _pieces(series, spec):
+            for part in pieces(series, spec):
                 waiting.look()
                 found = forecast_block(part, loaded.layout.extras, spec, limits, engine, errors)
                 answer.note(found)
@@ -169,11 +166,10 @@ def draw_content(content: Content, name: str, spec: ForecastSpec, limits: Limits
         def named(text: str) -> str:
             return re.sub(rf"^{path.name}(?=[,:])", lambda _: name, text)
 
-        _keep(content, path)
+        _keep(content, path, spec, limits, waiting)
         waiting.look()
-        receipt, letters = process(
-            request_of_csv(path, "forecast.csv", spec, ""), limits, FolderOutput(scratch / "out"), waiting.until
-        )
+        request, output = request_of_csv(path, "forecast.csv", spec, ""), FolderOutput(scratch / "out")
+        receipt, letters = process(request, limits, output, look=waiting.look)
         if receipt.status == "failed":
             worst = next((letter for letter in letters if letter.code != "NOTHING_FORECAST"), letters[0])
             raise RecordError(worst.code, named(worst.message), worst.hint)
@@ -190,31 +186,49 @@ def draw_content(content: Content, name: str, spec: ForecastSpec, limits: Limits
     return answer
 
 
-def _pieces(series: pa.RecordBatch, spec: ForecastSpec) -> Iterator[pa.RecordBatch]:
-    """Yield a block in pieces of a few seconds at most, so that the time is looked at in between."""
-    if len(series) == 1:
-        yield series
-        return
-    if spec.solver == "stan":
-        each = STAN_SECONDS
-    else:
-        rows = np.diff(flat_list(series, "ds")[1])
-        each = max(float(estimated_seconds(rows, spec).max(initial=0.0)), AUTO_SECONDS if spec.backtested else 0.0)
-    size = max(1, int(PIECE_SECONDS / each)) if each else len(series)
-    for first in range(0, len(series), size):
-        yield series.slice(first, size)
-
-
 def _loaded(content: Content, spec: ForecastSpec, limits: Limits, scratch: Path, waiting: Waiting) -> LoadedFile:
     if isinstance(content.data, pa.Table):
         return load_table(content.data, spec, limits, scratch, waiting.look)
     return load_file(content.data, spec, limits, scratch, look=waiting.look)
 
 
-def _keep(content: Content, path: Path) -> None:
-    if isinstance(content.data, pa.Table):
-        columns = [field.name for field in content.data.schema if has_a_role(field.type)]
-        pq.write_table(content.data.select(columns), path)
+def _keep(content: Content, path: Path, spec: ForecastSpec, limits: Limits, waiting: Waiting) -> None:
+    """Write a file or table to a file.
+
+    Raises:
+        RecordError: if it is a table that no forecast could be made of, or a column of it fits into no Parquet file.
+    """
+    if not isinstance(content.data, pa.Table):
+        with path.open("wb") as file:
+            shutil.copyfileobj(content.data, file)
         return
-    with path.open("wb") as file:
-        shutil.copyfileobj(content.data, file)
+    with scratch_folder() as scratch:  # what has no place in a file is refused as it would be for other answers
+        loaded = load_table(content.data, spec, limits, scratch, waiting.look)
+    columns = {}
+    for name, column in zip(content.data.column_names, content.data.columns, strict=True):
+        if not has_a_role(column.type):
+            continue
+        try:
+            columns[name] = _storable(column)
+        except pa.ArrowInvalid as error:
+            if name not in loaded.unused:
+                raise RecordError(
+                    "BAD_ARROW",
+                    f"The column {name!r} cannot be drawn: {error}",
+                    "Ask for another answer, such as JSON.",
+                ) from None
+    pq.write_table(pa.table(columns), path)
+
+
+def _storable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column as one that Parquet has a type for.
+
+    Raises:
+        pyarrow.ArrowInvalid: if it has a value that has no place there.
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = column.type
+    if pa.types.is_timestamp(kind) and kind.unit == "s":
+        return column.cast(pa.timestamp("us", kind.tz))
+    return column.cast(pa.float64()) if pa.types.is_decimal(kind) and kind.scale < 0 else column

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import http.client
 import io
@@ -16,9 +17,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -161,6 +164,28 @@ def test_the_report_is_drawn(service: str) -> None:
     assert b"dropcast-scratch" not in body, "a path of this machine"
     status, _, body = post(service, b"date,y\n", "", "text/html")
     assert (status, json.loads(body)["code"]) == (422, "NO_ROWS")
+
+
+def arrow_of(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def test_a_page_refuses_and_takes_the_tables_that_other_answers_do(service: str) -> None:
+    days = [dt.date(2026, 1, 1) + dt.timedelta(day) for day in range(60)]
+    y = np.arange(60.0) % 7
+    ids = {"unique_id": pa.array([day % 2 for day in range(60)], pa.duration("s"))}
+    for accept in (JSON, "text/html"):
+        status, _, body = post(service, arrow_of(pa.table({**ids, "ds": days, "y": y})), "", accept, ARROW)
+        assert (status, json.loads(body)["code"]) == (422, "UNKNOWN_COLUMN")
+    entries = pa.DictionaryArray.from_arrays(pa.array([0] * 60), pa.array(["a", None]))
+    for odd in ({"unique_id": entries}, {"note": pa.array([10**17] * 60, pa.timestamp("s"))},
+                {"y": pa.array([Decimal(10**6)] * 59 + [Decimal(10**7)], pa.decimal128(10, -3))}):  # fmt: skip
+        for accept in (JSON, "text/html"):
+            found = post(service, arrow_of(pa.table({"ds": days, "y": y, **odd})), "", accept, ARROW)
+            assert (found[0], found[1]["dropcast-series"]) == (200, "1"), odd
 
 
 def test_check_says_what_the_command_says(service: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
