@@ -9,6 +9,7 @@ import ipaddress
 import logging
 import math
 import os
+import resource
 import signal
 import socket
 from typing import TYPE_CHECKING, Any
@@ -248,6 +249,8 @@ def _serve(app: FastAPI, host: str, port: int, grace: float) -> int:
     # uvicorn's own handlers are set later than a signal may come, and raise it again once all is done
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # each connection is one
     gc.collect()
     gc.freeze()  # what is loaded by now stays, and is not looked through again and again
     shown = host if ":" not in host else f"[{host}]"

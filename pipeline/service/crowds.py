@@ -42,20 +42,20 @@ class Crowded:
 
 
 class Budget:
-    """Bytes of bodies that may be held at a time, by all requests together.
+    """Bytes of bodies, or of answers, that may be held at a time, by all requests together.
 
     Args:
         bytes_: how many.
     """
 
     def __init__(self, bytes_: int) -> None:
-        self._left = bytes_
+        self._all = self._left = bytes_
         self._lock = threading.Lock()
 
     def take(self, size: int) -> bool:
-        """Take bytes; return whether there were so many."""
+        """Take bytes; return whether there were so many, or nobody has any: even then something is to be possible."""
         with self._lock:
-            if size > self._left:
+            if size > self._left and self._left < self._all:
                 return False
             self._left -= size
             return True

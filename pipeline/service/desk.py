@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any
 
 from fastapi import Request, Response
@@ -76,7 +77,7 @@ class Desk:
         self._places = threading.BoundedSemaphore(on_request.at_once)
         self._running = Gauge(RUNNING, "Requests that are worked on", registry=registry)
         self._one_by_one = threading.Lock()
-        self._budget = Budget(own_bytes(on_request))
+        self._budget, self._answers = Budget(own_bytes(on_request)), Budget(own_bytes(on_request))
         self._threads = ThreadPoolExecutor(on_request.at_once, thread_name_prefix="forecast")
         self._counted = Counter(
             "dropcast_requests", "Requests by route and status", ["route", "status"], registry=registry
@@ -161,8 +162,22 @@ class Desk:
         content, spec = self._content(body, asked)
         wanted = form_asked(form, media_type, content.as_columns)
         if media_type == HTML:
-            return _sent(draw_content(content, name, spec, own.limits, waiting))
-        return _sent(forecast_content(content, spec, own.limits, wanted, waiting))
+            return self._sent(draw_content(content, name, spec, own.limits, waiting))
+        return self._sent(forecast_content(content, spec, own.limits, wanted, waiting))
+
+    def _sent(self, answer: Answer) -> Response:
+        """Return an answer as a response; one that is large is sent in pieces, and has its place until it is read."""
+        headers = {"dropcast-series": str(answer.series), "dropcast-series-failed": str(len(answer.faults)),
+                   "content-length": str(answer.size), **NO_STORE}  # fmt: skip
+        kind = f"{answer.media_type}; charset={answer.charset}" if answer.charset else answer.media_type
+        headers["content-type"] = kind
+        if answer.size <= SENT_AT_ONCE:
+            with answer.body:
+                return Response(answer.body.read(), headers=headers)
+        if not self._answers.take(answer.size):
+            answer.body.close()
+            return busy("Answers that are not read yet take all the room.")
+        return LargeAnswer(answer.body, headers, self._own.seconds, partial(self._answers.give_back, answer.size))
 
     def check(self, request: Request, body: Body, waiting: Waiting) -> Response:
         """Return what would be done with a body."""
@@ -219,29 +234,26 @@ def _form_of(asked: dict[str, str]) -> dict[str, str]:
     return {name: asked.pop(name) for name in FORMS if name in asked}
 
 
-def _sent(answer: Answer) -> Response:
-    """Return an answer as a response, in pieces if it is large."""
-    headers = {"dropcast-series": str(answer.series), "dropcast-series-failed": str(len(answer.faults)),
-               "content-length": str(answer.size), **NO_STORE}  # fmt: skip
-    kind = f"{answer.media_type}; charset={answer.charset}" if answer.charset else answer.media_type
-    if answer.size <= SENT_AT_ONCE:
-        with answer.body:
-            return Response(answer.body.read(), headers={**headers, "content-type": kind})
-    return LargeAnswer(answer.body, {**headers, "content-type": kind})
-
-
 class LargeAnswer(StreamingResponse):
     """Sends a file in pieces, and closes it however that ends.
 
     Args:
         body: the file, at its beginning.
         headers: of the answer.
+        seconds: in which it is to be read.
+        done: called at the end.
     """
 
-    def __init__(self, body: IO[bytes], headers: dict[str, str]) -> None:
+    def __init__(self, body: IO[bytes], headers: dict[str, str], seconds: float, done: Callable[[], None]) -> None:
         super().__init__(iter(lambda: body.read(SENT_AT_ONCE), b""), headers=headers)
-        self._file = body
+        self._file, self._seconds, self._done = body, seconds, done
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI's
-        with self._file:
-            await super().__call__(scope, receive, send)
+        try:
+            with self._file:
+                async with asyncio.timeout(self._seconds):
+                    await super().__call__(scope, receive, send)
+        except TimeoutError:  # the server then breaks the connection off
+            _log.warning("an answer was not read within %g seconds", self._seconds)
+        finally:
+            self._done()

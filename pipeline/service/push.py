@@ -6,6 +6,8 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from pipeline.core.requests.messages import FINALIZE, Message
@@ -13,6 +15,7 @@ from pipeline.core.requests.messages import FINALIZE, Message
 STRUCTURED = "application/cloudevents+json"
 FINALIZED, PUBLISHED = "google.cloud.storage.object.v1.finalized", "google.cloud.pubsub.topic.v1.messagePublished"
 _PUBSUB = "x-goog-pubsub-"
+UNKNOWN_TIME = "1970-01-01T00:00:00Z"  # of a message that does not say when it was published
 # What a bucket's notification has as attributes comes as headers of their own if the envelope is left out.
 _ATTRIBUTES = ("eventType", "bucketId", "objectId", "objectGeneration", "payloadFormat", "eventTime",
                "dropcastTable", "dropcastTimeCreated")  # fmt: skip
@@ -32,6 +35,22 @@ def message_of_push(headers: Mapping[str, str], body: bytes) -> Message:
     Raises:
         NoPushError: if there is none.
     """
+    message = _message(headers, body)
+    try:
+        "".join((*message.attributes, *message.attributes.values(), message.message_id)).encode()
+    except UnicodeEncodeError:
+        raise NoPushError("a text in it has half a character") from None
+    return message if _is_time(message.publish_time) else replace(message, publish_time=UNKNOWN_TIME)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _message(headers: Mapping[str, str], body: bytes) -> Message:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == STRUCTURED:
         event = _object(body)

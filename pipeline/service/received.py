@@ -138,10 +138,15 @@ async def _form(request: Request, parts: AsyncGenerator[bytes, None]) -> Body:
         raise _bad_form(f"cannot be read: {error.message.rstrip('.')}") from None
     except (UnicodeError, LookupError):
         raise _bad_form("has a charset that it could not have") from None
+    if len(form.getlist(OPTIONS_PART)) > 1:
+        raise _bad_form("has the options twice")
     stated: Any = form.get(OPTIONS_PART, "{}")
     if isinstance(stated, UploadFile):  # a part with a media type of its own may come with a file name
         stated = await stated.read(MOST_OPTIONS)
     files = [one for name, one in form.multi_items() if isinstance(one, UploadFile) and name != OPTIONS_PART]
+    for name, one in form.multi_items():
+        if isinstance(one, str) and name != OPTIONS_PART:
+            raise _bad_form(f"has a field {name!r}; options go into the address, or as JSON into the field 'options'")
     if len(files) != 1:
         raise _bad_form(f"has {len(files)} files, not one")
     (file,) = files

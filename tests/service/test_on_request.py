@@ -307,7 +307,8 @@ def test_json_that_is_no_table_is_refused(service: str, body: bytes, status: int
     ("body", "problem"),
     [
         (b"--edge\r\n", "form"), (b"--edge--\r\n", "0 files"), (b"", "0 files"),
-        (as_form(b"a", {})[0].replace(b'"file"', b'"options"'), "0 files"),
+        (as_form(b"a", {})[0].replace(b'"file"', b'"options"'), "the options twice"),
+        (as_form(b"a", {})[0].replace(b'"options"', b'"horizon"'), "a field 'horizon'"),
     ],
 )  # fmt: skip
 def test_forms_that_are_none_are_refused(service: str, body: bytes, problem: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.requests.messages import Message, Rules, notified_object
-from pipeline.service.push import FINALIZED, PUBLISHED, STRUCTURED, NoPushError, message_of_push
+from pipeline.service.push import FINALIZED, PUBLISHED, STRUCTURED, UNKNOWN_TIME, NoPushError, message_of_push
 
 # As documented: the JSON API's object resource, Pub/Sub's push envelope, and CloudEvents in both modes.
 OBJECT = {"bucket": "uploads", "name": "sales/ü.csv", "generation": "1714564800123456", "size": "1064",
@@ -59,7 +59,15 @@ def test_a_message_without_its_envelope() -> None:
     assert message == Message(json.dumps(OBJECT).encode(), ATTRIBUTES, "7", "2024-05-01T12:00:01Z")
     manifest = b'{"input": "gs://uploads/a.csv"}'
     only_id = {"x-goog-pubsub-message-id": "8"}
-    assert message_of_push(only_id, manifest) == Message(manifest, {}, "8", "")
+    assert message_of_push(only_id, manifest) == Message(manifest, {}, "8", UNKNOWN_TIME)
+
+
+@pytest.mark.parametrize("time", ["", "soon", "2024-05-01", [1], None])
+def test_a_message_may_lack_its_time(time: Any) -> None:
+    envelope = {"message": {**ENVELOPE["message"], "publishTime": time}}
+    assert message_of_push(JSON, json.dumps(envelope).encode()).publish_time == UNKNOWN_TIME
+    event = json.dumps({**EVENT, "time": time, "type": FINALIZED, "data": OBJECT}).encode()
+    assert message_of_push({"content-type": STRUCTURED}, event).publish_time == UNKNOWN_TIME
 
 
 def test_other_events_of_a_bucket_are_told_apart() -> None:
@@ -73,6 +81,7 @@ def test_other_events_of_a_bucket_are_told_apart() -> None:
     [
         (JSON, b""), (JSON, b"[]"), (JSON, b"{}"), (JSON, b"\xff"), (JSON, b'{"message": "x"}'), (JSON, b"[" * 100_000),
         (JSON, b'{"message": {"data": "%%%"}}'), (JSON, b'{"message": {"attributes": {"a": 1}}}'),
+        (JSON, b'{"message": {"attributes": {"objectId": "\\ud800.csv"}, "messageId": "7"}}'),
         (JSON, b'{"message": {"attributes": ["a"]}}'), ({"content-type": STRUCTURED}, b'{"type": "x"}'),
         ({**AS_HEADERS, "ce-type": FINALIZED}, b"7"), ({**AS_HEADERS, "ce-type": PUBLISHED}, b"{}"),
     ],
