@@ -87,7 +87,7 @@ class ParquetReader(RowReader):
             RecordError: if the file is not such a table.
             UndecidedIdsError: if there are columns that may be ids, and `undecided` is false.
         """
-        source = ArrowTable(file) if isinstance(file, pa.Table) else _opened(file)
+        source = ArrowTable(file) if isinstance(file, pa.Table) else _opened(file, limits)
         table = _Table(source, spec, look)
         first = next(table.batches([*table.positions], SAMPLE_ROWS, limits, sample=True), None)
         if first is None:
@@ -207,15 +207,18 @@ class ParquetReader(RowReader):
         """Do nothing: below the rows of a Parquet file there are no lines to skip."""
 
 
-def _opened(file: IO[bytes]) -> pq.ParquetFile:
+def _opened(file: IO[bytes], limits: Limits) -> pq.ParquetFile:
     """Return an open Parquet file.
 
     Raises:
-        RecordError: BAD_PARQUET.
+        RecordError: BAD_PARQUET; TOO_MANY_BYTES if a part of it that is read at once says that it has too many.
     """
     with _damage_refused():
         file.seek(0)
-        schema = pq.ParquetFile(file).schema_arrow
+        found = pq.ParquetFile(file)
+        schema, parts = found.schema_arrow, found.metadata
+        if any(parts.row_group(i).total_byte_size > limits.max_bytes for i in range(parts.num_row_groups)):
+            raise too_many_bytes(limits)
         texts = [name for name, kind in zip(schema.names, schema.types, strict=True) if is_text(kind)]
         return pq.ParquetFile(
             file,

@@ -246,7 +246,7 @@ def test_memory_is_bounded_for_long_cells(monkeypatch: pytest.MonkeyPatch) -> No
     texts = [f"{i}{'x' * 100_000}" for i in range(4000)]  # 400 MB
     table = pa.table({"ds": pa.array(np.arange(4000) * 86_400, pa.int64()).cast(pa.timestamp("s")),
                       "y": np.zeros(4000), "store": texts})  # fmt: skip
-    content = parquet(table, compression="zstd", use_dictionary=False, write_statistics=False)
+    content = parquet(table, compression="zstd", use_dictionary=False, write_statistics=False, row_group_size=1000)
     assert len(content) < 10_000_000
     assert refusal(content, Limits(max_bytes=200_000_000, max_id_length=200_000), id_columns=["store"]).code == (
         "TOO_MANY_BYTES"
@@ -335,6 +335,14 @@ def test_a_file_without_rows_is_refused() -> None:
 def test_other_kinds_of_parquet_are_named() -> None:
     assert "encrypted" in str(refusal(b"PARE" + bytes(40)))
     assert refusal(b"PAR1,y\n2024-01-01,1\n").code == "BAD_PARQUET"
+
+
+def test_a_part_that_says_that_it_is_too_large_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pa.table({"ds": DATES, "y": VALUES, "note": ["x" * 100_000] * len(DATES)})
+    content = parquet(table, compression="zstd", use_dictionary=False, data_page_size=1 << 30)
+    assert len(content) < 20_000 < 100_000 < pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0).total_byte_size
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", None)
+    assert refusal(content, Limits(max_bytes=100_000)).code == "TOO_MANY_BYTES"
 
 
 def test_what_is_small_on_disk_is_bounded_when_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
