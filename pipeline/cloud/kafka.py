@@ -100,15 +100,19 @@ def send(topic: KafkaTopic, messages: Iterable[tuple[bytes, Mapping[str, str]]])
             failed.append(error)
 
     producer, sent = _producer(topic), 0
-    for data, headers in messages:
-        while True:
-            try:
-                producer.produce(topic.topic, data, headers=list(headers.items()), on_delivery=told)
-                break
-            except BufferError:  # as many as the client holds are on their way; it gives them up after DELIVERY
-                producer.poll(1.0)
-        producer.poll(0)
-        sent += 1
-    if producer.flush(DELIVERY + CALL) or failed:
-        raise KafkaException(failed[0] if failed else KafkaError(KafkaError._MSG_TIMED_OUT))
+    try:
+        for data, headers in messages:
+            while True:
+                try:
+                    producer.produce(topic.topic, data, headers=list(headers.items()), on_delivery=told)
+                    break
+                except BufferError:  # as many as the client holds are on their way; it gives them up after DELIVERY
+                    producer.poll(1.0)
+            producer.poll(0)
+            sent += 1
+        if producer.flush(DELIVERY + CALL) or failed:
+            raise KafkaException(failed[0] if failed else KafkaError(KafkaError._MSG_TIMED_OUT))
+    except KafkaException:
+        _producer.cache_clear()  # after some errors a producer sends nothing any more: the next send begins anew
+        raise
     return sent
