@@ -61,18 +61,19 @@ class Arrivals:
         for known in (self._done, self._given):
             for path in set(known) - look.of_interest:
                 del known[path]
-        found, end = [], time.monotonic() + LOOK_SECONDS
+        found: dict[str, _Given] = {}  # noted once all are, since an error on the way keeps them from being given out
+        end = time.monotonic() + LOOK_SECONDS
         for file in look.files:
-            if len(self._given) >= WINDOW or time.monotonic() > end:
+            if len(self._given) + len(found) >= WINDOW or time.monotonic() > end:
                 break
             if not file.unsettled and not self._is_known(file):
                 asked = self._asked(file)
                 if is_settled(asked, self._output):
                     self._done[file.file.path] = file.seen
                 else:
-                    self._given[file.file.path] = _Given(file.seen, asked, now)
-                    found.append(asked)
-        return found
+                    found[file.file.path] = _Given(file.seen, asked, now)
+        self._given |= found
+        return [given.asked for given in found.values()]
 
     def take_back(self, asked: Request | DeadLetter) -> None:
         """Give something out again at the next look."""

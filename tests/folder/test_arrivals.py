@@ -160,3 +160,22 @@ def test_beams_runner_of_one_machine_refuses_to_watch(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     with pytest.raises(OptionsError, match="dropcast watch"):
         launch.run([f"--input={tmp_path}/in", "--watch=true", f"--output={tmp_path}/out", "--runner=DirectRunner"])
+
+
+def test_an_error_on_the_way_keeps_no_file_from_being_given_out(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.csv", "b.csv"):
+        watched.drop(name)
+    real, asked = module.is_settled, []
+
+    def fails(*arguments: object) -> bool:
+        asked.append(arguments)
+        if len(asked) == 2:
+            raise OSError("the disk is away")
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "is_settled", fails)
+    with pytest.raises(OSError, match="away"):
+        watched.look()
+    assert sorted(watched.names()) == ["a.csv", "b.csv"]
