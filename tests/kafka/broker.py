@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from pipeline.cloud.kafka import committed_offsets, partitions_of
@@ -109,6 +109,13 @@ class KafkaBroker:
         with self._consumer(group) as consumer:
             found = committed_offsets(consumer, topic, self._partitions(topic))
             return {one.partition: one.offset for one in found if one.offset >= 0}
+
+    def forget(self, topic: str, group: str) -> None:
+        """Set a group's offsets back to the beginning of a topic."""
+        places = [TopicPartition(topic, partition, 0) for partition in self._partitions(topic)]
+        admin = self._admin()
+        (done,) = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)]).values()
+        done.result(timeout=30)
 
     def ends(self, topic: str) -> dict[int, int]:
         """Return the offset of the next message of each partition that has any."""

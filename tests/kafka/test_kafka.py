@@ -183,6 +183,26 @@ def test_a_partition_that_comes_back_while_there_is_no_room_is_read_once_there_i
     first.close()
 
 
+def test_offsets_of_a_group_without_members_are_committed_again(
+    broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.intake.kafka.COMMITTED_AGAIN", 0.0)
+    messages, group = KafkaMessages(KafkaTopic.of(broker.create_topic("uploads")), 0), "dropcast-by-partition"
+    broker.send("uploads", [(b"x", {})])
+    while not (taken := messages.pull(1, 5.0)):
+        pass
+    messages.acknowledge(taken)
+    for forgotten in (False, True):  # as a broker forgets them that has seen no commit for a week
+        if forgotten:
+            broker.forget("uploads", group)
+            assert broker.committed("uploads", group) == {0: 0}
+        deadline = time.monotonic() + 40
+        while broker.committed("uploads", group) != {0: 1}:
+            assert time.monotonic() < deadline, "it was not committed"
+            assert messages.pull(0, 0.2) == []
+    messages.close()
+
+
 def test_a_message_with_an_odd_time_is_read_as_any_other(stage: Stage, broker: KafkaBroker) -> None:
     place = broker.create_topic("uploads")
     broker.send("uploads", uploaded(stage, ["a.csv"]), timestamp=1_769_000_000_000_000)  # microseconds
