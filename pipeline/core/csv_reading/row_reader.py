@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.core.arrays import Floats, Ints, with_room
+from pipeline.core.arrays import Floats, Ints
 from pipeline.core.csv_reading.column_sample import DASHES
 from pipeline.core.csv_reading.columns import WIDE_COLUMN, Columns
 from pipeline.core.csv_reading.dialect import PLAIN, CsvDialect
@@ -103,9 +103,6 @@ class RowReader(ABC):
     _texts: Callable[[], pa.Table] = field(default=lambda: pa.table({}))
     _whole_with_points: Callable[[], bool] = field(default=lambda: False)
     _numbers: IdNumbers = field(default_factory=IdNumbers)
-    # In a wide table ids alone do not make a series: the ids, and the number of each one's series by column.
-    _wide_ids: list[tuple[str, ...]] = field(default_factory=list)
-    _wide_series: dict[str, Ints] = field(default_factory=dict)
 
     @abstractmethod
     def _tables(self) -> Iterator[tuple[pa.Table, Ints]]:
@@ -144,7 +141,7 @@ class RowReader(ABC):
         extra_numbers = np.column_stack([numbers for numbers, _ in extras]) if extras else np.empty((len(lines), 0))
         wide = self.columns.wide
         for position, (numbers, text) in enumerate(values):
-            series = self._wide_codes(codes, self.columns.values[position]) if wide else codes
+            series = codes * len(values) + position if wide else codes
             self._note_bad_dates(series, bad_dates & ~blank, date_text, lines)
             self._note_bad_numbers(series, numbers, text, lines, self.columns.values[position])
             for name, (extra, extra_text) in zip(self.columns.extras, extras, strict=True):
@@ -249,37 +246,29 @@ class RowReader(ABC):
 
     def _row_codes(self, table: pa.Table, keep: npt.NDArray[np.bool_]) -> Ints:
         """Return the number of each row's series (for a wide table: of its ids); any number of a row not to keep."""
-        names, wide = self.columns.ids, self.columns.wide
+        names = self.columns.ids
         if not names:
-            if not (self.ids or wide):
-                self._list(self.ids, ())
+            if not self.ids:
+                self._list(())
             return np.zeros(table.num_rows, dtype=np.int64)
         columns = [pc.dictionary_encode(whole_column(table, name)) for name in names]
         codes, new = self._numbers.of_rows(columns, keep)
         for ids in zip(*(as_texts(column.take(pa.array(new))).to_pylist() for column in columns), strict=True):
-            self._list(self._wide_ids if wide else self.ids, ids)
+            self._list(ids)
         return codes
 
-    def _wide_codes(self, codes: Ints, column: str) -> Ints:
-        """Return the numbers of the series of one value column, given the numbers of the rows' ids."""
-        known = self._wide_series.get(column, np.empty(0, np.int64))
-        self._wide_series[column] = known = with_room(known, max(len(self._wide_ids), 1), -1)
-        for code in np.unique(codes[known[codes] < 0]).tolist():
-            known[code] = len(self.ids)
-            self._list(self.ids, (*(self._wide_ids[code] if self.columns.ids else ()), column))
-        of_rows: Ints = known[codes]
-        return of_rows
-
-    def _list(self, listed: list[tuple[str, ...]], ids: tuple[str, ...]) -> None:
-        """Add ids that are new.
+    def _list(self, ids: tuple[str, ...]) -> None:
+        """Add the series of ids that are new: one, or in a wide table one for each value column.
 
         Raises:
-            RecordError: if there are too many, or one is too long.
+            RecordError: if there are too many, or an id is too long.
         """
-        listed.append(ids)
-        if max(map(len, ids), default=0) > self.limits.max_id_length:
-            raise self._too_long_id(ids)
-        if len(listed) > self.limits.max_series:
+        new = [(*ids, name) for name in self.columns.values] if self.columns.wide else [ids]
+        self.ids += new
+        for series in new:
+            if max(map(len, series), default=0) > self.limits.max_id_length:
+                raise self._too_long_id(series)
+        if len(self.ids) > self.limits.max_series:
             raise RecordError(
                 "TOO_MANY_SERIES",
                 f"The file has more than {self.limits.max_series:,} series.",

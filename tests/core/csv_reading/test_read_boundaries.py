@@ -102,3 +102,23 @@ def test_a_date_with_a_midnight_is_that_date_whatever_stands_beside_it(midnight:
              for date, value in zip(part.dates, part.values, strict=True)}  # fmt: skip
     assert found["2019-06-01T00:00:00.000000"] == 7
     assert [fault.code for fault in reader.faults.values()] == (["BAD_NUMBER"] if beside == "oops" else [])
+
+
+@pytest.mark.parametrize("piece", [100, 1 << 20])
+def test_the_series_of_a_wide_table_go_by_their_first_rows_and_then_their_columns(
+    piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_chunks, "READ_BYTES", piece)
+    rows = [
+        f"{store},{date},{i},{i + 1}" for i, date in enumerate(dates_from_2015(300)) for store in ("p", "q")[: 1 + i]
+    ]
+    text = "store,ds,a,b\n" + "\n".join(rows) + "\n"
+    spec = ForecastSpec(id_columns="store", value_column="*")
+    reader = CsvReader.open(io.BytesIO(text.encode()), spec, Limits())
+    found = {
+        (reader.ids[code], int(value)) for part in reader.rows()
+        for code, value in zip(part.codes.tolist(), part.values.tolist(), strict=True)
+    }  # fmt: skip
+    assert reader.ids == [("p", "a"), ("p", "b"), ("q", "a"), ("q", "b")]
+    assert found == {((store, name), i + step) for i in range(300) for store in ("p", "q")[: 1 + i]
+                     for step, name in enumerate("ab")}  # fmt: skip
