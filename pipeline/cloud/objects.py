@@ -266,6 +266,11 @@ def delete(bucket: str, names: Iterable[str]) -> None:
             continue
 
 
+def delete_below(bucket: str, prefix: str) -> None:
+    """Delete the objects whose names begin with a prefix."""
+    delete(bucket, [blob.name for blob in listed(bucket, prefix)])
+
+
 @does_io()
 def compare_and_set(
     bucket: str,

@@ -331,8 +331,7 @@ class BucketOutput:
 
     def remove_leftovers(self, request: Request) -> None:
         """Remove the work files of a request that has a receipt, if whoever wrote that died before."""
-        left = [blob.name for blob in objects.listed(self._bucket, f"{self._work}{request.key}/")]
-        objects.delete(self._bucket, left)
+        objects.delete_below(self._bucket, f"{self._work}{request.key}/")
 
     def for_us_alone(self) -> AbstractContextManager[None]:
         """Do nothing: objects are written by compare-and-set, so any number of runs may write."""

@@ -86,7 +86,7 @@ class BucketWorkFiles:
 
     def remove(self) -> None:
         """Remove them from the bucket."""
-        objects.delete(self._bucket, [blob.name for blob in objects.listed(self._bucket, self.prefix)])
+        objects.delete_below(self._bucket, self.prefix)
 
     def _summary_name(self, part: int) -> str:
         return f"{self.prefix}part-{part:06d}.json"

@@ -10,7 +10,6 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator
-from pathlib import PurePosixPath
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +37,7 @@ from pipeline.core.outputs.outcomes import (
     failed_at,
 )
 from pipeline.core.outputs.output import Output, WorkFiles
-from pipeline.core.outputs.problem_note import problem_note
+from pipeline.core.outputs.problem_note import write_note
 from pipeline.core.outputs.receipts import status_of
 from pipeline.core.series.arrow_lists import last_of_lists
 from pipeline.core.series.batch import faulty_series
@@ -371,9 +370,9 @@ def finish(outcome: Outcome, output: Output, noted: bool = False) -> tuple[Recei
     """
     (outcome,) = output.load_rows([outcome])
     outcome, letters = write_dead_letters(outcome, output)
-    status, name = status_of(outcome, letters), outcome.request.output
+    status = status_of(outcome, letters)
     if noted and status != "superseded":  # then a note is about the newer version
-        output.write_problem_note(name, problem_note(PurePosixPath(name).name, status, letters))
+        write_note(outcome.request.output, status, letters, output)
     return write_receipt(outcome, output), letters
 
 

@@ -48,10 +48,21 @@ def write_notes(outcome: RunOutcome, output: Output, output_of: Callable[[str], 
     statuses: dict[str, Status] = {receipt.output: receipt.status for receipt in outcome.receipts}
     if not statuses:
         statuses = {output_of(letter.source): "failed" for letter in outcome.letters}
-    texts = {name: problem_note(PurePosixPath(name).name, status, outcome.letters) for name, status in statuses.items()}
-    for name, text in texts.items():
-        output.write_problem_note(name, text)
-    return [name for name, text in texts.items() if text]
+    return [name for name, status in statuses.items() if write_note(name, status, outcome.letters, output)]
+
+
+def write_note(name: str, status: Status, letters: Sequence[DeadLetter], output: Output) -> bool:
+    """Write or remove the note of a file; return whether there is one now.
+
+    Args:
+        name: of its forecast, below the output.
+        status: of its receipt.
+        letters: its dead letters.
+        output: where the note goes.
+    """
+    text = problem_note(PurePosixPath(name).name, status, letters)
+    output.write_problem_note(name, text)
+    return bool(text)
 
 
 def _told(letter: DeadLetter) -> list[str]:
