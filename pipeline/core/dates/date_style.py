@@ -67,11 +67,22 @@ class OffsetsSeen:
         if not len(utc):
             return
         self.minutes |= set(np.unique(minutes).tolist())
-        at = int(utc.argmax())
-        if utc[at] >= self.latest:
-            self.latest, self.last = int(utc[at]), int(minutes[at])
+        latest = int(utc.max())
+        # of several with one latest date, the same one wherever a file is cut
+        self._note_last(latest, int(minutes[utc == latest].max()))
         if len(self.clocks) < 2:
             self.clocks |= set(np.unique((utc + minutes * MINUTE) % DAY)[:2].tolist())
+
+    def take_in(self, others: OffsetsSeen) -> None:
+        """Add those of another part of the file."""
+        self.minutes |= others.minutes
+        self.clocks |= others.clocks
+        if others.minutes:
+            self._note_last(others.latest, others.last)
+
+    def _note_last(self, latest: int, minutes: int) -> None:
+        if (latest, minutes) > (self.latest, self.last):
+            self.latest, self.last = latest, minutes
 
     @property
     def are_days(self) -> bool:
