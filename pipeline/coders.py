@@ -15,6 +15,7 @@ from apache_beam import coders
 from pipeline.core.block_bytes import block_from_bytes, block_to_bytes
 from pipeline.core.blocks import ForecastBlock, SeriesBlock
 from pipeline.core.elements import DeadLetter, Receipt, Request
+from pipeline.core.file_ranges import FileRange, RangedFile
 from pipeline.core.outputs.outcomes import Outcome, WrittenPart, outcome_from_json, outcome_to_json
 from pipeline.core.request_key import canonical_json
 
@@ -67,20 +68,36 @@ class ReceiptCoder(FieldsCoder):
     element = Receipt
 
 
-class WrittenPartCoder(FieldsCoder):
+class PartCoder(FieldsCoder):
+    """Encodes a flat dataclass whose first field is a Request."""
+
+    def encode(self, value: Any) -> bytes:
+        """Return the element's bytes."""
+        request, *fields = _fields(value)
+        return canonical_json([dataclasses.asdict(request), *fields]).encode()
+
+    def decode(self, encoded: bytes) -> Any:
+        """Return the element."""
+        request, *fields = json.loads(encoded)
+        return self.element(Request(**request), *fields)
+
+
+class WrittenPartCoder(PartCoder):
     """Coder of WrittenPart."""
 
     element = WrittenPart
 
-    def encode(self, value: WrittenPart) -> bytes:
-        """Return the part's bytes."""
-        request, *fields = _fields(value)
-        return canonical_json([dataclasses.asdict(request), *fields]).encode()
 
-    def decode(self, encoded: bytes) -> WrittenPart:
-        """Return the part."""
-        request, *fields = json.loads(encoded)
-        return WrittenPart(Request(**request), *fields)
+class FileRangeCoder(PartCoder):
+    """Coder of FileRange."""
+
+    element = FileRange
+
+
+class RangedFileCoder(PartCoder):
+    """Coder of RangedFile."""
+
+    element = RangedFile
 
 
 class OutcomeCoder(coders.Coder):
@@ -145,6 +162,8 @@ CODERS: dict[type[Any], type[coders.Coder]] = {
     Request: RequestCoder,
     SeriesBlock: SeriesBlockCoder,
     ForecastBlock: ForecastBlockCoder,
+    FileRange: FileRangeCoder,
+    RangedFile: RangedFileCoder,
     WrittenPart: WrittenPartCoder,
     Outcome: OutcomeCoder,
     DeadLetter: DeadLetterCoder,

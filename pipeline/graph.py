@@ -23,7 +23,7 @@ def build(pipeline: beam.Pipeline, run: Run) -> beam.PCollection:
 
     read = pipeline | "ReadRequests" >> ReadRequests(run)
     requests = read["requests"] | "Deduplicate" >> Deduplicate(destination.batch)
-    loaded = requests | "LoadSeries" >> LoadSeries(limits, destination)
+    loaded = requests | "LoadSeries" >> LoadSeries(limits, destination, run.range_bytes)
     forecasts = loaded["blocks"] | "Forecast" >> Forecast(limits, destination)
     written = forecasts | "WriteForecasts" >> WriteForecasts(destination) | "LoadRows" >> LoadRows(destination)
 

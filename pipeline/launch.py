@@ -30,6 +30,7 @@ from apache_beam.options.pipeline_options import (
 from pipeline import flink, graph
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.summary import describe, describe_counts, exit_code_of_counts, outcome_of
+from pipeline.core.range_sizes import RANGE_BYTES
 from pipeline.folder.lock import BusyError
 from pipeline.folder.output import FolderOutput
 from pipeline.kafka_topic import KafkaTopic
@@ -68,6 +69,9 @@ def run(argv: list[str]) -> int:
     options = PipelineOptions(argv)
     arguments = options.view_as(DropcastOptions).get_all_options()
     asked = run_from(arguments, [arguments["input"]] if arguments.get("input") else [], problems)
+    direct = (options.view_as(StandardOptions).runner or DIRECT) == DIRECT
+    if arguments.get("range_bytes") is None and not direct:  # one process gains nothing by reading ranges
+        asked = dataclasses.replace(asked, range_bytes=RANGE_BYTES)
     options.view_as(SetupOptions).save_main_session = False  # the package is installed where it runs
     if isinstance(asked, BucketRun):
         return _run_between_buckets(options, asked, argv)

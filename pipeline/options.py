@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from pipeline.core.forecast_spec import ForecastSpec, option_errors
 from pipeline.core.limits import Limits
+from pipeline.core.range_sizes import FEWEST_RANGES, LEAST_RANGE_BYTES, MOST_RANGE_BYTES, RANGE_BYTES
 from pipeline.core.spec_limits import LIMIT_OF_CODE, refuse_costly
 from pipeline.kafka_topic import IN_KAFKA
 
@@ -45,6 +46,14 @@ _BROKER = r"(?:[\w.-]+|\[[0-9A-Fa-f:]+\]):\d{1,5}"
 KAFKA = rf"{_BROKER}(?:,{_BROKER})*/[\w.-]+"
 DATASET, DAYS, OBJECTS = r"[a-z0-9-]+[.:]\w+", r"[1-9]\d{0,4}", r"gs://[^/]+(/.*)?"
 INPUTS = rf"{OBJECTS}|bigquery:[a-z0-9-]+\.\w+\.[\w -]+"
+
+
+def _no_small_range(size: int) -> int:
+    if size and not LEAST_RANGE_BYTES <= size <= MOST_RANGE_BYTES:
+        raise ValueError(f"must be 0, or from {LEAST_RANGE_BYTES} to {MOST_RANGE_BYTES}")
+    return size
+
+
 Subscription = Annotated[str, AfterValidator(_of_form(SUBSCRIPTION, "projects/PROJECT/subscriptions/NAME"))]
 KafkaPlace = Annotated[str, AfterValidator(_of_form(KAFKA, "HOST:PORT,.../TOPIC"))]
 Topic = Annotated[
@@ -134,6 +143,12 @@ class RunOptions(BaseModel):
         "DAYS", "Destination",
         "Days after which BigQuery drops the partitions of tables that are created. Default: never.",
         "NUMBER", form=DAYS)  # fmt: skip
+    range_bytes: Annotated[int, AfterValidator(_no_small_range)] | None = _option(
+        "BYTES", "Source",
+        "Size of the ranges in which several workers read one large file at the same time; 0 for never. It has to be "
+        f"a CSV in UTF-8, uncompressed, of more than {FEWEST_RANGES} ranges. Default: {RANGE_BYTES}, and 0 with "
+        "DirectRunner.",
+        "NUMBER", form=r"0|[1-9]\d{6,9}")  # fmt: skip
     output_topic: Topic | None = _option(
         "TOPIC", "Destination",
         "Pub/Sub topic (projects/PROJECT/topics/NAME) to which each receipt is published; not on Dataflow also a Kafka "

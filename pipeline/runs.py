@@ -34,6 +34,7 @@ class FolderRun:
         history: whether to also write the input values.
         id: id of this run, if its folder is to record what it has done.
         inbox: the folder whose files are forecast instead as they arrive, for as long as the pipeline runs.
+        range_bytes: size of the ranges in which several workers read a large file; 0 for never.
     """
 
     files: tuple[InputFile, ...]
@@ -44,6 +45,7 @@ class FolderRun:
     history: bool = False
     id: str = ""
     inbox: Path | None = None
+    range_bytes: int = 0
 
     @property
     def destination(self) -> Destination:
@@ -71,6 +73,7 @@ class BucketRun:
         prefixes: prefixes that objects must be below.
         output_topic: where receipts are published, a topic of Pub/Sub or Kafka; "" for nowhere.
         expiration_days: after how many days BigQuery drops a partition of a table that is created.
+        range_bytes: size of the ranges in which several workers read a large file; 0 for never.
     """
 
     destination: Destination
@@ -83,6 +86,7 @@ class BucketRun:
     prefixes: tuple[str, ...] = ()
     output_topic: Topic = ""
     expiration_days: int | None = None
+    range_bytes: int = 0
 
     @property
     def streams(self) -> bool:
@@ -144,6 +148,7 @@ def run_from(
             prefixes=options.allow,
             output_topic=topic_named(options.output_topic or "", properties),
             expiration_days=options.partition_expiration_days,
+            range_bytes=options.range_bytes or 0,
         )
     problems += _folder_problems(options, arguments, inputs, inputs_name)
     files: list[InputFile] = []
@@ -169,6 +174,7 @@ def run_from(
         limits,
         tuple(allowed_folders(list(inputs), options.allow)),
         options.history,
+        range_bytes=options.range_bytes or 0,
     )
 
 
@@ -193,7 +199,16 @@ def watching(inbox: Path, output: Path, spec: ForecastSpec, limits: Limits, opti
     """Return the run for the files that arrive in a folder."""
     allowed = (inbox.absolute(), *(Path(folder) for folder in options.allow))
     absolute = with_absolute_folders(spec)
-    return FolderRun((), output, absolute, limits, allowed, options.history, inbox=inbox.absolute())
+    return FolderRun(
+        (),
+        output,
+        absolute,
+        limits,
+        allowed,
+        options.history,
+        inbox=inbox.absolute(),
+        range_bytes=options.range_bytes or 0,
+    )
 
 
 def is_place(path: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC
 
@@ -28,12 +28,14 @@ class ObjectReader:
 
     Args:
         blob: the object, with its generation.
+        start, end: which of its bytes, up to but excluding `end`; all if there is no end.
     """
 
-    def __init__(self, blob: storage.Blob) -> None:
+    def __init__(self, blob: storage.Blob, start: int = 0, end: int | None = None) -> None:
         self._blob = blob
+        self._start, self._end = start, end
         self._buffer = b""
-        self._at = 0
+        self._at = start
         self._ended = False
 
     def read(self, size: int = -1, /) -> bytes:
@@ -50,18 +52,38 @@ class ObjectReader:
 
     def _next(self) -> bytes:
         # raw: an object with Content-Encoding gzip is returned as stored, and decompressed like any other
-        data = _download(self._blob, self._at, self._at + CHUNK - 1)
+        upto = self._at + CHUNK if self._end is None else min(self._at + CHUNK, self._end)
+        data = _download(self._blob, self._at, upto - 1) if upto > self._at else b""
+        self._ended = self._at + len(data) < upto or upto == self._end
         self._at += len(data)
-        self._ended = len(data) < CHUNK
         return data
 
     def restart(self) -> None:
         """Start again from the beginning, with the same generation."""
-        self._buffer, self._at, self._ended = b"", 0, False
+        self._buffer, self._at, self._ended = b"", self._start, False
 
     def version(self) -> str:
         """Return the generation: it cannot change while it is read."""
         return str(self._blob.generation)
+
+    def size(self) -> int:
+        """Return the number of bytes as stored; a small object is read for it, and need not be read again."""
+        if self._at == self._start and self._end is None:
+            self._buffer = self._next()
+            if self._ended:
+                return len(self._buffer)
+        if self._blob.size is None:
+            with io():
+                again(self._blob.reload, **OPTIONS)
+        return int(self._blob.size)
+
+    def part(self, start: int, end: int) -> ObjectReader:
+        """Return some of the bytes; see sources.DividedSource."""
+        return ObjectReader(self._blob, start, end)
+
+    def versions(self, bounds: Sequence[tuple[int, int]]) -> tuple[str, list[str]]:
+        """Return the generation, of which all parts are."""
+        return self.version(), [self.version()] * len(bounds)
 
 
 @does_io()
@@ -223,6 +245,12 @@ def read_small(bucket: str, name: str, most: int, generation: int | None = None)
         return _download(storage_client().bucket(bucket).blob(name, generation=generation), 0, most - 1)
     except exceptions.NotFound:
         return None
+
+
+@does_io()
+def read_part(bucket: str, name: str, start: int, end: int) -> bytes:
+    """Return the bytes of an object from `start` up to but excluding `end`."""
+    return _download(storage_client().bucket(bucket).blob(name), start, end - 1)
 
 
 @does_io()

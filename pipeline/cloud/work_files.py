@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from pipeline.core.requests.uris import uri_of
 from pipeline.core.scratch import process_folder, scratch_folder
 
 MAX_OBJECT_BYTES = 256 << 20  # of one of our own objects that is read whole
+READ_AT_ONCE = 8  # parts of work files
 PARQUET_TYPE, JSON_TYPE = "application/vnd.apache.parquet", "application/json"
 
 
@@ -62,6 +64,26 @@ class BucketWorkFiles:
                 blob.download_to_filename(str(path), **objects.OPTIONS)
             yield path
 
+    def write(self, name: str, write: Callable[[Path], None]) -> None:
+        """Make one that appears whole; see output.WorkFiles."""
+        with scratch_folder() as folder:
+            path = folder / name
+            with io(OSError):
+                write(path)
+            with io():
+                blob = storage_client().bucket(self._bucket).blob(self.prefix + name)
+                again(blob.upload_from_filename, str(path), timeout=CALL, retry=None)
+
+    def read_parts(self, parts: Sequence[tuple[str, int, int]]) -> list[bytes]:
+        """Return parts of several; see output.WorkFiles."""
+
+        def read(part: tuple[str, int, int]) -> bytes:
+            name, start, size = part
+            return objects.read_part(self._bucket, self.prefix + name, start, start + size)
+
+        with ThreadPoolExecutor(READ_AT_ONCE) as pool:
+            return list(pool.map(read, parts))
+
     def write_rows(self, table: str, part: int, parquet: bytes) -> None:
         """Keep a part's rows of a table, until they are loaded."""
         objects.put(self._bucket, f"{self.prefix}{_rows_name(table, part)}", parquet, PARQUET_TYPE)
@@ -83,6 +105,10 @@ class BucketWorkFiles:
     def csv_name(self, part: int) -> str:
         """Return the name of the object with a part's rows of the CSV."""
         return f"{self.prefix}part-{part:06d}.csv"
+
+    def remove_ranges(self) -> None:
+        """Remove all: another reading of the file has others."""
+        self.remove()
 
     def remove(self) -> None:
         """Remove them from the bucket."""

@@ -17,6 +17,7 @@ from pipeline.core.elements import Request
 from pipeline.core.request_key import canonical_json
 from pipeline.core.series.arrow_lists import TIMESTAMPS, first_of_same_dates, flat_list
 from pipeline.core.series.layout import Layout
+from pipeline.core.series.row_slices import RowSlice
 
 B = TypeVar("B", SeriesBlock, ForecastBlock)
 _HEADER = b"dropcast"
@@ -39,6 +40,8 @@ def block_from_bytes(kind: type[B], encoded: bytes) -> B:
         batch = reader.read_next_batch()
     fields = json.loads(batch.schema.metadata[_HEADER])
     fields["request"], fields["layout"] = Request(**fields["request"]), Layout.from_json(fields["layout"])
+    if "slices" in fields:
+        fields["slices"] = tuple(RowSlice(*rows) for rows in fields["slices"])
     return kind(batch=_dates_each(batch.replace_schema_metadata(None)), **fields)
 
 

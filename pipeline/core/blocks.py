@@ -8,6 +8,9 @@ import pyarrow as pa
 
 from pipeline.core.elements import Request
 from pipeline.core.series.layout import Layout
+from pipeline.core.series.row_slices import RowSlice
+
+RANGES = "ranges"  # the work_file of a block whose rows are in slices
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,13 @@ class SeriesBlock:
         parts: how many blocks the request has.
         layout: how the forecast is to look.
         batch: the series, a row each; or, if `work_file` is set, no rows yet.
-        work_file: where a large file's rows wait, relative to the work folder; "" for none.
+        work_file: where a large file's rows wait, relative to the work folder; "" for none, RANGES for `slices`.
         first: number of the block's first series in `work_file`'s numbering.
         last: number after the block's last series.
         load_seconds: what loading the file took; set on part 0 only.
         reading: identifies this reading of the file, which must not touch other readings' work files; "" in a folder.
         suspect: whether a process died while it worked on the request, before its blocks were there.
+        slices: where its rows wait if the file was read in ranges.
     """
 
     request: Request
@@ -39,6 +43,7 @@ class SeriesBlock:
     load_seconds: float = 0.0
     reading: str = ""
     suspect: bool = False
+    slices: tuple[RowSlice, ...] = ()
 
 
 @dataclass(frozen=True)

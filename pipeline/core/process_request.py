@@ -10,21 +10,23 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator
+from typing import overload
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.core.blocks import ForecastBlock, SeriesBlock
+from pipeline.core.blocks import RANGES, ForecastBlock, SeriesBlock
 from pipeline.core.elements import DeadLetter, Receipt, Request
 from pipeline.core.engines.by_name import engine_named
 from pipeline.core.engines.forecast_batch import blamed_forecast, faulty_forecasts, forecast_block
 from pipeline.core.engines.hint import sample, wants_hint, with_auto_scores
 from pipeline.core.engines.pieces import pieces
 from pipeline.core.errors import RecordError, SupersededError
-from pipeline.core.faults.alone import HEAVY_WORK
+from pipeline.core.faults.alone import with_memory
 from pipeline.core.faults.internal_error import OWN_FAULTS, InternalErrors, contained, crashed, own_fault
 from pipeline.core.faults.isolation import in_child, proven
 from pipeline.core.faults.narrowing import narrowed, narrowed_in_children
+from pipeline.core.file_ranges import FileRange, ranges_of
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.io_faults import MarkedSource
 from pipeline.core.limits import Limits
@@ -43,6 +45,10 @@ from pipeline.core.series.arrow_lists import last_of_lists
 from pipeline.core.series.batch import faulty_series
 from pipeline.core.series.layout import Layout
 from pipeline.core.series.load import LoadedFile, load_file, resolve_reference
+from pipeline.core.series.ranges import ByteRange, cut_into_ranges
+from pipeline.core.series.row_slices import part_of, rows_of_slices
+from pipeline.core.series.row_store import read_work_file
+from pipeline.core.sources import DividedSource
 from pipeline.core.spec_limits import refuse_costly
 
 _log = logging.getLogger(__name__)
@@ -58,26 +64,43 @@ def internal_errors(request: Request, output: Output) -> InternalErrors:
 # ----------------------------------------------------------------------------------------------- load
 
 
-def load(request: Request, limits: Limits, output: Output) -> Iterator[SeriesBlock | Outcome]:
+@overload
+def load(request: Request, limits: Limits, output: Output) -> Iterator[SeriesBlock | Outcome]: ...
+@overload
+def load(
+    request: Request, limits: Limits, output: Output, range_bytes: int
+) -> Iterator[SeriesBlock | FileRange | Outcome]: ...
+def load(
+    request: Request, limits: Limits, output: Output, range_bytes: int = 0
+) -> Iterator[SeriesBlock | FileRange | Outcome]:
     """Yield a request's blocks; or its outcome, if it cannot be read or a newer version has replaced it.
 
     For a large file the blocks are references to its work files. The file is read to its end before the first block is
     yielded, so that a bad file is refused as a whole. A file that was being read when a process died is read in a
     child.
 
+    Args:
+        request: the request.
+        limits: of a file.
+        output: where it goes.
+        range_bytes: if this is not 0, a file of several times as many bytes may be read in ranges by
+            process_ranges.py; these are yielded instead.
+
     Raises:
         DoneError: if it is done already.
     """
     try:
-        yield from load_blocks(request, limits, output)
+        yield from load_blocks(request, limits, output, range_bytes)
     except RecordError as error:
         yield unreadable(request, error)
     except SupersededError:
         yield SupersededRequest(request)
 
 
-def load_blocks(request: Request, limits: Limits, output: Output) -> Iterator[SeriesBlock]:
-    """Yield a request's blocks; see `load`.
+def load_blocks(
+    request: Request, limits: Limits, output: Output, range_bytes: int = 0
+) -> Iterator[SeriesBlock | FileRange]:
+    """Yield a request's blocks or ranges; see `load`.
 
     Raises:
         RecordError: if it cannot be read.
@@ -93,7 +116,7 @@ def load_blocks(request: Request, limits: Limits, output: Output) -> Iterator[Se
     trusted = output.begin(request, LOADING)
     try:
         if trusted:
-            yield from _read_blocks(request, limits, output)
+            yield from _read_blocks(request, limits, output, range_bytes)
         else:
             for block in proven(f"request {request.key}", all_blocks, request, limits, output):
                 yield dataclasses.replace(block, suspect=True)
@@ -103,24 +126,25 @@ def load_blocks(request: Request, limits: Limits, output: Output) -> Iterator[Se
 
 def all_blocks(request: Request, limits: Limits, output: Output) -> list[SeriesBlock]:
     """Return what load_blocks yields, for use in a child."""
-    return list(_read_blocks(request, limits, output))
+    return [block for block in _read_blocks(request, limits, output) if isinstance(block, SeriesBlock)]
 
 
-def _read_blocks(request: Request, limits: Limits, output: Output) -> Iterator[SeriesBlock]:
+def _read_blocks(
+    request: Request, limits: Limits, output: Output, range_bytes: int = 0
+) -> Iterator[SeriesBlock | FileRange]:
     start = time.perf_counter()
     reading, errors = output.new_reading(), internal_errors(request, output)
     work_files = output.work_files(request, reading)
     with contained(errors):
-        try:
-            with HEAVY_WORK.shared():
-                loaded = _read(request, work_files, limits, output)
-        except MemoryError:
-            with HEAVY_WORK.alone():
-                loaded = _read(request, work_files, limits, output)
+        loaded = with_memory(lambda: _read(request, work_files, limits, output, range_bytes))
+    if not isinstance(loaded, LoadedFile):
+        yield from ranges_of(request, reading, loaded)
+        return
     seconds = time.perf_counter() - start
     if loaded.store.spilled:
         work_files.share()
-        for part, (name, first, last, batch) in enumerate(loaded.references()):
+        for part, (first, last, batch) in enumerate(loaded.references()):
+            name = loaded.store.work_file(first).name
             yield SeriesBlock(
                 request, part, loaded.parts, loaded.layout, batch, name, first, last, 0.0 if part else seconds, reading
             )
@@ -131,10 +155,16 @@ def _read_blocks(request: Request, limits: Limits, output: Output) -> Iterator[S
         )
 
 
-def _read(request: Request, work_files: WorkFiles, limits: Limits, output: Output) -> LoadedFile:
-    """Read a request's CSV to its end."""
+def _read(
+    request: Request, work_files: WorkFiles, limits: Limits, output: Output, range_bytes: int = 0
+) -> LoadedFile | list[ByteRange]:
+    """Read a request's CSV to its end, or return the ranges in which it is to be read."""
     try:
         with output.open_source(request, limits) as opened:
+            if range_bytes and isinstance(opened, DividedSource):
+                ranges = cut_into_ranges(opened, request.parsed_spec, limits, range_bytes)
+                if ranges:
+                    return ranges
             source = MarkedSource(opened)
             loaded = load_file(source, request.parsed_spec, limits, work_files.folder, request.source_time)
             changed = source.version() != request.version
@@ -226,8 +256,14 @@ def _series_of(
 ) -> pa.RecordBatch:
     if not block.work_file:
         return block.batch
-    with output.work_files(block.request, block.reading).open(block.work_file) as path:
-        return resolve_reference(path, block.first, block.last, block.batch, layout, spec, limits, errors)
+    work_files, extras = output.work_files(block.request, block.reading), len(layout.extras)
+    if block.work_file == RANGES:
+        contents = work_files.read_parts([part_of(rows, extras) for rows in block.slices])
+        rows = rows_of_slices(block.slices, contents, extras)
+    else:
+        with work_files.open(block.work_file) as path:
+            rows = read_work_file(path, block.first, block.last, extras)
+    return resolve_reference(rows, block.first, block.batch, layout, spec, limits, errors)
 
 
 def _with_hint(

@@ -6,11 +6,13 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Sequence
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, runtime_checkable
 
 from pipeline.core.errors import RecordError
+from pipeline.core.io_faults import does_io
 
 
 class ByteSource(Protocol):
@@ -26,6 +28,23 @@ class Source(ByteSource, Protocol):
 
     def version(self) -> str:
         """Return the version of the content, once all of it has been read."""
+        ...
+
+
+@runtime_checkable
+class DividedSource(Source, Protocol):
+    """A source whose bytes can be read from any place on, by several readers at once."""
+
+    def size(self) -> int:
+        """Return the number of bytes."""
+        ...
+
+    def part(self, start: int, end: int) -> Source:
+        """Return the bytes from `start` up to but excluding `end`, whose version says what they were."""
+        ...
+
+    def versions(self, bounds: Sequence[tuple[int, int]]) -> tuple[str, list[str]]:
+        """Return the version of the whole, and those of the parts, one after another, of which it consists."""
         ...
 
 
@@ -58,6 +77,56 @@ class HashingReader:
 
     def version(self) -> str:
         """Return the SHA-256 of the whole content, as content_version does, after reading the rest."""
+        while self.read(1 << 20):
+            pass
+        return self._hash.hexdigest()
+
+    def size(self) -> int:
+        """Return the number of bytes."""
+        return os.fstat(self._file.fileno()).st_size
+
+    def part(self, start: int, end: int) -> FilePart:
+        """Return some of the bytes; see DividedSource."""
+        return FilePart(self._file.fileno(), start, end)
+
+    def versions(self, bounds: Sequence[tuple[int, int]]) -> tuple[str, list[str]]:
+        """Return the SHA-256 of the whole content and of its parts; see DividedSource."""
+        self.restart()
+        parts = []
+        for start, end in bounds:
+            own, left = hashlib.sha256(), end - start
+            while left and (data := self.read(min(left, 1 << 20))):
+                own.update(data)
+                left -= len(data)
+            parts.append(own.hexdigest())
+        return self.version(), parts
+
+
+class FilePart:
+    """Some of a file's bytes; an error of the system is marked as one.
+
+    Args:
+        file: its descriptor, which must stay open.
+        start, end: of the bytes.
+    """
+
+    def __init__(self, file: int, start: int, end: int) -> None:
+        self._file, self._at, self._end = file, start, end
+        self._hash = hashlib.sha256()
+
+    @does_io(OSError)
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes."""
+        left = self._end - self._at
+        wanted, parts = left if size < 0 else min(size, left), []
+        while wanted and (data := os.pread(self._file, wanted, self._at)):
+            self._at, wanted = self._at + len(data), wanted - len(data)
+            self._hash.update(data)
+            parts.append(data)
+        return b"".join(parts)
+
+    def version(self) -> str:
+        """Return the SHA-256 of these bytes, after reading the rest of them."""
         while self.read(1 << 20):
             pass
         return self._hash.hexdigest()

@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -19,10 +19,13 @@ from tqdm import tqdm
 from pipeline.core.blocks import ForecastBlock, SeriesBlock
 from pipeline.core.elements import DeadLetter, Receipt, Request
 from pipeline.core.engines.by_name import engine_named
+from pipeline.core.file_ranges import FileRange
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.outcomes import FailedRequest, Outcome, WrittenPart
 from pipeline.core.outputs.summary import RunOutcome, outcome_of
+from pipeline.core.process_ranges import Each, Step, load_in_ranges
 from pipeline.core.process_request import finish, forecast, load, publish, write_block
+from pipeline.core.range_sizes import LOCAL_RANGE_BYTES
 from pipeline.folder.incoming import request_or_letter
 from pipeline.folder.output import FolderOutput
 from pipeline.runs import FolderRun
@@ -31,6 +34,7 @@ from pipeline.runs import FolderRun
 # native engine forecasts tens of thousands of series.
 WORTH_WHILE = {"native": (200_000_000, 5_000), "auto": (20_000_000, 2_000), "stan": (500_000, 50)}
 Told = Callable[[RunOutcome], None]
+READERS = 3  # with two processes, reading in ranges takes as long as without
 LIVES = 5  # how often worker processes are started before the rest is done in this process
 
 _log = logging.getLogger(__name__)
@@ -58,7 +62,7 @@ def forecast_files(
     files = _Files(run, tell, put_off)
     parts: dict[str, list[int]] = {}
     with _bar(run, show_progress) as bar:
-        for done in _forecasts(files.blocks(), run, files.folder, workers):
+        for done in _forecasts(files, run, workers):
             written = write_block(done, files.folder) if isinstance(done, ForecastBlock) else done
             parts_of_file = 1 if isinstance(written, Outcome) else written.parts
             bar.update(_size(written.request.source) / parts_of_file)
@@ -97,11 +101,15 @@ class _Files:
         self.trouble: OSError | None = None  # the first I/O error, raised once the rest is done
         self._run, self._tell, self._put_off = run, tell, put_off
 
-    def blocks(self) -> Iterator[SeriesBlock]:
-        """Yield the blocks of all files; those that cannot be read are finished at once."""
+    def blocks(self, each: Each | None = None) -> Iterator[SeriesBlock]:
+        """Yield the blocks of all files; those that cannot be read are finished at once.
+
+        Args:
+            each: does something to each of several ranges of a large file; None to read no ranges.
+        """
         for request in self._requests():
             try:
-                for step in load(request, self._run.limits, self.folder):
+                for step in self._steps(request, each):
                     if isinstance(step, SeriesBlock):
                         yield step
                     elif isinstance(step, FailedRequest) and step.letter.code in self._put_off:
@@ -110,6 +118,11 @@ class _Files:
                         self.finish(step)
             except OSError as error:
                 self.trouble = self.trouble or error
+
+    def _steps(self, request: Request, each: Each | None) -> Iterator[SeriesBlock | Outcome]:
+        if each is None:
+            return load(request, self._run.limits, self.folder)
+        return load_in_ranges(request, self._run.limits, self.folder, LOCAL_RANGE_BYTES, each)
 
     def _requests(self) -> Iterator[Request]:
         """Yield the requests for the files, each once; invalid manifests are finished at once."""
@@ -143,14 +156,14 @@ class _Files:
 Done = ForecastBlock | WrittenPart | Outcome
 
 
-def _forecasts(blocks: Iterator[SeriesBlock], run: FolderRun, folder: FolderOutput, workers: int) -> Iterator[Done]:
+def _forecasts(files: _Files, run: FolderRun, workers: int) -> Iterator[Done]:
     """Yield the forecasts of blocks in order, computing a few ahead; parts of large files are written already."""
     if workers <= 1:
-        for block in blocks:
-            yield forecast(block, run.limits, folder)
+        for block in files.blocks():
+            yield forecast(block, run.limits, files.folder)
         return
-    with _Workers(run, folder, workers) as pool:
-        for block in blocks:
+    with _Workers(run, files.folder, workers) as pool:
+        for block in files.blocks(pool.each if workers >= READERS else None):
             pool.submit(block)
             if len(pool) > 2 * workers:
                 yield pool.next_result()
@@ -184,6 +197,20 @@ class _Workers:
     def submit(self, block: SeriesBlock) -> None:
         """Queue a block."""
         self._waiting.append((block, self._submitted(block)))
+
+    def each(self, step: Step, ranges: Sequence[FileRange]) -> None:
+        """Do something to each of several ranges of a file; what is being done when a worker dies is done again."""
+        left = list(ranges)
+        while left and self._pool is not None:
+            try:
+                doing = [(own, self._pool.submit(step, own, self._run.limits, self._folder)) for own in left]
+                for own, future in doing:
+                    future.result()
+                    left.remove(own)
+            except BrokenProcessPool:
+                self._start_anew()
+        for own in left:
+            step(own, self._run.limits, self._folder)
 
     def next_result(self) -> Done:
         """Return what became of the block that was submitted first."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.core.io_faults import place
 from pipeline.core.outputs.outcomes import BlockSummary
+from pipeline.core.series.row_slices import OF_RANGES
 
 
+@place(OSError)
 class FolderWorkFiles:
     """The work files of one request, in a folder shared by all workers and removed once the receipt is written.
 
@@ -30,6 +34,30 @@ class FolderWorkFiles:
     def open(self, name: str) -> Iterator[Path]:
         """Return a work file."""
         yield self.folder / name
+
+    def write(self, name: str, write: Callable[[Path], None]) -> None:
+        """Make one that appears whole; see output.WorkFiles."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        draft = self.folder / f"{name}.{uuid.uuid4().hex}.whole"  # others may make it too
+        try:
+            write(draft)
+            draft.replace(self.folder / name)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def read_parts(self, parts: Sequence[tuple[str, int, int]]) -> list[bytes]:
+        """Return parts of several; see output.WorkFiles."""
+        found = []
+        for name, start, size in parts:
+            with (self.folder / name).open("rb") as file:
+                file.seek(start)
+                found.append(file.read(size))
+        return found
+
+    def remove_ranges(self) -> None:
+        """Remove what was found in ranges; parts that an earlier try has written stay."""
+        for path in self.folder.glob(f"{OF_RANGES}*"):
+            path.unlink()
 
     def exists(self) -> bool:
         """Return whether there are any."""

@@ -11,15 +11,14 @@ from apache_beam.metrics import Metrics
 
 from pipeline.core.blocks import SeriesBlock
 from pipeline.core.elements import Request
-from pipeline.core.errors import DoneError
+from pipeline.core.file_ranges import FileRange
 from pipeline.core.limits import Limits
-from pipeline.core.outputs.outcomes import FailedRequest, Outcome
+from pipeline.core.outputs.outcomes import Outcome
 from pipeline.core.process_request import load
 from pipeline.destination import Destination
-from pipeline.metrics import NAMESPACE, count_failure, milliseconds
+from pipeline.metrics import NAMESPACE, milliseconds
 from pipeline.places import open_output
-
-UNREADABLE = "unreadable"
+from pipeline.transforms.read_ranges import RANGES, UNREADABLE, ReadRanges, divided
 
 
 @dataclass
@@ -32,18 +31,26 @@ class LoadSeries(beam.PTransform):
     Attributes:
         limits: the operator's limits.
         destination: where the forecasts go.
+        range_bytes: size of the ranges in which several workers read a large file; 0 for never.
     """
 
     limits: Limits
     destination: Destination
+    range_bytes: int = 0
 
     def expand(self, requests: beam.PCollection) -> dict[str, beam.PCollection]:
         """Apply the transform."""
-        outputs = requests | "ReadCsv" >> beam.ParDo(_ReadCsv(self.limits, self.destination)).with_output_types(
-            SeriesBlock, unreadable=Outcome
-        ).with_outputs(UNREADABLE, main="blocks")
-        blocks = outputs["blocks"] | "SpreadBlocks" >> beam.Reshuffle().with_output_types(SeriesBlock)
-        unreadable = outputs[UNREADABLE]
+        outputs = requests | "ReadCsv" >> beam.ParDo(
+            _ReadCsv(self.limits, self.destination, self.range_bytes)
+        ).with_output_types(SeriesBlock, unreadable=Outcome, ranges=FileRange).with_outputs(
+            UNREADABLE, RANGES, main="blocks"
+        )
+        blocks, unreadable = outputs["blocks"], outputs[UNREADABLE]
+        if self.range_bytes:
+            ranged = outputs[RANGES] | "ReadRanges" >> ReadRanges(self.limits, self.destination)
+            blocks = (blocks, *ranged["blocks"]) | "AllBlocks" >> beam.Flatten().with_output_types(SeriesBlock)
+            unreadable = (unreadable, ranged[UNREADABLE]) | "AllUnreadable" >> beam.Flatten().with_output_types(Outcome)
+        blocks = blocks | "SpreadBlocks" >> beam.Reshuffle().with_output_types(SeriesBlock)
         if self.destination.dataset and self.destination.batch:
             # Flink's runner loses one input of the Flatten behind LoadRows if the other alone comes from a Reshuffle
             unreadable = unreadable | "SpreadUnreadable" >> beam.Reshuffle().with_output_types(Outcome)
@@ -51,25 +58,12 @@ class LoadSeries(beam.PTransform):
 
 
 class _ReadCsv(beam.DoFn):
-    def __init__(self, limits: Limits, destination: Destination) -> None:
-        self._limits, self._destination = limits, destination
-        self._files = Metrics.counter(NAMESPACE, "files_read")
+    def __init__(self, limits: Limits, destination: Destination, range_bytes: int) -> None:
+        self._limits, self._destination, self._range_bytes = limits, destination, range_bytes
         self._seconds = Metrics.distribution(NAMESPACE, "load_milliseconds")
 
     def process(self, request: Request) -> Iterator[SeriesBlock | beam.pvalue.TaggedOutput]:
-        start, whole = time.perf_counter(), True
-        try:
-            for step in load(request, self._limits, open_output(self._destination)):
-                if isinstance(step, SeriesBlock):
-                    yield step
-                    continue
-                whole = False
-                if isinstance(step, FailedRequest):
-                    count_failure(step.letter.code)
-                yield beam.pvalue.TaggedOutput(UNREADABLE, step)
-        except DoneError:
-            Metrics.counter(NAMESPACE, "done_before").inc()
-            return
+        start = time.perf_counter()
+        whole = yield from divided(load(request, self._limits, open_output(self._destination), self._range_bytes))
         if whole:
-            self._files.inc()
             self._seconds.update(milliseconds(time.perf_counter() - start))

@@ -8,7 +8,7 @@ import io
 import random
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,12 +19,15 @@ from pipeline.cloud import clients, objects, retry
 from pipeline.cloud.output import BucketOutput
 from pipeline.core import process_request
 from pipeline.core.blocks import ForecastBlock
+from pipeline.core.csv_reading import text_chunks
 from pipeline.core.engines.forecast_batch import faulty_forecasts
 from pipeline.core.errors import DoneError, RecordError
+from pipeline.core.file_ranges import FileRange
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.outcomes import Outcome, SupersededRequest, WrittenPart, WrittenRequest
 from pipeline.core.outputs.tables import TABLES
+from pipeline.core.process_ranges import Step, load_in_ranges
 from pipeline.core.process_request import (
     finish,
     forecast,
@@ -34,7 +37,7 @@ from pipeline.core.process_request import (
     write_dead_letters,
     write_receipt,
 )
-from pipeline.core.series import row_store
+from pipeline.core.series import ranges, row_store
 from pipeline.core.series.batch import faulty_series
 from tests.cloud.conftest import Stage, daily, forget_clients
 from tests.cloud.stage_requests import request_for
@@ -150,6 +153,57 @@ def test_a_forecast_of_another_file_or_of_nobody_is_not_overwritten(stage: Stage
     assert process(request_for(stage, "b.csv", daily()), Limits(), output)[0].status == "complete"
     other = request_for(stage, "c.csv", daily(), output="b.csv")
     assert process(other, Limits(), output)[0].code == "OUTPUT_TAKEN"
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (text_chunks, ranges):
+        monkeypatch.setattr(module, "READ_BYTES", 500)
+    monkeypatch.setattr(objects, "CHUNK", 700)
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("by_series", [True, False])
+def test_ranges_of_an_object_give_the_bytes_of_the_whole(stage: Stage, by_series: bool) -> None:
+    rows = stores(600).splitlines(keepends=True)[1:]
+    if not by_series:
+        random.Random(0).shuffle(rows)
+    text, output, limits = "store,ds,y\n" + "".join(rows), prepared(stage, batch=True), Limits()
+    assert process(request_for(stage, "whole.csv", text), limits, output)[0].series == 600
+    request, done = request_for(stage, "ranges.csv", text), []
+
+    def each(step: Step, own: Sequence[FileRange]) -> None:
+        done.append((step.__name__, len(own)))
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda one: step(one, limits, output), own))
+
+    blocks = list(load_in_ranges(request, limits, output, len(text) // 6, each))
+    assert [step for step, _ in done] == (["read_one"] if by_series else ["read_one", "sort_one"])
+    assert done[0][1] > 4
+    assert len(stage.names("f/_dropcast/work/")) > 8
+    parts = [output.write_block(forecast(block, limits, output)) for block in blocks]
+    assert len(parts) == 2
+    assert finish(published(parts[-1], output), output)[0].series == 600
+    found, expected = (stage.object(f"f/{name}.csv").download_as_bytes() for name in ("ranges", "whole"))
+    assert found == expected
+    assert stage.count("latest_forecasts") == 2 * 600 * 3
+    assert stage.names("f/_dropcast/work/") == []
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_newer_object_ends_the_reading_of_an_older_ones_ranges(stage: Stage) -> None:
+    text, output, limits = stores(60), prepared(stage, batch=True), Limits()
+    request = request_for(stage, "a.csv", text)
+
+    def each(step: Step, own: Sequence[FileRange]) -> None:
+        step(own[0], limits, output)
+        stage.upload("a.csv", daily())
+        for one in own[1:]:
+            step(one, limits, output)
+
+    found = list(load_in_ranges(request, limits, output, len(text) // 6, each))
+    assert found == [SupersededRequest(request)]
+    assert stage.names("f/_dropcast/work/") == []
 
 
 def test_many_parts_are_composed_and_removed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.outcomes import Outcome
 from pipeline.core.outputs.tables import TABLES, table_fields
+from pipeline.core.range_sizes import RANGE_BYTES
 from pipeline.core.requests.local_files import InputFile, Manifest
 from pipeline.destination import Destination
 from pipeline.flex_template import metadata
@@ -41,13 +42,16 @@ def manifest_schema() -> str:
 
 def graph_snapshot() -> str:
     """Return the names, state ids and coders on which an update of a running job depends."""
-    batch = FolderRun((InputFile("/in/x.csv", "x.csv"),), Path("/out"), ForecastSpec(), Limits(), ())
+    batch = FolderRun(
+        (InputFile("/in/x.csv", "x.csv"),), Path("/out"), ForecastSpec(), Limits(), (), range_bytes=RANGE_BYTES
+    )
     streaming = BucketRun(
         Destination("gs://out/forecasts", "project.dataset", batch=False),
         ForecastSpec(),
         Limits(),
         subscription="projects/project/subscriptions/uploads",
         output_topic="projects/project/topics/receipts",
+        range_bytes=RANGE_BYTES,
     )
     pulling = dataclasses.replace(streaming, pulls=True)
     snapshot = {"batch": _snapshot(batch), "streaming": _snapshot(streaming), "pulling": _snapshot(pulling)}

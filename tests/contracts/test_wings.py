@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 # Modules at the root of core/ that stand on wings of it; all others there stand on nothing but each other.
 OPTIONS = {"forecast_spec", "spec_limits", "elements", "ndjson"}
 BLOCKS = {"blocks", "block_bytes"}
-TOP_OF_CORE = {"process_request", "compile_kernels", "findings"}
+TOP_OF_CORE = {"process_request", "process_ranges", "file_ranges", "compile_kernels", "findings"}
 # Modules at the root of pipeline/ on which its wings stand; the others there stand on the wings.
 BASE = {"coders", "options", "runs", "destination", "metrics", "terminal", "logs", "kafka_topic"}
 MODEL = {f"core.model{part}" for part in ("", ".data", ".design", ".solve", ".intervals", ".exchange")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.core.range_sizes import LEAST_RANGE_BYTES
 from pipeline.core.requests.names import INTERNAL
 from pipeline.folder.ledger import FolderLedger
 from tests.cloud.conftest import Stage
@@ -49,12 +51,12 @@ def wait_until(holds: Callable[[], bool], job: subprocess.Popen[bytes], cluster:
 
 
 def large(path: Path) -> Path:
-    """Write a file whose rows go through work files."""
-    rows = daily_series(200).splitlines()[1:]
+    """Write a file that is read in ranges, in which series come in another order each day."""
+    names = [f"s{number:05d}" for number in range(SERIES)]
     with path.open("w") as file:
         file.write("store,date,y\n")
-        for number in range(SERIES):
-            file.writelines(f"s{number:05d},{row}\n" for row in rows)
+        for number, row in enumerate(daily_series(200).splitlines()[1:]):
+            file.writelines(f"{name},{row}\n" for name in random.Random(number).sample(names, SERIES))
     return path
 
 
@@ -82,15 +84,17 @@ def test_a_killed_worker_costs_time_only(start_cluster: StartCluster, tmp_path: 
     forecast(str(source), f"--output={tmp_path}/expected")
     cluster = start_cluster()
     work = tmp_path / "out" / INTERNAL / "work"
-    job = submitted(cluster, f"--input={source}", f"--output={tmp_path}/out")
-    wait_until(lambda: any(work.rglob("part-*.csv")), job, cluster)  # in the midst of forecasting
-    cluster.kill(1)
-    assert job.poll() is None, "it was too late to kill anything"
+    job = submitted(cluster, f"--input={source}", f"--output={tmp_path}/out", f"--range_bytes={LEAST_RANGE_BYTES}")
+    stages = (("range-*.arrow", 1), ("range-*.sorted", 2), ("part-*.csv", 1))  # reading, sorting, forecasting
+    for files, killed in stages:
+        wait_until(lambda files=files: any(work.rglob(files)), job, cluster)
+        cluster.kill(killed)
+        assert job.poll() is None, "it was too late to kill anything"
     ended(job, cluster)
     expected = forecasts_and_notes(tmp_path / "expected")
     assert expected["many.csv"].count(b"\n") == 1 + 28 * SERIES
     assert forecasts_and_notes(tmp_path / "out") == expected
-    assert not list(work.rglob("*.bin")) + list(work.rglob("part-*")), "work files are left"
+    assert not [*work.rglob("range-*"), *work.rglob("part-*")], "work files are left"
 
 
 @pytest.mark.cloud

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from apache_beam.testing.test_stream import TestStream
 from apache_beam.transforms.window import TimestampedValue
 
 from pipeline.core.blocks import ForecastBlock, SeriesBlock
+from pipeline.core.csv_reading import text_chunks
 from pipeline.core.elements import DeadLetter, Request
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
@@ -20,9 +22,10 @@ from pipeline.core.limits import Limits
 from pipeline.core.outputs.outcomes import Outcome, WrittenPart
 from pipeline.core.process_request import forecast, load_blocks, unreadable
 from pipeline.core.requests.local_files import InputFile, request_for
+from pipeline.core.series import ranges
 from pipeline.destination import Destination
 from pipeline.folder.output import FolderOutput
-from pipeline.transforms import write_forecasts
+from pipeline.transforms import gather
 from pipeline.transforms.deduplicate import Deduplicate
 from pipeline.transforms.forecast import Forecast
 from pipeline.transforms.load_series import LoadSeries
@@ -63,6 +66,33 @@ def test_load_series_gives_blocks_or_the_reason_why_not(write_csv: WriteCsv, tmp
     assert sorted(failed.letter.code for failed in ran.outputs["unreadable"]) == ["NO_ROWS", "SOURCE_GONE"]
     assert ran.counters["files_read"] == 1
     assert ran.counters["failures_SOURCE_GONE"] == 1
+
+
+@pytest.mark.parametrize("sorted_by_series", [True, False])
+def test_load_series_reads_a_large_file_in_ranges(
+    sorted_by_series: bool, write_csv: WriteCsv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (text_chunks, ranges):
+        monkeypatch.setattr(module, "READ_BYTES", 500)
+    rows = [f"{s},2024-01-{d:02d},{d}\n" for s in range(600) for d in range(1, 5)]
+    if not sorted_by_series:
+        random.Random(0).shuffle(rows)
+    path = write_csv("large.csv", "store,date,y\n" + "".join(rows))
+    bad = write_csv("bad.csv", "store,date,y\n" + "".join(rows) + "1,2024-02-01\n")
+    requests = [request_for(InputFile(str(path), path.name), ForecastSpec(), []) for path in (path, bad)]
+    whole, ranged = (
+        run(LoadSeries(Limits(), Destination(str(tmp_path / f"out{size}")), size), requests) for size in (0, 2000)
+    )
+    assert [block.part for block in whole.outputs["blocks"]] == [0, 1]
+    found = sorted(ranged.outputs["blocks"], key=lambda block: block.part)
+    assert [(block.part, block.parts, block.work_file) for block in found] == [(0, 2, "ranges"), (1, 2, "ranges")]
+    assert all(len(block.slices) > 1 for block in found)
+    output, limits = FolderOutput(tmp_path / "out2000"), Limits()
+    for block, expected in zip(found, sorted(whole.outputs["blocks"], key=lambda block: block.part), strict=True):
+        assert forecast(block, limits, output).batch.equals(forecast(expected, limits, output).batch)
+    for ran in (whole, ranged):
+        assert [failed.letter.code for failed in ran.outputs["unreadable"]] == ["RAGGED_ROW"]
+        assert (ran.counters["files_read"], ran.counters["failures_RAGGED_ROW"]) == (1, 1)
 
 
 def blocks_of(write_csv: WriteCsv, tmp_path: Path, stores: int) -> list[SeriesBlock]:
@@ -114,7 +144,7 @@ def test_the_set_of_parts_is_read_only_when_it_may_be_whole() -> None:
     request = Request("/in/a.csv", "v", "2026-01-01T00:00:00Z", "a.csv", "{}")
     come = [*range(98), 5, 7, 98, 99]  # two come twice
     whole = [
-        list(write_forecasts._whole_request(WrittenPart(request, part, 100), parts, notes))
+        list(gather.whole_request(WrittenPart(request, part, 100), parts, notes))
         for part in come  # type: ignore[arg-type]
     ]
     assert [len(found) for found in whole] == [0] * 101 + [1]

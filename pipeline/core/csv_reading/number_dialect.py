@@ -50,6 +50,16 @@ class DialectEvidence:
         """Whether there is evidence that points are decimal marks."""
         return "." in self.decimal
 
+    def take_in(self, others: DialectEvidence) -> None:
+        """Add what the numbers of a later part of the file say."""
+        for own, other in (
+            (self.decimal, others.decimal),
+            (self.thousands, others.thousands),
+            (self.unsettled, others.unsettled),
+        ):
+            for mark, cell in other.items():
+                own.setdefault(mark, cell)
+
     def add_text(self, text: pa.StringArray, column: str, lines: npt.NDArray[np.int64]) -> None:
         """Add the cells of a numeric column as written, shape (n,)."""
         cells = pc.utf8_trim_whitespace(text)

@@ -149,6 +149,10 @@ class CsvReader(RowReader):
         reader.csv_dialect = CsvDialect(delimiter, spec.decimal or ".", encoding)
         return reader
 
+    def read_instead(self, chunks: Iterator[Chunk]) -> None:
+        """Let `rows` read these rows of the file instead of all."""
+        self._chunks = chunks
+
     def _tables(self) -> Iterator[tuple[pa.Table, Ints]]:
         chunks = _with_next(self._chunks)
         first = next(chunks, None)

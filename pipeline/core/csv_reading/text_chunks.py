@@ -25,8 +25,8 @@ READ_BYTES = 4 << 20
 LONGEST_ROW = 1 << 20
 SMALL = 1 << 18  # bytes that are done with before compiled code is loaded, which takes half a second
 _LINE_FEED = ord("\n")
-_GZIP = b"\x1f\x8b"
-_OTHER_KINDS = {
+GZIP = b"\x1f\x8b"
+OTHER_KINDS = {
     b"PK\x03\x04": (
         "a zip archive or an Excel workbook (xlsx)",
         "Save the sheet as CSV, or unpack the archive.",
@@ -72,18 +72,35 @@ def text_chunks(file: ByteSource, encoding: str, limits: Limits, delimiter: str 
     Raises:
         RecordError: if these are not the bytes of a CSV.
     """
+    return _chunks(_utf8(_decompressed(file, limits), encoding), delimiter, first=True)
+
+
+def range_chunks(part: ByteSource, delimiter: str) -> Iterator[Chunk]:
+    """Yield the rows of a range of a file, but not its first one; lines are counted from 1.
+
+    Args:
+        part: the bytes of the range, UTF-8, which begins behind a line end, and ends with one or with the file.
+        delimiter: of cells, as `likely_delimiter` finds it at the start of the file, or as the options say.
+
+    Raises:
+        RecordError: if these are not the bytes of a CSV, or its end is within quotes.
+    """
+    return _chunks(iter(lambda: part.read(READ_BYTES), b""), delimiter, first=False)
+
+
+def _chunks(pieces: Iterator[bytes], delimiter: str | None, first: bool) -> Iterator[Chunk]:
     line = 1
     rest = b""
     marked = False
     held: Chunk | None = None  # until it is known whether one line more belongs to it
     quoted: re.Pattern[bytes] | None = None
     mark = delimiter
-    for number, data in enumerate(_utf8(_decompressed(file, limits), encoding)):
-        if number == 0:
+    for number, data in enumerate(pieces):
+        if number == 0 and first:
             marked = data.startswith(codecs.BOM_UTF8)
             data = data.removeprefix(codecs.BOM_UTF8)
         buffer = rest + data
-        mark = mark or _likely_delimiter(buffer)
+        mark = mark or likely_delimiter(buffer)
         quoted = quoted or quoted_cells(mark)
         cut = _end_of_last_row(buffer, mark, quoted)
         head, rest = buffer[:cut], buffer[cut:]
@@ -105,8 +122,8 @@ def text_chunks(file: ByteSource, encoding: str, limits: Limits, delimiter: str 
         yield held
 
 
-def _likely_delimiter(start: bytes) -> str:
-    """Return the most frequent usual delimiter of the first line, to decide which quotes open a cell."""
+def likely_delimiter(start: bytes) -> str:
+    """Return the most frequent usual delimiter of a text's first line, to decide which quotes open a cell."""
     bare = re.sub(rb'"[^"]*("|\Z)', b"", start[:LONGEST_ROW])
     first = re.split(rb"[\r\n]", bare.lstrip(b"\r\n"), maxsplit=1)[0]
     return max(",;\t|", key=lambda mark: first.count(mark.encode()))
@@ -128,7 +145,7 @@ def end_of_first_row(data: bytes, delimiter: str | None) -> int:
     end = data.find(b"\n")
     if b'"' not in data[:end]:
         return end + 1
-    for cell in quoted_cells(delimiter or _likely_delimiter(data)).finditer(data):
+    for cell in quoted_cells(delimiter or likely_delimiter(data)).finditer(data):
         end = data.find(b"\n", position, cell.start())
         if end >= 0:
             return end + 1
@@ -140,11 +157,11 @@ def _decompressed(file: ByteSource, limits: Limits) -> Iterator[bytes]:
     start = file.read(6)
     if not start:
         raise RecordError("EMPTY_FILE", "The file is empty.", "Write a header line and rows below it.")
-    for magic, (kind, hint) in _OTHER_KINDS.items():
+    for magic, (kind, hint) in OTHER_KINDS.items():
         if start.startswith(magic):
             raise RecordError("NOT_TEXT", f"This is not a CSV but {kind}.", hint)
     whole = _Rejoined(start, file)
-    compressed = start.startswith(_GZIP)
+    compressed = start.startswith(GZIP)
     source = gzip.GzipFile(fileobj=io.BufferedReader(whole, READ_BYTES)) if compressed else whole
     total = 0
     while True:

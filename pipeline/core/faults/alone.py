@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Room:
@@ -45,6 +48,16 @@ class Room:
             with self._changed:
                 self._alone = False
                 self._changed.notify_all()
+
+
+def with_memory(work: Callable[[], T]) -> T:
+    """Do work alongside others; alone, if there is not enough memory for it."""
+    try:
+        with HEAVY_WORK.shared():
+            return work()
+    except MemoryError:
+        with HEAVY_WORK.alone():
+            return work()
 
 
 HEAVY_WORK = Room()  # reading and fitting, which may run out of memory

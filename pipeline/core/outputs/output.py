@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Sequence, Set
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -32,6 +32,23 @@ class WorkFiles(Protocol):
 
     def open(self, name: str) -> AbstractContextManager[Path]:
         """Return a local copy of one, for reading."""
+        ...
+
+    def write(self, name: str, write: Callable[[Path], None]) -> None:
+        """Make one that other workers see at once, and see whole.
+
+        Args:
+            name: of the file.
+            write: writes it to a local path.
+        """
+        ...
+
+    def read_parts(self, parts: Sequence[tuple[str, int, int]]) -> list[bytes]:
+        """Return parts of several, each given by the name of a file, its first byte, and the number of bytes."""
+        ...
+
+    def remove_ranges(self) -> None:
+        """Remove what was found in ranges of the file, since it is read as a whole after all."""
         ...
 
 

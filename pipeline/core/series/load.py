@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from pipeline.core.arrays import Ints
 from pipeline.core.csv_reading.columns import id_of_each_row
 from pipeline.core.csv_reading.id_evidence import (
     MAX_EVIDENCE_IDS,
@@ -31,7 +32,7 @@ from pipeline.core.parquet_reading.reader import ParquetReader
 from pipeline.core.plain_text import printable
 from pipeline.core.series.batch import reference_batch, series_batch, too_many_rows
 from pipeline.core.series.layout import Layout
-from pipeline.core.series.row_store import BlockSizes, RowStore, read_work_file
+from pipeline.core.series.row_store import BlockSizes, RowStore
 from pipeline.core.sources import ByteSource
 from pipeline.core.spec_limits import refuse_large_forecast
 
@@ -80,15 +81,10 @@ class LoadedFile:
                 rows, self.ids[first:last], self.faults, first, self.layout, self.spec, self.limits, errors
             )
 
-    def references(self) -> Iterator[tuple[str, int, int, pa.RecordBatch]]:
-        """Yield, for a large file, each block's work file, range of series, and ids with known faults."""
+    def references(self) -> Iterator[tuple[int, int, pa.RecordBatch]]:
+        """Yield, for a large file, each block's range of series, and ids with known faults."""
         for first, last in self.store.blocks():
-            yield (
-                self.store.work_file(first).name,
-                first,
-                last,
-                reference_batch(self.ids[first:last], self.faults, first),
-            )
+            yield first, last, reference_batch(self.ids[first:last], self.faults, first)
 
 
 def _nothing() -> None:
@@ -255,32 +251,6 @@ def _ids_of(opened: Opened, spec: ForecastSpec, limits: Limits) -> IdColumns:
     return ids_by_content(rows_of_text, reader.header_line, adding_up=spec.aggregate is not None)
 
 
-class _OtherDialect(Exception):  # noqa: N818 - no error
-    """The numbers of the file turned out to have other marks than assumed."""
-
-    def __init__(self, decimal: str, thousands: str | None) -> None:
-        super().__init__(decimal, thousands)
-        self.decimal, self.thousands = decimal, thousands
-
-    @property
-    def note(self) -> str:
-        """What the owner should know."""
-        grouped = f", {self.thousands!r} between thousands" if self.thousands else ""
-        return f"numbers were read with {self.decimal!r} as the decimal mark{grouped}"
-
-
-class _InZone(Exception):  # noqa: N818 - no error
-    """The type of the dates names a time zone."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
-
-
-class _ReadOnWall(Exception):  # noqa: N818 - no error
-    """The dates turned out to be whole days in a time zone with summer time: read them as local time."""
-
-
 def _load(
     opened: Opened, spec: ForecastSpec, limits: Limits, work: Path, source_time: str, on_wall: bool
 ) -> LoadedFile:
@@ -302,6 +272,61 @@ def _loaded(
     with closing(reader.rows()) as every:  # closed at once, since the file may be read again
         for rows in every:
             store.add(rows)
+    settle(reader, spec, limits, source_time, on_wall)
+    store.finish(len(reader.ids))
+    layout = layout_of(reader, store.counts, spec, limits, on_wall)
+    columns = reader.columns
+    return LoadedFile(
+        spec,
+        limits,
+        layout,
+        reader.ids,
+        reader.faults,
+        reader.row_count,
+        columns.date,
+        columns.values,
+        columns.unused,
+        store,
+    )
+
+
+class ReadOtherwiseError(Exception):
+    """The file, read to its end, shows that it has to be read in another way."""
+
+
+class _OtherDialect(ReadOtherwiseError):  # noqa: N818 - no error
+    """The numbers of the file turned out to have other marks than assumed."""
+
+    def __init__(self, decimal: str, thousands: str | None) -> None:
+        super().__init__(decimal, thousands)
+        self.decimal, self.thousands = decimal, thousands
+
+    @property
+    def note(self) -> str:
+        """What the owner should know."""
+        grouped = f", {self.thousands!r} between thousands" if self.thousands else ""
+        return f"numbers were read with {self.decimal!r} as the decimal mark{grouped}"
+
+
+class _InZone(ReadOtherwiseError):  # noqa: N818 - no error
+    """The type of the dates names a time zone."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class _ReadOnWall(ReadOtherwiseError):  # noqa: N818 - no error
+    """The dates turned out to be whole days in a time zone with summer time: read them as local time."""
+
+
+def settle(reader: RowReader, spec: ForecastSpec, limits: Limits, source_time: str, on_wall: bool = False) -> None:
+    """Look whether a file, once all of it is read, was read as meant.
+
+    Raises:
+        RecordError: if not, or if it is too large.
+        ReadOtherwiseError: if it has to be read once more.
+    """
     if reader.dialect is not None:
         decimal, thousands = reader.dialect.settled()
         if (decimal, thousands) != (".", None):
@@ -309,17 +334,30 @@ def _loaded(
     if spec.timezone is None and not on_wall and reader.offsets.are_days:
         raise _ReadOnWall
     _refuse_misread(reader, spec, limits, source_time)
-    store.finish(len(reader.ids))
-    if spec.id_columns is None and reader.columns.ids and len(store.counts) > 3 and store.counts.max() == 1:
-        distinct = [len({ids[i] for ids in reader.ids}) for i in range(len(reader.columns.ids))]
-        most = reader.columns.ids[distinct.index(max(distinct))]
-        raise id_of_each_row(reader.columns.ids, most, reader.header_line)
-    faults = reader.faults
-    for code in (store.counts > limits.max_rows).nonzero()[0].tolist():
-        faults[code] = too_many_rows(limits.max_rows)
+
+
+def layout_of(reader: RowReader, counts: Ints, spec: ForecastSpec, limits: Limits, on_wall: bool = False) -> Layout:
+    """Return the layout of a file's forecast; add the faults that only the numbers of rows show to the reader's.
+
+    Args:
+        reader: of the whole file.
+        counts: rows of each series, shape (number of series,).
+        spec: how it was read.
+        limits: the operator's limits.
+        on_wall: whether dates were read as local time.
+
+    Raises:
+        RecordError: if each row has its own id.
+    """
     columns = reader.columns
+    if spec.id_columns is None and columns.ids and len(counts) > 3 and counts.max() == 1:
+        distinct = [len({ids[i] for ids in reader.ids}) for i in range(len(columns.ids))]
+        most = columns.ids[distinct.index(max(distinct))]
+        raise id_of_each_row(columns.ids, most, reader.header_line)
+    for code in (counts > limits.max_rows).nonzero()[0].tolist():
+        reader.faults[code] = too_many_rows(limits.max_rows)
     several_offsets = len(reader.offsets.minutes) > 1 and spec.timezone is None
-    layout = Layout(
+    return Layout(
         reader.id_columns,
         columns.values[0],
         reader.final_style,
@@ -327,18 +365,6 @@ def _loaded(
         tuple(_notes(reader, several_offsets, on_wall)),
         several_offsets and not on_wall,
         reader.csv_dialect,
-    )
-    return LoadedFile(
-        spec,
-        limits,
-        layout,
-        reader.ids,
-        faults,
-        reader.row_count,
-        columns.date,
-        columns.values,
-        columns.unused,
-        store,
     )
 
 
@@ -405,20 +431,28 @@ def _refuse_century_jump(reader: RowReader, source_time: str) -> None:
 
 
 def resolve_reference(
-    work_file: Path,
+    rows: Rows,
     first: int,
-    last: int,
     reference: pa.RecordBatch,
     layout: Layout,
     spec: ForecastSpec,
     limits: Limits,
     errors: InternalErrors = InternalErrors(),  # noqa: B008 - frozen
 ) -> pa.RecordBatch:
-    """Return the block of series for a reference, read from its work file."""
+    """Return the block of series for a reference.
+
+    Args:
+        rows: of the block, as read_work_file returns them.
+        first: its first series.
+        reference: the ids of its series, with known faults.
+        layout: of the file's forecast.
+        spec: how it was read.
+        limits: the operator's limits.
+        errors: turns an unexpected exception into the error of a series.
+    """
     ids = [tuple(ids) for ids in reference.column("ids").to_pylist()]
     faults = {
         first + i: RecordError.from_json(text)
         for i, text in enumerate(reference.column("fault").to_pylist()) if text is not None
     }  # fmt: skip
-    rows = read_work_file(work_file, first, last, len(layout.extras))
     return series_batch(rows, ids, faults, first, layout, spec, limits, errors)

@@ -61,10 +61,33 @@ class BlockSizes:
         )
 
 
+def block_bounds(counts: npt.NDArray[np.int64], sizes: BlockSizes, max_rows: int) -> list[tuple[int, int]]:
+    """Return blocks as ranges of consecutive series, limited in number and in bytes of rows and forecasts.
+
+    Args:
+        counts: rows of each series.
+        sizes: of blocks.
+        max_rows: of a series that has more than so many, the others do not count.
+    """
+    most = min(sizes.series, max(sizes.most // sizes.forecast, 1))
+    bounds, start, size = [], 0, 0
+    for code, count in enumerate(np.minimum(counts, max_rows).tolist()):
+        own = count * sizes.row + sizes.future
+        full = code - start == most or size + own > sizes.most or code % BUCKET_SERIES == 0
+        if code > start and full:
+            bounds.append((start, code))
+            start, size = code, 0
+        size += own
+    if len(counts) > start:
+        bounds.append((start, len(counts)))
+    return bounds
+
+
 MOST_LINES = 2**32 - 1  # whose number a record has room for
 
 
-def _record_type(extras: int) -> np.dtype[np.void]:
+def record_type_of(extras: int) -> np.dtype[np.void]:
+    """Return the type of a row with a number of extra columns, as work files hold it."""
     fields = [("date", "<i8"), ("value", "<f8"), ("code", "<i4"), ("line", "<u4")]
     return np.dtype(fields + [(f"extra_{i}", "<f8") for i in range(extras)])
 
@@ -90,7 +113,7 @@ class RowStore:
         self._sizes = sizes
         self._written = 0  # bytes of work files
         self._spill_bytes = SPILL_BYTES if spill_bytes is None else spill_bytes
-        self._type = _record_type(extras)
+        self._type = record_type_of(extras)
         self._buffer: list[Rows] = []
         self._buffered = 0  # bytes in memory
         self._writer: ThreadPoolExecutor | None = None
@@ -141,24 +164,8 @@ class RowStore:
     def blocks(self) -> list[tuple[int, int]]:
         """Return the blocks as ranges of consecutive series, once all rows are in."""
         if self._blocks is None:
-            self._blocks = self._ranges()
+            self._blocks = block_bounds(self.counts, self._sizes, self._max_rows)
         return self._blocks
-
-    def _ranges(self) -> list[tuple[int, int]]:
-        """Return ranges of consecutive series, limited in number and in bytes of rows and forecasts."""
-        sizes = self._sizes
-        most = min(sizes.series, max(sizes.most // sizes.forecast, 1))
-        ranges, start, size = [], 0, 0
-        for code, count in enumerate(np.minimum(self.counts, self._max_rows).tolist()):
-            own = count * sizes.row + sizes.future
-            full = code - start == most or size + own > sizes.most or code % BUCKET_SERIES == 0
-            if code > start and full:
-                ranges.append((start, code))
-                start, size = code, 0
-            size += own
-        if len(self.counts) > start:
-            ranges.append((start, len(self.counts)))
-        return ranges
 
     def read_all(self) -> Iterator[tuple[int, int, Rows]]:
         """Yield each block's range of series and its rows."""
@@ -167,7 +174,7 @@ class RowStore:
                 yield first, last, read_work_file(self.work_file(first), first, last, self._type)
             return
         if not self._sorted:
-            self._buffer, self._sorted = [_sorted(_concatenated(self._buffer, self._type))], True
+            self._buffer, self._sorted = [sorted_rows(concatenated(self._buffer, self._type))], True
         for first, last in self.blocks():
             yield first, last, self._rows_between(first, last)
 
@@ -178,7 +185,18 @@ class RowStore:
             if rows.codes[0] < last and rows.codes[-1] >= first:
                 start, end = np.searchsorted(rows.codes, (first, last))
                 found.append(rows.take(slice(int(start), int(end))))
-        return found[0] if len(found) == 1 else _concatenated(found, self._type)
+        return found[0] if len(found) == 1 else concatenated(found, self._type)
+
+    @does_io(OSError)
+    def write_by_series(self, path: Path) -> npt.NDArray[np.int64]:
+        """Write all rows that were kept, none of them spilled, to a file, by series and in the order they came in.
+
+        Returns:
+            How many there are of each series; of one with more than max_rows, any number up to that.
+        """
+        records = by_series(records_of(self._buffer, self._type))
+        records.tofile(path)
+        return np.bincount(records["code"], minlength=len(self.counts))
 
     def work_file(self, code: int) -> Path:
         """Return the work file that holds a series' rows."""
@@ -216,17 +234,28 @@ class RowStore:
 
     def _write(self, parts: list[Rows]) -> None:
         """Append rows to the work files; called by one thread, while the next rows are read."""
-        records = _records(parts, self._type)
+        records = records_of(parts, self._type)
         parts.clear()
+        order = _stable_order(records["code"] // BUCKET_SERIES)
+        records = records if order is None else records[order]
         buckets = records["code"] // BUCKET_SERIES
-        if (buckets[1:] < buckets[:-1]).any():
-            small = buckets.astype(np.uint16) if buckets.max() < 1 << 16 else buckets  # of which NumPy sorts the bits
-            order = np.argsort(small, kind="stable")
-            records, buckets = records[order], buckets[order]
         starts = np.concatenate([[0], np.flatnonzero(np.diff(buckets)) + 1])
         for start, end in pairwise([*starts.tolist(), len(records)]):
             with self.work_file(int(buckets[start]) * BUCKET_SERIES).open("ab") as file:
                 records[start:end].tofile(file)
+
+
+def _stable_order(keys: npt.NDArray[np.int32]) -> npt.NDArray[np.int64] | None:
+    """Return what sorts keys from 0 on and keeps the order of equal ones; None if they are sorted."""
+    if not (keys[1:] < keys[:-1]).any():
+        return None
+    return np.argsort(keys.astype(np.uint16) if keys.max() < 1 << 16 else keys, kind="stable")  # sorts bits of 16
+
+
+def by_series(records: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """Return records sorted by their series, those of each in the order in which they came."""
+    order = _stable_order(records["code"])
+    return records if order is None else records[order]
 
 
 @does_io(OSError)
@@ -239,16 +268,16 @@ def read_work_file(path: Path, first: int, last: int, record_type: np.dtype[np.v
         last: after the last series.
         record_type: type of the records, or the number of extra columns.
     """
-    kind = _record_type(record_type) if isinstance(record_type, int) else record_type
+    kind = record_type_of(record_type) if isinstance(record_type, int) else record_type
     found = []
     with path.open("rb") as file:
         while len(records := np.fromfile(file, dtype=kind, count=_READ_RECORDS)):
             wanted = (records["code"] >= first) & (records["code"] < last)
             found.append(records if wanted.all() else records[wanted])
-    return _sorted(_rows(np.concatenate(found) if found else np.empty(0, dtype=kind)))
+    return sorted_rows(rows_of(np.concatenate(found) if found else np.empty(0, dtype=kind)))
 
 
-def _records(parts: list[Rows], kind: np.dtype[np.void]) -> npt.NDArray[np.void]:
+def records_of(parts: list[Rows], kind: np.dtype[np.void]) -> npt.NDArray[np.void]:
     """Return rows as records."""
     records = np.empty(sum(len(rows.codes) for rows in parts), dtype=kind)
     start = 0
@@ -261,7 +290,7 @@ def _records(parts: list[Rows], kind: np.dtype[np.void]) -> npt.NDArray[np.void]
     return records
 
 
-def _rows(records: npt.NDArray[np.void]) -> Rows:
+def rows_of(records: npt.NDArray[np.void]) -> Rows:
     """Return records as rows."""
     names = [name for name in records.dtype.names or () if name.startswith("extra_")]
     extras = np.column_stack([records[name] for name in names]) if names else np.empty((len(records), 0))
@@ -269,9 +298,10 @@ def _rows(records: npt.NDArray[np.void]) -> Rows:
     return Rows(records["code"].astype(np.int64), dates, values, records["line"].astype(np.int64), extras)
 
 
-def _concatenated(parts: list[Rows], kind: np.dtype[np.void]) -> Rows:
+def concatenated(parts: list[Rows], kind: np.dtype[np.void]) -> Rows:
+    """Return all rows of several parts, whose records would have the given type."""
     if not parts:
-        return _rows(np.empty(0, dtype=kind))
+        return rows_of(np.empty(0, dtype=kind))
     return Rows(*(np.concatenate([getattr(rows, field.name) for rows in parts]) for field in fields(Rows)))
 
 
@@ -282,7 +312,7 @@ def _is_sorted(rows: Rows) -> bool:
     return bool(((codes[1:] > codes[:-1]) | ((codes[1:] == codes[:-1]) & later)).all())
 
 
-def _sorted(rows: Rows) -> Rows:
+def sorted_rows(rows: Rows) -> Rows:
     """Return rows sorted by series, date and line."""
     if _is_sorted(rows):
         return rows

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.core.arrays import Ints
 from pipeline.core.csv_reading.row_reader import Rows
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import ForecastSpec
@@ -21,7 +22,7 @@ from pipeline.core.series import row_store
 from pipeline.core.series.arrow_lists import lists_of
 from pipeline.core.series.batch import series_id
 from pipeline.core.series.load import LoadedFile, load_file, resolve_reference
-from pipeline.core.series.row_store import BlockSizes, RowStore
+from pipeline.core.series.row_store import BlockSizes, RowStore, read_work_file
 
 IDS = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1, max_size=8)
 
@@ -92,8 +93,15 @@ def test_a_large_file_forecasts_like_a_small_one(tmp_path: Path, monkeypatch: py
     loaded = load(text, tmp_path / "work")
     assert loaded.store.spilled
     large = [
-        resolve_reference(tmp_path / "work" / name, first, last, batch, loaded.layout, loaded.spec, loaded.limits)
-        for name, first, last, batch in loaded.references()
+        resolve_reference(
+            read_work_file(loaded.store.work_file(first), first, last, 0),
+            first,
+            batch,
+            loaded.layout,
+            loaded.spec,
+            loaded.limits,
+        )
+        for first, last, batch in loaded.references()
     ]
     assert [batch.to_pylist() for batch in large] == small
     assert sum(batch.column("fault").is_valid().to_pylist().count(True) for batch in large) == 1
@@ -270,13 +278,13 @@ def test_a_file_may_take_no_more_of_the_disk_than_allowed(tmp_path: Path, monkey
 
 def test_blocks_are_counted_once_however_many_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[int] = []
-    real = RowStore._ranges
+    real = row_store.block_bounds
 
-    def ranges(store: RowStore) -> list[tuple[int, int]]:
-        counted.append(len(store.counts))
-        return real(store)
+    def bounds(counts: Ints, sizes: BlockSizes, max_rows: int) -> list[tuple[int, int]]:
+        counted.append(len(counts))
+        return real(counts, sizes, max_rows)
 
-    monkeypatch.setattr(RowStore, "_ranges", ranges)
+    monkeypatch.setattr(row_store, "block_bounds", bounds)
     rows = "".join(f"{s},2024-01-{d:02d},{d}\n" for s in range(1200) for d in range(1, 29))
     path = tmp_path / "many.csv"
     path.write_text("store,date,y\n" + rows)

@@ -1,0 +1,250 @@
+"""The steps that read one large file in ranges, by several workers: read each, number the series, sort what needs it.
+
+Each step keeps what it found in work files; only small elements travel. If a range cannot be read like this, one worker
+reads the whole file after all, as process_request.load does.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.block_bytes import block_from_bytes, block_to_bytes
+from pipeline.core.blocks import RANGES, SeriesBlock
+from pipeline.core.csv_reading.reader import CsvReader
+from pipeline.core.csv_reading.row_reader import UndecidedIdsError
+from pipeline.core.elements import Request
+from pipeline.core.errors import RecordError, SupersededError
+from pipeline.core.faults.alone import with_memory
+from pipeline.core.faults.internal_error import contained
+from pipeline.core.faults.isolation import proven
+from pipeline.core.file_ranges import FileRange, RangedFile
+from pipeline.core.io_faults import io
+from pipeline.core.limits import Limits
+from pipeline.core.outputs.outcomes import Outcome
+from pipeline.core.outputs.output import Output
+from pipeline.core.process_request import internal_errors, load
+from pipeline.core.scratch import scratch_folder
+from pipeline.core.series.load import ReadOtherwiseError
+from pipeline.core.series.numbered import NumberedFile, numbered, renumbered
+from pipeline.core.series.range_state import RangeState
+from pipeline.core.series.ranges import ONE_AT_A_TIME, ByteRange, read_range
+from pipeline.core.series.row_slices import OF_RANGES, rows_name, sorted_name
+from pipeline.core.series.row_store import record_type_of
+from pipeline.core.sources import DividedSource
+
+_BLOCKS = f"{OF_RANGES}all.blocks"
+_LENGTH = struct.Struct("<q")
+_NONE = b""  # the state of a range that cannot be read like this
+Steps = SeriesBlock | Outcome | FileRange
+Step = Callable[[FileRange, Limits, Output], None]
+Each = Callable[[Step, Sequence[FileRange]], None]
+
+
+def load_in_ranges(
+    request: Request, limits: Limits, output: Output, range_bytes: int, each: Each
+) -> Iterator[SeriesBlock | Outcome]:
+    """Yield what process_request.load does, having read a large file in ranges.
+
+    Args:
+        request, limits, output, range_bytes: as for `load`.
+        each: does something to each of several ranges, at the same time.
+    """
+    ranges: list[FileRange] = []
+    for step in load(request, limits, output, range_bytes):
+        if isinstance(step, FileRange):
+            ranges.append(step)
+        else:
+            yield step
+    if not ranges:
+        return
+    with ThreadPoolExecutor(1) as pool:  # meanwhile the whole is hashed
+        versions = pool.submit(versions_of, request, [(own.start, own.end) for own in ranges], limits, output)
+        each(read_one, ranges)
+    unsorted: list[FileRange] = []
+    for step in number_series(ranges[0].whole(), limits, output, versions.result):
+        if isinstance(step, FileRange):
+            unsorted.append(step)
+        else:
+            yield step
+    if unsorted:
+        each(sort_one, unsorted)
+        yield from blocks_of(unsorted[0].whole(), output)
+
+
+def read_one(own: FileRange, limits: Limits, output: Output) -> None:
+    """Read a range; keep its rows, and what was found in it."""
+    request = own.request
+    step = f"range-{own.number:06d}"
+    trusted = output.begin(request, step)
+    try:
+        about = f"range {own.number} of request {request.key}"
+        state = _read(own, limits, output) if trusted else proven(about, _read, own, limits, output)
+    except (RecordError, SupersededError):
+        state = _NONE
+    finally:
+        output.end(request, step)
+    work_files = output.work_files(request, own.reading)
+    work_files.write(_state_name(own.number), lambda path: _write(path, state))
+
+
+def _read(own: FileRange, limits: Limits, output: Output) -> bytes:
+    """Read a range and keep its rows; return its state."""
+    spec, bounds = own.request.parsed_spec, ByteRange(own.start, own.end, own.mark)
+    work_files = output.work_files(own.request, own.reading)
+
+    def state() -> bytes:
+        states: list[RangeState] = []
+        with _opened(own.request, limits, output) as source:
+            work_files.write(
+                rows_name(own.number), lambda path: states.append(read_range(source, bounds, spec, limits, path))
+            )
+        return states[-1].to_bytes()
+
+    with contained(internal_errors(own.request, output)):
+        try:
+            return with_memory(state)
+        except UndecidedIdsError:
+            return _NONE
+
+
+def versions_of(
+    request: Request, bounds: Sequence[tuple[int, int]], limits: Limits, output: Output
+) -> tuple[str, list[str]]:
+    """Return the version that a request's file has, and those of its ranges."""
+    with _opened(request, limits, output) as source, io():
+        return source.versions(bounds)
+
+
+def number_series(
+    file: RangedFile, limits: Limits, output: Output, versions: Callable[[], tuple[str, list[str]]] | None = None
+) -> Iterator[Steps]:
+    """Number the series of a file whose ranges are read; yield its blocks, or the ranges that have to be sorted first.
+
+    If there is a range that could not be read, or the ranges together show that it takes the whole file to read it,
+    yield what process_request.load does.
+
+    Args:
+        file: the file.
+        limits: of a file.
+        output: where it goes.
+        versions: returns what `versions_of` does, if that is being found out.
+    """
+    work_files = output.work_files(file.request, file.reading)
+    with scratch_folder() as folder:
+        found = _numbered(file, folder, limits, output, versions)
+        if found is None:
+            work_files.remove_ranges()
+            yield from load(file.request, limits, output)
+            return
+        series = _blocks(file, found)
+        if not found.unsorted:
+            yield from series
+            return
+        work_files.write(_BLOCKS, lambda path: _write_blocks(path, series))
+        for number in found.unsorted:
+            work_files.write(_codes_name(number), found.codes(number).tofile)
+    extras = len(found.layout.extras)
+    for number in found.unsorted:
+        yield FileRange(file.request, file.reading, file.ranges, number, len(found.unsorted), extras=extras)
+
+
+def _numbered(
+    file: RangedFile,
+    folder: Path,
+    limits: Limits,
+    output: Output,
+    versions: Callable[[], tuple[str, list[str]]] | None,
+) -> NumberedFile | None:
+    """Return what a file's ranges are together; None if the whole file is to be read instead."""
+    request, bounds = file.request, []
+    work_files = output.work_files(request, file.reading)
+
+    def states() -> Iterator[RangeState]:
+        for number in range(file.ranges):
+            with work_files.open(_state_name(number)) as path:
+                content = path.read_bytes()
+            if not content:
+                raise ReadOtherwiseError
+            state = RangeState.from_bytes(content)
+            bounds.append((state.start, state.end))
+            yield state
+
+    try:
+        with contained(internal_errors(request, output)):
+            try:
+                with _opened(request, limits, output) as source:
+                    reader = CsvReader.open(source.part(0, source.size()), request.parsed_spec, limits)
+                    found = numbered(states(), reader, request.parsed_spec, limits, request.source_time, folder)
+                was = versions() if versions is not None else versions_of(request, bounds, limits, output)
+            except ReadOtherwiseError:
+                return None
+            return found if was == (request.version, found.versions) else None
+    except (RecordError, SupersededError):
+        return None
+
+
+def _blocks(file: RangedFile, found: NumberedFile) -> Iterator[SeriesBlock]:
+    blocks = len(found.bounds)
+    for part, (first, last, batch, slices) in enumerate(found.references()):
+        seconds = 0.0 if part else found.seconds
+        yield SeriesBlock(
+            file.request, part, blocks, found.layout, batch, RANGES, first, last, seconds, file.reading, slices=slices
+        )
+
+
+def sort_one(own: FileRange, limits: Limits, output: Output) -> None:
+    """Sort a range's rows by the numbers that series have in the whole file; keep none, if that fails."""
+    work_files = output.work_files(own.request, own.reading)
+
+    def renumbered_rows() -> npt.NDArray[np.void]:
+        with ONE_AT_A_TIME, work_files.open(_codes_name(own.number)) as path:
+            codes = np.fromfile(path, np.int32)
+            with work_files.open(rows_name(own.number)) as rows:
+                return renumbered(np.fromfile(rows, record_type_of(own.extras)), codes)
+
+    try:
+        with contained(internal_errors(own.request, output)):
+            records = with_memory(renumbered_rows)
+    except RecordError:  # its traceback is in the log; the blocks that miss these rows say so
+        records = np.empty(0, record_type_of(own.extras))
+    work_files.write(sorted_name(own.number), records.tofile)
+
+
+def blocks_of(file: RangedFile, output: Output) -> Iterator[SeriesBlock]:
+    """Yield the blocks of a file whose ranges are sorted."""
+    with output.work_files(file.request, file.reading).open(_BLOCKS) as path, path.open("rb") as encoded:
+        while length := encoded.read(_LENGTH.size):
+            yield block_from_bytes(SeriesBlock, encoded.read(*_LENGTH.unpack(length)))
+
+
+def _write_blocks(path: Path, series: Iterator[SeriesBlock]) -> None:
+    with path.open("wb") as file:
+        for block in series:
+            content = block_to_bytes(block)
+            file.write(_LENGTH.pack(len(content)) + content)
+
+
+@contextmanager
+def _opened(request: Request, limits: Limits, output: Output) -> Iterator[DividedSource]:
+    with output.open_source(request, limits) as source:
+        yield cast(DividedSource, source)  # as it was when it was cut
+
+
+def _state_name(number: int) -> str:
+    return f"{OF_RANGES}{number:06d}.arrow"
+
+
+def _codes_name(number: int) -> str:
+    return f"{OF_RANGES}{number:06d}.codes"
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
