@@ -150,7 +150,7 @@ def number_series(
             return
         work_files.write(_BLOCKS, lambda path: _write_blocks(path, series))
         for number in found.unsorted:
-            work_files.write(_codes_name(number), found.codes(number).tofile)
+            work_files.write(_places_name(number), found.places(number).tofile)
     extras = len(found.layout.extras)
     for number in found.unsorted:
         yield FileRange(file.request, file.reading, file.ranges, number, len(found.unsorted), extras=extras)
@@ -201,14 +201,14 @@ def _blocks(file: RangedFile, found: NumberedFile) -> Iterator[SeriesBlock]:
 
 
 def sort_one(own: FileRange, limits: Limits, output: Output) -> None:
-    """Sort a range's rows by the numbers that series have in the whole file; keep none, if that fails."""
+    """Sort a range's rows by their blocks; keep none, if that fails."""
     work_files = output.work_files(own.request, own.reading)
 
     def renumbered_rows() -> npt.NDArray[np.void]:
-        with ONE_AT_A_TIME, work_files.open(_codes_name(own.number)) as path:
-            codes = np.fromfile(path, np.int32)
+        with ONE_AT_A_TIME, work_files.open(_places_name(own.number)) as path:
+            places = np.fromfile(path, np.int32).reshape(2, -1)
             with work_files.open(rows_name(own.number)) as rows:
-                return renumbered(np.fromfile(rows, record_type_of(own.extras)), codes)
+                return renumbered(np.fromfile(rows, record_type_of(own.extras)), places)
 
     try:
         with contained(internal_errors(own.request, output)):
@@ -242,8 +242,8 @@ def _state_name(number: int) -> str:
     return f"{OF_RANGES}{number:06d}.arrow"
 
 
-def _codes_name(number: int) -> str:
-    return f"{OF_RANGES}{number:06d}.codes"
+def _places_name(number: int) -> str:
+    return f"{OF_RANGES}{number:06d}.places"
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -34,7 +34,7 @@ from pipeline.runs import FolderRun
 # native engine forecasts tens of thousands of series.
 WORTH_WHILE = {"native": (200_000_000, 5_000), "auto": (20_000_000, 2_000), "stan": (500_000, 50)}
 Told = Callable[[RunOutcome], None]
-READERS = 3  # with two processes, reading in ranges takes as long as without
+READERS = 4  # with fewer processes, reading a large file in ranges gains nothing
 LIVES = 5  # how often worker processes are started before the rest is done in this process
 
 _log = logging.getLogger(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
@@ -56,6 +57,14 @@ class UndecidedIdsError(Exception):
     """The id columns can be decided only from all rows of the file."""
 
 
+def _no_texts() -> pa.Table:
+    return pa.table({})
+
+
+def _none() -> bool:
+    return False
+
+
 @dataclass
 class RowReader(ABC):
     """Reads the rows of one file. Its attributes hold what it found, once `rows` is exhausted.
@@ -100,8 +109,8 @@ class RowReader(ABC):
     missing: int = 0
     zeros: set[str] = field(default_factory=set)
     dashes: dict[str, tuple[str, int]] = field(default_factory=dict)
-    _texts: Callable[[], pa.Table] = field(default=lambda: pa.table({}))
-    _whole_with_points: Callable[[], bool] = field(default=lambda: False)
+    _texts: Callable[[], pa.Table] = field(default=_no_texts)
+    _whole_with_points: Callable[[], bool] = field(default=_none)
     _numbers: IdNumbers = field(default_factory=IdNumbers)
 
     @abstractmethod
@@ -119,8 +128,11 @@ class RowReader(ABC):
 
     def rows(self) -> Generator[Rows, None, None]:
         """Yield the rows, one table at a time; see _tables."""
-        for table, lines in self._tables():
-            yield from self._rows_of(table, lines)
+        try:
+            for table, lines in self._tables():
+                yield from self._rows_of(table, lines)
+        finally:  # which hold the last table, and this reader: it would stay until cycles are collected
+            self._texts, self._whole_with_points = _no_texts, _none
 
     def _rows_of(self, table: pa.Table, lines: Ints) -> Iterator[Rows]:
         self._require_constant_text(table)
@@ -249,26 +261,31 @@ class RowReader(ABC):
         names = self.columns.ids
         if not names:
             if not self.ids:
-                self._list(())
+                self._list([()])
             return np.zeros(table.num_rows, dtype=np.int64)
         columns = [pc.dictionary_encode(whole_column(table, name)) for name in names]
         codes, new = self._numbers.of_rows(columns, keep)
-        for ids in zip(*(as_texts(column.take(pa.array(new))).to_pylist() for column in columns), strict=True):
-            self._list(ids)
+        if len(new):
+            texts = [as_texts(column.take(pa.array(new))) for column in columns]
+            self._list(list(zip(*(column.to_pylist() for column in texts), strict=True)))
         return codes
 
-    def _list(self, ids: tuple[str, ...]) -> None:
-        """Add the series of ids that are new: one, or in a wide table one for each value column.
+    def _list(self, ids: list[tuple[str, ...]]) -> None:
+        """Add the series of ids that are new: one of each, or in a wide table one for each value column.
 
         Raises:
             RecordError: if there are too many, or an id is too long.
         """
-        new = [(*ids, name) for name in self.columns.values] if self.columns.wide else [ids]
-        self.ids += new
-        for series in new:
-            if max(map(len, series), default=0) > self.limits.max_id_length:
-                raise self._too_long_id(series)
-        if len(self.ids) > self.limits.max_series:
+        if self.columns.wide:
+            ids = [(*own, name) for own in ids for name in self.columns.values]
+        room = self.limits.max_series - len(self.ids)
+        self.ids += ids
+        if max(map(len, itertools.chain.from_iterable(ids)), default=0) > self.limits.max_id_length:
+            most = self.limits.max_id_length
+            at = next(i for i, series in enumerate(ids) if max(map(len, series), default=0) > most)
+            if at <= room:
+                raise self._too_long_id(ids[at])
+        if len(ids) > room:
             raise RecordError(
                 "TOO_MANY_SERIES",
                 f"The file has more than {self.limits.max_series:,} series.",

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.core.arrays import Ints, with_room
 from pipeline.core.csv_reading.numbering import IdNumbers
@@ -26,8 +25,8 @@ from pipeline.core.series.row_store import (
     MOST_LINES,
     BlockSizes,
     block_bounds,
-    by_series,
     record_type_of,
+    sorted_by,
 )
 
 
@@ -41,7 +40,8 @@ class NumberedFile:
         faults: faults of series, by number.
         bounds: the blocks, as ranges of series.
         lines: lines before each range.
-        unsorted: the ranges whose rows have to be sorted by the numbers of their series in the whole file.
+        unsorted: the ranges whose rows have to be sorted by block, since their series come in another order than in the
+            file.
         seconds: what reading all ranges took.
         versions: of the bytes of each range.
         kept: folder with the numbers of each range's series; they are too many for memory.
@@ -57,20 +57,23 @@ class NumberedFile:
     versions: list[str]
     kept: Path
 
-    def codes(self, number: int) -> npt.NDArray[np.int32]:
-        """Return the number of each of a range's series in the whole file."""
-        found: npt.NDArray[np.int32] = _kept(self.kept, number)[0]
-        return found
+    def places(self, number: int) -> npt.NDArray[np.int32]:
+        """Return the number of each of a range's series in the whole file, and that of its block, shape (2, n)."""
+        codes, _ = _kept(self.kept, number)
+        return np.array([codes, self._block_of()[codes]], np.int32)
+
+    def _block_of(self) -> Ints:
+        """Return the block of each series."""
+        return np.repeat(np.arange(len(self.bounds)), [last - first for first, last in self.bounds])
 
     def references(self) -> Iterator[tuple[int, int, pa.RecordBatch, tuple[RowSlice, ...]]]:
         """Yield each block's range of series, ids with known faults, and where its rows are."""
-        edges = np.array([first for first, _ in self.bounds] + [len(self.ids)])
+        block_of = self._block_of()
         work_files = []
         for number, line in enumerate(self.lines):
             codes, rows = _kept(self.kept, number)
-            order = np.argsort(codes)
-            starts = np.concatenate([[0], np.cumsum(rows[order], dtype=np.int64)])
-            places = starts[np.searchsorted(codes[order], edges)].tolist()  # of each block, and the end
+            of_blocks = np.bincount(block_of[codes], weights=rows, minlength=len(self.bounds))
+            places = [0, *np.cumsum(of_blocks).astype(np.int64).tolist()]  # of each block, and the end
             if number in self.unsorted:
                 work_files.append((sorted_name(number), 0, line, places))
             elif len(codes):
@@ -121,7 +124,7 @@ def numbered(
         counts[codes] += state.counts
         records, seconds = records + int(state.kept.sum()), seconds + state.seconds
         np.save(folder / f"{number}.npy", np.array([codes, state.kept], np.int32))
-        if len(codes) and (codes != codes[0] + np.arange(len(codes))).any():
+        if len(codes) and not (state.by_series and (codes == codes[0] + np.arange(len(codes))).all()):
             unsorted.append(number)
     settle(reader, spec, limits, source_time)
     counts, extras = counts[: len(reader.ids)], len(reader.columns.extras)
@@ -137,19 +140,21 @@ def _codes_of(state: RangeState, numbers: IdNumbers, reader: RowReader) -> Ints:
     if not state.ids:  # the file is one series
         reader.ids += [()] * (len(state.counts) - len(reader.ids))
         return np.zeros(len(state.counts), np.int64)
-    columns = [pc.dictionary_encode(texts) for texts in state.ids]
-    codes, new = numbers.of_rows(columns, np.ones(len(state.counts), np.bool_))
+    each = pa.array(np.arange(len(state.counts), dtype=np.int32))
+    columns = [pa.DictionaryArray.from_arrays(each, texts) for texts in state.ids]
+    codes, new = numbers.of_rows(columns, np.ones(len(each), np.bool_))
     reader.ids += zip(*(texts.take(pa.array(new)).to_pylist() for texts in state.ids), strict=True)
     return codes
 
 
-def renumbered(records: npt.NDArray[np.void], codes: npt.NDArray[np.int32]) -> npt.NDArray[np.void]:
-    """Return a range's rows with, and sorted by, the numbers that series have in the whole file.
+def renumbered(records: npt.NDArray[np.void], places: npt.NDArray[np.int32]) -> npt.NDArray[np.void]:
+    """Return a range's rows by their blocks, with the numbers that series have in the whole file.
 
     Args:
         records: the rows.
-        codes: the number of each of the range's series.
+        places: as NumberedFile returns them for the range.
     """
-    records = records.copy()
-    records["code"] = codes[records["code"]]
-    return by_series(records)
+    codes, blocks = places
+    own = records["code"].copy()
+    records["code"] = codes[own]
+    return sorted_by(records, blocks[own])

@@ -28,6 +28,7 @@ class RangeState:
         ids: id values of its series, in order of first appearance, an array for each id column.
         counts: rows of each series.
         kept: rows of each series in the work file.
+        by_series: whether these are in the order of their series.
         lines: number of lines.
         seconds: what reading the range took.
     """
@@ -38,6 +39,7 @@ class RangeState:
     ids: list[pa.StringArray]
     counts: Ints
     kept: Ints
+    by_series: bool
     lines: int
     seconds: float
     faults: dict[int, RecordError]
@@ -53,7 +55,14 @@ class RangeState:
 
     @classmethod
     def of(
-        cls, reader: RowReader, counts: Ints, kept: Ints, bounds: tuple[int, int], version: str, seconds: float
+        cls,
+        reader: RowReader,
+        counts: Ints,
+        kept: Ints,
+        by_series: bool,
+        bounds: tuple[int, int],
+        version: str,
+        seconds: float,
     ) -> RangeState:
         """Return the state of a reader that has read a range to its end.
 
@@ -61,6 +70,7 @@ class RangeState:
             reader: of the range.
             counts: rows of each series, shape (number of series,).
             kept: how many of them are in the work file.
+            by_series: whether these are in the order of their series.
             bounds: of the bytes that were read.
             version: of these.
             seconds: what reading it took.
@@ -71,6 +81,7 @@ class RangeState:
             [pa.array([ids[i] for ids in reader.ids], pa.string()) for i in range(len(reader.id_columns))],
             counts,
             kept,
+            by_series,
             reader.end_line - 1,
             seconds,
             reader.faults,
@@ -119,6 +130,7 @@ class RangeState:
             "start": self.start,
             "end": self.end,
             "version": self.version,
+            "by_series": self.by_series,
             "lines": self.lines,
             "seconds": self.seconds,
             "faults": {code: fault.to_json() for code, fault in self.faults.items()},

@@ -91,7 +91,7 @@ def cut_into_ranges(source: DividedSource, spec: ForecastSpec, limits: Limits, r
 def read_range(
     source: DividedSource, own: ByteRange, spec: ForecastSpec, limits: Limits, rows_file: Path
 ) -> RangeState:
-    """Read a range; write its rows to a file, sorted by series.
+    """Read a range; write its rows to a file.
 
     Args:
         source: the file.
@@ -117,6 +117,6 @@ def read_range(
             for rows in every:
                 store.add(rows)
         store.finish(len(reader.ids))
-        kept = store.write_by_series(rows_file)
+        kept, by_series = store.write_all(rows_file)
         seconds = time.perf_counter() - begun
-        return RangeState.of(reader, store.counts, kept, (own.start, own.end), part.version(), seconds)
+        return RangeState.of(reader, store.counts, kept, by_series, (own.start, own.end), part.version(), seconds)

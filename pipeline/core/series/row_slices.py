@@ -65,10 +65,10 @@ OF_RANGES = "range-"  # how the names of such work files begin
 
 
 def rows_name(number: int) -> str:
-    """Return the name of the work file with a range's rows, by the range's own numbers of series."""
+    """Return the name of the work file with a range's rows as they came, and the range's own numbers of series."""
     return f"{OF_RANGES}{number:06d}.rows"
 
 
 def sorted_name(number: int) -> str:
-    """Return the name of the work file with a range's rows, by the numbers that series have in the whole file."""
+    """Return the name of the work file with a range's rows by their blocks, and series' numbers in the whole file."""
     return f"{OF_RANGES}{number:06d}.sorted"

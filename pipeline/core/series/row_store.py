@@ -188,15 +188,17 @@ class RowStore:
         return found[0] if len(found) == 1 else concatenated(found, self._type)
 
     @does_io(OSError)
-    def write_by_series(self, path: Path) -> npt.NDArray[np.int64]:
-        """Write all rows that were kept, none of them spilled, to a file, by series and in the order they came in.
+    def write_all(self, path: Path) -> tuple[npt.NDArray[np.int64], bool]:
+        """Write all rows that were kept, none of them spilled, to a file, in the order in which they came.
 
         Returns:
-            How many there are of each series; of one with more than max_rows, any number up to that.
+            How many there are of each series (of one with more than max_rows, any number up to that), and whether they
+            came by series.
         """
-        records = by_series(records_of(self._buffer, self._type))
+        records = records_of(self._buffer, self._type)
         records.tofile(path)
-        return np.bincount(records["code"], minlength=len(self.counts))
+        codes = records["code"]
+        return np.bincount(codes, minlength=len(self.counts)), not (codes[1:] < codes[:-1]).any()
 
     def work_file(self, code: int) -> Path:
         """Return the work file that holds a series' rows."""
@@ -236,8 +238,7 @@ class RowStore:
         """Append rows to the work files; called by one thread, while the next rows are read."""
         records = records_of(parts, self._type)
         parts.clear()
-        order = _stable_order(records["code"] // BUCKET_SERIES)
-        records = records if order is None else records[order]
+        records = sorted_by(records, records["code"] // BUCKET_SERIES)
         buckets = records["code"] // BUCKET_SERIES
         starts = np.concatenate([[0], np.flatnonzero(np.diff(buckets)) + 1])
         for start, end in pairwise([*starts.tolist(), len(records)]):
@@ -245,17 +246,14 @@ class RowStore:
                 records[start:end].tofile(file)
 
 
-def _stable_order(keys: npt.NDArray[np.int32]) -> npt.NDArray[np.int64] | None:
-    """Return what sorts keys from 0 on and keeps the order of equal ones; None if they are sorted."""
+def sorted_by(records: npt.NDArray[np.void], keys: npt.NDArray[np.int32]) -> npt.NDArray[np.void]:
+    """Return records sorted by keys from 0 on, those with equal ones in the order in which they came."""
     if not (keys[1:] < keys[:-1]).any():
-        return None
-    return np.argsort(keys.astype(np.uint16) if keys.max() < 1 << 16 else keys, kind="stable")  # sorts bits of 16
-
-
-def by_series(records: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-    """Return records sorted by their series, those of each in the order in which they came."""
-    order = _stable_order(records["code"])
-    return records if order is None else records[order]
+        return records
+    order = np.argsort(keys.astype(np.uint16) if keys.max() < 1 << 16 else keys, kind="stable")  # sorts bits of 16
+    # as bytes: NumPy moves records field by field
+    found: npt.NDArray[np.void] = records.view(f"V{records.itemsize}")[order].view(records.dtype)
+    return found
 
 
 @does_io(OSError)
