@@ -12,8 +12,8 @@ _QUOTE, _LINE_FEED, _CARRIAGE_RETURN = ord('"'), ord("\n"), ord("\r")
 def end_of_last_row(buffer: bytes, delimiter: str) -> int:
     """Return the position after the last line end that is not within quotes; 0 if there is none.
 
-    A quote opens a cell only where a cell begins; elsewhere, as in 5" pipe, it is an ordinary character. A carriage
-    return at the very end does not count: it may be followed by a line feed.
+    A quote opens a cell only where a cell begins; elsewhere, as in 5" pipe, it is an ordinary character. Carriage
+    returns at the very end do not count: a line feed may follow.
 
     Args:
         buffer: text that begins with a row.
@@ -38,7 +38,7 @@ def _end(text: np.ndarray, delimiter: np.ndarray) -> int:
             continue
         at += 1
         cell_begins = False
-        if byte == _LINE_FEED or (byte == _CARRIAGE_RETURN and at < n):
+        if byte == _LINE_FEED or (byte == _CARRIAGE_RETURN and at < n and text[at] != _CARRIAGE_RETURN):
             end, cell_begins = at, True
         elif byte == _CARRIAGE_RETURN:
             cell_begins = True

@@ -262,8 +262,8 @@ def _end_of_last_row(buffer: bytes, delimiter: str, quoted: re.Pattern[bytes]) -
 
         return end_of_last_row(buffer, delimiter)
     bare = quoted.sub(lambda cell: bytes(len(cell[0])), buffer) if b'"' in buffer else buffer
-    # a carriage return at the very end may be followed by a line feed
-    return max(bare.rfind(b"\n"), bare.rfind(b"\r", 0, max(len(bare) - 1, 0))) + 1
+    # carriage returns at the very end may be followed by a line feed
+    return max(bare.rfind(b"\n"), bare.rfind(b"\r", 0, len(bare.rstrip(b"\r")))) + 1
 
 
 def _line_feeds(rows: bytes, quoted: re.Pattern[bytes]) -> bytes:

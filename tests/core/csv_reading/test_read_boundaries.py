@@ -27,7 +27,7 @@ def dates_from_2015(count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("piece", [61, 997])
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"])
 @pytest.mark.parametrize("delimiter", [",", ";", ":"])
 def test_rows_lines_and_ids_are_those_that_were_written(
     delimiter: str, end: str, piece: int, monkeypatch: pytest.MonkeyPatch

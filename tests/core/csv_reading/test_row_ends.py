@@ -17,7 +17,7 @@ def by_pattern(text: bytes, delimiter: str) -> int:
     ends = [
         at + 1
         for at, byte in enumerate(text)
-        if (byte == ord("\n") or (byte == ord("\r") and at < len(text) - 1))
+        if (byte == ord("\n") or (byte == ord("\r") and text[at + 1 :].lstrip(b"\r")))
         and not any(begin <= at < end for begin, end in inside)
     ]
     return max(ends, default=0)
@@ -42,6 +42,8 @@ def test_the_end_is_that_which_a_pattern_finds(text: str, delimiter: str) -> Non
         (b"", 0),
         (b"\r", 0),
         (b'\r"', 1),
+        (b"a\nb\r\r", 2),
+        (b"a\r\rb", 3),
         (b"a,b\n1,2\n3", 8),
         (b'a,"b\n1",2\n3', 10),
         (b'a,"b\n1,2\n3', 0),
