@@ -15,6 +15,7 @@ from pipeline.cloud.output import BucketOutput
 from pipeline.cloud.tables import Tables
 from pipeline.core.limits import Limits
 from pipeline.core.process_request import finish, forecast, load, process, write_block
+from pipeline.core.range_sizes import RANGE_BYTES
 from tests.cloud.conftest import Stage, daily
 from tests.cloud.stage_requests import request_for
 
@@ -50,7 +51,7 @@ def test_the_calls_of_a_small_file_are_those_that_the_costs_are_made_of(
     output = BucketOutput(stage.output, stage.dataset, batch=False)
     request = request_for(stage, "a.csv", daily())
     calls.clear()
-    (block,) = elsewhere(lambda: list(load(request, Limits(), output)))
+    (block,) = elsewhere(lambda: list(load(request, Limits(), output, RANGE_BYTES)))
     forecasts = elsewhere(forecast, block, Limits(), output)
     receipt, _ = elsewhere(finish, elsewhere(write_block, forecasts, output), output)
     assert receipt.status == "complete"

@@ -190,6 +190,21 @@ def test_ranges_of_an_object_give_the_bytes_of_the_whole(stage: Stage, by_series
     assert stage.names("f/_dropcast/work/") == []
 
 
+def test_parts_of_an_object_are_read_at_any_place(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "CHUNK", 10)
+    content = bytes(range(25))
+    generations = [stage.upload(name, data) for name, data in (("large", content), ("small", content[:4]))]
+    with objects.open_object(stage.uri("large"), str(generations[0])) as large:
+        assert large.size() == 25
+        assert [large.part(3, end).read() for end in (4, 13, 23, 25)] == [content[3:end] for end in (4, 13, 23, 25)]
+        assert large.read() == content
+        assert large.size() == 25
+    with objects.open_object(stage.uri("small"), str(generations[1])) as small:
+        assert small.size() == 4
+        assert small.read() == content[:4]
+        assert small.size() == 4
+
+
 @pytest.mark.usefixtures("small_chunks")
 def test_a_newer_object_ends_the_reading_of_an_older_ones_ranges(stage: Stage) -> None:
     text, output, limits = stores(60), prepared(stage, batch=True), Limits()
