@@ -20,6 +20,7 @@ from pipeline.core.requests.uris import uri_of
 from pipeline.core.scratch import process_folder, scratch_folder
 
 MAX_OBJECT_BYTES = 256 << 20  # of one of our own objects that is read whole
+MAX_STATE_BYTES = 1 << 32  # of what was found in a range, or of the blocks of a file
 READ_AT_ONCE = 8  # parts of work files
 PARQUET_TYPE, JSON_TYPE = "application/vnd.apache.parquet", "application/json"
 
@@ -73,6 +74,10 @@ class BucketWorkFiles:
             with io():
                 blob = storage_client().bucket(self._bucket).blob(self.prefix + name)
                 again(blob.upload_from_filename, str(path), timeout=CALL, retry=None)
+
+    def read(self, name: str) -> bytes | None:
+        """Return the content of one; None if there is none."""
+        return objects.read_small(self._bucket, self.prefix + name, MAX_STATE_BYTES)
 
     def read_parts(self, parts: Sequence[tuple[str, int, int]]) -> list[bytes]:
         """Return parts of several; see output.WorkFiles."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,9 @@ from pipeline.core.sources import DividedSource
 
 _BLOCKS = f"{OF_RANGES}all.blocks"
 _LENGTH = struct.Struct("<q")
+NUMBERING = "number"  # the marker of this step
 _NONE = b""  # the state of a range that cannot be read like this
+T = TypeVar("T")
 Steps = SeriesBlock | Outcome | FileRange
 Step = Callable[[FileRange, Limits, Output], None]
 Each = Callable[[Step, Sequence[FileRange]], None]
@@ -76,23 +78,37 @@ def load_in_ranges(
             yield step
     if unsorted:
         each(sort_one, unsorted)
-        yield from blocks_of(unsorted[0].whole(), output)
+        yield from blocks_of(unsorted[0].whole(), limits, output)
 
 
 def read_one(own: FileRange, limits: Limits, output: Output) -> None:
-    """Read a range; keep its rows, and what was found in it."""
+    """Read a range; keep its rows, and what was found in it. Do nothing if the request is done."""
     request = own.request
-    step = f"range-{own.number:06d}"
-    trusted = output.begin(request, step)
+    if output.standing_receipt(request) is not None:
+        return
     try:
-        about = f"range {own.number} of request {request.key}"
-        state = _read(own, limits, output) if trusted else proven(about, _read, own, limits, output)
+        state: bytes = _marked(own, "range", output, _read, own, limits, output)
     except (RecordError, SupersededError):
         state = _NONE
-    finally:
-        output.end(request, step)
     work_files = output.work_files(request, own.reading)
     work_files.write(_state_name(own.number), lambda path: _write(path, state))
+
+
+def _marked(own: FileRange, step: str, output: Output, work: Callable[..., T], *arguments: Any) -> T:
+    """Return what some work on a range gives; it is done in a child if a process died that did it.
+
+    Raises:
+        RecordError: CRASHED, if all children died.
+    """
+    step = f"{step}-{own.number:06d}"
+    trusted = output.begin(own.request, step)
+    try:
+        if trusted:
+            return work(*arguments)
+        done: T = proven(f"{step} of request {own.request.key}", work, *arguments)
+        return done
+    finally:
+        output.end(own.request, step)
 
 
 def _read(own: FileRange, limits: Limits, output: Output) -> bytes:
@@ -137,23 +153,47 @@ def number_series(
         output: where it goes.
         versions: returns what `versions_of` does, if that is being found out.
     """
+    request, work_files = file.request, output.work_files(file.request, file.reading)
+    trusted = output.begin(request, NUMBERING)
+    try:  # a file of whose ranges a process died is read as a whole, which is marked, too
+        steps = _steps(file, limits, output, versions) if trusted else None
+    finally:
+        output.end(request, NUMBERING)
+    if steps is not None:
+        yield from steps
+        return
+    yield from load(request, limits, output)
+    work_files.remove_ranges()  # only now: until then this may be tried again
+
+
+def _steps(
+    file: RangedFile, limits: Limits, output: Output, versions: Callable[[], tuple[str, list[str]]] | None
+) -> list[SeriesBlock] | list[FileRange] | None:
+    """Return a file's blocks, or its ranges that have to be sorted; None if the whole file is to be read instead."""
     work_files = output.work_files(file.request, file.reading)
-    with scratch_folder() as folder:
-        found = _numbered(file, folder, limits, output, versions)
-        if found is None:
-            work_files.remove_ranges()
-            yield from load(file.request, limits, output)
-            return
-        series = _blocks(file, found)
-        if not found.unsorted:
-            yield from series
-            return
-        work_files.write(_BLOCKS, lambda path: _write_blocks(path, series))
-        for number in found.unsorted:
-            work_files.write(_places_name(number), found.places(number).tofile)
-    extras = len(found.layout.extras)
-    for number in found.unsorted:
-        yield FileRange(file.request, file.reading, file.ranges, number, len(found.unsorted), extras=extras)
+
+    def steps() -> list[SeriesBlock] | list[FileRange] | None:
+        with scratch_folder() as folder:
+            found = _numbered(file, folder, limits, output, versions)
+            if found is None:
+                return None
+            series = _blocks(file, found)
+            if not found.unsorted:
+                return list(series)
+            work_files.write(_BLOCKS, lambda path: _write_blocks(path, series))
+            for number in found.unsorted:
+                work_files.write(_places_name(number), found.places(number).tofile)
+        extras, parts = len(found.layout.extras), len(found.unsorted)
+        return [
+            FileRange(file.request, file.reading, file.ranges, number, parts, extras=extras)
+            for number in found.unsorted
+        ]
+
+    try:
+        with contained(internal_errors(file.request, output)):
+            return with_memory(steps)
+    except (RecordError, SupersededError):
+        return None
 
 
 def _numbered(
@@ -163,32 +203,36 @@ def _numbered(
     output: Output,
     versions: Callable[[], tuple[str, list[str]]] | None,
 ) -> NumberedFile | None:
-    """Return what a file's ranges are together; None if the whole file is to be read instead."""
-    request, bounds = file.request, []
+    """Return what a file's ranges are together; None if the whole file is to be read instead.
+
+    Raises:
+        RecordError, SupersededError: if the whole file is to be read instead, too, or is gone.
+    """
+    request, spec = file.request, file.request.parsed_spec
+    bounds: list[tuple[int, int]] = []
     work_files = output.work_files(request, file.reading)
 
     def states() -> Iterator[RangeState]:
         for number in range(file.ranges):
-            with work_files.open(_state_name(number)) as path:
-                content = path.read_bytes()
+            content = work_files.read(_state_name(number))
             if not content:
                 raise ReadOtherwiseError
             state = RangeState.from_bytes(content)
+            if state.start != (bounds[-1][1] if bounds else 0):
+                raise ReadOtherwiseError  # which is of another cut
             bounds.append((state.start, state.end))
             yield state
 
     try:
-        with contained(internal_errors(request, output)):
-            try:
-                with _opened(request, limits, output) as source:
-                    reader = CsvReader.open(source.part(0, source.size()), request.parsed_spec, limits)
-                    found = numbered(states(), reader, request.parsed_spec, limits, request.source_time, folder)
-                was = versions() if versions is not None else versions_of(request, bounds, limits, output)
-            except ReadOtherwiseError:
-                return None
-            return found if was == (request.version, found.versions) else None
-    except (RecordError, SupersededError):
+        with _opened(request, limits, output) as source:
+            size = source.size()
+            found = numbered(
+                states(), CsvReader.open(source.part(0, size), spec, limits), spec, limits, request.source_time, folder
+            )
+    except ReadOtherwiseError:
         return None
+    was = versions() if versions is not None else versions_of(request, bounds, limits, output)
+    return found if was == (request.version, found.versions) and bounds[-1][1] == size else None
 
 
 def _blocks(file: RangedFile, found: NumberedFile) -> Iterator[SeriesBlock]:
@@ -201,28 +245,44 @@ def _blocks(file: RangedFile, found: NumberedFile) -> Iterator[SeriesBlock]:
 
 
 def sort_one(own: FileRange, limits: Limits, output: Output) -> None:
-    """Sort a range's rows by their blocks; keep none, if that fails."""
+    """Sort a range's rows by their blocks; keep none, if that fails. Do nothing if the request is done."""
+    if output.standing_receipt(own.request) is not None:
+        return
+    try:
+        _marked(own, "sort", output, _sort, own, output)
+    except RecordError:  # its traceback is in the log; the blocks that miss these rows say so
+        none = np.empty(0, record_type_of(own.extras))
+        output.work_files(own.request, own.reading).write(sorted_name(own.number), none.tofile)
+
+
+def _sort(own: FileRange, output: Output) -> None:
     work_files = output.work_files(own.request, own.reading)
 
-    def renumbered_rows() -> npt.NDArray[np.void]:
+    def rows() -> npt.NDArray[np.void]:
         with ONE_AT_A_TIME, work_files.open(_places_name(own.number)) as path:
             places = np.fromfile(path, np.int32).reshape(2, -1)
-            with work_files.open(rows_name(own.number)) as rows:
-                return renumbered(np.fromfile(rows, record_type_of(own.extras)), places)
+            with work_files.open(rows_name(own.number)) as unsorted:
+                return renumbered(np.fromfile(unsorted, record_type_of(own.extras)), places)
 
-    try:
-        with contained(internal_errors(own.request, output)):
-            records = with_memory(renumbered_rows)
-    except RecordError:  # its traceback is in the log; the blocks that miss these rows say so
-        records = np.empty(0, record_type_of(own.extras))
-    work_files.write(sorted_name(own.number), records.tofile)
+    with contained(internal_errors(own.request, output)):
+        work_files.write(sorted_name(own.number), with_memory(rows).tofile)
 
 
-def blocks_of(file: RangedFile, output: Output) -> Iterator[SeriesBlock]:
-    """Yield the blocks of a file whose ranges are sorted."""
-    with output.work_files(file.request, file.reading).open(_BLOCKS) as path, path.open("rb") as encoded:
-        while length := encoded.read(_LENGTH.size):
-            yield block_from_bytes(SeriesBlock, encoded.read(*_LENGTH.unpack(length)))
+def blocks_of(file: RangedFile, limits: Limits, output: Output) -> Iterator[SeriesBlock | Outcome]:
+    """Yield the blocks of a file whose ranges are sorted; what `load` yields, if its work files are gone.
+
+    Raises:
+        DoneError: if they are gone since it is done.
+    """
+    content = output.work_files(file.request, file.reading).read(_BLOCKS)
+    if content is None:
+        yield from load(file.request, limits, output)
+        return
+    at = 0
+    while at < len(content):
+        (length,) = _LENGTH.unpack_from(content, at)
+        at += _LENGTH.size + length
+        yield block_from_bytes(SeriesBlock, content[at - length : at])
 
 
 def _write_blocks(path: Path, series: Iterator[SeriesBlock]) -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import NoReturn
@@ -202,13 +202,17 @@ class _Workers:
         """Do something to each of several ranges of a file; what is being done when a worker dies is done again."""
         left = list(ranges)
         while left and self._pool is not None:
+            doing: list[tuple[FileRange, Future[None]]] = []
             try:
-                doing = [(own, self._pool.submit(step, own, self._run.limits, self._folder)) for own in left]
+                for own in left:
+                    doing.append((own, self._pool.submit(step, own, self._run.limits, self._folder)))
                 for own, future in doing:
                     future.result()
                     left.remove(own)
             except BrokenProcessPool:
                 self._start_anew()
+            finally:  # nothing goes on in the work folder of a file that is given up
+                wait([future for _, future in doing if not future.cancel()])
         for own in left:
             step(own, self._run.limits, self._folder)
 

@@ -45,6 +45,13 @@ class FolderWorkFiles:
         finally:
             draft.unlink(missing_ok=True)
 
+    def read(self, name: str) -> bytes | None:
+        """Return the content of one; None if there is none."""
+        try:
+            return (self.folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
     def read_parts(self, parts: Sequence[tuple[str, int, int]]) -> list[bytes]:
         """Return parts of several; see output.WorkFiles."""
         found = []
@@ -57,7 +64,7 @@ class FolderWorkFiles:
     def remove_ranges(self) -> None:
         """Remove what was found in ranges; parts that an earlier try has written stay."""
         for path in self.folder.glob(f"{OF_RANGES}*"):
-            path.unlink()
+            path.unlink(missing_ok=True)
 
     def exists(self) -> bool:
         """Return whether there are any."""
@@ -67,7 +74,7 @@ class FolderWorkFiles:
         """Remove them, if there are any."""
         if self.exists():
             for path in self.folder.iterdir():
-                path.unlink()
+                path.unlink(missing_ok=True)
             self.folder.rmdir()
 
     def write_part(self, part: int, csv: bytes, summary: BlockSummary) -> None:

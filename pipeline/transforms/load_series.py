@@ -49,7 +49,9 @@ class LoadSeries(beam.PTransform):
         if self.range_bytes:
             ranged = outputs[RANGES] | "ReadRanges" >> ReadRanges(self.limits, self.destination)
             blocks = (blocks, *ranged["blocks"]) | "AllBlocks" >> beam.Flatten().with_output_types(SeriesBlock)
-            unreadable = (unreadable, ranged[UNREADABLE]) | "AllUnreadable" >> beam.Flatten().with_output_types(Outcome)
+            unreadable = (unreadable, *ranged[UNREADABLE]) | "AllUnreadable" >> beam.Flatten().with_output_types(
+                Outcome
+            )
         blocks = blocks | "SpreadBlocks" >> beam.Reshuffle().with_output_types(SeriesBlock)
         if self.destination.dataset and self.destination.batch:
             # Flink's runner loses one input of the Flatten behind LoadRows if the other alone comes from a Reshuffle

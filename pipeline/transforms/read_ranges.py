@@ -26,7 +26,7 @@ UNREADABLE, RANGES = "unreadable", "ranges"
 class ReadRanges(beam.PTransform):
     """Reads ranges of files, each by any worker; sorts the rows of those in which series come in another order.
 
-    Input: FileRange. Outputs: `blocks` (two collections of SeriesBlock), `unreadable` (Outcome).
+    Input: FileRange. Outputs, two collections of each: `blocks` (SeriesBlock), `unreadable` (Outcome).
 
     Attributes:
         limits: the operator's limits.
@@ -36,7 +36,7 @@ class ReadRanges(beam.PTransform):
     limits: Limits
     destination: Destination
 
-    def expand(self, ranges: beam.PCollection) -> dict[str, beam.PCollection]:
+    def expand(self, ranges: beam.PCollection) -> dict[str, tuple[beam.PCollection, ...]]:
         """Apply the transform."""
         numbered = self._each(ranges, "ReadRange", read_one) | "NumberSeries" >> beam.ParDo(
             _NumberSeries(self.limits, self.destination)
@@ -44,9 +44,9 @@ class ReadRanges(beam.PTransform):
             UNREADABLE, RANGES, main="blocks"
         )
         listed = self._each(numbered[RANGES], "SortRange", sort_one) | "ListBlocks" >> beam.ParDo(
-            _ListBlocks(self.destination)
-        ).with_output_types(SeriesBlock)
-        return {"blocks": (numbered["blocks"], listed), UNREADABLE: numbered[UNREADABLE]}
+            _ListBlocks(self.limits, self.destination)
+        ).with_output_types(SeriesBlock, unreadable=Outcome).with_outputs(UNREADABLE, main="blocks")
+        return {name: (numbered[name], listed[name]) for name in ("blocks", UNREADABLE)}
 
     def _each(self, ranges: beam.PCollection, name: str, step: Step) -> beam.PCollection:
         """Do something to each range; return the files of which it is done to all."""
@@ -77,12 +77,11 @@ class _NumberSeries(beam.DoFn):
 
 
 class _ListBlocks(beam.DoFn):
-    def __init__(self, destination: Destination) -> None:
-        self._destination = destination
+    def __init__(self, limits: Limits, destination: Destination) -> None:
+        self._limits, self._destination = limits, destination
 
-    def process(self, file: RangedFile) -> Iterator[SeriesBlock]:
-        yield from blocks_of(file, open_output(self._destination))
-        _count_file()
+    def process(self, file: RangedFile) -> Iterator[SeriesBlock | beam.pvalue.TaggedOutput]:
+        yield from divided(blocks_of(file, self._limits, open_output(self._destination)))
 
 
 def divided(

@@ -21,8 +21,8 @@ from pipeline.core.file_ranges import FileRange
 from pipeline.core.forecast_spec import ForecastSpec
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.outcomes import FailedRequest, Outcome
-from pipeline.core.process_ranges import Step, load_in_ranges
-from pipeline.core.process_request import _series_of, forecast, internal_errors, load
+from pipeline.core.process_ranges import Step, blocks_of, load_in_ranges, number_series
+from pipeline.core.process_request import _series_of, finish, forecast, internal_errors, load, write_block
 from pipeline.core.requests.local_files import request_of_csv
 from pipeline.core.series import ranges
 from pipeline.folder.output import FolderOutput
@@ -264,6 +264,110 @@ def test_what_is_read_is_what_the_version_names(
         assert [code for code, _, _ in found] == ["SOURCE_CHANGED"]
 
 
+def test_a_fallback_that_failed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [[store, day, value.replace(".", ",")] for store, day, value in rows_of(40)]
+    request = request_of(tmp_path, "\n".join([";".join(row) for row in [["store", "date", "y"], *rows]]) + "\n")
+    expected = whole(request, tmp_path)
+    output, real = FolderOutput(tmp_path / "ranges"), process_ranges.load
+
+    def full(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    ranges_of_file = [step for step in load(request, LIMITS, output, RANGE) if isinstance(step, FileRange)]
+    assert len(ranges_of_file) > 4
+    for own in ranges_of_file:
+        process_ranges.read_one(own, LIMITS, output)
+    monkeypatch.setattr(process_ranges, "load", full)
+    with pytest.raises(OSError, match="full"):
+        list(number_series(own.whole(), LIMITS, output))
+    monkeypatch.setattr(process_ranges, "load", real)
+    for _ in range(2):  # the second time nothing is left of the ranges
+        assert _loaded(list(number_series(own.whole(), LIMITS, output)), LIMITS, output) == expected
+    assert not list((tmp_path / "ranges/_dropcast/work").rglob("range-*"))
+
+
+def test_steps_that_come_again_after_the_end_find_that_it_is_done(tmp_path: Path) -> None:
+    request, output = request_of(tmp_path, text_of(rows_of(40, "random"))), FolderOutput(tmp_path / "out")
+    asked: dict[str, Sequence[FileRange]] = {}
+
+    def each(step: Step, own: Sequence[FileRange]) -> None:
+        asked[step.__name__] = own
+        for one in own:
+            step(one, LIMITS, output)
+
+    (block,) = load_in_ranges(request, LIMITS, output, RANGE, each)
+    assert isinstance(block, SeriesBlock)
+    outcome = write_block(forecast(block, LIMITS, output), output)
+    assert isinstance(outcome, Outcome)
+    assert finish(outcome, output)[0].status == "complete"
+    for own in asked["read_one"]:
+        process_ranges.read_one(own, LIMITS, output)
+    for own in asked["sort_one"]:
+        process_ranges.sort_one(own, LIMITS, output)
+    work = tmp_path / "out/_dropcast/work"
+    assert not [path for path in work.rglob("*") if path.is_file()], "nothing is done, and nothing left"
+    for again in (number_series, blocks_of):
+        assert next(iter(again(own.whole(), LIMITS, output))).request == request, "it is read as a whole"
+        output.work_files(request).remove()
+
+
+@pytest.mark.parametrize("step", ["numbered", "block_to_bytes"])
+def test_an_internal_error_while_series_are_numbered_makes_one_worker_read_the_file(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = request_of(tmp_path, text_of(rows_of(40, "random")))
+    expected = whole(request, tmp_path)
+
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(process_ranges, step, fails)
+    found, done = in_ranges(request, tmp_path)
+    assert found == expected
+    assert [step for step, _ in done] == ["read_one"]
+
+
+@pytest.mark.parametrize(("marker", "about"), [("number", "nothing"), ("sort-000002", "sort-000002")])
+def test_a_process_that_died_while_it_numbered_or_sorted_makes_the_step_suspect(
+    marker: str, about: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = request_of(tmp_path, text_of(rows_of(40, "random")))
+    expected = whole(request, tmp_path)
+    FolderOutput(tmp_path / "ranges").begin(request, marker)
+    children: list[str] = []
+
+    def in_child(about: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        children.append(about)
+        return function(*arguments)
+
+    monkeypatch.setattr(process_ranges, "proven", in_child)
+    found, done = in_ranges(request, tmp_path)
+    assert found == expected
+    assert children == ([] if about == "nothing" else [f"{about} of request {request.key}"])
+    assert ("sort_one" in dict(done)) == (about != "nothing"), "numbering is not tried again"
+
+
+@pytest.mark.parametrize("title", ["Sales report", "Sales, by store, day, and so on"])
+def test_quotes_are_told_by_the_delimiter_of_the_table_not_of_a_title(title: str, tmp_path: Path) -> None:
+    rows = [[f"s{s}", day, str(n % 7), '"a\nb, c"'] for s in range(20) for n, day in enumerate(DAYS[:20])]
+    lines = [title, "store;date;y;note, if there is one", *(";".join(row) for row in rows)]
+    options = {"skip_rows": 1, "id_columns": ("store",), "value_column": "y"}
+    request = request_of(tmp_path, "\n".join(lines) + "\n", **options)
+    expected = whole(request, tmp_path)
+    assert len(expected[0][3]) == 20, "and is not refused where a chunk ends within quotes"
+    assert in_ranges(request, tmp_path)[0] == expected
+
+
+def test_lines_that_may_be_too_long_are_judged_by_the_whole_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_chunks, "LONGEST_ROW", 200)
+    for at in range(100, 400, 37):
+        rows = [[*row, "x" * (230 if number == at else 1)] for number, row in enumerate(rows_of(40))]
+        request = request_of(tmp_path, text_of(rows, header="s,date,y,note"), id_columns=("s",), value_column="y")
+        assert in_ranges(request, tmp_path)[0] == whole(request, tmp_path)
+
+
 def test_a_range_whose_process_died_is_read_in_a_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     request = request_of(tmp_path, text_of(rows_of(40)))
     expected = whole(request, tmp_path)
@@ -277,7 +381,7 @@ def test_a_range_whose_process_died_is_read_in_a_child(tmp_path: Path, monkeypat
     monkeypatch.setattr(process_ranges, "proven", in_child)
     found, _ = in_ranges(request, tmp_path)
     assert found == expected
-    assert children == [f"range 3 of request {request.key}"]
+    assert children == [f"range-000003 of request {request.key}"]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -85,7 +85,7 @@ class CsvReader(RowReader):
             RecordError: if the file is not such a CSV.
             UndecidedIdsError: if there are columns that may be ids, and `undecided` is false.
         """
-        chunks = text_chunks(file, spec.encoding, limits, spec.delimiter)
+        chunks = text_chunks(file, spec.encoding, limits, spec.delimiter, spec.skip_rows)
         if spec.skip_rows or spec.skip_footer:
             chunks = without_lines(chunks, spec.skip_rows, spec.skip_footer)
         first = next(chunks, Chunk(1, b""))

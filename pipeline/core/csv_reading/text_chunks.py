@@ -23,6 +23,7 @@ from pipeline.core.sources import ByteSource
 
 READ_BYTES = 4 << 20
 LONGEST_ROW = 1 << 20
+LIKE_LINES = 20  # by which the delimiter is found
 SMALL = 1 << 18  # bytes that are done with before compiled code is loaded, which takes half a second
 _LINE_FEED = ord("\n")
 GZIP = b"\x1f\x8b"
@@ -60,7 +61,9 @@ class Chunk:
         return int(np.count_nonzero(np.frombuffer(self.data, np.uint8) == _LINE_FEED))  # twice as fast as count
 
 
-def text_chunks(file: ByteSource, encoding: str, limits: Limits, delimiter: str | None = None) -> Iterator[Chunk]:
+def text_chunks(
+    file: ByteSource, encoding: str, limits: Limits, delimiter: str | None = None, skipped: int = 0
+) -> Iterator[Chunk]:
     """Yield the rows of a file, cut between rows.
 
     Args:
@@ -68,11 +71,12 @@ def text_chunks(file: ByteSource, encoding: str, limits: Limits, delimiter: str 
         encoding: Python's name for the text's encoding.
         limits: max_bytes applies to the decompressed size.
         delimiter: of cells, if it is known: a quote opens a cell only where a cell begins.
+        skipped: lines at the beginning that do not count.
 
     Raises:
         RecordError: if these are not the bytes of a CSV.
     """
-    return _chunks(_utf8(_decompressed(file, limits), encoding), delimiter, first=True)
+    return _chunks(_utf8(_decompressed(file, limits), encoding), delimiter, skipped, first=True)
 
 
 def range_chunks(part: ByteSource, delimiter: str) -> Iterator[Chunk]:
@@ -83,12 +87,17 @@ def range_chunks(part: ByteSource, delimiter: str) -> Iterator[Chunk]:
         delimiter: of cells, as `likely_delimiter` finds it at the start of the file, or as the options say.
 
     Raises:
-        RecordError: if these are not the bytes of a CSV, or its end is within quotes.
+        RecordError: if these are not the bytes of a CSV, its end is within quotes, or a line may be too long: whether
+            it is refused depends on where pieces of the whole file end.
     """
-    return _chunks(iter(lambda: part.read(READ_BYTES), b""), delimiter, first=False)
+    for chunk in _chunks(iter(lambda: part.read(READ_BYTES), b""), delimiter, 0, first=False):
+        for start in range(0, len(chunk.data), LONGEST_ROW // 2):
+            if len(chunk.data) - start > LONGEST_ROW // 2 and b"\n" not in chunk.data[start : start + LONGEST_ROW // 2]:
+                raise too_long_line(chunk.line)
+        yield chunk
 
 
-def _chunks(pieces: Iterator[bytes], delimiter: str | None, first: bool) -> Iterator[Chunk]:
+def _chunks(pieces: Iterator[bytes], delimiter: str | None, skipped: int, first: bool) -> Iterator[Chunk]:
     line = 1
     rest = b""
     marked = False
@@ -100,7 +109,7 @@ def _chunks(pieces: Iterator[bytes], delimiter: str | None, first: bool) -> Iter
             marked = data.startswith(codecs.BOM_UTF8)
             data = data.removeprefix(codecs.BOM_UTF8)
         buffer = rest + data
-        mark = mark or likely_delimiter(buffer)
+        mark = mark or likely_delimiter(buffer, skipped)
         quoted = quoted or quoted_cells(mark)
         cut = _end_of_last_row(buffer, mark, quoted)
         head, rest = buffer[:cut], buffer[cut:]
@@ -122,11 +131,25 @@ def _chunks(pieces: Iterator[bytes], delimiter: str | None, first: bool) -> Iter
         yield held
 
 
-def likely_delimiter(start: bytes) -> str:
-    """Return the most frequent usual delimiter of a text's first line, to decide which quotes open a cell."""
-    bare = re.sub(rb'"[^"]*("|\Z)', b"", start[:LONGEST_ROW])
-    first = re.split(rb"[\r\n]", bare.lstrip(b"\r\n"), maxsplit=1)[0]
-    return max(",;\t|", key=lambda mark: first.count(mark.encode()))
+def likely_delimiter(start: bytes, skipped: int = 0) -> str:
+    """Return the usual delimiter that the first lines have most alike, to decide which quotes open a cell.
+
+    Args:
+        start: of the text.
+        skipped: lines that do not count.
+    """
+    at = 0
+    for _ in range(skipped):
+        at = start.find(b"\n", at) + 1
+    bare = re.sub(rb'"[^"]*("|\Z)', b"", start[at : at + LONGEST_ROW])
+    lines = [line for line in re.split(rb"[\r\n]+", bare, maxsplit=LIKE_LINES) if line][:LIKE_LINES]
+
+    def alike(mark: str) -> tuple[int, int]:
+        counts = [line.count(mark.encode()) for line in lines]
+        often = max(filter(None, counts), key=counts.count, default=0)
+        return counts.count(often) if often else 0, sum(counts)
+
+    return max(",;\t|", key=alike)
 
 
 def quoted_cells(delimiter: str) -> re.Pattern[bytes]:

@@ -43,6 +43,10 @@ class WorkFiles(Protocol):
         """
         ...
 
+    def read(self, name: str) -> bytes | None:
+        """Return the content of one; None if there is none: all are removed once a request is done."""
+        ...
+
     def read_parts(self, parts: Sequence[tuple[str, int, int]]) -> list[bytes]:
         """Return parts of several, each given by the name of a file, its first byte, and the number of bytes."""
         ...

@@ -75,7 +75,7 @@ def cut_into_ranges(source: DividedSource, spec: ForecastSpec, limits: Limits, r
         CsvReader.open(source.part(0, size), spec, limits)
     except (RecordError, UndecidedIdsError):
         return []
-    mark = spec.delimiter or likely_delimiter(start.removeprefix(codecs.BOM_UTF8))
+    mark = spec.delimiter or likely_delimiter(start.removeprefix(codecs.BOM_UTF8), spec.skip_rows)
     bounds = [0]
     for nominal in range(range_bytes, size, range_bytes):
         found = source.part(nominal - 1, min(nominal + LONGEST_ROW, size)).read().find(b"\n")
