@@ -82,15 +82,12 @@ def load_in_ranges(
 
 
 def read_one(own: FileRange, limits: Limits, output: Output) -> None:
-    """Read a range; keep its rows, and what was found in it. Do nothing if the request is done."""
-    request = own.request
-    if output.standing_receipt(request) is not None:
-        return
+    """Read a range; keep its rows, and what was found in it."""
     try:
         state: bytes = _marked(own, "range", output, _read, own, limits, output)
     except (RecordError, SupersededError):
         state = _NONE
-    work_files = output.work_files(request, own.reading)
+    work_files = output.work_files(own.request, own.reading)
     work_files.write(_state_name(own.number), lambda path: _write(path, state))
 
 
@@ -245,9 +242,7 @@ def _blocks(file: RangedFile, found: NumberedFile) -> Iterator[SeriesBlock]:
 
 
 def sort_one(own: FileRange, limits: Limits, output: Output) -> None:
-    """Sort a range's rows by their blocks; keep none, if that fails. Do nothing if the request is done."""
-    if output.standing_receipt(own.request) is not None:
-        return
+    """Sort a range's rows by their blocks; keep none, if that fails."""
     try:
         _marked(own, "sort", output, _sort, own, output)
     except RecordError:  # its traceback is in the log; the blocks that miss these rows say so
@@ -258,11 +253,14 @@ def sort_one(own: FileRange, limits: Limits, output: Output) -> None:
 def _sort(own: FileRange, output: Output) -> None:
     work_files = output.work_files(own.request, own.reading)
 
+    content = work_files.read(_places_name(own.number))
+    if content is None:
+        return  # as blocks_of will find, too: the request is done
+
     def rows() -> npt.NDArray[np.void]:
-        with ONE_AT_A_TIME, work_files.open(_places_name(own.number)) as path:
-            places = np.fromfile(path, np.int32).reshape(2, -1)
-            with work_files.open(rows_name(own.number)) as unsorted:
-                return renumbered(np.fromfile(unsorted, record_type_of(own.extras)), places)
+        places = np.frombuffer(content, np.int32).reshape(2, -1)
+        with ONE_AT_A_TIME, work_files.open(rows_name(own.number)) as unsorted:
+            return renumbered(np.fromfile(unsorted, record_type_of(own.extras)), places)
 
     with contained(internal_errors(own.request, output)):
         work_files.write(sorted_name(own.number), with_memory(rows).tofile)
