@@ -144,10 +144,10 @@ def likely_delimiter(start: bytes, skipped: int = 0) -> str:
     bare = re.sub(rb'"[^"]*("|\Z)', b"", start[at : at + LONGEST_ROW])
     lines = [line for line in re.split(rb"[\r\n]+", bare, maxsplit=LIKE_LINES) if line][:LIKE_LINES]
 
-    def alike(mark: str) -> tuple[int, int]:
+    def alike(mark: str) -> tuple[int, bool, int]:
         counts = [line.count(mark.encode()) for line in lines]
         often = max(filter(None, counts), key=counts.count, default=0)
-        return counts.count(often) if often else 0, sum(counts)
+        return counts.count(often) if often else 0, mark != ",", sum(counts)  # commas may be decimal marks
 
     return max(",;\t|", key=alike)
 

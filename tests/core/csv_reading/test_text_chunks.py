@@ -95,3 +95,21 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
         with pytest.raises(RecordError) as refusal:
             sources.open_source(path)
         assert refusal.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("text", "skipped", "delimiter"),
+    [
+        (b"store,date,y\na,2024-01-01,1\n", 0, ","),
+        (b"Sales\nstore;date;y\na;2024-01-01;1\n", 0, ";"),
+        (b"Sales, by store, and day\nstore;date;y\na;2024-01-01;1\n", 1, ";"),
+        (b"store;date;y, or so, roughly, in EUR\na;2024-01-01;1\nb;2024-01-01;1\n", 0, ";"),
+        (b"a;2024-01-01;1,5;2,5;3,5\nb;2024-01-01;1,5;2,5;3,5\n", 0, ";"),
+        (b'store\ty\n"a, b, c"\t1\n"d, e, f"\t2\n', 0, "\t"),
+        (b'"a\nb, c";1\n"a\nb, c";2\n', 0, ";"),
+        (b"y\n1\n2\n", 0, ";"),
+    ],
+    ids=["usual", "title", "skipped title", "commas in a header", "decimal commas", "tabs", "quotes", "one column"],
+)
+def test_the_delimiter_by_which_quotes_are_told(text: bytes, skipped: int, delimiter: str) -> None:
+    assert tc.likely_delimiter(text, skipped) == delimiter
