@@ -63,6 +63,7 @@ def test_from_a_topic_to_objects_rows_and_receipts_in_a_topic(stage: Stage, brok
     assert {dict(message.headers() or ())["status"] for message in told} == {b"complete", b"failed"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("victim", ["pipeline", "broker", "one of two"])
 def test_whatever_is_killed_in_mid_work_the_books_balance(
     stage: Stage, broker: KafkaBroker, victim: str, tmp_path: Path
@@ -128,6 +129,7 @@ def test_messages_that_failed_take_half_the_room_at_most(broker: KafkaBroker) ->
     messages.close()
 
 
+@pytest.mark.long
 def test_a_reader_without_room_gives_partitions_to_others_and_takes_them_again(broker: KafkaBroker) -> None:
     place = broker.create_topic("uploads", 2)
     first = KafkaMessages(KafkaTopic.of(place))
@@ -156,6 +158,7 @@ def test_a_reader_without_room_gives_partitions_to_others_and_takes_them_again(b
     first.close()
 
 
+@pytest.mark.long
 def test_a_partition_that_comes_back_while_there_is_no_room_is_read_once_there_is(
     broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
