@@ -69,13 +69,19 @@ def run(argv: list[str]) -> int:
     options = PipelineOptions(argv)
     arguments = options.view_as(DropcastOptions).get_all_options()
     asked = run_from(arguments, [arguments["input"]] if arguments.get("input") else [], problems)
-    direct = (options.view_as(StandardOptions).runner or DIRECT) == DIRECT
-    if arguments.get("range_bytes") is None and not direct:  # one process gains nothing by reading ranges
+    if (
+        arguments.get("range_bytes") is None and _runner_of(options) != DIRECT
+    ):  # one process gains nothing by reading ranges
         asked = dataclasses.replace(asked, range_bytes=RANGE_BYTES)
     options.view_as(SetupOptions).save_main_session = False  # the package is installed where it runs
     if isinstance(asked, BucketRun):
         return _run_between_buckets(options, asked, argv)
     return _run_in_folder(options, asked) if asked.inbox is None else _watch_folder(options, asked, argv)
+
+
+def _runner_of(options: PipelineOptions) -> str:
+    """Return the name of the runner."""
+    return options.view_as(StandardOptions).runner or DIRECT
 
 
 def _run_in_folder(options: PipelineOptions, run: FolderRun) -> int:
@@ -119,7 +125,7 @@ def _alone_in(folder: FolderOutput) -> Iterator[None]:
 
 def _watch_folder(options: PipelineOptions, run: FolderRun, argv: list[str]) -> int:
     """Run the pipeline on what arrives in a folder, until it is interrupted."""
-    runner = options.view_as(StandardOptions).runner or DIRECT
+    runner = _runner_of(options)
     if not flink.is_flink(runner):
         raise OptionsError([f"--watch: {runner} reads no folder without an end; on one machine run `dropcast watch`"])
     options = PipelineOptions([*argv, *flink.defaults_for_endless_sources(argv)], streaming=True)
@@ -158,7 +164,7 @@ def _run_between_buckets(options: PipelineOptions, run: BucketRun, argv: list[st
             [f"--output: buckets need Google's clients ({error}): pip install '.[gcp]' in a clone"]
         ) from None
     prepare(run)
-    runner = options.view_as(StandardOptions).runner or DIRECT
+    runner = _runner_of(options)
     on_dataflow = runner.startswith("Dataflow")
     if on_dataflow:
         if run.kafka is not None or isinstance(run.output_topic, KafkaTopic):

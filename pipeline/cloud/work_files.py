@@ -9,8 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from google.cloud import storage
-
 from pipeline.cloud import objects
 from pipeline.cloud.clients import storage_client
 from pipeline.cloud.retry import CALL, again
@@ -47,9 +45,12 @@ class BucketWorkFiles:
         """Upload them to the bucket."""
         with io():
             for path in sorted(self.folder.iterdir()):
-                blob = storage.Blob(self.prefix + path.name, storage_client().bucket(self._bucket))
-                again(blob.upload_from_filename, str(path), timeout=CALL, retry=None)
+                self._upload(path)
             shutil.rmtree(self.folder)
+
+    def _upload(self, path: Path) -> None:
+        blob = storage_client().bucket(self._bucket).blob(self.prefix + path.name)
+        again(blob.upload_from_filename, str(path), timeout=CALL, retry=None)
 
     def discard(self) -> None:
         """Remove this worker's local copies."""
@@ -65,15 +66,14 @@ class BucketWorkFiles:
                 blob.download_to_filename(str(path), **objects.OPTIONS)
             yield path
 
-    def write(self, name: str, write: Callable[[Path], None]) -> None:
+    def write(self, name: str, write: Callable[[Path], object]) -> None:
         """Make one that appears whole; see output.WorkFiles."""
         with scratch_folder() as folder:
             path = folder / name
             with io(OSError):
                 write(path)
             with io():
-                blob = storage_client().bucket(self._bucket).blob(self.prefix + name)
-                again(blob.upload_from_filename, str(path), timeout=CALL, retry=None)
+                self._upload(path)
 
     def read(self, name: str) -> bytes | None:
         """Return the content of one; None if there is none."""

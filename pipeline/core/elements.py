@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -52,6 +53,20 @@ class Request:
     def to_json(self) -> str:
         """Return everything that a replay needs."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+
+class OneOfParts:
+    """One of the parts of something that is whole once all are done.
+
+    Attributes:
+        parts: how many there are.
+    """
+
+    parts: int
+
+    def completes(self, done: Collection[int]) -> bool:
+        """Return whether these are the numbers of all parts; a number may occur twice, after a retry."""
+        return len(set(done)) == self.parts
 
 
 @dataclass(frozen=True)

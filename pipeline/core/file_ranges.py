@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.core.elements import Request
+from pipeline.core.elements import OneOfParts, Request
 from pipeline.core.series.ranges import ByteRange
 
 
@@ -25,12 +25,12 @@ class RangedFile:
 
 
 @dataclass(frozen=True)
-class FileRange:
+class FileRange(OneOfParts):
     """Something to be done to one range of a file.
 
     Attributes:
         request, reading, ranges: as in the RangedFile.
-        number: of the range, from 0.
+        part: number of the range, from 0.
         parts: to how many ranges this is done.
         start, end, mark: as in the ByteRange, if the range is to be read.
         extras: number of extra columns, if its rows are to be sorted.
@@ -39,21 +39,12 @@ class FileRange:
     request: Request
     reading: str
     ranges: int
-    number: int
+    part: int
     parts: int
     start: int = 0
     end: int = 0
     mark: str = ""
     extras: int = 0
-
-    @property
-    def part(self) -> int:
-        """The number of the range, as of a WrittenPart."""
-        return self.number
-
-    def completes(self, done: Collection[int]) -> bool:
-        """Return whether these are the numbers of all ranges; a number may occur twice, after a retry."""
-        return len(set(done)) == self.parts
 
     def whole(self) -> RangedFile:
         """Return the file, once this is done to all of them."""
@@ -63,6 +54,6 @@ class FileRange:
 def ranges_of(request: Request, reading: str, found: Sequence[ByteRange]) -> list[FileRange]:
     """Return the ranges of a request's file, as they travel."""
     return [
-        FileRange(request, reading, len(found), number, len(found), own.start, own.end, own.mark)
-        for number, own in enumerate(found)
+        FileRange(request, reading, len(found), part, len(found), own.start, own.end, own.mark)
+        for part, own in enumerate(found)
     ]

@@ -88,7 +88,7 @@ def read_one(own: FileRange, limits: Limits, output: Output) -> None:
     except (RecordError, SupersededError):
         state = _NONE
     work_files = output.work_files(own.request, own.reading)
-    work_files.write(_state_name(own.number), lambda path: _write(path, state))
+    work_files.write(_state_name(own.part), lambda path: path.write_bytes(state))
 
 
 def _marked(own: FileRange, step: str, output: Output, work: Callable[..., T], *arguments: Any) -> T:
@@ -97,7 +97,7 @@ def _marked(own: FileRange, step: str, output: Output, work: Callable[..., T], *
     Raises:
         RecordError: CRASHED, if all children died.
     """
-    step = f"{step}-{own.number:06d}"
+    step = f"{step}-{own.part:06d}"
     trusted = output.begin(own.request, step)
     try:
         if trusted:
@@ -117,7 +117,7 @@ def _read(own: FileRange, limits: Limits, output: Output) -> bytes:
         states: list[RangeState] = []
         with _opened(own.request, limits, output) as source:
             work_files.write(
-                rows_name(own.number), lambda path: states.append(read_range(source, bounds, spec, limits, path))
+                rows_name(own.part), lambda path: states.append(read_range(source, bounds, spec, limits, path))
             )
         return states[-1].to_bytes()
 
@@ -247,23 +247,23 @@ def sort_one(own: FileRange, limits: Limits, output: Output) -> None:
         _marked(own, "sort", output, _sort, own, output)
     except RecordError:  # its traceback is in the log; the blocks that miss these rows say so
         none = np.empty(0, record_type_of(own.extras))
-        output.work_files(own.request, own.reading).write(sorted_name(own.number), none.tofile)
+        output.work_files(own.request, own.reading).write(sorted_name(own.part), none.tofile)
 
 
 def _sort(own: FileRange, output: Output) -> None:
     work_files = output.work_files(own.request, own.reading)
 
-    content = work_files.read(_places_name(own.number))
+    content = work_files.read(_places_name(own.part))
     if content is None:
         return  # as blocks_of will find, too: the request is done
 
     def rows() -> npt.NDArray[np.void]:
         places = np.frombuffer(content, np.int32).reshape(2, -1)
-        with ONE_AT_A_TIME, work_files.open(rows_name(own.number)) as unsorted:
+        with ONE_AT_A_TIME, work_files.open(rows_name(own.part)) as unsorted:
             return renumbered(np.fromfile(unsorted, record_type_of(own.extras)), places)
 
     with contained(internal_errors(own.request, output)):
-        work_files.write(sorted_name(own.number), with_memory(rows).tofile)
+        work_files.write(sorted_name(own.part), with_memory(rows).tofile)
 
 
 def blocks_of(file: RangedFile, limits: Limits, output: Output) -> Iterator[SeriesBlock | Outcome]:
@@ -302,7 +302,3 @@ def _state_name(number: int) -> str:
 
 def _places_name(number: int) -> str:
     return f"{OF_RANGES}{number:06d}.places"
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)

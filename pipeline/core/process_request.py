@@ -143,8 +143,7 @@ def _read_blocks(
     seconds = time.perf_counter() - start
     if loaded.store.spilled:
         work_files.share()
-        for part, (first, last, batch) in enumerate(loaded.references()):
-            name = loaded.store.work_file(first).name
+        for part, (name, first, last, batch) in enumerate(loaded.references()):
             yield SeriesBlock(
                 request, part, loaded.parts, loaded.layout, batch, name, first, last, 0.0 if part else seconds, reading
             )

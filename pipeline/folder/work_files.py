@@ -35,7 +35,7 @@ class FolderWorkFiles:
         """Return a work file."""
         yield self.folder / name
 
-    def write(self, name: str, write: Callable[[Path], None]) -> None:
+    def write(self, name: str, write: Callable[[Path], object]) -> None:
         """Make one that appears whole; see output.WorkFiles."""
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = self.folder / f"{name}.{uuid.uuid4().hex}.whole"  # others may make it too

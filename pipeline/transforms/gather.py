@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.coders import VarIntCoder
@@ -18,43 +18,14 @@ from apache_beam.transforms.userstate import (
     on_timer,
 )
 
-from pipeline.core.elements import Request
+from pipeline.core.file_ranges import FileRange
+from pipeline.core.outputs.outcomes import WrittenPart
 from pipeline.transforms.deduplicate import REMEMBERED
 
-
-class Part(Protocol):
-    """One of the parts of a request whose `parts` have to be done."""
-
-    @property
-    def request(self) -> Request:
-        """The request that it is a part of."""
-        ...
-
-    @property
-    def part(self) -> int:
-        """Its number."""
-        ...
-
-    @property
-    def parts(self) -> int:
-        """How many there are."""
-        ...
-
-    @property
-    def reading(self) -> str:
-        """The reading of the file that it belongs to."""
-        ...
-
-    def completes(self, done: Collection[int]) -> bool:
-        """Return whether these are the numbers of all parts."""
-        ...
-
-    def whole(self) -> Any:
-        """Return what all parts make together."""
-        ...
+Part = WrittenPart | FileRange
 
 
-def keyed(part: Part) -> tuple[str, Any]:
+def keyed(part: Part) -> tuple[str, Part]:
     """Return a part with the key of all parts of its request that come from one reading of its file."""
     return part.request.key + part.reading, part
 

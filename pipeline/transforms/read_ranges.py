@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -13,6 +13,7 @@ from pipeline.core.errors import DoneError
 from pipeline.core.file_ranges import FileRange, RangedFile
 from pipeline.core.limits import Limits
 from pipeline.core.outputs.outcomes import FailedRequest, Outcome
+from pipeline.core.outputs.output import Output
 from pipeline.core.process_ranges import Step, blocks_of, number_series, read_one, sort_one
 from pipeline.destination import Destination
 from pipeline.metrics import NAMESPACE, count_failure
@@ -20,6 +21,7 @@ from pipeline.places import open_output
 from pipeline.transforms.gather import gather, keyed
 
 UNREADABLE, RANGES = "unreadable", "ranges"
+ToBlocks = Callable[[RangedFile, Limits, Output], Iterator[SeriesBlock | FileRange | Outcome]]
 
 
 @dataclass
@@ -39,12 +41,12 @@ class ReadRanges(beam.PTransform):
     def expand(self, ranges: beam.PCollection) -> dict[str, tuple[beam.PCollection, ...]]:
         """Apply the transform."""
         numbered = self._each(ranges, "ReadRange", read_one) | "NumberSeries" >> beam.ParDo(
-            _NumberSeries(self.limits, self.destination)
+            _ToBlocks(self.limits, self.destination, number_series)
         ).with_output_types(SeriesBlock, unreadable=Outcome, ranges=FileRange).with_outputs(
             UNREADABLE, RANGES, main="blocks"
         )
         listed = self._each(numbered[RANGES], "SortRange", sort_one) | "ListBlocks" >> beam.ParDo(
-            _ListBlocks(self.limits, self.destination)
+            _ToBlocks(self.limits, self.destination, blocks_of)
         ).with_output_types(SeriesBlock, unreadable=Outcome).with_outputs(UNREADABLE, main="blocks")
         return {name: (numbered[name], listed[name]) for name in ("blocks", UNREADABLE)}
 
@@ -68,20 +70,12 @@ class _Each(beam.DoFn):
         yield own
 
 
-class _NumberSeries(beam.DoFn):
-    def __init__(self, limits: Limits, destination: Destination) -> None:
-        self._limits, self._destination = limits, destination
+class _ToBlocks(beam.DoFn):
+    def __init__(self, limits: Limits, destination: Destination, step: ToBlocks) -> None:
+        self._limits, self._destination, self._step = limits, destination, step
 
     def process(self, file: RangedFile) -> Iterator[SeriesBlock | beam.pvalue.TaggedOutput]:
-        yield from divided(number_series(file, self._limits, open_output(self._destination)))
-
-
-class _ListBlocks(beam.DoFn):
-    def __init__(self, limits: Limits, destination: Destination) -> None:
-        self._limits, self._destination = limits, destination
-
-    def process(self, file: RangedFile) -> Iterator[SeriesBlock | beam.pvalue.TaggedOutput]:
-        yield from divided(blocks_of(file, self._limits, open_output(self._destination)))
+        yield from divided(self._step(file, self._limits, open_output(self._destination)))
 
 
 def divided(
@@ -102,9 +96,5 @@ def divided(
         Metrics.counter(NAMESPACE, "done_before").inc()
         return False
     if whole:
-        _count_file()
+        Metrics.counter(NAMESPACE, "files_read").inc()
     return whole
-
-
-def _count_file() -> None:
-    Metrics.counter(NAMESPACE, "files_read").inc()

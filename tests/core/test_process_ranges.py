@@ -39,6 +39,19 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "READ_BYTES", CHUNK)
 
 
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what is done in children, which here are this process."""
+    done: list[str] = []
+
+    def in_child(about: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        done.append(about)
+        return function(*arguments)
+
+    monkeypatch.setattr(process_ranges, "proven", in_child)
+    return done
+
+
 def _loaded(steps: Sequence[SeriesBlock | Outcome], limits: Limits, output: FolderOutput) -> list[Any]:
     """Return all that is known of each block's series, or why there are none."""
     found: list[Any] = []
@@ -330,18 +343,11 @@ def test_an_internal_error_while_series_are_numbered_makes_one_worker_read_the_f
 
 @pytest.mark.parametrize(("marker", "about"), [("number", "nothing"), ("sort-000002", "sort-000002")])
 def test_a_process_that_died_while_it_numbered_or_sorted_makes_the_step_suspect(
-    marker: str, about: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    marker: str, about: str, tmp_path: Path, children: list[str]
 ) -> None:
     request = request_of(tmp_path, text_of(rows_of(40, "random")))
     expected = whole(request, tmp_path)
     FolderOutput(tmp_path / "ranges").begin(request, marker)
-    children: list[str] = []
-
-    def in_child(about: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        children.append(about)
-        return function(*arguments)
-
-    monkeypatch.setattr(process_ranges, "proven", in_child)
     found, done = in_ranges(request, tmp_path)
     assert found == expected
     assert children == ([] if about == "nothing" else [f"{about} of request {request.key}"])
@@ -369,17 +375,10 @@ def test_lines_that_may_be_too_long_are_judged_by_the_whole_file(
         assert in_ranges(request, tmp_path)[0] == whole(request, tmp_path)
 
 
-def test_a_range_whose_process_died_is_read_in_a_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_range_whose_process_died_is_read_in_a_child(tmp_path: Path, children: list[str]) -> None:
     request = request_of(tmp_path, text_of(rows_of(40)))
     expected = whole(request, tmp_path)
     FolderOutput(tmp_path / "ranges").begin(request, "range-000003")  # as a process leaves it that died
-    children: list[str] = []
-
-    def in_child(about: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        children.append(about)
-        return function(*arguments)
-
-    monkeypatch.setattr(process_ranges, "proven", in_child)
     found, _ = in_ranges(request, tmp_path)
     assert found == expected
     assert children == [f"range-000003 of request {request.key}"]

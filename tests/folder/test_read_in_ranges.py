@@ -41,8 +41,8 @@ def run_of(source: Path, output: Path) -> FolderRun:
 
 def read_or_die(own: FileRange, limits: Limits, output: FolderOutput) -> None:
     """Read a range; but every tenth ends its process, once."""
-    died = output.root / f"{DIED}{own.number}"
-    if own.number % 10 == 3 and not died.exists():
+    died = output.root / f"{DIED}{own.part}"
+    if own.part % 10 == 3 and not died.exists():
         died.touch()
         os._exit(1)
     read_one(own, limits, output)

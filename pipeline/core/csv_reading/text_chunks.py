@@ -27,7 +27,7 @@ LIKE_LINES = 20  # by which the delimiter is found
 SMALL = 1 << 18  # bytes that are done with before compiled code is loaded, which takes half a second
 _LINE_FEED = ord("\n")
 GZIP = b"\x1f\x8b"
-OTHER_KINDS = {
+_OTHER_KINDS = {
     b"PK\x03\x04": (
         "a zip archive or an Excel workbook (xlsx)",
         "Save the sheet as CSV, or unpack the archive.",
@@ -92,7 +92,8 @@ def range_chunks(part: ByteSource, delimiter: str) -> Iterator[Chunk]:
     """
     for chunk in _chunks(iter(lambda: part.read(READ_BYTES), b""), delimiter, 0, first=False):
         for start in range(0, len(chunk.data), LONGEST_ROW // 2):
-            if len(chunk.data) - start > LONGEST_ROW // 2 and b"\n" not in chunk.data[start : start + LONGEST_ROW // 2]:
+            end = start + LONGEST_ROW // 2
+            if end < len(chunk.data) and chunk.data.find(b"\n", start, end) < 0:
                 raise too_long_line(chunk.line)
         yield chunk
 
@@ -180,7 +181,7 @@ def _decompressed(file: ByteSource, limits: Limits) -> Iterator[bytes]:
     start = file.read(6)
     if not start:
         raise RecordError("EMPTY_FILE", "The file is empty.", "Write a header line and rows below it.")
-    for magic, (kind, hint) in OTHER_KINDS.items():
+    for magic, (kind, hint) in _OTHER_KINDS.items():
         if start.startswith(magic):
             raise RecordError("NOT_TEXT", f"This is not a CSV but {kind}.", hint)
     whole = _Rejoined(start, file)

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from pipeline import __version__
 from pipeline.core.blocks import ForecastBlock
-from pipeline.core.elements import DeadLetter, Request
+from pipeline.core.elements import DeadLetter, OneOfParts, Request
 from pipeline.core.engines.hint import scores_of
 from pipeline.core.errors import RecordError
 from pipeline.core.forecast_spec import fallback_notes
@@ -89,7 +88,7 @@ class BlockSummary:
 
 
 @dataclass(frozen=True)
-class WrittenPart:
+class WrittenPart(OneOfParts):
     """One written part of a request that has several; the others may not be written yet.
 
     Attributes:
@@ -101,10 +100,6 @@ class WrittenPart:
     part: int
     parts: int
     reading: str = ""
-
-    def completes(self, written: Collection[int]) -> bool:
-        """Return whether these are the numbers of all parts; a number may occur twice, after a retry."""
-        return len(set(written)) == self.parts
 
     def whole(self) -> WrittenRequest:
         """Return the request, all parts of which are written."""

@@ -34,7 +34,7 @@ class WorkFiles(Protocol):
         """Return a local copy of one, for reading."""
         ...
 
-    def write(self, name: str, write: Callable[[Path], None]) -> None:
+    def write(self, name: str, write: Callable[[Path], object]) -> None:
         """Make one that other workers see at once, and see whole.
 
         Args:

@@ -81,10 +81,15 @@ class LoadedFile:
                 rows, self.ids[first:last], self.faults, first, self.layout, self.spec, self.limits, errors
             )
 
-    def references(self) -> Iterator[tuple[int, int, pa.RecordBatch]]:
-        """Yield, for a large file, each block's range of series, and ids with known faults."""
+    def references(self) -> Iterator[tuple[str, int, int, pa.RecordBatch]]:
+        """Yield, for a large file, each block's work file, range of series, and ids with known faults."""
         for first, last in self.store.blocks():
-            yield first, last, reference_batch(self.ids[first:last], self.faults, first)
+            yield (
+                self.store.work_file(first).name,
+                first,
+                last,
+                reference_batch(self.ids[first:last], self.faults, first),
+            )
 
 
 def _nothing() -> None:

@@ -20,7 +20,6 @@ from pipeline.core.csv_reading.row_reader import UndecidedIdsError
 from pipeline.core.csv_reading.text_chunks import (
     GZIP,
     LONGEST_ROW,
-    OTHER_KINDS,
     READ_BYTES,
     likely_delimiter,
     range_chunks,
@@ -34,7 +33,6 @@ from pipeline.core.series.range_state import RangeState
 from pipeline.core.series.row_store import NEVER, BlockSizes, RowStore
 from pipeline.core.sources import DividedSource
 
-_OTHERS = (GZIP, MAGIC, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, *OTHER_KINDS)
 _ENCODINGS = ("utf-8", "utf-8-sig")
 ONE_AT_A_TIME = threading.Lock()  # in a process: each needs memory for its rows
 
@@ -69,7 +67,7 @@ def cut_into_ranges(source: DividedSource, spec: ForecastSpec, limits: Limits, r
     if not ordinary or not FEWEST_RANGES * range_bytes < size <= limits.max_bytes:
         return []
     start = source.part(0, READ_BYTES).read()
-    if start.startswith(_OTHERS):
+    if start.startswith((GZIP, MAGIC)):
         return []
     try:
         CsvReader.open(source.part(0, size), spec, limits)

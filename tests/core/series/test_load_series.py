@@ -94,14 +94,14 @@ def test_a_large_file_forecasts_like_a_small_one(tmp_path: Path, monkeypatch: py
     assert loaded.store.spilled
     large = [
         resolve_reference(
-            read_work_file(loaded.store.work_file(first), first, last, 0),
+            read_work_file(tmp_path / "work" / name, first, last, 0),
             first,
             batch,
             loaded.layout,
             loaded.spec,
             loaded.limits,
         )
-        for first, last, batch in loaded.references()
+        for name, first, last, batch in loaded.references()
     ]
     assert [batch.to_pylist() for batch in large] == small
     assert sum(batch.column("fault").is_valid().to_pylist().count(True) for batch in large) == 1
